@@ -1,0 +1,15 @@
+"""The word that was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def suggest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word nearest to `word`, or `None` when nothing is near. Case is not held against it."""
+    by_fold: dict[str, str] = {}
+    for name in sorted(known):
+        by_fold.setdefault(name.casefold(), name)
+    near = get_close_matches(word.casefold(), list(by_fold), n=1, cutoff=0.6)
+    return by_fold[near[0]] if near else None
