@@ -1,0 +1,282 @@
+"""What comes in, what an entity is at a moment, and what an event does to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from typing import Any, TypeAlias
+
+from temper.table.table import Handler
+
+Value: TypeAlias = bool | int | Decimal | str | None | tuple[Any, ...] | frozenset[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A principal with the roles that it holds while it acts. `acts_for` is the person behind an agent."""
+
+    principal: str
+    roles: frozenset[str] = frozenset()
+    acts_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A call that has been ordered, with all that its outcomes need: a later table changes nothing for it.
+
+    The handlers' arguments hold literals, results and errors only; the rest was read when the call was made.
+    `ended` is set after `unknown`: one correction may still come.
+    """
+
+    order: str
+    site: str
+    tool: str
+    args: Mapping[str, Value]
+    visit: int
+    then: Handler | None
+    otherwise: Handler | None
+    unknown: Handler | None
+    unknown_is_failure: bool
+    caller: Caller
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """A timer that runs. `due` is a time in milliseconds, `None` for an `at` whose field is `none` or that has fired.
+
+    `stamp` is the entity's version when it was armed; `period_ms` belongs to `every`.
+    """
+
+    timer: str
+    due: int | None
+    stamp: int
+    caller: Caller
+    period_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """An outcome or a send that waits until the entity has left the state. Held in order of arrival."""
+
+    id: str
+    action: str
+    params: Mapping[str, Value]
+    caller: Caller
+    place: str
+    """The site of the place whose `defer` holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One entity at a moment. `fields` are in the order of their declaration. `version` counts its entries from 1."""
+
+    entity: str
+    id: str
+    state: str
+    fields: Mapping[str, Value]
+    version: int
+    visit: int
+    """Counts the moves to a state; a call belongs to the visit in which it was made."""
+    created_at: int
+    updated_at: int
+    calls: tuple[Pending, ...] = ()
+    timers: tuple[Armed, ...] = ()
+    deferred: tuple[Deferred, ...] = ()
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Somebody asks for an action. For a creating one the snapshot is `None` and `entity_id` is the id it shall have.
+
+    `id` is the event's own: what it orders and creates is named after it. `at` is now, in milliseconds.
+    """
+
+    id: str
+    at: int
+    action: str
+    params: Mapping[str, Value]
+    caller: Caller
+    entity: str
+    entity_id: str
+
+
+class Ending(Enum):
+    """How a call ended."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A call has ended. `order` is the pending call's; `results` are the tool's, decoded; a failure has a kind and a text."""
+
+    id: str
+    at: int
+    order: str
+    ending: Ending
+    results: Mapping[str, Value] = field(default_factory=dict)
+    error_kind: str = ""
+    error_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """A timer is due. One whose `stamp` is not that of the armed timer does nothing (`Why.STALE`)."""
+
+    id: str
+    at: int
+    timer: str
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """A send arrives. `order` is the send's id."""
+
+    id: str
+    at: int
+    order: str
+    action: str
+    params: Mapping[str, Value]
+    caller: Caller
+    entity: str
+    entity_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A deferred one is offered again, since the entity has left the state that deferred it."""
+
+    id: str
+    at: int
+    deferred: str
+
+
+Event: TypeAlias = Act | Outcome | Fire | Deliver | Offer
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A case that was taken: the action's, then those of routes."""
+
+    action: str
+    case: str
+    before: str
+    """A state, or "new"."""
+    after: str
+    params: Mapping[str, Value]
+    entered: bool
+    """Whether a state was entered (the case has a `to`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOrder:
+    """Carry out a call; everything about it is in the snapshot's `Pending` of this order."""
+
+    pending: Pending
+
+
+@dataclass(frozen=True, slots=True)
+class SendOrder:
+    order: str
+    site: str
+    entity: str
+    entity_id: str
+    action: str
+    params: Mapping[str, Value]
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """An entity that is created in the same commit: take `event` (an `Act` by `system`) on nothing."""
+
+    site: str
+    event: Act
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    event: str
+    params: Mapping[str, Value]
+    site: str
+
+
+class How(Enum):
+    """What became of an event that was taken in."""
+
+    TAKEN = "taken"
+    """Its action was taken."""
+    LATE = "late"
+    """It was late, and `late ... do` took another action."""
+    IGNORED = "ignored"
+    """It was late and `late ... ignore` says so, or its handler is `_`."""
+    DEFERRED = "deferred"
+    """`defer` keeps it."""
+    DEAD = "dead"
+    """It was late and nothing says what becomes of it: a dead letter. An `Outcome` is still recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the event does. `moves` is empty where no action was taken (ignored, deferred, dead)."""
+
+    after: Snapshot
+    how: How
+    moves: tuple[Move, ...]
+    caller: Caller
+    actor: str
+    """The role that admitted the caller, "anyone", "system", or "named" where `by` named the principal."""
+    orders: tuple[CallOrder | SendOrder, ...] = ()
+    creates: tuple[Creation, ...] = ()
+    emitted: tuple[Emitted, ...] = ()
+    late: str | None = None
+    """Why it was late, in words, where it was."""
+
+
+class Why(Enum):
+    """The one reason why an event was refused."""
+
+    UNKNOWN_ACTION = "unknown action"
+    BAD_PARAMS = "bad parameters"
+    DENIED = "denied"
+    NOT_HERE = "no case"
+    GUARD = "guard"
+    OUT_OF_TYPE = "out of type"
+    DIVISION = "division by zero"
+    CREATE_REFUSED = "create refused"
+    TWICE = "twice in one commit"
+    BREAKS = "breaks a property"
+    NOT_UNIQUE = "not unique"
+    KEY = "key taken"
+    STALE = "stale"
+    FINISHED = "finished"
+    EXISTS = "exists"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The table says no. `text` is for the caller; `site` is the clause that refused.
+
+    OUT_OF_TYPE, DIVISION, TWICE and BREAKS are faults of the blueprint.
+    """
+
+    why: Why
+    text: str
+    site: str | None = None
+    action: str | None = None
+
+
+FAULTS = frozenset({Why.OUT_OF_TYPE, Why.DIVISION, Why.TWICE, Why.BREAKS})
