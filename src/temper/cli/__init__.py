@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-import temper
+from temper import __version__
 
 __all__ = ["main"]
 
@@ -17,6 +17,6 @@ __all__ = ["main"]
 def main(argv: list[str] | None = None) -> int:
     """Run the command that `argv` names and return its exit code."""
     parser = argparse.ArgumentParser(prog="temper")
-    parser.add_argument("--version", action="version", version=f"temper {temper.__version__}")
+    parser.add_argument("--version", action="version", version=f"temper {__version__}")
     parser.parse_args(argv)
     return 0
