@@ -1,0 +1,118 @@
+"""The journal's entry: the third of our four formats. What is stored is never rewritten.
+
+An entry says what changed and which table's digest decided it, in encoded values (`temper.table.encode`): it can be read
+without that table. State is the fold of entries: a later table changes nothing in them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+FORMAT = 1
+
+
+class Cause(Enum):
+    """Where an entry comes from."""
+
+    REQUEST = "request"
+    OUTCOME = "outcome"
+    TIMER = "timer"
+    SEND = "send"
+    OFFER = "offer"
+    CREATE = "create"
+    """Created by another entity, in the same commit."""
+    SWAP = "swap"
+    """Carried over to another table."""
+
+
+class Who(msgspec.Struct, frozen=True, omit_defaults=True):
+    principal: str
+    roles: tuple[str, ...] = ()
+    acts_for: str | None = None
+
+
+class Moved(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A case taken: `action`, from `before` to `after`, by the case at `site`."""
+
+    action: str
+    before: str
+    after: str
+    site: str
+    params: dict[str, Any] = {}
+    entered: bool = False
+
+
+class Ordered(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call or a send that went out. `to` is "ns.op", or "Entity/id.Action"."""
+
+    order: str
+    kind: str
+    to: str
+    args: dict[str, Any] = {}
+    site: str = ""
+
+
+class Published(msgspec.Struct, frozen=True, omit_defaults=True):
+    event: str
+    params: dict[str, Any] = {}
+
+
+class Ended(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The ending of a call that this entry records; `number` is 0, or 1 for the correction."""
+
+    order: str
+    tool: str
+    ending: str
+    number: int = 0
+    results: dict[str, Any] = {}
+    error_kind: str = ""
+    error_text: str = ""
+
+
+class No(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why it was refused."""
+
+    why: str
+    text: str
+    site: str | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One thing that happened to one entity, or that was refused.
+
+    `seq` is dense in the space and set by the store when it appends (0 before). `version` is the entity's after it
+    (for a refusal, the one it had). `set` holds the new values of the fields that changed, encoded; `was` their old ones.
+    `how` is that of `Accepted`, or "refused".
+    """
+
+    format: int = FORMAT
+    seq: int = 0
+    at: int
+    entity: str
+    id: str
+    version: int
+    digest: str
+    cause: Cause
+    event: str
+    """The id of the event, or the order's for outcomes and sends."""
+    caused_by: str | None = None
+    """For a creation: the event of the entry that created it."""
+    how: str
+    action: str | None = None
+    params: dict[str, Any] = {}
+    actor: str = ""
+    by: Who
+    before: str
+    after: str
+    moves: tuple[Moved, ...] = ()
+    set: dict[str, Any] = {}
+    was: dict[str, Any] = {}
+    orders: tuple[Ordered, ...] = ()
+    emitted: tuple[Published, ...] = ()
+    ended: Ended | None = None
+    timer: str | None = None
+    late: str | None = None
+    refused: No | None = None
