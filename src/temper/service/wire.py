@@ -1,0 +1,334 @@
+"""What goes over the wire: the last of our four formats. JSON-able structs, converted by hand from the domain's types.
+
+Names are stable: scripts and agents read them. A member is added, never renamed or removed, within `/v1`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A JSON object."""
+
+
+# --- problems ---------------------------------------------------------------------------------------------------------
+
+
+class Place(Wire, frozen=True):
+    """A place in a blueprint: lines and columns from 1; `text` is the source line."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    text: str = ""
+
+
+class Finding(Wire, frozen=True):
+    """A diagnostic. `rendered` is the same as text with the source beside it."""
+
+    code: str
+    severity: str
+    message: str
+    place: Place | None = None
+    label: str = ""
+    help: str | None = None
+    fix: str | None = None
+    rendered: str = ""
+    docs: str = ""
+
+
+class Next(Wire, frozen=True):
+    """An action that is possible now, for problems and `actions`."""
+
+    action: str
+    params: dict[str, Any] = {}
+    href: str = ""
+
+
+class Problem(Wire, frozen=True):
+    """Why it was not done: RFC 9457's members, and ours.
+
+    `type` is a stable name below `/problems/`: "refused", "denied", "unauthenticated", "not-found", "bad-request",
+    "conflict", "stale", "busy", "unavailable", "broken-blueprint", "stranded", "unverified", "too-large".
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    instance: str = ""
+    why: str = ""
+    """For a refusal: which kind of clause refused ("guard", "no case", "denied", ...)."""
+    clause: Place | None = None
+    clause_text: str = ""
+    next: tuple[Next, ...] = ()
+    help: str = ""
+    findings: tuple[Finding, ...] = ()
+    errors: tuple[FieldError, ...] = ()
+    stranded: tuple[StrandedEntity, ...] = ()
+    retry_after_ms: int | None = None
+
+
+class FieldError(Wire, frozen=True):
+    """What is wrong with one member of a body or of a query; `path` is a JSON pointer or a parameter's name."""
+
+    path: str
+    message: str
+
+
+class StrandedEntity(Wire, frozen=True):
+    """A live entity that has no place in a candidate."""
+
+    entity: str
+    id: str
+    state: str
+    reasons: tuple[str, ...]
+
+
+# --- entities ---------------------------------------------------------------------------------------------------------
+
+
+class OpenCall(Wire, frozen=True):
+    """A call that has not ended."""
+
+    order: str
+    tool: str
+    args: dict[str, Any]
+    state: str = "waiting"
+    attempts: int = 0
+    last_error: str = ""
+    next_attempt_at: str | None = None
+
+
+class RunningTimer(Wire, frozen=True):
+    """A timer that runs: what it will do, and when."""
+
+    timer: str
+    action: str
+    due: str | None
+
+
+class EntityView(Wire, frozen=True):
+    """An entity. `fields` are encoded as `decode` reads them."""
+
+    entity: str
+    id: str
+    state: str
+    version: int
+    fields: dict[str, Any]
+    created_at: str
+    updated_at: str
+    final: bool = False
+    calls: tuple[OpenCall, ...] = ()
+    timers: tuple[RunningTimer, ...] = ()
+
+
+class Page(Wire, frozen=True, omit_defaults=False):
+    """A page of a list. `cursor` goes on from here; `None` at the end. `count` is given when asked for."""
+
+    items: tuple[EntityView, ...]
+    cursor: str | None = None
+    count: int | None = None
+
+
+class Acted(Wire, frozen=True):
+    """An action was taken (or, in a dry run, would be). `moves` are "Planned -> Rolling by Start" as data."""
+
+    entity: EntityView
+    action: str
+    before: str
+    after: str
+    changed: dict[str, tuple[Any, Any]] = {}
+    orders: tuple[str, ...] = ()
+    emitted: tuple[dict[str, Any], ...] = ()
+    created: tuple[dict[str, str], ...] = ()
+    seq: int = 0
+    dry_run: bool = False
+    replayed: bool = False
+
+
+class HistoryEntry(Wire, frozen=True):
+    """One entry of a history: who, when, as which role, by which table, from what to what, or why it was refused."""
+
+    seq: int
+    at: str
+    entity: str
+    id: str
+    version: int
+    cause: str
+    how: str
+    action: str | None
+    params: dict[str, Any] = {}
+    actor: str = ""
+    principal: str = ""
+    roles: tuple[str, ...] = ()
+    acts_for: str | None = None
+    before: str = ""
+    after: str = ""
+    changed: dict[str, tuple[Any, Any]] = {}
+    orders: tuple[dict[str, Any], ...] = ()
+    emitted: tuple[dict[str, Any], ...] = ()
+    ended: dict[str, Any] | None = None
+    timer: str | None = None
+    late: str | None = None
+    refused: dict[str, Any] | None = None
+    table: str = ""
+    """The first 12 digits of the digest that decided it."""
+    table_version: int | None = None
+    text: str = ""
+    """The entry as one line for people."""
+
+
+class Possible(Wire, frozen=True):
+    """An action, seen from here and now by this caller: `status` is "yes", "depends" (on its parameters) or "no"."""
+
+    action: str
+    status: str
+    to: tuple[str, ...] = ()
+    params: tuple[dict[str, Any], ...] = ()
+    description: str = ""
+    why: str = ""
+    text: str = ""
+    clause: Place | None = None
+
+
+class Clause(Wire, frozen=True):
+    """A clause that was asked, and its answer: `holds` is `None` where it was not asked."""
+
+    kind: str
+    text: str
+    holds: bool | None
+    values: dict[str, Any] = {}
+    place: Place | None = None
+
+
+class WhyNot(Wire, frozen=True):
+    """What would happen, and which clause decides it."""
+
+    action: str
+    would: str
+    """"take" or "refuse"."""
+    text: str = ""
+    why: str = ""
+    clauses: tuple[Clause, ...] = ()
+    result: Acted | None = None
+
+
+class Waited(Wire, frozen=True, omit_defaults=False):
+    """The end of a wait: `met` says whether the condition holds."""
+
+    met: bool
+    entity: EntityView
+
+
+# --- versions ---------------------------------------------------------------------------------------------------------
+
+
+class Version(Wire, frozen=True):
+    number: int
+    digest: str
+    at: str
+    by: str
+    note: str = ""
+    current: bool = False
+
+
+class ChangeLine(Wire, frozen=True):
+    """One thing that a candidate changes, in words. `strength` of a guard: "stronger", "weaker", "different", ..."""
+
+    kind: str
+    text: str
+    strength: str | None = None
+
+
+class Plan(Wire, frozen=True):
+    """What a candidate would change, and whether it could be pushed."""
+
+    blueprint: str
+    digest: str
+    from_version: int | None
+    from_digest: str | None
+    changes: tuple[ChangeLine, ...]
+    stranded: tuple[StrandedEntity, ...]
+    report: dict[str, Any]
+    pushable: bool
+    entities: dict[str, int] = {}
+
+
+class Pushed(Wire, frozen=True):
+    """A version is live. `unchanged` when that digest was live already."""
+
+    blueprint: str
+    version: int
+    digest: str
+    unchanged: bool = False
+    changes: tuple[ChangeLine, ...] = ()
+    carried: int = 0
+    report: dict[str, Any] = {}
+
+
+class Token(Wire, frozen=True):
+    """A token without its secret."""
+
+    id: str
+    principal: str
+    roles: tuple[str, ...]
+    admin: bool = False
+    acts_for: str | None = None
+    created_at: str = ""
+    expires_at: str | None = None
+    revoked: bool = False
+
+
+class NewToken(Wire, frozen=True):
+    """A token with its secret, which is shown once."""
+
+    token: str
+    info: Token
+
+
+# --- what a blueprint offers, for OpenAPI, pages and tools ------------------------------------------------------------
+
+
+class ActionShape(Wire, frozen=True, omit_defaults=False):
+    name: str
+    description: str
+    creates: bool
+    acts: bool
+    """Whether it has a case from a state (an action may do both)."""
+    by: tuple[str, ...]
+    """"operator", "system", "anyone", or an expression."""
+    callable: bool
+    """Whether anyone but `system` may ask for it."""
+    params: dict[str, Any]
+    """A closed JSON Schema of the body."""
+    froms: tuple[str, ...]
+    to: tuple[str, ...]
+    place: Place | None
+
+
+class EntityShape(Wire, frozen=True, omit_defaults=False):
+    name: str
+    description: str
+    states: tuple[str, ...]
+    final: tuple[str, ...]
+    fields: dict[str, Any]
+    """A JSON Schema of `EntityView.fields`."""
+    actions: tuple[ActionShape, ...]
+
+
+class BlueprintShape(Wire, frozen=True, omit_defaults=False):
+    name: str
+    version: int
+    digest: str
+    description: str
+    roles: tuple[str, ...]
+    entities: tuple[EntityShape, ...]
+    events: dict[str, Any]
+    tools: tuple[str, ...]
+    records: dict[str, Any]
