@@ -1,0 +1,106 @@
+"""A bundle on disk or in a request, and what the front half of the way makes of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from temper.model import Machine, check
+from temper.syntax import parse_bundle
+from temper.table import Table, compile_machine, digest
+from temper.text import Diagnostic, Severity, Source
+
+BLUEPRINT_SUFFIX = ".blueprint"
+# What a bundle may bring to a server: a blueprint is a page long, and ten thousand times that is a mistake or an attack.
+FILES_MAX = 200
+BYTES_MAX = 4_000_000
+
+
+class BundleUnreadable(Exception):
+    """The bundle's files cannot be had: `text` says what and where, `help` what to try."""
+
+    def __init__(self, text: str, help: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.help = help
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the texts say. `table` is `None` while there is an error among the `problems`."""
+
+    sources: Mapping[str, Source]
+    problems: tuple[Diagnostic, ...]
+    machine: Machine | None
+    table: Table | None
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """Return the problems that keep it from being compiled."""
+        return tuple(problem for problem in self.problems if problem.severity is Severity.ERROR)
+
+
+def read_bundle(path: Path) -> dict[str, str]:
+    """Return the texts of a bundle: of one file, or of the `*.blueprint` files of a folder and of its `scenarios/`.
+
+    Raises `BundleUnreadable`.
+    """
+    if path.is_file():
+        return {path.name: _read(path)}
+    if not path.is_dir():
+        raise BundleUnreadable(f"there is no file or folder `{path}`", "name a `.blueprint` file or a folder of them")
+    paths = sorted(path.glob(f"*{BLUEPRINT_SUFFIX}")) + sorted((path / "scenarios").glob(f"*{BLUEPRINT_SUFFIX}"))
+    if not paths:
+        raise BundleUnreadable(
+            f"`{path}` holds no `*{BLUEPRINT_SUFFIX}` file", "name a bundle's folder, or begin one with `temper new`"
+        )
+    return {str(each.relative_to(path)): _read(each) for each in paths}
+
+
+def check_texts(files: Mapping[str, str]) -> Checked:
+    """Parse, check and compile texts, by file name. Total: whatever is wrong is among the problems."""
+    sources = {name: Source(name, text) for name, text in sorted(files.items())}
+    tree, unread = parse_bundle(sources.values())
+    machine, unsound = check(tree)
+    problems = _in_order((*unread, *unsound))
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        return Checked(sources, problems, None, None)
+    table = compile_machine(machine)
+    return Checked(sources, problems, machine, table)
+
+
+def with_modules(table: Table, modules: Mapping[str, bytes]) -> Table:
+    """Return the table with the digests of what else belongs to the bundle."""
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(modules.items())}
+    return msgspec.structs.replace(table, modules=digests)
+
+
+def label(table: Table) -> str:
+    """Return the short form of a digest that people see."""
+    return digest(table)[:12]
+
+
+def renamed(checked: Checked, prefix: str) -> Checked:
+    """Return the same with its files named as the shell sees them, so that a terminal can open them."""
+    return replace(checked, sources={f"{prefix}{name}": source for name, source in checked.sources.items()})
+
+
+def _read(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleUnreadable(f"`{path}` cannot be read: {error.strerror}") from error
+    if len(content) > BYTES_MAX:
+        raise BundleUnreadable(f"`{path}` has {len(content):,} bytes; a bundle has at most {BYTES_MAX:,}")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BundleUnreadable(f"`{path}` is not UTF-8 (byte {error.start})", "save it as UTF-8") from error
+
+
+def _in_order(problems: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    return tuple(sorted(problems, key=lambda each: (each.primary.span, each.code.name)))

@@ -1,0 +1,60 @@
+"""Diagnostics and places for the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from temper.service import wire
+from temper.table import Table
+from temper.text import Diagnostic, Source, Span, render
+
+DOCS = "docs/reference/diagnostics/{code}.md"
+
+
+def finding(problem: Diagnostic, sources: Mapping[str, Source]) -> wire.Finding:
+    """Return a diagnostic as data, with its drawing."""
+    return wire.Finding(
+        code=problem.code.name,
+        severity=problem.severity.value,
+        message=problem.message,
+        place=place(problem.primary.span, sources),
+        label=problem.primary.text,
+        help=problem.help,
+        fix=problem.fix.text if problem.fix is not None else None,
+        rendered=render(problem, sources),
+        docs=DOCS.format(code=problem.code.name),
+    )
+
+
+def place(span: Span, sources: Mapping[str, Source]) -> wire.Place | None:
+    """Return where a span lies; `None` for one that lies in no file."""
+    source = sources.get(span.file)
+    if source is None:
+        return None
+    start, end = source.position(span.start), source.position(span.end)
+    return wire.Place(
+        file=span.file,
+        line=start.line,
+        column=start.column,
+        end_line=end.line,
+        end_column=end.column,
+        text=source.line(start.line).strip(),
+    )
+
+
+def site_place(table: Table, site: str | None) -> wire.Place | None:
+    """Return where a site of the table stands in its text."""
+    where = table.notes.places.get(site) if site else None
+    if where is None:
+        return None
+    file, start, end = where
+    return place(Span(file, start, end), {file: Source(file, table.notes.sources.get(file, ""))})
+
+
+def site_text(table: Table, site: str | None) -> str:
+    """Return the words that stand at a site."""
+    where = table.notes.places.get(site) if site else None
+    if where is None:
+        return ""
+    file, start, end = where
+    return table.notes.sources.get(file, "")[start:end]

@@ -1,0 +1,147 @@
+"""`temper.toml`: everything that a server can be told. Each setting has its default and its meaning here, and nowhere else."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+FILE = "temper.toml"
+LEVELS = ("algebra", "search", "scenarios")
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file. A member that is not known is refused, with the one that was probably meant."""
+
+
+class ServerSection(Section, frozen=True):
+    """Where the server listens and keeps its data."""
+
+    host: str = "127.0.0.1"
+    port: int = 8420
+    data: str = "temper-data"
+    """A folder, relative to the settings file."""
+    drain: str = "10s"
+    """How long a shutdown waits for calls that are under way."""
+
+
+class LimitsSection(Section, frozen=True):
+    """Bounds, and what happens at them."""
+
+    body_bytes: int = 1_048_576
+    """A larger request body is refused with 413."""
+    queue: int = 4096
+    """Requests that wait to be decided; one more is answered 503 with Retry-After."""
+    batch: int = 256
+    """Requests that share a commit at the most."""
+    page: int = 200
+    """Items on a page of a list, at the most."""
+    wait: str = "60s"
+    """The longest wait-until."""
+    streams: int = 1000
+    """Open live streams; one more is answered 503."""
+    calls_per_tool: int = 8
+    """Calls of one tool that are under way at once."""
+
+
+class PushSection(Section, frozen=True):
+    """What a blueprint must pass before it is loaded."""
+
+    levels: tuple[str, ...] = LEVELS
+    """Any of "algebra", "search", "scenarios"."""
+    allow_unknown: bool = False
+    """Whether a property whose verdict is *unknown* may be loaded."""
+    states: int = 500_000
+    """Where the search stops."""
+    seconds: float = 120.0
+    """Where the whole judgement stops; past it the verdict is *unknown*."""
+
+
+class Settings(Section, frozen=True):
+    """The whole file. `tools` and `adapters` are read by the runtime, which knows the adapters."""
+
+    server: ServerSection = ServerSection()
+    limits: LimitsSection = LimitsSection()
+    push: PushSection = PushSection()
+    tools: dict[str, dict[str, Any]] = {}
+    adapters: dict[str, dict[str, Any]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class SettingProblem:
+    """What is wrong with a setting; `key` is its dotted path."""
+
+    key: str
+    message: str
+    help: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}" + (f" ({self.help})" if self.help else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and where they came from; `folder` is what relative paths are relative to."""
+
+    settings: Settings
+    folder: Path
+    problems: tuple[SettingProblem, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Path:
+        """Return the data folder."""
+        return self.folder / self.settings.server.data
+
+
+def load_settings(path: Path | None, environment: Mapping[str, str]) -> Loaded:
+    """Return the settings of a file, or the defaults where there is none. Problems are listed, never raised."""
+    if path is None:
+        return Loaded(Settings(), Path.cwd(), environment=environment)
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        return _bad(path, environment, SettingProblem(str(path), f"cannot be read: {error.strerror}"))
+    except UnicodeDecodeError:
+        return _bad(path, environment, SettingProblem(str(path), "is not UTF-8"))
+    except tomllib.TOMLDecodeError as error:
+        return _bad(path, environment, SettingProblem(str(path), f"is not TOML: {error}"))
+    try:
+        settings = msgspec.convert(raw, Settings)
+    except msgspec.ValidationError as error:
+        key, message = _explain(error)
+        return _bad(path, environment, SettingProblem(key, message, "see docs/reference/settings.md"))
+    return Loaded(settings, path.resolve().parent, _sense(settings), environment)
+
+
+def _bad(path: Path, environment: Mapping[str, str], problem: SettingProblem) -> Loaded:
+    return Loaded(Settings(), path.resolve().parent, (problem,), environment)
+
+
+def _explain(error: msgspec.ValidationError) -> tuple[str, str]:
+    text = str(error)
+    message, _, where = text.partition(" - at `$")
+    return where.removesuffix("`").lstrip(".") or FILE, message[0].lower() + message[1:]
+
+
+def _sense(settings: Settings) -> tuple[SettingProblem, ...]:
+    problems = []
+    for level in settings.push.levels:
+        if level not in LEVELS:
+            problems.append(
+                SettingProblem("push.levels", f"there is no level `{level}`", f"one of {', '.join(LEVELS)}")
+            )
+    if not 0 <= settings.server.port <= 65_535:
+        problems.append(SettingProblem("server.port", f"{settings.server.port} is no port", "0 lets the system choose"))
+    for name, low in (("body_bytes", 1024), ("queue", 1), ("batch", 1), ("page", 1), ("streams", 0), ("calls_per_tool", 1)):
+        if getattr(settings.limits, name) < low:
+            problems.append(SettingProblem(f"limits.{name}", f"is below {low}"))
+    if settings.push.states < 1:
+        problems.append(SettingProblem("push.states", "is below 1"))
+    if settings.push.seconds <= 0:
+        problems.append(SettingProblem("push.seconds", "is not above 0"))
+    return tuple(problems)
