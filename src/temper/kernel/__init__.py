@@ -1,31 +1,47 @@
 """Living entities, without I/O.
 
 In:    a `Table`, requests, the endings of attempts, and the time, all as data; a `Store` to read from.
-Out:   `Host`, which decides and says what to append; the ports that it stands on; the journal's `Entry`.
+Out:   `Host`, which decides and says what to append; the ports that it stands on, and `MemoryStore`, which keeps a space in
+       memory; the journal's `Entry`, and `replay`, which folds a journal to what its entities are.
 Never: asyncio, files, sockets, clocks, randomness. Whoever drives a host brings them: the runtime, or the simulator.
 """
 
-from temper.kernel.journal import Cause, Entry
+from temper.kernel.journal import Cause, Ended, Entry, Moved, Ordered, Published, Who
+from temper.kernel.journal import No as RefusedEntry
 from temper.kernel.ports import (
     Answer,
+    Answered,
+    Ask,
     Attempt,
     AttemptEnd,
     Batch,
     Busy,
     Change,
     Conflict,
+    Discard,
     Done,
     Expired,
+    Ids,
     Letter,
+    Limits,
     No,
+    Order,
     OrderRow,
+    OrderState,
+    Page,
     Request,
+    Retry,
     Store,
+    StoreFault,
+    Stranded,
     TableVersion,
+    Wake,
 )
 
 __all__ = [
     "Answer",
+    "Answered",
+    "Ask",
     "Attempt",
     "AttemptEnd",
     "Batch",
@@ -33,13 +49,29 @@ __all__ = [
     "Cause",
     "Change",
     "Conflict",
+    "Discard",
     "Done",
+    "Ended",
     "Entry",
     "Expired",
+    "Ids",
     "Letter",
+    "Limits",
+    "Moved",
     "No",
+    "Order",
     "OrderRow",
+    "OrderState",
+    "Ordered",
+    "Page",
+    "Published",
+    "RefusedEntry",
     "Request",
+    "Retry",
     "Store",
+    "StoreFault",
+    "Stranded",
     "TableVersion",
+    "Wake",
+    "Who",
 ]

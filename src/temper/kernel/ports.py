@@ -13,6 +13,32 @@ from typing import Any, Protocol, TypeAlias
 from temper.kernel.journal import Entry
 from temper.table import Caller, Ending, Event, Refused, SendOrder, Snapshot, Value
 
+
+class Ids(Protocol):
+    """Gives an id that was never given before: twelve characters, lower case, safe in a path."""
+
+    def __call__(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of a host, each with what happens at it. Times are in milliseconds."""
+
+    snapshots_max: int = 20_000
+    """Entities kept decoded in memory; the least recently used are read again from the store."""
+    batch_max: int = 256
+    """Asks decided together, due timers and sends included; the rest waits for the next batch."""
+    queue_max: int = 4_096
+    """Asks that may wait to be decided; then the answer is `Busy`."""
+    attempts_max: int = 8
+    """Attempts of one tool under way at a time; the other calls wait in the outbox."""
+    late_ms: int = 60_000
+    """How long an attempt that has timed out may still give its true answer; then it is cut off."""
+    backoff_ms: int = 1_000
+    """A timer whose action was refused is tried again after this; twice as long each time, up to `backoff_max_ms`."""
+    backoff_max_ms: int = 300_000
+
+
 # --- what comes in ----------------------------------------------------------------------------------------------------
 
 
@@ -35,16 +61,25 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """It happened. `snapshot` is the entity after it; `replayed` when this is the stored answer to the same key."""
+    """It happened. `snapshot` is the entity after it; `replayed` when this is the stored answer to the same key.
+
+    `entry` is the first of the commit (`seq` 0 in a dry run, which is not in the journal). It is `None` where nothing happened:
+    the creating action gave the entity that has this `key` already (22).
+    """
 
     snapshot: Snapshot
-    entry: Entry
+    entry: Entry | None
+    entries: tuple[Entry, ...] = ()
+    """Of the entities that were created in the same commit."""
     replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """The table refused. The refusal has been journaled (except in a dry run). `snapshot` is the entity as it is, if any."""
+    """The table refused. `snapshot` is the entity as it is, if any.
+
+    The refusal has been journaled, except in a dry run and where it is `MISSING`: there is no entity whose history it was.
+    """
 
     refused: Refused
     snapshot: Snapshot | None
@@ -130,6 +165,9 @@ class Attempt:
     """Carry this out now: its start is durable. `number` counts from 1."""
 
     order: str
+    entity: str
+    id: str
+    """The entity that ordered it."""
     tool: str
     args: Mapping[str, Any]
     number: int
@@ -138,9 +176,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How an attempt ended. `retry` says that a failure may pass (else it is final whatever the tool's `retry` says)."""
+    """How an attempt ended. `retry` says that a failure may pass (else it is final whatever the tool's `retry` says).
+
+    An attempt that ended UNKNOWN may be told of once more, when its true answer comes after all.
+    """
 
     order: str
+    entity: str
+    id: str
     number: int
     ending: Ending
     results: Mapping[str, Any] = field(default_factory=dict)
@@ -148,6 +191,24 @@ class AttemptEnd:
     error_kind: str = ""
     error_text: str = ""
     retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """An operator wants a dead or waiting order tried now."""
+
+    order: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """An operator gives an order up: a call ends `unknown` (12), a send is dropped, a letter is put away."""
+
+    order: str
+
+
+Ask: TypeAlias = Request | AttemptEnd | Retry | Discard
+"""What a host is asked to decide. All but a request are answered with `None` when nothing was recorded of an entity."""
 
 
 # --- the store --------------------------------------------------------------------------------------------------------
@@ -169,6 +230,49 @@ class TableVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Stranded:
+    """A live entity that has no place in a candidate table, and why."""
+
+    entity: str
+    id: str
+    state: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Look at this entity again at `at`, unless it changes before: its timer was due and its action refused."""
+
+    entity: str
+    id: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What is kept under an idempotency key: the first entry of the answer, and the entity after it."""
+
+    fingerprint: str
+    entry: Entry
+    snapshot: Snapshot | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entities, in order. `cursor` goes on from here; it is `None` when there are no more."""
+
+    items: tuple[Snapshot, ...]
+    cursor: str | None
+
+
+class Order(Enum):
+    """In which order entities are listed."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What one decision does to the store: all of it or nothing."""
 
@@ -181,6 +285,9 @@ class Change:
     letters: tuple[Letter, ...] = ()
     key: tuple[str, str] | None = None
     """An idempotency key and the fingerprint of what was asked; the answer is the change's first entry."""
+    wakes: tuple[Wake, ...] = ()
+    unlettered: tuple[str, ...] = ()
+    """Orders whose letters are put away."""
     version: TableVersion | None = None
     """A new table: the whole change is a swap."""
 
@@ -190,15 +297,17 @@ class Batch:
     """Changes to append together: one atomic, durable commit, in this order."""
 
     changes: tuple[Change, ...]
-    answers: tuple[Answer, ...]
-    """One for each request that was decided, in their order; given to callers after the append."""
+    answers: tuple[Answer | None, ...] = ()
+    """One for each ask, in their order; given to callers after the append."""
+    attempts: tuple[Attempt, ...] = ()
+    """To be carried out after the append, which makes their starts durable."""
 
 
 class Store(Protocol):
     """Keeps one space. Reads see the last append and nothing half-done.
 
-    Entities' values are kept encoded; `snapshot` decodes with the table that is in force (a swap rewrites those that it
-    changes).
+    Values are kept encoded. An entity is decoded with the table that wrote it, and then carried over to the one in force;
+    an entity that has no place there (a final one; a swap lets no other pass) is given as it was.
     """
 
     def snapshot(self, entity: str, id: str) -> Snapshot | None:
@@ -209,12 +318,12 @@ class Store(Protocol):
         """Return the id of the entity that has, or had, this key."""
         ...
 
-    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: str | None) -> bool:
-        """Say whether another entity agrees on the values of the entity's `unique` of that number (23: final ones and `none`)."""
+    def holder(self, entity: str, unique: int, values: Sequence[Value]) -> str | None:
+        """Return the id of the entity that holds the values of its `unique` of that number (23: final ones and `none` hold nothing)."""
         ...
 
-    def answered(self, key: str) -> tuple[str, Entry] | None:
-        """Return the fingerprint and the entry under an idempotency key."""
+    def answered(self, key: str) -> Answered | None:
+        """Return what is kept under an idempotency key. Keys are kept for a day, and at least the last 10,000."""
         ...
 
     def due(self, at: int, limit: int) -> Sequence[tuple[str, str]]:
@@ -222,14 +331,26 @@ class Store(Protocol):
         ...
 
     def next_due(self) -> int | None:
-        """Return the earliest due time of all timers."""
+        """Return the earliest time at which `due` has something."""
         ...
 
-    def orders(self, at: int, limit: int) -> Sequence[OrderRow]:
-        """Return waiting orders with `next_at <= at`, oldest first; of sends between two entities only the first in its lane."""
+    def sends(self, at: int, limit: int) -> Sequence[OrderRow]:
+        """Return waiting sends with `next_at <= at`, oldest first; between two entities only the first in its lane."""
+        ...
+
+    def calls(self, at: int, tool: str, limit: int) -> Sequence[OrderRow]:
+        """Return the tool's waiting calls with `next_at <= at`, earliest first."""
+        ...
+
+    def next_order(self, but_not: Sequence[str]) -> int | None:
+        """Return the earliest `next_at` of waiting sends, and of waiting calls of other tools than these."""
         ...
 
     def order(self, order: str) -> OrderRow | None: ...
+
+    def orders_of(self, entity: str, id: str) -> Sequence[OrderRow]:
+        """Return the orders that the entity made and that have not ended, oldest first."""
+        ...
 
     def started(self) -> Sequence[OrderRow]:
         """Return the orders whose attempt was started and has not ended, as a restart finds them."""
@@ -243,8 +364,46 @@ class Store(Protocol):
         """Return the version that is in force."""
         ...
 
+    def versions(self) -> Sequence[TableVersion]:
+        """Return all versions, oldest first."""
+        ...
+
+    def list(
+        self,
+        entity: str,
+        *,
+        states: Sequence[str] = (),
+        after: str | None = None,
+        limit: int,
+        order: Order = Order.OLDEST,
+    ) -> Page:
+        """Return a page of entities in the order of their creation, in these states (none given: in any). `after` is a cursor."""
+        ...
+
+    def count(self, entity: str, *, states: Sequence[str] = ()) -> int: ...
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """Return how many entities are of each kind in each state."""
+        ...
+
+    def history(self, entity: str, id: str, *, after: int = 0, limit: int) -> Sequence[Entry]:
+        """Return the entity's entries with `seq > after`, oldest first, refusals included."""
+        ...
+
+    def entries(self, after: int, limit: int) -> Sequence[Entry]:
+        """Return the space's entries with `seq > after`, in order."""
+        ...
+
+    def last_seq(self) -> int:
+        """Return the seq of the last entry, 0 if there is none."""
+        ...
+
+    def letters(self, *, after: str | None = None, limit: int) -> Sequence[Letter]:
+        """Return dead letters, oldest first, after the one of order `after`."""
+        ...
+
     def append(self, batch: Batch) -> int:
-        """Make the whole batch durable, or nothing of it, and return the seq of its last entry.
+        """Make the whole batch durable, or nothing of it; set the `seq` of its entries; return that of the last entry there is.
 
         Raises `StoreFault` when it cannot; then nothing of it stays (unless the fault says that its fate is unknown).
         """

@@ -1,0 +1,33 @@
+"""The outside: one file for each port.
+
+In:    a store's path, tools' settings, requests, the wall clock.
+Out:   `SqliteStore`, `Live` (a space alive under asyncio), `found`, adapters for tools, the clock and ids, watched files, tokens.
+Never: decides what happens to an entity (the kernel does), judges a table, reads a blueprint's text.
+"""
+
+from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
+from temper.runtime.live import Live, found
+from temper.runtime.sqlite import SqliteStore
+from temper.runtime.tokens import TokenRow, TokenStore
+from temper.runtime.tools import Adapter, Answered, Attempt, Call, Declared, Failed, Problem, Unknown, load_tools
+
+__all__ = [
+    "Adapter",
+    "Alarm",
+    "Answered",
+    "Attempt",
+    "Call",
+    "Clock",
+    "Declared",
+    "Failed",
+    "Live",
+    "Problem",
+    "SqliteStore",
+    "SystemClock",
+    "TokenRow",
+    "TokenStore",
+    "Unknown",
+    "found",
+    "load_tools",
+    "new_id",
+]
