@@ -11,10 +11,13 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import socket
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -92,6 +95,14 @@ class _Server(uvicorn.Server):
         print(json.dumps(self._hello), flush=True)
         if not self._stay:
             threading.Thread(target=self._watch_stdin, daemon=True).start()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End in order on SIGTERM and SIGINT."""
+        # uvicorn's own raises the signal again at the end, which would skip our tidying up.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
 
     def _watch_stdin(self) -> None:
         # Not `sys.stdin`: its lock, held by a thread that never returns, would abort the interpreter at its exit.
