@@ -83,6 +83,95 @@ class Code(Enum):
     B072 = "handler that is given twice"
     B073 = "two cases on an action's own line"
     B074 = "name of several parts in the wrong place"
+    # the JSON form
+    B090 = "JSON value of the wrong kind"
+    B091 = "unknown key in the JSON form"
+    B092 = "missing key in the JSON form"
+    B093 = "JSON object that says nothing"
+    B094 = "string in the JSON form that cannot be read"
+    B095 = "JSON value out of place"
+
+    # B1xx: names
+    B101 = "unknown state"
+    B102 = "unknown action"
+    B103 = "unknown role"
+    B104 = "unknown tool"
+    B105 = "unknown type"
+    B106 = "unknown name"
+    B107 = "unknown parameter"
+    B108 = "unknown entity"
+    B109 = "unknown event"
+    B110 = "name that is declared twice"
+    B111 = "name that hides another"
+    B112 = "role and field of one name"
+    B113 = "field that is not there"
+    B114 = "definition that goes round in a circle"
+    B116 = "unknown part"
+    B117 = "unknown function"
+
+    # B2xx: types
+    B201 = "value of another type"
+    B202 = "value that may be `none`"
+    B203 = "value that is never `none`"
+    B204 = "operator or question that does not fit the type"
+    B205 = "comparison of two types"
+    B206 = "value outside of its type"
+    B207 = "value whose type nothing says"
+    B208 = "wrong arguments"
+    B209 = "type with nothing in it"
+    B210 = "value that is not known in advance"
+    B211 = "something that can't be read here"
+    B212 = "division by zero"
+    B213 = "type that can't stand here"
+    B214 = "text that is not a time"
+    B215 = "parameter without a type"
+    B216 = "collection without a bound"
+
+    # B3xx: rules of the language
+    # states and cases
+    B301 = "entity without states"
+    B302 = "final state that is left"
+    B303 = "group after `to`"
+    B304 = "creating case without `to`"
+    B305 = "action without a case"
+    # who
+    B306 = "action that nobody may take"
+    B307 = "creating action by a field"
+    B308 = "`by` that names nobody"
+    B309 = "role that excludes itself"
+    # fields
+    B310 = "field that a creating action leaves without a value"
+    B311 = "field that is read before it has a value"
+    B312 = "field that is set twice"
+    B313 = "`set` of something that is no field"
+    B314 = "`set` of a key"
+    B315 = "`set` under `for`"
+    # orders
+    B320 = "call without its outcomes"
+    B321 = "action that is not open to the system"
+    B322 = "creating action where another is needed"
+    B323 = "action that creates nothing"
+    B324 = "action that nothing triggers"
+    B325 = "`late` or `defer` of an action that is never late"
+    B326 = "event that is used in two ways"
+    # what belongs to states
+    B330 = "route in the wrong place"
+    B331 = "routing state that waits"
+    B332 = "routes in a circle"
+    B333 = "route to an action that has no case there"
+    # the rest
+    B340 = "clause that is given twice"
+    B341 = "property of several entities"
+    B342 = "scenario that speaks of nothing"
+
+    # B9xx: not carried out by this release
+    B901 = "joint action"
+    B902 = "`whenever`"
+    B903 = "inverse set"
+    B904 = "read through a reference"
+    B905 = "`upgrade`"
+    B906 = "property over all entities"
+    B907 = "tool as a WASM module"
 
     @property
     def severity(self) -> Severity:
