@@ -7,6 +7,30 @@ Never: Starlette, MCP, terminals. Doors hold no rules: the rules are here or bel
 """
 
 from temper.service import wire
-from temper.service.workshop import Declined, Person, Workshop
+from temper.service.bundle import BundleUnreadable, Checked, check_texts, read_bundle
+from temper.service.findings import finding
+from temper.service.judge import Judged, judge
+from temper.service.settings import Loaded, SettingProblem, Settings, duration_ms, load_settings
+from temper.service.workshop import CannotOpen, Declined, Person, Workshop, token_problems, token_view
 
-__all__ = ["Declined", "Person", "Workshop", "wire"]
+__all__ = [
+    "BundleUnreadable",
+    "CannotOpen",
+    "Checked",
+    "Declined",
+    "Judged",
+    "Loaded",
+    "Person",
+    "SettingProblem",
+    "Settings",
+    "Workshop",
+    "check_texts",
+    "duration_ms",
+    "finding",
+    "judge",
+    "load_settings",
+    "read_bundle",
+    "token_problems",
+    "token_view",
+    "wire",
+]

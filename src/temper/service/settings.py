@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -118,6 +119,18 @@ def load_settings(path: Path | None, environment: Mapping[str, str]) -> Loaded:
     return Loaded(settings, path.resolve().parent, _sense(settings), environment)
 
 
+_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def duration_ms(text: str) -> int:
+    """Return the milliseconds of a duration such as `30s`. Raises `ValueError` on anything else."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"`{text}` is no duration; write one such as `30s`, `5m` or `250ms`")
+    return int(match[1]) * _UNITS_MS[match[2]]
+
+
 def _bad(path: Path, environment: Mapping[str, str], problem: SettingProblem) -> Loaded:
     return Loaded(Settings(), path.resolve().parent, (problem,), environment)
 
@@ -140,6 +153,11 @@ def _sense(settings: Settings) -> tuple[SettingProblem, ...]:
     for name, low in (("body_bytes", 1024), ("queue", 1), ("batch", 1), ("page", 1), ("streams", 0), ("calls_per_tool", 1)):
         if getattr(settings.limits, name) < low:
             problems.append(SettingProblem(f"limits.{name}", f"is below {low}"))
+    for key, text in (("server.drain", settings.server.drain), ("limits.wait", settings.limits.wait)):
+        try:
+            duration_ms(text)
+        except ValueError as error:
+            problems.append(SettingProblem(key, str(error)))
     if settings.push.states < 1:
         problems.append(SettingProblem("push.states", "is below 1"))
     if settings.push.seconds <= 0:

@@ -71,6 +71,8 @@ class Problem(Wire, frozen=True):
     findings: tuple[Finding, ...] = ()
     errors: tuple[FieldError, ...] = ()
     stranded: tuple[StrandedEntity, ...] = ()
+    report: dict[str, Any] = {}
+    """The verifier's, for "unverified"."""
     retry_after_ms: int | None = None
 
 
@@ -230,6 +232,9 @@ class Waited(Wire, frozen=True, omit_defaults=False):
 
 
 class Version(Wire, frozen=True):
+    """A push. `blueprint` is named where versions of several are listed together."""
+
+    blueprint: str = ""
     number: int
     digest: str
     at: str

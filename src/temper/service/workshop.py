@@ -6,19 +6,83 @@ Every verb takes the `Person` who asks, checks what they may, and either returns
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+import hashlib
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from temper.kernel import Busy, Conflict, Done, Expired, Limits, No, Request, StoreFault, TableVersion
+from temper.runtime import (
+    Adapter,
+    Clock,
+    Declared,
+    Live,
+    SqliteStore,
+    SystemClock,
+    TokenRow,
+    TokenStore,
+    found,
+    load_tools,
+    new_id,
+)
 from temper.service import wire
+from temper.service.bundle import BYTES_MAX, FILES_MAX, Checked, check_texts
+from temper.service.findings import finding, site_place
+from temper.service.judge import GuardPair, Judged, judge
+from temper.service.listing import Listing, list_page
+from temper.service.settings import Loaded, SettingProblem, duration_ms
+from temper.service.space import BadExpression, Space, version_table
+from temper.service.views import acted, entity_view, history_entry, moment, possible_action, refusal, required
+from temper.table import (
+    Act,
+    BadValue,
+    Caller,
+    Change,
+    Refused,
+    Snapshot,
+    Table,
+    Value,
+    Why,
+    change,
+    decode,
+    digest,
+    dump,
+    homeless,
+    possible,
+    shape,
+)
+from temper.table import why as clauses_of
+from temper.text import suggest
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")
+ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+BLUEPRINT = re.compile(r"[a-z][a-z0-9_]{0,63}")
+PRINCIPAL_MAX = 200
+KEY_MAX = 200
+# Words that stand where an id stands in a path.
+RESERVED_IDS = frozenset({"actions", "events"})
+# How many stranded entities a problem lists; the rest is counted.
+STRANDED_MAX = 100
 
 
 class Declined(Exception):
     """A verb was not done; `problem` says why and what to do next."""
 
     def __init__(self, problem: wire.Problem) -> None:
-        super().__init__(problem.title)
+        super().__init__(f"{problem.title}: {problem.detail}" if problem.detail else problem.title)
         self.problem = problem
+
+
+class CannotOpen(Exception):
+    """The workshop cannot open: `problems` of the settings, or a data folder that cannot be used."""
+
+    def __init__(self, problems: tuple[SettingProblem, ...]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +94,124 @@ class Person:
     admin: bool = False
     acts_for: str | None = None
 
+    @property
+    def caller(self) -> Caller:
+        """Return the person as an event names them."""
+        return Caller(self.principal, self.roles, self.acts_for)
 
+
+@dataclass
 class Workshop:
-    """A server's verbs. Made by `await Workshop.open(settings)`; `await close()` drains and lets go of the files."""
+    """A server's verbs. Made by `await Workshop.open(loaded)`; `await close()` drains and lets go of the files."""
+
+    loaded: Loaded
+    clock: Clock
+    first_token: str | None
+    """The administrator's token, when this is the first start of the data folder. It is kept nowhere."""
+    notices: tuple[SettingProblem, ...]
+    """What is odd about the settings and no reason not to start, such as a tool that nothing is bound to."""
+    _tokens: TokenStore
+    _spaces: dict[str, Space] = field(default_factory=dict)
+    _adapters: dict[str, Adapter] = field(default_factory=dict)
+    _streams: int = 0
+
+    @classmethod
+    async def open(cls, loaded: Loaded, *, clock: Clock | None = None) -> Workshop:
+        """Open the data folder, and bring every space in it to life. Raises `CannotOpen`."""
+        if loaded.problems:
+            raise CannotOpen(loaded.problems)
+        clock = clock or SystemClock()
+        folder = loaded.data
+        try:
+            (folder / "spaces").mkdir(parents=True, exist_ok=True)
+            tokens = TokenStore(folder / "tokens.db")
+        except (OSError, ValueError) as error:
+            raise CannotOpen((SettingProblem("server.data", f"`{folder}` cannot be used: {error}"),)) from error
+        first = None
+        if not tokens.all():
+            first, _ = tokens.make("administrator", (), at=clock.now(), admin=True)
+        adapters, problems = _bind(loaded, ())
+        if problems:
+            tokens.close()
+            raise CannotOpen(problems)
+        workshop = cls(loaded, clock, first, (), tokens, {}, adapters)
+        try:
+            for path in sorted((folder / "spaces").glob("*.db")):
+                await workshop._wake(path)
+        except StoreFault as fault:
+            await workshop.close()
+            raise CannotOpen((SettingProblem("server.data", fault.text),)) from fault
+        workshop.notices = workshop._unbound()
+        return workshop
+
+    async def close(self) -> None:
+        """Answer what waits, give calls under way the time that the settings say, and let go of the files."""
+        drain_ms = duration_ms(self.loaded.settings.server.drain)
+        for space in self._spaces.values():
+            await space.live.close(drain_ms=drain_ms)
+            space.store.close()
+        self._spaces.clear()
+        for adapter in self._adapters.values():
+            await adapter.close()
+        self._tokens.close()
+
+    # --- who ---
 
     def authenticate(self, token: str | None) -> Person:
         """Return who bears `token`. Declines with "unauthenticated" (401) where it is missing, unknown, expired or revoked."""
-        raise NotImplementedError
+        row = self._tokens.find(token, at=self.clock.now()) if token else None
+        if row is None:
+            raise Declined(
+                wire.Problem(
+                    type="unauthenticated",
+                    title="who calls is not known" if token else "there is no token",
+                    status=401,
+                    detail="the token is unknown, expired or revoked" if token else "",
+                    help="send `Authorization: Bearer <token>`; an administrator makes one with `temper token make`",
+                )
+            )
+        return Person(row.principal, frozenset(row.roles), row.admin, row.acts_for)
 
     # --- bundles ---
 
     def blueprints(self, person: Person) -> tuple[wire.Version, ...]:
-        """Return the current version of each blueprint (`Version.note` is the pusher's)."""
-        raise NotImplementedError
+        """Return the current version of each blueprint, by name."""
+        return tuple(_version(self._spaces[name].version, current=True, name=name) for name in sorted(self._spaces))
 
     def shape(self, person: Person, blueprint: str) -> wire.BlueprintShape:
         """Return what the blueprint offers, for OpenAPI, pages and tools. Cached by digest."""
-        raise NotImplementedError
+        return self._space(blueprint).compiled.shape
 
     def sources(self, person: Person, blueprint: str, number: int | None = None) -> dict[str, str]:
         """Return a version's files (the current one's by default): name -> text."""
-        raise NotImplementedError
+        space = self._space(blueprint)
+        if number is None:
+            return dict(space.table.notes.sources)
+        return dict(version_table(self._numbered(space, number)).notes.sources)
 
     async def plan(self, person: Person, blueprint: str, files: Mapping[str, str]) -> wire.Plan:
         """Return what pushing `files` would change and strand. Needs an administrator. Changes nothing."""
-        raise NotImplementedError
+        _administrator(person, "plan a push")
+        table = self._compile(blueprint, files)
+        space = self._spaces.get(blueprint)
+        old = space.table if space is not None else None
+        changes, judged = await self._judge(old, table)
+        stranded = _stranded(space, table) if space is not None else ()
+        entities: dict[str, int] = {}
+        if space is not None:
+            for (entity, state), number in space.store.counts().items():
+                entities[f"{entity}.{state}"] = number
+        return wire.Plan(
+            blueprint=blueprint,
+            digest=digest(table),
+            from_version=space.version.number if space is not None else None,
+            from_digest=space.version.digest if space is not None else None,
+            changes=(*changes, *self._unbound_lines(table)),
+            stranded=stranded[:STRANDED_MAX],
+            report=judged.report,
+            pushable=self._passes(judged.report) and not stranded,
+            entities=entities,
+        )
 
     async def push(
         self, person: Person, blueprint: str, files: Mapping[str, str], *, note: str = "", if_version: int | None = None
@@ -63,15 +220,94 @@ class Workshop:
 
         Declines with "broken-blueprint" (422), "unverified" (422), "stranded" (409) or "stale" (412); then nothing changed.
         """
-        raise NotImplementedError
+        _administrator(person, "push")
+        table = self._compile(blueprint, files)
+        space = self._spaces.get(blueprint)
+        if space is None:
+            return await self._found(person, table, note, if_version)
+        async with space.lock:
+            return await self._swap(person, space, table, note, if_version)
+
+    async def _found(self, person: Person, table: Table, note: str, if_version: int | None) -> wire.Pushed:
+        if if_version not in (None, 0):
+            raise _stale(None, if_version)
+        changes, judged = await self._judge(None, table)
+        self._must_pass(judged, table)
+        if table.blueprint in self._spaces:
+            # Somebody else pushed the first version meanwhile: this is the second then, under that one's lock.
+            space = self._spaces[table.blueprint]
+            async with space.lock:
+                return await self._swap(person, space, table, note, if_version)
+        version = self._new_version(person, table, judged, 1, note)
+        path = self.loaded.data / "spaces" / f"{table.blueprint}.db"
+        try:
+            store = SqliteStore(path)
+            found(store, version)
+            live = await self._start(store)
+        except StoreFault as fault:
+            raise _unavailable(fault.text) from fault
+        self._spaces[table.blueprint] = Space(table.blueprint, store, live)
+        self._rebind()
+        return wire.Pushed(
+            blueprint=table.blueprint,
+            version=1,
+            digest=version.digest,
+            changes=(*changes, *self._unbound_lines(table)),
+            report=judged.report,
+        )
+
+    async def _swap(self, person: Person, space: Space, table: Table, note: str, if_version: int | None) -> wire.Pushed:
+        current = space.version
+        if if_version is not None and if_version != current.number:
+            raise _stale(current.number, if_version)
+        if digest(table) == current.digest:
+            return wire.Pushed(
+                blueprint=space.name, version=current.number, digest=current.digest, unchanged=True, report=_report(current)
+            )
+        changes, judged = await self._judge(space.table, table)
+        self._must_pass(judged, table)
+        version = self._new_version(person, table, judged, current.number + 1, note)
+        try:
+            swapped = await space.live.swap(table, version)
+        except StoreFault as fault:
+            raise _unavailable(fault.text) from fault
+        if not isinstance(swapped, int):
+            raise _strands(
+                tuple(
+                    wire.StrandedEntity(entity=each.entity, id=each.id, state=each.state, reasons=each.reasons)
+                    for each in swapped
+                )
+            )
+        self._rebind()
+        return wire.Pushed(
+            blueprint=space.name,
+            version=version.number,
+            digest=version.digest,
+            changes=(*changes, *self._unbound_lines(table)),
+            carried=swapped,
+            report=judged.report,
+        )
 
     def versions(self, person: Person, blueprint: str) -> tuple[wire.Version, ...]:
         """Return all versions, newest first."""
-        raise NotImplementedError
+        space = self._space(blueprint)
+        current = space.version.number
+        return tuple(
+            _version(version, current=version.number == current) for version in reversed(list(space.store.versions()))
+        )
 
     async def rollback(self, person: Person, blueprint: str, number: int | None = None, *, note: str = "") -> wire.Pushed:
         """Push an earlier version again (the one before the current by default), under the same rules."""
-        raise NotImplementedError
+        _administrator(person, "roll back")
+        space = self._space(blueprint)
+        if number is None:
+            number = space.version.number - 1
+            if number < 1:
+                raise Declined(
+                    wire.Problem(type="not-found", title="there is no earlier version", status=404, detail="version 1 is live")
+                )
+        files = version_table(self._numbered(space, number)).notes.sources
+        return await self.push(person, blueprint, files, note=note or f"back to version {number}")
 
     # --- entities ---
 
@@ -87,7 +323,13 @@ class Workshop:
         dry_run: bool = False,
     ) -> wire.Acted:
         """Create an entity by its creating action (named where there are several). `body` holds parameters, and `id` if wanted."""
-        raise NotImplementedError
+        space = self._space(blueprint)
+        kind = _entity(space.table, entity)
+        chosen = _creating(kind, action)
+        id, params = _wanted_id(body)
+        return await self._submit(
+            person, space, kind, id or new_id(), chosen, params, key=key, asked=body, dry_run=dry_run, creates=True
+        )
 
     async def act(
         self,
@@ -103,11 +345,88 @@ class Workshop:
         dry_run: bool = False,
     ) -> wire.Acted:
         """Take an action. Declines with "refused" (409), "denied" (403), "bad-request" (422), "not-found", "stale" (412), ..."""
-        raise NotImplementedError
+        space = self._space(blueprint)
+        kind = _entity(space.table, entity)
+        chosen = _action(kind, action)
+        return await self._submit(
+            person, space, kind, id, chosen, body, key=key, asked=body, if_version=if_version, dry_run=dry_run
+        )
+
+    async def _submit(
+        self,
+        person: Person,
+        space: Space,
+        kind: shape.Entity,
+        id: str,
+        action: shape.Action,
+        body: Mapping[str, Any],
+        *,
+        key: str | None,
+        asked: Mapping[str, Any],
+        if_version: int | None = None,
+        dry_run: bool = False,
+        creates: bool = False,
+    ) -> wire.Acted:
+        table = space.table
+        params = _params(table, action, body)
+        event = Act(new_id(), self.clock.now(), action.name, params, person.caller, kind.name, id)
+        request = Request(
+            event,
+            kind.name,
+            id,
+            key=_scoped(person, key),
+            fingerprint=_fingerprint(kind.name, "" if creates else id, action.name, asked) if key else "",
+            if_version=if_version,
+            dry_run=dry_run,
+        )
+        answer = await space.live.submit(request)
+        # A swap may have come between: the answer is by the table that is in force after it.
+        table = space.table
+        match answer:
+            case Done():
+                return acted(table, answer, dry_run=dry_run)
+            case No():
+                raise Declined(self._refusal(space, person, kind.name, id, answer.refused, answer.snapshot))
+            case Conflict():
+                if answer.actual_version is not None:
+                    raise _stale(answer.actual_version, if_version)
+                raise Declined(
+                    wire.Problem(
+                        type="conflict",
+                        title="the idempotency key was used for something else",
+                        status=422,
+                        detail=answer.text,
+                        help="use a new key for a new request",
+                    )
+                )
+            case Busy():
+                raise Declined(
+                    wire.Problem(
+                        type="busy",
+                        title="too many requests wait",
+                        status=503,
+                        detail="nothing was done",
+                        help="try again after the time that Retry-After says",
+                        retry_after_ms=answer.retry_after_ms,
+                    )
+                )
+            case Expired():
+                raise _unavailable(answer.text)
+
+    def _refusal(
+        self, space: Space, person: Person, entity: str, id: str, refused: Refused, now: Snapshot | None
+    ) -> wire.Problem:
+        if refused.why is Why.MISSING:
+            return _no_such_entity(entity, id)
+        could = possible(space.table, entity, now, person.caller, self.clock.now())
+        return refusal(space.table, space.name, refused, now, could)
 
     async def read(self, person: Person, blueprint: str, entity: str, id: str) -> wire.EntityView:
         """Return the entity as it is."""
-        raise NotImplementedError
+        space = self._space(blueprint)
+        _entity(space.table, entity)
+        now = self._snapshot(space, entity, id)
+        return entity_view(space.table, now, space.store.order if now.calls else None)
 
     async def list(
         self,
@@ -121,36 +440,136 @@ class Workshop:
         cursor: str | None = None,
         count: bool = False,
     ) -> wire.Page:
-        """Return a page. `filter` is an expression over the entity; `sort` is a field, `created_at`, `updated_at` or `id`, `-` for downwards."""
-        raise NotImplementedError
+        """Return a page. `filter` is an expression over the entity; `sort` is a field, `created_at`, `updated_at` or `id`, `-` for downwards.
+
+        A filtered page may hold fewer than `limit` and have a cursor all the same: it says where the search goes on.
+        """
+        space = self._space(blueprint)
+        kind = _entity(space.table, entity)
+        most = self.loaded.settings.limits.page
+        if not 1 <= limit <= most:
+            raise _bad_query("limit", f"is not from 1 to {most}")
+        condition = self._condition(space, entity, filter, "filter") if filter else None
+        listing = Listing(kind, condition, sort, limit, cursor, count, self.clock.now())
+        page = list_page(space, listing)
+        if isinstance(page, wire.FieldError):
+            raise _bad_query(page.path, page.message)
+        return page
 
     async def history(
         self, person: Person, blueprint: str, entity: str, id: str, *, after: int = 0, limit: int = 200
     ) -> tuple[wire.HistoryEntry, ...]:
         """Return what happened to the entity, oldest first, refusals included; entries with `seq > after`."""
-        raise NotImplementedError
+        space = self._space(blueprint)
+        _entity(space.table, entity)
+        most = max(self.loaded.settings.limits.page, 200)
+        if not 1 <= limit <= most:
+            raise _bad_query("limit", f"is not from 1 to {most}")
+        entries = space.store.history(entity, id, after=after, limit=limit)
+        if not entries:
+            self._snapshot(space, entity, id)
+        return tuple(history_entry(entry, space.number_of(entry.digest)) for entry in entries)
 
     async def possible(self, person: Person, blueprint: str, entity: str, id: str | None) -> tuple[wire.Possible, ...]:
         """Return each action as this caller could take it now; of a new entity where `id` is `None`."""
-        raise NotImplementedError
+        space = self._space(blueprint)
+        table = space.table
+        _entity(table, entity)
+        now = self._snapshot(space, entity, id) if id is not None else None
+        return tuple(
+            possible_action(table, each)
+            for each in possible(table, entity, now, person.caller, self.clock.now())
+            if _asked_for(table, entity, each.action, new=now is None)
+        )
 
     async def why(
         self, person: Person, blueprint: str, entity: str, id: str | None, action: str, body: Mapping[str, Any]
     ) -> wire.WhyNot:
         """Return what the action would do, or which clause would refuse it and with which values. Changes nothing."""
-        raise NotImplementedError
+        space = self._space(blueprint)
+        table = space.table
+        kind = _entity(table, entity)
+        chosen = _action(kind, action)
+        now = self._snapshot(space, entity, id) if id is not None else None
+        wanted, rest = _wanted_id(body) if id is None else (None, body)
+        params = _params(table, chosen, rest)
+        at = self.clock.now()
+        event = Act(new_id(), at, action, params, person.caller, entity, id or wanted or new_id())
+        clauses = tuple(
+            wire.Clause(
+                kind=each.kind,
+                text=each.text,
+                holds=each.holds,
+                values=dict(each.values),
+                place=site_place(table, each.site),
+            )
+            for each in clauses_of(table, now, event)
+        )
+        try:
+            result = await self._submit(
+                person, space, kind, event.entity_id, chosen, rest, key=None, asked=body, dry_run=True, creates=id is None
+            )
+        except Declined as declined:
+            if declined.problem.type not in ("refused", "denied", "conflict"):
+                raise
+            problem = declined.problem
+            return wire.WhyNot(action=action, would="refuse", text=problem.detail, why=problem.why, clauses=clauses)
+        return wire.WhyNot(action=action, would="take", clauses=clauses, result=result)
 
-    def watch(
+    async def watch(
         self, person: Person, blueprint: str, entity: str | None = None, id: str | None = None, *, after: int | None = None
     ) -> AsyncIterator[wire.HistoryEntry]:
         """Yield entries as they are committed, complete and in order, after `after` (from now on by default)."""
-        raise NotImplementedError
+        space = self._space(blueprint)
+        if entity is not None:
+            _entity(space.table, entity)
+        if entity is not None and id is not None:
+            self._snapshot(space, entity, id)
+        if self._streams >= self.loaded.settings.limits.streams:
+            raise Declined(
+                wire.Problem(
+                    type="busy",
+                    title="too many live streams are open",
+                    status=503,
+                    help="close one, or raise `limits.streams`",
+                    retry_after_ms=5_000,
+                )
+            )
+        self._streams += 1
+        try:
+            async for entry in space.live.subscribe(after):
+                if entity in (None, entry.entity) and id in (None, entry.id):
+                    yield history_entry(entry, space.number_of(entry.digest))
+        finally:
+            self._streams -= 1
 
     async def wait(
         self, person: Person, blueprint: str, entity: str, id: str, until: str, *, timeout_ms: int = 30_000
     ) -> wire.Waited:
         """Return the entity once `until` (an expression over it) holds, or as it is when the time is up."""
-        raise NotImplementedError
+        space = self._space(blueprint)
+        _entity(space.table, entity)
+        self._snapshot(space, entity, id)
+        most = duration_ms(self.loaded.settings.limits.wait)
+        if not 0 <= timeout_ms <= most:
+            raise _bad_query("timeout", f"is not from 0 to {most} ms")
+        self._condition(space, entity, until, "until")
+        # Asked anew each time: a swap may come while it waits.
+        compiled, number = space.compiled, space.version.number
+
+        def holds(now: Snapshot) -> bool:
+            nonlocal compiled, number
+            if space.version.number != number:
+                compiled, number = space.compiled, space.version.number
+            condition = compiled.condition(entity, until)
+            return compiled.predicate(entity, condition, self.clock.now())(now)
+
+        try:
+            met, now = await space.live.wait_until(entity, id, holds, timeout_ms=timeout_ms)
+        except BadExpression as bad:
+            raise _bad_query("until", "does not fit the version that came meanwhile", bad.findings) from bad
+        assert now is not None, "an entity never goes away"
+        return wire.Waited(met=met, entity=entity_view(space.table, now))
 
     # --- tokens ---
 
@@ -165,12 +584,502 @@ class Workshop:
         ttl_ms: int | None = None,
     ) -> wire.NewToken:
         """Make a token; its secret is in the answer and nowhere else. Needs an administrator."""
-        raise NotImplementedError
+        _administrator(person, "make a token")
+        now = self.clock.now()
+        problems = token_problems(principal, roles, acts_for, ttl_ms)
+        if problems:
+            raise Declined(
+                wire.Problem(type="bad-request", title="the token cannot be made", status=422, errors=problems)
+            )
+        expires = now + ttl_ms if ttl_ms is not None else None
+        text, row = self._tokens.make(principal, roles, at=now, admin=admin, acts_for=acts_for, expires_at=expires)
+        return wire.NewToken(token=text, info=token_view(row))
 
     def tokens(self, person: Person) -> tuple[wire.Token, ...]:
         """Return all tokens without their secrets. Needs an administrator."""
-        raise NotImplementedError
+        _administrator(person, "list tokens")
+        return tuple(token_view(row) for row in self._tokens.all())
 
     def revoke_token(self, person: Person, id: str) -> wire.Token:
         """Revoke at once. Needs an administrator."""
-        raise NotImplementedError
+        _administrator(person, "revoke a token")
+        row = self._tokens.revoke(id, at=self.clock.now())
+        if row is None:
+            raise Declined(wire.Problem(type="not-found", title=f"there is no token `{id}`", status=404))
+        return token_view(row)
+
+    # --- inside ---
+
+    def _space(self, blueprint: str) -> Space:
+        space = self._spaces.get(blueprint)
+        if space is None:
+            near = suggest(blueprint, self._spaces)
+            raise Declined(
+                wire.Problem(
+                    type="not-found",
+                    title=f"there is no blueprint `{blueprint}`",
+                    status=404,
+                    help=f"did you mean `{near}`?" if near else "push one with `temper push`",
+                )
+            )
+        return space
+
+    def _snapshot(self, space: Space, entity: str, id: str) -> Snapshot:
+        now = space.live.read(entity, id)
+        if now is None:
+            raise Declined(_no_such_entity(entity, id))
+        return now
+
+    def _condition(self, space: Space, entity: str, text: str, parameter: str) -> Any:
+        try:
+            return space.compiled.condition(entity, text)
+        except BadExpression as bad:
+            raise _bad_query(parameter, "cannot be asked", bad.findings) from bad
+
+    def _numbered(self, space: Space, number: int) -> TableVersion:
+        for version in space.store.versions():
+            if version.number == number:
+                return version
+        raise Declined(
+            wire.Problem(
+                type="not-found",
+                title=f"there is no version {number} of `{space.name}`",
+                status=404,
+                help=f"versions go from 1 to {space.version.number}",
+            )
+        )
+
+    def _compile(self, blueprint: str, files: Mapping[str, str]) -> Table:
+        if not BLUEPRINT.fullmatch(blueprint):
+            raise Declined(wire.Problem(type="bad-request", title=f"`{blueprint}` is no name for a blueprint", status=422))
+        size = sum(len(text) for text in files.values())
+        if not files or len(files) > FILES_MAX or size > BYTES_MAX:
+            raise Declined(
+                wire.Problem(
+                    type="bad-request",
+                    title=f"a bundle has from 1 to {FILES_MAX} files of {BYTES_MAX:,} characters in all",
+                    status=422,
+                    detail=f"this one has {len(files)} files of {size:,} characters",
+                )
+            )
+        checked = check_texts(files)
+        if checked.table is None:
+            raise Declined(broken(checked))
+        if checked.table.blueprint != blueprint:
+            raise Declined(
+                wire.Problem(
+                    type="bad-request",
+                    title=f"these files are the blueprint `{checked.table.blueprint}`, not `{blueprint}`",
+                    status=422,
+                    help=f"push them to `/v1/{checked.table.blueprint}`",
+                )
+            )
+        return checked.table
+
+    async def _judge(self, old: Table | None, new: Table) -> tuple[tuple[wire.ChangeLine, ...], Judged]:
+        changes = change(old, new) if old is not None else ()
+        pairs = [_pair(each) for each in changes if each.old is not None and each.new is not None]
+        push = self.loaded.settings.push
+        judged = await judge(new, levels=push.levels, states=push.states, seconds=push.seconds, guards=pairs)
+        strengths = iter(judged.strengths)
+        lines = []
+        for each in changes:
+            paired = each.old is not None and each.new is not None
+            lines.append(
+                wire.ChangeLine(kind=each.kind, text=each.text, strength=next(strengths, "unknown") if paired else None)
+            )
+        return tuple(lines), judged
+
+    def _passes(self, report: Mapping[str, Any]) -> bool:
+        if report["passed"]:
+            return True
+        if not self.loaded.settings.push.allow_unknown or report.get("stopped"):
+            return False
+        return (
+            not any(each["severity"] == "error" for each in report["findings"])
+            and all(each["passed"] for each in report["scenarios"])
+            and not any(each["verdict"] == "broken" for each in report["properties"])
+        )
+
+    def _must_pass(self, judged: Judged, table: Table) -> None:
+        if self._passes(judged.report):
+            return
+        bad = [
+            f"{each['verdict']}: {each['name']}"
+            for each in judged.report["properties"]
+            if each["verdict"] in ("broken", "unknown")
+        ]
+        bad += [f"scenario failed: {each['title']}" for each in judged.report["scenarios"] if not each["passed"]]
+        bad += [each["message"] for each in judged.report["findings"] if each["severity"] == "error"]
+        raise Declined(
+            wire.Problem(
+                type="unverified",
+                title="the blueprint did not pass the verifier, and nothing was changed",
+                status=422,
+                detail="; ".join(bad),
+                help="`temper verify` tells the whole story",
+                report=judged.report,
+            )
+        )
+
+    def _new_version(self, person: Person, table: Table, judged: Judged, number: int, note: str) -> TableVersion:
+        return TableVersion(
+            number=number,
+            digest=digest(table),
+            table=dump(table),
+            report=msgspec.json.encode(judged.report),
+            at=self.clock.now(),
+            by=person.principal,
+            note=note,
+        )
+
+    async def _wake(self, path: Path) -> None:
+        store = SqliteStore(path)
+        version = store.current()
+        if version is None:
+            # A first push that was cut off before its only commit: nothing was promised.
+            store.close()
+            return
+        if not self._passes(_report(version)):
+            store.close()
+            raise StoreFault(f"`{path}` holds a version whose report has not passed")
+        table = version_table(version)
+        self._spaces[table.blueprint] = Space(table.blueprint, store, await self._start(store))
+
+    async def _start(self, store: SqliteStore) -> Live:
+        limits = self.loaded.settings.limits
+        return await Live.start(
+            store,
+            self._adapters,
+            clock=self.clock,
+            limits=Limits(batch_max=limits.batch, queue_max=limits.queue, attempts_max=limits.calls_per_tool),
+        )
+
+    def _rebind(self) -> None:
+        self.notices = self._unbound()
+
+    def _unbound(self) -> tuple[SettingProblem, ...]:
+        names = sorted({name for space in self._spaces.values() for name in _outside(space.table)})
+        return tuple(
+            SettingProblem(f'tools."{name}"', "nothing is bound to this tool: its calls fail as `not_bound`", "bind an adapter")
+            for name in names
+            if name not in self._adapters
+        )
+
+    def _unbound_lines(self, table: Table) -> tuple[wire.ChangeLine, ...]:
+        return tuple(
+            wire.ChangeLine(
+                kind="note",
+                text=f"nothing is bound to the tool `{name}`: its calls fail as `not_bound` until the settings bind an adapter",
+            )
+            for name in _outside(table)
+            if name not in self._adapters
+        )
+
+
+def broken(checked: Checked) -> wire.Problem:
+    """Return the problem of a blueprint that does not compile."""
+    errors = checked.errors
+    return wire.Problem(
+        type="broken-blueprint",
+        title="the blueprint is broken, and nothing was changed",
+        status=422,
+        detail=f"{len(errors)} error{'s' if len(errors) != 1 else ''}: {errors[0].message}",
+        findings=tuple(finding(each, checked.sources) for each in checked.problems),
+    )
+
+
+def token_problems(
+    principal: str, roles: Iterable[str], acts_for: str | None, ttl_ms: int | None
+) -> tuple[wire.FieldError, ...]:
+    """Return what is wrong with a token that is asked for."""
+    problems = []
+    for name, text in (("principal", principal), ("acts_for", acts_for or "-")):
+        if not text or len(text) > PRINCIPAL_MAX or not text.isprintable():
+            problems.append(wire.FieldError(path=name, message=f"is not from 1 to {PRINCIPAL_MAX} printable characters"))
+    problems.extend(
+        wire.FieldError(path="roles", message=f"`{role}` is no role's name: lower_snake, as in the blueprint")
+        for role in roles
+        if not ROLE.fullmatch(role)
+    )
+    if ttl_ms is not None and ttl_ms <= 0:
+        problems.append(wire.FieldError(path="ttl", message="is not above 0"))
+    return tuple(problems)
+
+
+def token_view(row: TokenRow) -> wire.Token:
+    """Return a token without its secret."""
+    return wire.Token(
+        id=row.id,
+        principal=row.principal,
+        roles=row.roles,
+        admin=row.admin,
+        acts_for=row.acts_for,
+        created_at=moment(row.created_at),
+        expires_at=moment(row.expires_at) if row.expires_at is not None else None,
+        revoked=row.revoked_at is not None,
+    )
+
+
+def _bind(loaded: Loaded, tables: Iterable[Table]) -> tuple[dict[str, Adapter], tuple[SettingProblem, ...]]:
+    declared = {name: declared for table in tables for name, declared in _outside(table).items()}
+    settings = {"tools": loaded.settings.tools, "adapters": loaded.settings.adapters}
+    adapters, problems = load_tools(settings, declared, loaded.environment)
+    return adapters, tuple(SettingProblem(each.key, each.message, each.help) for each in problems)
+
+
+def _outside(table: Table) -> dict[str, Declared]:
+    return {
+        name: Declared(tuple(p.name for p in tool.params), tuple(r.name for r in tool.results))
+        for name, tool in table.tools.items()
+        if tool.wasm is None
+    }
+
+
+def _entity(table: Table, entity: str) -> shape.Entity:
+    kind = table.entities.get(entity)
+    if kind is None:
+        near = suggest(entity, table.entities)
+        raise Declined(
+            wire.Problem(
+                type="not-found",
+                title=f"`{table.blueprint}` has no entity `{entity}`",
+                status=404,
+                help=f"did you mean `{near}`?" if near else f"it has {_words(table.entities)}",
+            )
+        )
+    return kind
+
+
+def _action(kind: shape.Entity, action: str) -> shape.Action:
+    chosen = kind.actions.get(action)
+    if chosen is None:
+        near = suggest(action, kind.actions)
+        raise Declined(
+            wire.Problem(
+                type="not-found",
+                title=f"`{kind.name}` has no action `{action}`",
+                status=404,
+                help=f"did you mean `{near}`?" if near else f"it has {_words(kind.actions)}",
+            )
+        )
+    return chosen
+
+
+def _creating(kind: shape.Entity, action: str | None) -> shape.Action:
+    creating = {name: each for name, each in kind.actions.items() if any("new" in case.froms for case in each.cases)}
+    if action is not None:
+        chosen = _action(kind, action)
+        if action not in creating:
+            raise Declined(
+                wire.Problem(
+                    type="bad-request",
+                    title=f"`{action}` creates no {kind.name}",
+                    status=422,
+                    help=f"what does: {_words(creating)}",
+                    errors=(wire.FieldError(path="action", message="names no creating action"),),
+                )
+            )
+        return chosen
+    asked = {name: each for name, each in creating.items() if _by_people(each)} or creating
+    if len(asked) != 1:
+        raise Declined(
+            wire.Problem(
+                type="bad-request",
+                title=f"a {kind.name} can be created by several actions" if asked else f"nothing creates a {kind.name}",
+                status=422,
+                help=f"name one: `?action=` {_words(asked)}" if asked else "",
+                errors=(wire.FieldError(path="action", message="is missing"),),
+            )
+        )
+    return next(iter(asked.values()))
+
+
+def _by_people(action: shape.Action) -> bool:
+    whose = [*action.by, *(by for case in action.cases for by in case.by)]
+    return any(by.kind != "system" for by in whose)
+
+
+def _asked_for(table: Table, entity: str, action: str, *, new: bool) -> bool:
+    chosen = table.entities[entity].actions[action]
+    here = any(("new" in case.froms) if new else any(name != "new" for name in case.froms) for case in chosen.cases)
+    return here and _by_people(chosen)
+
+
+def _wanted_id(body: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any]]:
+    if "id" not in body:
+        return None, body
+    id = body["id"]
+    if not isinstance(id, str) or not ID.fullmatch(id) or id in RESERVED_IDS:
+        raise Declined(
+            wire.Problem(
+                type="bad-request",
+                title="the id does not fit",
+                status=422,
+                errors=(
+                    wire.FieldError(
+                        path="/id",
+                        message="is not from 1 to 64 letters, digits, `.`, `_`, `~`, `-`, beginning with a letter or digit"
+                        + (", or is one of the reserved words" if id in RESERVED_IDS else ""),
+                    ),
+                ),
+            )
+        )
+    return id, {name: value for name, value in body.items() if name != "id"}
+
+
+def _params(table: Table, action: shape.Action, body: Mapping[str, Any]) -> dict[str, Value]:
+    params: dict[str, Value] = {}
+    errors: list[wire.FieldError] = []
+    known = {param.name: param for param in action.params}
+    for name, value in body.items():
+        param = known.get(name)
+        if param is None:
+            near = suggest(name, known)
+            hint = f"; did you mean `{near}`?" if near else f"; `{action.name}` takes {_words(known)}" if known else ""
+            errors.append(wire.FieldError(path=f"/{name}", message=f"is no parameter of `{action.name}`{hint}"))
+            continue
+        try:
+            params[name] = decode(param.type, value, records=table.records)
+        except BadValue as bad:
+            errors.append(wire.FieldError(path=f"/{name}{bad.path}", message=bad.message))
+    errors.extend(
+        wire.FieldError(path=f"/{param.name}", message="is missing")
+        for param in action.params
+        if param.name not in body and required(param)
+    )
+    if errors:
+        raise Declined(
+            wire.Problem(
+                type="bad-request",
+                title=f"the parameters of `{action.name}` do not fit",
+                status=422,
+                detail="; ".join(f"{each.path} {each.message}" for each in errors),
+                errors=tuple(errors),
+            )
+        )
+    return params
+
+
+def _scoped(person: Person, key: str | None) -> str | None:
+    if key is None:
+        return None
+    if not 1 <= len(key) <= KEY_MAX or not key.isascii() or not key.isprintable():
+        raise Declined(
+            wire.Problem(
+                type="bad-request",
+                title=f"an idempotency key is from 1 to {KEY_MAX} printable ASCII characters",
+                status=400,
+                errors=(wire.FieldError(path="Idempotency-Key", message="does not fit"),),
+            )
+        )
+    return f"{person.principal}\n{key}"
+
+
+def _fingerprint(entity: str, id: str, action: str, asked: Mapping[str, Any]) -> str:
+    body = msgspec.json.encode(asked, order="sorted")
+    return hashlib.sha256(b"\n".join((entity.encode(), id.encode(), action.encode(), body))).hexdigest()
+
+
+def _stranded(space: Space, table: Table) -> tuple[wire.StrandedEntity, ...]:
+    old = space.table
+    found_ones = []
+    for now in space.store.live():
+        reasons = homeless(old, table, now)
+        if reasons:
+            found_ones.append(
+                wire.StrandedEntity(entity=now.entity, id=now.id, state=now.state, reasons=tuple(reasons))
+            )
+    return tuple(found_ones)
+
+
+def _pair(each: Change) -> GuardPair:
+    entity, _, rest = each.site.partition(".")
+    return GuardPair(entity, rest.partition("/")[0], each.old, each.new)
+
+
+def _report(version: TableVersion) -> dict[str, Any]:
+    report: dict[str, Any] = msgspec.json.decode(version.report)
+    return report
+
+
+def _version(version: TableVersion, *, current: bool, name: str = "") -> wire.Version:
+    return wire.Version(
+        blueprint=name,
+        number=version.number,
+        digest=version.digest,
+        at=moment(version.at),
+        by=version.by,
+        note=version.note,
+        current=current,
+    )
+
+
+def _administrator(person: Person, verb: str) -> None:
+    if not person.admin:
+        raise Declined(
+            wire.Problem(
+                type="denied",
+                title=f"only an administrator may {verb}",
+                status=403,
+                help="use an administrator's token (`temper token make NAME --admin`)",
+            )
+        )
+
+
+def _no_such_entity(entity: str, id: str) -> wire.Problem:
+    return wire.Problem(type="not-found", title=f"there is no {entity} `{id}`", status=404)
+
+
+def _stale(actual: int | None, wanted: int | None) -> Declined:
+    return Declined(
+        wire.Problem(
+            type="stale",
+            title="it is not at the version that you named",
+            status=412,
+            detail=f"it is at version {actual}, and you named {wanted}" if actual is not None else "there is none yet",
+            help="read it again, and decide again",
+        )
+    )
+
+
+def _strands(stranded: tuple[wire.StrandedEntity, ...]) -> Declined:
+    first = stranded[0]
+    return Declined(
+        wire.Problem(
+            type="stranded",
+            title=f"{len(stranded)} live entities have no place in this version, and nothing was changed"
+            if len(stranded) > 1
+            else "a live entity has no place in this version, and nothing was changed",
+            status=409,
+            detail=f"{first.entity} `{first.id}` in {first.state}: {first.reasons[0]}",
+            help="let them move on first, or keep their place in the blueprint",
+            stranded=stranded[:STRANDED_MAX],
+        )
+    )
+
+
+def _unavailable(text: str) -> Declined:
+    return Declined(
+        wire.Problem(
+            type="unavailable", title="the store cannot take it now", status=503, detail=text, retry_after_ms=1_000
+        )
+    )
+
+
+def _bad_query(name: str, message: str, findings: tuple[wire.Finding, ...] = ()) -> Declined:
+    detail = "; ".join(each.message for each in findings)
+    return Declined(
+        wire.Problem(
+            type="bad-request",
+            title=f"`{name}` {message}",
+            status=422,
+            detail=detail,
+            findings=findings,
+            errors=(wire.FieldError(path=name, message=detail or message),),
+        )
+    )
+
+
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

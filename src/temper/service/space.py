@@ -1,0 +1,139 @@
+"""One blueprint as the workshop keeps it: its living space, its versions, and what is remembered about its table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from temper.kernel import TableVersion
+from temper.model import Machine, check, check_expression
+from temper.runtime import Live, SqliteStore
+from temper.service.findings import finding
+from temper.service.views import blueprint_shape
+from temper.service.wire import BlueprintShape, Finding
+from temper.syntax import parse_bundle, parse_expression
+from temper.table import Expr, Snapshot, Table, compile_expression, evaluate, load
+from temper.text import Severity, Source
+
+EXPRESSIONS_MAX = 256
+
+
+class BadExpression(Exception):
+    """A filter that cannot be asked; `findings` say why."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        super().__init__("a filter cannot be asked")
+        self.findings = findings
+
+
+@dataclass
+class Space:
+    """A blueprint that is served. `lock` is held by whoever changes its version."""
+
+    name: str
+    store: SqliteStore
+    live: Live
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _tables: dict[str, Compiled] = field(default_factory=dict)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def table(self) -> Table:
+        """Return the table that is in force."""
+        return self.live.table
+
+    @property
+    def version(self) -> TableVersion:
+        """Return the version that is in force."""
+        return self.live.version
+
+    @property
+    def compiled(self) -> Compiled:
+        """Return what is remembered about the table in force."""
+        digest = self.version.digest
+        known = self._tables.get(digest)
+        if known is None or known.number != self.version.number:
+            known = Compiled(self.table, self.version.number)
+            # The last few are kept while requests that began under them end.
+            self._tables = {**dict(list(self._tables.items())[-3:]), digest: known}
+        return known
+
+    def number_of(self, digest: str) -> int | None:
+        """Return the latest version number under which a digest was pushed."""
+        if digest not in self._numbers:
+            self._numbers = {version.digest: version.number for version in self.store.versions()}
+        return self._numbers.get(digest)
+
+
+@dataclass
+class Compiled:
+    """A table with what doors and filters need of it, worked out once."""
+
+    table: Table
+    number: int
+    _expressions: dict[tuple[str, str], Expr] = field(default_factory=dict)
+
+    @cached_property
+    def shape(self) -> BlueprintShape:
+        """Return what the blueprint offers."""
+        return blueprint_shape(self.table, self.number)
+
+    @cached_property
+    def machine(self) -> Machine:
+        """Return the machine behind the table, read from the texts that the table carries."""
+        sources = [Source(name, text) for name, text in sorted(self.table.notes.sources.items())]
+        tree, _ = parse_bundle(sources)
+        machine, _ = check(tree)
+        return machine
+
+    def condition(self, entity: str, text: str) -> Expr:
+        """Return a filter as an expression of the table. Raises `BadExpression`."""
+        known = self._expressions.get((entity, text))
+        if known is not None:
+            return known
+        source = Source("<filter>", text)
+        expression, problems = parse_expression(text, source.name)
+        sources: Mapping[str, Source] = {source.name: source}
+        if not problems:
+            typed, found = check_expression(self.machine, entity, expression, expected="bool")
+            problems = tuple(each for each in found if each.severity is Severity.ERROR)
+        if problems:
+            raise BadExpression(tuple(finding(each, sources) for each in problems))
+        condition = compile_expression(typed)
+        if len(self._expressions) >= EXPRESSIONS_MAX:
+            self._expressions.clear()
+        self._expressions[(entity, text)] = condition
+        return condition
+
+    def predicate(self, entity: str, condition: Expr, at: int) -> Callable[[Snapshot], bool]:
+        """Return a function that says whether a condition holds of an entity, with `now` being `at`."""
+
+        def holds(now: Snapshot) -> bool:
+            return bool(evaluate(self.table, entity, condition, now, at=at))
+
+        return holds
+
+
+def states_of(condition: Expr) -> Sequence[str]:
+    """Return the states to which a condition confines an entity, or none where it does not."""
+    if condition[0] == "in_state":
+        return tuple(condition[1])
+    if condition[0] == "and":
+        return states_of(condition[1]) or states_of(condition[2])
+    return ()
+
+
+def version_table(version: TableVersion) -> Table:
+    """Return the table of a stored version."""
+    return load(version.table)
+
+
+def version_report(version: TableVersion) -> dict[str, Any]:
+    """Return the report with which a version was let in."""
+    report: dict[str, Any] = msgspec.json.decode(version.report)
+    return report

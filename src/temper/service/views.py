@@ -1,0 +1,346 @@
+"""Entities, entries and refusals as people and programs see them: the domain's types turned into wire structs by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from temper.kernel import Done, Entry, OrderRow
+from temper.service import wire
+from temper.service.findings import site_place, site_text
+from temper.table import Possible, Refused, Snapshot, Table, Value, digest, encode, json_schema, shape
+
+TIME = ("time",)
+
+
+def moment(ms: int) -> str:
+    """Return a time as it goes over the wire."""
+    text = encode(TIME, ms)
+    assert isinstance(text, str), "a time is encoded as a string"
+    return text
+
+
+def entity_view(table: Table, now: Snapshot, orders: Callable[[str], OrderRow | None] | None = None) -> wire.EntityView:
+    """Return the entity; with `orders`, its open calls say how far they are."""
+    entity = table.entities[now.entity]
+    types = {field.name: field.type for field in entity.fields}
+    tools = table.tools
+    return wire.EntityView(
+        entity=now.entity,
+        id=now.id,
+        state=now.state,
+        version=now.version,
+        fields={name: encode(types[name], value) for name, value in now.fields.items() if name in types},
+        created_at=moment(now.created_at),
+        updated_at=moment(now.updated_at),
+        final=now.state in entity.final,
+        calls=tuple(
+            _open_call(pending.order, pending.tool, _arguments(tools.get(pending.tool), pending.args), orders)
+            for pending in now.calls
+            if not pending.ended
+        ),
+        timers=tuple(
+            wire.RunningTimer(
+                timer=armed.timer,
+                action=_timer_action(entity, armed.timer),
+                due=moment(armed.due) if armed.due is not None else None,
+            )
+            for armed in now.timers
+        ),
+    )
+
+
+def _arguments(tool: shape.Tool | None, args: Mapping[str, Value]) -> dict[str, Any]:
+    types = {param.name: param.type for param in tool.params} if tool is not None else {}
+    return {name: encode(types[name], value) if name in types else str(value) for name, value in args.items()}
+
+
+def _open_call(
+    order: str, tool: str, args: dict[str, Any], orders: Callable[[str], OrderRow | None] | None
+) -> wire.OpenCall:
+    row = orders(order) if orders is not None else None
+    if row is None:
+        return wire.OpenCall(order=order, tool=tool, args=args)
+    return wire.OpenCall(
+        order=order,
+        tool=tool,
+        args=args,
+        state=row.state.value,
+        attempts=row.attempts,
+        last_error=row.last_error,
+        next_attempt_at=moment(row.next_at) if row.state.value == "waiting" else None,
+    )
+
+
+def _timer_action(entity: shape.Entity, site: str) -> str:
+    for place in entity.places:
+        for timer in place.timers:
+            if timer.site == site:
+                return timer.handler.action
+    return ""
+
+
+def acted(table: Table, done: Done, *, dry_run: bool = False) -> wire.Acted:
+    """Return what an action did."""
+    entry = done.entry
+    return wire.Acted(
+        entity=entity_view(table, done.snapshot),
+        action=entry.action or "",
+        before=entry.before,
+        after=entry.after,
+        changed=changed(entry),
+        orders=tuple(ordered.order for ordered in entry.orders),
+        emitted=tuple({"event": each.event, "params": each.params} for each in entry.emitted),
+        seq=entry.seq,
+        dry_run=dry_run,
+        replayed=done.replayed,
+    )
+
+
+def changed(entry: Entry) -> dict[str, tuple[Any, Any]]:
+    """Return each field that the entry changed, as (was, is)."""
+    return {name: (entry.was.get(name), value) for name, value in entry.set.items()}
+
+
+def history_entry(entry: Entry, version: int | None = None) -> wire.HistoryEntry:
+    """Return an entry of a journal; `version` is the number under which its table was pushed."""
+    return wire.HistoryEntry(
+        seq=entry.seq,
+        at=moment(entry.at),
+        entity=entry.entity,
+        id=entry.id,
+        version=entry.version,
+        cause=entry.cause.value,
+        how=entry.how,
+        action=entry.action,
+        params=entry.params,
+        actor=entry.actor,
+        principal=entry.by.principal,
+        roles=entry.by.roles,
+        acts_for=entry.by.acts_for,
+        before=entry.before,
+        after=entry.after,
+        changed=changed(entry),
+        orders=tuple({"order": each.order, "kind": each.kind, "to": each.to, "args": each.args} for each in entry.orders),
+        emitted=tuple({"event": each.event, "params": each.params} for each in entry.emitted),
+        ended=_ended(entry),
+        timer=entry.timer,
+        late=entry.late,
+        refused=(
+            {"why": entry.refused.why, "text": entry.refused.text, "site": entry.refused.site} if entry.refused else None
+        ),
+        table=entry.digest[:12],
+        table_version=version,
+        text=line(entry),
+    )
+
+
+def _ended(entry: Entry) -> dict[str, Any] | None:
+    ended = entry.ended
+    if ended is None:
+        return None
+    return {
+        "order": ended.order,
+        "tool": ended.tool,
+        "ending": ended.ending,
+        "number": ended.number,
+        "results": ended.results,
+        "error": {"kind": ended.error_kind, "text": ended.error_text} if ended.error_kind else None,
+    }
+
+
+def line(entry: Entry) -> str:
+    """Return an entry as one line for people: what was done, by whom, and what came of it."""
+    who = _who(entry)
+    call = f"{entry.action}({_listed(entry.params)})" if entry.action else "nothing"
+    if entry.refused is not None:
+        return f"{who}: {call} was refused: {entry.refused.text}"
+    if entry.cause.value == "swap":
+        return f"carried over to another version of the blueprint{_where(entry)}"
+    if entry.how == "ignored":
+        return f"{who}: nothing follows{_late(entry)}"
+    if entry.how == "deferred":
+        return f"{who}: {call} is kept for later"
+    if entry.how == "dead":
+        return f"{who}: {call} has no place here{_late(entry)}: a dead letter"
+    return f"{who}: {call}{_where(entry)}{_late(entry)}"
+
+
+def _who(entry: Entry) -> str:
+    if entry.ended is not None:
+        ending = entry.ended.ending
+        error = f" ({entry.ended.error_text})" if entry.ended.error_text else ""
+        return f"{entry.ended.tool} {ending}{error}"
+    if entry.timer is not None:
+        return "timer"
+    role = f" as {entry.actor}" if entry.actor not in ("", "system", "anyone") else ""
+    return f"{entry.by.principal}{role}"
+
+
+def _where(entry: Entry) -> str:
+    if entry.before == entry.after and not any(move.entered for move in entry.moves):
+        return ""
+    path = [move.before for move in entry.moves] + [entry.after]
+    return ", " + " -> ".join(path) if entry.moves else f", {entry.before} -> {entry.after}"
+
+
+def _late(entry: Entry) -> str:
+    return f" (late: {entry.late})" if entry.late else ""
+
+
+def _listed(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {_shown(value)}" for name, value in params.items())
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def possible_action(table: Table, each: Possible) -> wire.Possible:
+    """Return an action as it can be taken now."""
+    action = table.entities[each.entity].actions[each.action]
+    refused = each.refused
+    return wire.Possible(
+        action=each.action,
+        status=each.status,
+        to=tuple(dict.fromkeys(case.to for case in action.cases if case.to is not None)),
+        params=tuple(param_view(table, param) for param in action.params),
+        description=table.notes.descriptions.get(action.site, ""),
+        why=refused.why.value if refused is not None else "",
+        text=refused.text if refused is not None else "",
+        clause=site_place(table, refused.site) if refused is not None else None,
+    )
+
+
+def param_view(table: Table, param: shape.Param) -> dict[str, Any]:
+    """Return a parameter: its name, whether it must be given, and its JSON Schema."""
+    return {
+        "name": param.name,
+        "required": required(param),
+        "schema": json_schema(param.type, table.records),
+    }
+
+
+def required(param: shape.Param) -> bool:
+    """Say whether a parameter must be given: it has no default and is no `T?`."""
+    return param.default is None and param.type[0] != "optional"
+
+
+def next_actions(table: Table, blueprint: str, now: Snapshot | None, each: Iterable[Possible]) -> tuple[wire.Next, ...]:
+    """Return what the caller could do instead, as links."""
+    found = []
+    for one in each:
+        if one.status == "no":
+            continue
+        params = {param.name: json_schema(param.type, table.records) for param in one.params if required(param)}
+        base = f"/v1/{blueprint}/{one.entity}"
+        href = f"{base}/{now.id}/{one.action}" if now is not None else f"{base}?action={one.action}"
+        found.append(wire.Next(action=one.action, params=params, href=href))
+    return tuple(found)
+
+
+def refusal(
+    table: Table, blueprint: str, refused: Refused, now: Snapshot | None, could: Iterable[Possible]
+) -> wire.Problem:
+    """Return a refusal as a problem: the text, the clause that refused, and what is possible instead."""
+    kind, title, status = _KINDS.get(refused.why.name, ("refused", "the action was refused", 409))
+    fault = refused.why.name in _FAULTS
+    return wire.Problem(
+        type=kind,
+        title="the blueprint is at fault: the action was refused" if fault else title,
+        status=status,
+        detail=refused.text,
+        why=refused.why.value,
+        clause=site_place(table, refused.site),
+        clause_text=site_text(table, refused.site),
+        next=next_actions(table, blueprint, now, could),
+    )
+
+
+_FAULTS = {"OUT_OF_TYPE", "DIVISION", "TWICE", "BREAKS"}
+_KINDS = {
+    "DENIED": ("denied", "the caller may not take this action", 403),
+    "UNKNOWN_ACTION": ("not-found", "there is no such action", 404),
+    "MISSING": ("not-found", "there is no such entity", 404),
+    "BAD_PARAMS": ("bad-request", "the parameters do not fit", 422),
+}
+
+
+def blueprint_shape(table: Table, version: int) -> wire.BlueprintShape:
+    """Return what a blueprint offers."""
+    notes = table.notes.descriptions
+    return wire.BlueprintShape(
+        name=table.blueprint,
+        version=version,
+        digest=digest(table),
+        description=notes.get(table.blueprint, ""),
+        roles=tuple(role.name for role in table.roles),
+        entities=tuple(_entity_shape(table, entity) for entity in table.entities.values()),
+        events={event.name: _closed(table, event.params) for event in table.events.values()},
+        tools=tuple(table.tools),
+        records={name: _closed(table, fields) for name, fields in table.records.items()},
+    )
+
+
+def _entity_shape(table: Table, entity: shape.Entity) -> wire.EntityShape:
+    notes = table.notes.descriptions
+    properties: dict[str, Any] = {}
+    for field in entity.fields:
+        schema = dict(json_schema(field.type, table.records))
+        described = notes.get(f"{entity.name}.{field.name}")
+        if described:
+            schema["description"] = described
+        properties[field.name] = schema
+    return wire.EntityShape(
+        name=entity.name,
+        description=notes.get(entity.site, ""),
+        states=entity.states,
+        final=entity.final,
+        fields={
+            "type": "object",
+            "properties": properties,
+            "required": [field.name for field in entity.fields],
+            "additionalProperties": False,
+        },
+        actions=tuple(_action_shape(table, action) for action in entity.actions.values()),
+    )
+
+
+def _action_shape(table: Table, action: shape.Action) -> wire.ActionShape:
+    who = [by for by in action.by]
+    for case in action.cases:
+        who.extend(case.by)
+    froms = tuple(dict.fromkeys(name for case in action.cases for name in case.froms))
+    return wire.ActionShape(
+        name=action.name,
+        description=table.notes.descriptions.get(action.site, ""),
+        creates="new" in froms,
+        acts=any(name != "new" for name in froms),
+        by=tuple(dict.fromkeys(by_text(by) for by in who)),
+        callable=any(by.kind != "system" for by in who),
+        params=_closed(table, action.params),
+        froms=froms,
+        to=tuple(dict.fromkeys(case.to for case in action.cases if case.to is not None)),
+        place=site_place(table, action.site),
+    )
+
+
+def by_text(by: shape.By) -> str:
+    """Return who a `by` names, in the blueprint's words."""
+    if by.kind == "role":
+        return by.role or ""
+    return by.kind if by.kind != "who" else "who the entity names"
+
+
+def _closed(table: Table, params: Iterable[shape.Param]) -> dict[str, Any]:
+    listed = tuple(params)
+    return {
+        "type": "object",
+        "properties": {param.name: json_schema(param.type, table.records) for param in listed},
+        "required": [param.name for param in listed if required(param)],
+        "additionalProperties": False,
+    }
