@@ -1,6 +1,12 @@
 """Blueprint text and its tree.
 
 In:    text (a file's, or a bundle's).
-Out:   `parse` -> (tree, problems); `format_file` -> text; `to_json`, `from_json` and `json_schema`.
+Out:   `parse`, `parse_bundle`, `parse_expression` -> (tree, problems), the classes of the `tree`; `format_file` -> text;
+       `to_json`, `from_json` and `json_schema`.
 Never: raises on any input; knows what a name means.
 """
+
+from temper.syntax import tree
+from temper.syntax.parser import parse, parse_bundle, parse_expression
+
+__all__ = ["parse", "parse_bundle", "parse_expression", "tree"]

@@ -22,7 +22,7 @@ PRECEDENCE = {
 NOT_PRECEDENCE = 4
 NEGATIVE_PRECEDENCE = 9
 POSTFIX_PRECEDENCE = 10
-RIGHT_ASSOCIATIVE = frozenset({"implies", "??"})
+RIGHT_ASSOCIATIVE = frozenset({"implies"})
 
 QUANTIFIERS_BARE = frozenset({"all", "any"})
 QUANTIFIERS_IN_BRACKETS = frozenset({"count", "sum", "first"})
