@@ -8,6 +8,7 @@ Never: clocks, randomness, I/O. Time and ids arrive as data.
 """
 
 from temper.table import table as shape
+from temper.table.evaluate import NoValue, World, default_values, evaluate
 from temper.table.events import (
     FAULTS,
     Accepted,
@@ -33,13 +34,42 @@ from temper.table.events import (
     Value,
     Why,
 )
+from temper.table.form import BadTable, digest, dump, load
+from temper.table.phrase import describe_expr
+from temper.table.step import step
 from temper.table.table import Expr, Table, Type
+from temper.table.values import (
+    DIGITS_MAX,
+    DURATION_MAX,
+    TEXT_MAX,
+    TIME_MAX,
+    TIME_MIN,
+    BadValue,
+    Records,
+    args_schema,
+    canonical_key,
+    decode,
+    decode_args,
+    describe,
+    encode,
+    encode_args,
+    fits,
+    json_schema,
+    show_as,
+)
 
 __all__ = [
+    "DIGITS_MAX",
+    "DURATION_MAX",
     "FAULTS",
+    "TEXT_MAX",
+    "TIME_MAX",
+    "TIME_MIN",
     "Accepted",
     "Act",
     "Armed",
+    "BadTable",
+    "BadValue",
     "CallOrder",
     "Caller",
     "Creation",
@@ -52,9 +82,11 @@ __all__ = [
     "Fire",
     "How",
     "Move",
+    "NoValue",
     "Offer",
     "Outcome",
     "Pending",
+    "Records",
     "Refused",
     "SendOrder",
     "Snapshot",
@@ -62,5 +94,23 @@ __all__ = [
     "Type",
     "Value",
     "Why",
+    "World",
+    "args_schema",
+    "canonical_key",
+    "decode",
+    "decode_args",
+    "default_values",
+    "describe",
+    "describe_expr",
+    "digest",
+    "dump",
+    "encode",
+    "encode_args",
+    "evaluate",
+    "fits",
+    "json_schema",
+    "load",
     "shape",
+    "show_as",
+    "step",
 ]

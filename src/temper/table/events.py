@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from temper.table.table import Handler
 
-Value: TypeAlias = bool | int | Decimal | str | None | tuple[Any, ...] | frozenset[Any]
+Value: TypeAlias = bool | int | Decimal | str | tuple[Any, ...] | frozenset[Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ class Snapshot:
 class Act:
     """Somebody asks for an action. For a creating one the snapshot is `None` and `entity_id` is the id it shall have.
 
-    `id` is the event's own: what it orders and creates is named after it. `at` is now, in milliseconds.
+    `id` is the event's own: what it orders and creates is named after it. `at` is now, in milliseconds. `by_system` is
+    set by `create` alone: then `system` acts, on behalf of the caller.
     """
 
     id: str
@@ -104,6 +105,7 @@ class Act:
     caller: Caller
     entity: str
     entity_id: str
+    by_system: bool = False
 
 
 class Ending(Enum):
@@ -116,7 +118,10 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A call has ended. `order` is the pending call's; `results` are the tool's, decoded; a failure has a kind and a text."""
+    """A call has ended. `order` is the pending call's; `results` are the tool's, decoded.
+
+    A failure has a kind and a text.
+    """
 
     id: str
     at: int

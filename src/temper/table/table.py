@@ -50,7 +50,7 @@ value: numbers by size, strings by code point, `False < True`, `None` first, tup
 
 Sites. Everything that can be pointed at has a `site`, a stable path such as `Rollout.Moved/from/0`; `Notes` says where in
 the text it stands. Notes are not part of the digest.
-"""
+"""  # noqa: E501 - rows of tables can't be broken
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Event(Plain, frozen=True):
 
 
 class By(Plain, frozen=True):
-    """Who may: `kind` is "role", "system", "anyone", or "who" (`who` is a principal, a `principal?` or a set of them)."""
+    """Who may: `kind` is "role", "system", "anyone", or "who": a principal, a `principal?` or a set of them."""
 
     kind: str
     role: str | None = None
@@ -120,7 +120,7 @@ class Let(Plain, frozen=True):
 
 
 class Handler(Plain, frozen=True):
-    """An action of this entity, to be taken by `system`, and its arguments by name. Parameters left out take their default."""
+    """An action of this entity, to be taken by `system`, and its arguments. Those left out take their default."""
 
     action: str
     args: Args = ()
@@ -138,7 +138,10 @@ class Set(Clause, frozen=True, tag="set"):
 
 
 class Call(Clause, frozen=True, tag="call"):
-    """`then`, `otherwise`, `unknown`: `None` where the author wrote `_`. `unknown_is_failure`: not written, so `else` has it."""
+    """`then`, `otherwise`, `unknown`: `None` where the author wrote `_`.
+
+    `unknown_is_failure`: `unknown` is not written, so `else` has it.
+    """
 
     tool: str
     args: Args
@@ -201,7 +204,7 @@ class Case(Plain, frozen=True):
 
 
 class Action(Plain, frozen=True):
-    """Who, guards and clauses of the action hold for each of its cases. `by` may be empty only if every case has one."""
+    """Who, guards and clauses hold for each of its cases. `by` may be empty only if every case has one."""
 
     name: str
     site: str
@@ -238,7 +241,9 @@ class Late(Plain, frozen=True):
 
 
 class Place(Plain, frozen=True):
-    """What belongs to one state, or to one group (`group`): a state is entered by every move to it, a group from outside only.
+    """What belongs to one state, or to one group (`group`).
+
+    A state is entered by every move to it, a group from outside only.
 
     An `in` line that names several makes a place of each. Places stand in the order of the text.
     """
@@ -292,7 +297,7 @@ class Entity(Plain, frozen=True):
 
 
 class Property(Plain, frozen=True, tag_field="kind"):
-    """`name` is the author's title, or the property as the formatter writes it. `entity` is the one it stands in, if any."""
+    """`name` is the author's title, or the property as the formatter writes it. `entity`: it stands in this one."""
 
     site: str
     name: str
@@ -300,7 +305,7 @@ class Property(Plain, frozen=True, tag_field="kind"):
 
 
 class Always(Property, frozen=True, tag="always"):
-    """`step`: it speaks of a step (`before`, `action is`), and is not asked of the creating one if it reads `before`."""
+    """`step`: it speaks of a step (`before`, `action is`); one that reads `before` is not asked of creation."""
 
     condition: Expr
     step: bool
@@ -356,7 +361,7 @@ class Step(Plain, frozen=True, tag_field="step"):
 
 
 class ActStep(Step, frozen=True, tag="act"):
-    """`target` is the scenario's name for an entity, or `None` where the step creates one (then `creates` may name it)."""
+    """`target` is the scenario's name for an entity; `None` where the step creates one, which `creates` may name."""
 
     roles: tuple[str, ...]
     principal: str | None
@@ -438,7 +443,7 @@ class Notes(Plain, frozen=True):
     descriptions: dict[str, str] = {}
 
 
-class Table(Plain, frozen=True):
+class Table(Plain, frozen=True, dict=True):
     """A whole bundle. Compare by `digest`; two tables with one digest do the same."""
 
     format: int
