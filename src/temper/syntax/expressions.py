@@ -1,18 +1,16 @@
-"""Expressions and types: a Pratt parser, which reads operators by how tightly they bind."""
+"""Expressions: a Pratt parser, which reads operators by how tightly they bind."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 from temper.syntax import tree as t
-from temper.syntax.lexer import BAD, DEC, DURATION, END, INT, LOWER, STRING, UPPER, unquote
+from temper.syntax.lexer import BAD, DEC, DURATION, END, INT, STRING, UPPER, unquote
 from temper.syntax.reader import DEPTH_MAX, Reader
 from temper.syntax.words import (
-    BASE_TYPES,
     DURATION_UNITS,
     NEGATIVE_PRECEDENCE,
     NOT_PRECEDENCE,
-    POSTFIX_PRECEDENCE,
     PRECEDENCE,
     QUANTIFIERS_IN_BRACKETS,
     RESERVED,
@@ -22,23 +20,17 @@ from temper.text import Code, Fix, Label, Span
 
 _COMPARISON = PRECEDENCE["=="]
 # Reserved words that are values; the others can't be an operand.
-_VALUES = frozenset({"new", "this", "caller", "now", "before", "state", "result", "error", "id", "created_at", "action"})
+_VALUES = frozenset(
+    {"new", "this", "caller", "now", "before", "state", "result", "error", "id", "created_at", "action"}
+)
 _FOREIGN_VALUES = {
     "null": "none", "nil": "none", "None": "none", "NULL": "none", "undefined": "none", "Null": "none",
     "True": "true", "TRUE": "true", "False": "false", "FALSE": "false",
 }  # fmt: skip
-_FOREIGN_TYPES = {
-    "float": "decimal", "double": "decimal", "number": "decimal", "numeric": "decimal", "money": "decimal",
-    "integer": "int", "long": "int", "uint": "int", "i32": "int", "i64": "int", "u32": "int", "u64": "int",
-    "str": "string", "text": "string", "uuid": "string", "url": "string", "varchar": "string", "char": "string",
-    "boolean": "bool", "datetime": "time", "timestamp": "time", "date": "time", "instant": "time",
-    "timedelta": "duration", "interval": "duration", "user": "principal",
-}  # fmt: skip
-_COLLECTION_HELP = "a collection is written `set of T max 8`, `list of T max 8` or `map of K to V max 8`"
 
 
 class ExpressionReader(Reader):
-    """Reads expressions and types."""
+    """Reads expressions."""
 
     height = 0
     """How deep the tree of the last expression is."""
@@ -82,7 +74,9 @@ class ExpressionReader(Reader):
                 left = self.comparison(left, op, op_at, first)
                 height = max(height, self.height) + 1
                 op = texts[self.i]
-                if least < _COMPARISON and (PRECEDENCE.get(op) == _COMPARISON or (op == "not" and texts[self.i + 1] == "in")):
+                if least < _COMPARISON and (
+                    PRECEDENCE.get(op) == _COMPARISON or (op == "not" and texts[self.i + 1] == "in")
+                ):
                     self.chained(left, first, op_at)
                     break
                 continue
@@ -95,9 +89,11 @@ class ExpressionReader(Reader):
 
     def nested_too_deep(self) -> t.Expr:
         self.fail(
-            Code.B016, "the expression is nested too deep", self.here(),
+            Code.B016,
+            "the expression is nested too deep",
+            self.here(),
             help=f"at most {DEPTH_MAX} levels can be read; name parts of it with `let`",
-        )  # fmt: skip
+        )
         return self.bad()
 
     def bad(self) -> t.BadExpr:
@@ -125,9 +121,12 @@ class ExpressionReader(Reader):
             word = "is" if op == "==" else "is not"
             span = self.token_span(op_at)
             self.report(
-                Code.B056, f"a state is not compared with `{op}`", span,
-                help=f"write `{word} {right.name.text}`", fix=Fix(span, word),
-            )  # fmt: skip
+                Code.B056,
+                f"a state is not compared with `{op}`",
+                span,
+                help=f"write `{word} {right.name.text}`",
+                fix=Fix(span, word),
+            )
             return t.Is(left, op == "!=", right.name, span=self.span(first))
         return t.Binary(op, left, right, span=self.span(first))
 
@@ -142,7 +141,11 @@ class ExpressionReader(Reader):
         span = Span(self.file, self.starts[op_at], self.ends[self.i - 1])
         if text == "none" or _FOREIGN_VALUES.get(text) == "none":
             self.report(
-                Code.B058, f"`{word}` does not compare with `none`", span, help=f"write `{sign} none`", fix=Fix(span, sign)
+                Code.B058,
+                f"`{word}` does not compare with `none`",
+                span,
+                help=f"write `{sign} none`",
+                fix=Fix(span, sign),
             )
             self.i += 1
             return t.Binary(sign, subject, t.NoneValue(span=self.token_span(self.i - 1)), span=self.span(first))
@@ -152,17 +155,22 @@ class ExpressionReader(Reader):
                 self.i += 1
                 span = Span(self.file, self.starts[op_at], self.ends[self.i - 1])
             self.report(
-                Code.B058, f"`{word}` has one name on its right", span, help=f"write `{better} (A, B)`",
+                Code.B058,
+                f"`{word}` has one name on its right",
+                span,
+                help=f"write `{better} (A, B)`",
                 fix=Fix(span, better),
-            )  # fmt: skip
+            )
             right = self.after_in() if self.texts[self.i] == "(" else self.expr(_COMPARISON)
             return t.Binary(better, subject, right, span=self.span(first))
         if kind > UPPER or text in RESERVED:
             self.fail(
-                Code.B058, f"expected a state, a role or an action after `{word}`, found {self.found()}", self.here(),
+                Code.B058,
+                f"expected a state, a role or an action after `{word}`, found {self.found()}",
+                self.here(),
                 help=f"values are compared with `{sign}`",
                 fix=Fix(span, sign) if kind in {INT, DEC, DURATION, STRING} or text in {"true", "false"} else None,
-            )  # fmt: skip
+            )
             return self.bad()
         what = self.name("a name")
         assert what is not None, "a word is next"
@@ -210,9 +218,13 @@ class ExpressionReader(Reader):
             fix = Fix(Span(self.file, self.ends[second - 1], self.ends[second - 1]), f" and {middle}")
             help += f": `... {middle} and {middle} ...`"
         self.fail(
-            Code.B053, "comparisons do not chain", span, help=help, fix=fix,
+            Code.B053,
+            "comparisons do not chain",
+            span,
+            help=help,
+            fix=fix,
             secondary=(Label(self.token_span(op_at), "the first one"),),
-        )  # fmt: skip
+        )
 
     # --- operands
 
@@ -235,6 +247,8 @@ class ExpressionReader(Reader):
                 node = self.quantifier_in_brackets() if text in QUANTIFIERS_IN_BRACKETS else self.apply(i)
             elif text in _FOREIGN_VALUES:
                 return self.foreign_value(text)
+            elif text in QUANTIFIERS_IN_BRACKETS and self.kinds[i + 1] <= UPPER and self.texts[i + 2] == "in":
+                return self.quantifier_without_brackets(text)
             else:
                 span = Span(self.file, self.starts[i], self.ends[i])
                 node = t.Ref(t.Name(text, span=span), span=span)
@@ -254,7 +268,9 @@ class ExpressionReader(Reader):
             self.i = i + 1
             node = self.expr()
             if self.texts[self.i] == "," and not self.panic:
-                self.fail_here("`)`", help="a list is written `[a, b]`, a set `{a, b}`; `(a, b)` stands after `in` only")
+                self.fail_here(
+                    "`)`", help="a list is written `[a, b]`, a set `{a, b}`; `(a, b)` stands after `in` only"
+                )
                 return self.bad()
             self.expect(")")
         elif text == "[":
@@ -293,9 +309,11 @@ class ExpressionReader(Reader):
             elif text == "(" and not isinstance(node, t.Apply):
                 if isinstance(node, t.Ref) and self.texts[self.i - 1] != ")":
                     self.fail(
-                        Code.B059, f"`{node.name.text}` is no function", self.token_span(first),
+                        Code.B059,
+                        f"`{node.name.text}` is no function",
+                        self.token_span(first),
                         help="it stands without brackets",
-                    )  # fmt: skip
+                    )
                     return node
                 return node
             else:
@@ -315,9 +333,11 @@ class ExpressionReader(Reader):
             "add": "write `set f += x`", "append": "write `set f += [x]`", "remove": "write `set f -= x`",
         }  # fmt: skip
         self.fail(
-            Code.B059, f"`{name}` can't be called on a value", node.name.span,
+            Code.B059,
+            f"`{name}` can't be called on a value",
+            node.name.span,
             help=helps.get(name, "functions take all they need in their brackets: `size(xs)`, `min(a, b)`"),
-        )  # fmt: skip
+        )
 
     def reserved(self, text: str, least: int) -> t.Expr | None:
         """Return what begins with a reserved word; `None` where it is a value by itself."""
@@ -343,15 +363,19 @@ class ExpressionReader(Reader):
         if self.texts[i + 1] == "in":
             span = Span(self.file, self.starts[i], self.ends[i + 1])
             self.fail(
-                Code.B058, "`not in` has nothing on its left", span,
+                Code.B058,
+                "`not in` has nothing on its left",
+                span,
                 help="say again what is looked for: `x in a and x not in b`",
-            )  # fmt: skip
+            )
             return self.bad()
         if least >= _COMPARISON:
             self.report(
-                Code.B050, "`not` binds more loosely than what stands before it", self.token_span(i),
+                Code.B050,
+                "`not` binds more loosely than what stands before it",
+                self.token_span(i),
                 help="put brackets around it: `(not ...)`",
-            )  # fmt: skip
+            )
         self.i = i + 1
         operand = self.expr(NOT_PRECEDENCE - 1)
         self.height += 1
@@ -364,10 +388,12 @@ class ExpressionReader(Reader):
         height = self.height
         if not self.panic and self.texts[self.i] != "then":
             self.fail(
-                Code.B054, f"expected `then`, found {self.found()}", self.here(),
+                Code.B054,
+                f"expected `then`, found {self.found()}",
+                self.here(),
                 help="a choice between values is written `if c then a else b`",
                 secondary=(Label(self.token_span(i), "this `if`"),),
-            )  # fmt: skip
+            )
             return self.bad()
         self.i += not self.panic
         then = self.expr()
@@ -376,16 +402,21 @@ class ExpressionReader(Reader):
             if self.texts[self.i] in {"elif", "elsif", "elseif"}:
                 span = self.here()
                 self.report(
-                    Code.B055, f"`{self.texts[self.i]}` is no word of the language", span, help="write `else if`",
+                    Code.B055,
+                    f"`{self.texts[self.i]}` is no word of the language",
+                    span,
+                    help="write `else if`",
                     fix=Fix(span, "else if"),
-                )  # fmt: skip
+                )
                 otherwise = self.if_()
                 self.height = max(height, self.height) + 1
                 return t.IfExpr(condition, then, otherwise, span=self.span(i))
             self.fail(
-                Code.B054, "this `if` has no `else`", self.token_span(i),
+                Code.B054,
+                "this `if` has no `else`",
+                self.token_span(i),
                 help="every choice between values has both: `if c then a else b`",
-            )  # fmt: skip
+            )
             return self.bad()
         self.i += not self.panic
         otherwise = self.expr()
@@ -412,9 +443,12 @@ class ExpressionReader(Reader):
             return self.bad()
         inner = self.tokens.source.text[self.starts[i + 2] : self.ends[self.i - 2]]
         self.report(
-            Code.B060, f"`{kind}` takes no brackets", self.token_span(i + 1), help=f"write `{kind} x in s: ...`",
+            Code.B060,
+            f"`{kind}` takes no brackets",
+            self.token_span(i + 1),
+            help=f"write `{kind} x in s: ...`",
             fix=Fix(self.span(i), f"({kind} {inner})"),
-        )  # fmt: skip
+        )
         return t.Quantifier(kind, var, over, body, span=self.span(i))
 
     def quantifier_in_brackets(self) -> t.Expr:
@@ -430,6 +464,23 @@ class ExpressionReader(Reader):
         if var is None:
             return self.bad()
         return t.Quantifier(kind, var, over, body, span=self.span(i))
+
+    def quantifier_without_brackets(self, kind: str) -> t.Expr:
+        i = self.i
+        self.i = i + 1
+        var, over, body = self.ranging(kind)
+        if not self.panic:
+            whole = self.span(i)
+            inner = self.tokens.source.text[self.starts[i + 1] : whole.end]
+            self.report(
+                Code.B060,
+                f"`{kind}` takes brackets",
+                self.token_span(i),
+                help=f"write `{kind}(x in s: ...)`",
+                fix=Fix(whole, f"{kind}({inner})"),
+            )
+        self.height += 1
+        return self.bad() if var is None else t.Quantifier(kind, var, over, body, span=self.span(i))
 
     def ranging(self, kind: str) -> tuple[t.Name | None, t.Expr, t.Expr]:
         """Return the parts of `x in s: e`."""
@@ -516,9 +567,12 @@ class ExpressionReader(Reader):
                 if texts[first + 1] == "=":
                     span = self.token_span(first + 1)
                     self.report(
-                        Code.B051, "unexpected `=` in arguments", span,
-                        help="an argument is named with `:`, and compared with `==`", fix=Fix(span, ":"),
-                    )  # fmt: skip
+                        Code.B051,
+                        "unexpected `=` in arguments",
+                        span,
+                        help="an argument is named with `:`, and compared with `==`",
+                        fix=Fix(span, ":"),
+                    )
                 name = t.Name(texts[first], span=self.token_span(first))
                 self.i = first + 2
             value = self.expr()
@@ -575,9 +629,7 @@ class ExpressionReader(Reader):
         over = self.expr(_COMPARISON)
         self.height = max(height, self.height) + 1
         if self.texts[self.i] == "if" and not self.panic:
-            self.fail_here(
-                f"`{closer}`", help="filter what is ranged over: `{f for x in {x in s: condition}}`",
-            )  # fmt: skip
+            self.fail_here(f"`{closer}`", help="filter what is ranged over: `{f for x in {x in s: condition}}`")
         self.expect(closer)
         if var is None:
             return self.bad()
@@ -647,182 +699,3 @@ class ExpressionReader(Reader):
         self.height = height + 1
         self.expect("}", what="`,` or `}`")
         return t.MapOf(tuple(pairs), span=self.span(first))
-
-    # --- types
-
-    def type(self) -> t.TypeExpr:
-        """Return the type where we are."""
-        self.depth += 1
-        first = self.i
-        if self.depth > DEPTH_MAX:
-            self.fail(Code.B016, "the type is nested too deep", self.here(), help=f"at most {DEPTH_MAX} levels can be read")
-            node: t.TypeExpr = t.BadType(span=self.here())
-        else:
-            node = self.plain_type()
-        while self.texts[self.i] in {"?", "??"}:
-            text = self.texts[self.i]
-            if text == "??" or isinstance(node, t.OptionalType):
-                span = self.here()
-                self.report(
-                    Code.B062, "more than one `?`", span, help="one `?` says that it may be `none`",
-                    fix=Fix(span, "?" if text == "??" and not isinstance(node, t.OptionalType) else ""),
-                )  # fmt: skip
-            self.i += 1
-            if not isinstance(node, t.OptionalType):
-                node = t.OptionalType(node, span=self.span(first))
-        self.depth -= 1
-        return node
-
-    def plain_type(self) -> t.TypeExpr:
-        i = self.i
-        kind, text = self.kinds[i], self.texts[i]
-        if kind > UPPER:
-            if text == "[" or text == "{":
-                self.fail_here("a type", code=Code.B062, help=_COLLECTION_HELP)
-            elif kind == STRING or text == "(":
-                self.fail_here("a type", code=Code.B062, help="an enumeration is written `one of (low, high)`")
-            elif kind == INT or text == "-":
-                self.fail_here(
-                    "a type", code=Code.B062, help="a range follows its type: `int 0..64`",
-                    fix=self.insert(" int ", before=i) if kind == INT and self.texts[i + 1] == ".." else None,
-                )  # fmt: skip
-            else:
-                self.fail_here("a type", code=Code.B062, help=f"types are `{'`, `'.join(BASE_TYPES)}`, ...")
-            return t.BadType(span=self.here())
-        following = self.texts[i + 1]
-        if text in {"int", "decimal"}:
-            self.i = i + 1
-            return self.number_type(text, i)
-        if text == "one" and following == "of":
-            return self.enum_type()
-        if text in {"set", "list", "map"} and following == "of":
-            return self.collection_type(text)
-        self.i = i + 1
-        if text in BASE_TYPES or (kind == UPPER and "_" not in text and following not in {"[", "<", "of"}):
-            name = t.Name(text, span=self.token_span(i))
-            return t.NamedType(name, span=name.span)
-        self.i = i
-        return self.unknown_type(text, following)
-
-    def unknown_type(self, text: str, following: str) -> t.TypeExpr:
-        i = self.i
-        span = self.token_span(i)
-        folded = text.lower()
-        if folded in {"set", "list", "map", "array", "dict", "vector", "sequence", "optional", "maybe", "option"} or (
-            following in {"[", "<"}
-        ):
-            help = "write `T?`" if folded in {"optional", "maybe", "option"} else _COLLECTION_HELP
-            self.fail(Code.B062, f"a type can't be written as `{text}{'' if following == chr(10) else following}`", span, help=help)
-            return t.BadType(span=span)
-        if folded in {"enum", "oneof", "choice", "one"}:
-            self.fail(
-                Code.B062, f"a type can't be written as `{text}`", span,
-                help="an enumeration is written `one of (low, high)`",
-            )  # fmt: skip
-            return t.BadType(span=span)
-        meant = _FOREIGN_TYPES.get(folded) or self.guess(text, BASE_TYPES)
-        if meant is not None:
-            self.report(
-                Code.B061, f"unknown type `{text}`", span, help=f"did you mean `{meant}`?", fix=Fix(span, meant)
-            )
-            self.i += 1
-            if meant in {"int", "decimal"}:
-                return self.number_type(meant, i)
-            return t.NamedType(t.Name(meant, span=span), span=span)
-        self.report(
-            Code.B061, f"unknown type `{text}`", span,
-            help=f"types are `{'`, `'.join(BASE_TYPES)}`, `one of (...)`, collections, and names that begin with a capital",
-        )  # fmt: skip
-        self.i += 1
-        return t.BadType(span=span)
-
-    def number_type(self, kind: str, first: int) -> t.TypeExpr:
-        """Return the type with its range, of which one end may be open."""
-        texts = self.texts
-        low: t.Expr | None = None
-        if texts[self.i] != "..":
-            if self.kinds[self.i] in {INT, DEC} or (texts[self.i] == "-" and self.kinds[self.i + 1] in {INT, DEC}):
-                low = self.range_end()
-                if texts[self.i] != "..":
-                    if texts[self.i] == "-" and self.kinds[self.i + 1] == INT:
-                        span = self.here()
-                        self.report(Code.B062, "a range is not written with `-`", span, help="write `..`", fix=Fix(span, ".."))
-                        self.i += 1
-                        return t.NumberType(kind, low, self.range_end(), ranged=True, span=self.span(first))
-                    self.fail_here("`..`", code=Code.B062, help="a range is written `0..64`, or `0..` with an open end")
-                    return t.NumberType(kind, low, None, ranged=True, span=self.span(first))
-            elif self.kinds[self.i] == LOWER and texts[self.i + 1] == "..":
-                low = self.range_end()
-            else:
-                if texts[self.i] in {"(", "["} and self.kinds[self.i + 1] == INT:
-                    self.fail_here("`..`", code=Code.B062, help=f"a range is written `{kind} 0..64`")
-                return t.NumberType(kind, span=self.span(first))
-        self.i += 1
-        high: t.Expr | None = None
-        i = self.i
-        if self.kinds[i] in {INT, DEC} or (texts[i] == "-" and self.kinds[i + 1] in {INT, DEC}):
-            high = self.range_end()
-        elif self.kinds[i] == LOWER and (texts[i] not in {"max", "to"} or self.starts[i] == self.ends[i - 1]):
-            high = self.range_end()
-        return t.NumberType(kind, low, high, ranged=True, span=self.span(first))
-
-    def range_end(self) -> t.Expr:
-        return self.operand(NEGATIVE_PRECEDENCE) if self.kinds[self.i] != LOWER else self.constant()
-
-    def constant(self) -> t.Expr:
-        name = self.name("a constant")
-        assert name is not None, "a word is next"
-        return t.Ref(name, span=name.span)
-
-    def enum_type(self) -> t.TypeExpr:
-        i = self.i
-        self.i = i + 2
-        if not self.expect("(", help="an enumeration is written `one of (low, high)`"):
-            return t.BadType(span=self.token_span(i))
-        values: list[t.Name] = []
-        while True:
-            if values and self.trailing_comma():
-                break
-            if self.kinds[self.i] == STRING:
-                span = self.here()
-                meant = "".join(char if char.isalnum() and char.isascii() else "_" for char in unquote(self.texts[self.i]))
-                self.report(
-                    Code.B062, "a value of an enumeration is a bare word", span, help="write it without quotes",
-                    fix=Fix(span, meant.lower()) if meant and not meant[0].isdigit() else None,
-                )  # fmt: skip
-                values.append(t.Name(meant.lower(), span=span))
-                self.i += 1
-            else:
-                value = self.lower("a value")
-                if value is None:
-                    return t.BadType(span=self.token_span(i))
-                values.append(value)
-            if not self.take(","):
-                break
-        self.expect(")", what="`,` or `)`")
-        return t.EnumType(tuple(values), span=self.span(i))
-
-    def collection_type(self, kind: str) -> t.TypeExpr:
-        i = self.i
-        self.i = i + 2
-        element = self.type()
-        if kind == "map":
-            if not self.panic and self.texts[self.i] == ",":
-                span = self.here()
-                self.report(Code.B062, "unexpected `,` in a map's type", span, help="write `map of K to V`", fix=Fix(span, " to"))
-                self.i += 1
-            else:
-                self.expect("to", help="a map is written `map of K to V max 8`")
-            value = self.type()
-            return t.MapType(element, value, self.max(), span=self.span(i))
-        return t.CollectionType(kind, element, self.max(), span=self.span(i))
-
-    def max(self) -> t.Expr | None:
-        if self.panic or not self.take("max"):
-            return None
-        if self.kinds[self.i] == INT:
-            return self.operand(POSTFIX_PRECEDENCE)
-        if self.kinds[self.i] == LOWER:
-            return self.constant()
-        self.fail_here("a number after `max`")
-        return self.bad()

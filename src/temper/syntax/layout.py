@@ -72,6 +72,7 @@ class _Layout:
         self.leave_comments(-1)
         # A last file's line without a line end is no blank line; what is left are comments at the left edge.
         self.root.below.extend(item[1] for item in self.pending if item is not None)
+        self.raw.broken.sort()
         return self.out, self.root
 
     def add(self, line: PhysicalLine) -> None:
@@ -144,9 +145,7 @@ class _Layout:
             text = texts[index]
             if text in {"for", "if"} or (text in {"all", "any"} and texts[index + 2 : index + 3] == ["in"]):
                 opened.append(text)
-            elif text == ":" and opened:
-                opened.pop()
-            elif text == "then" and opened and opened[-1] == "if":
+            elif (text == ":" and opened) or (text == "then" and opened and opened[-1] == "if"):
                 opened.pop()
         return bool(opened) and opened[-1] in {"all", "any"}
 
@@ -178,9 +177,11 @@ class _Layout:
             assert left is not None, "a row that is no child is beside or left of an open one"
             parent_level = self.open[-1].indent
             self.report(
-                Code.B013, "this indentation matches no line above", line.first,
+                Code.B013,
+                "this indentation matches no line above",
+                line.first,
                 f"the lines above are indented by {max(parent_level, 0)} and by {left.indent} spaces",
-            )  # fmt: skip
+            )
             if left.indent - indent <= indent - parent_level or len(self.open) == 1:
                 indent = left.indent
                 parent = self.open[-1]
@@ -245,14 +246,22 @@ class _Layout:
                 if self.brackets:
                     opener = raw.texts[self.brackets[-1]]
                     self.report(
-                        Code.B012, f"`{text}` does not close `{opener}`", index, f"`{opener}` is closed by "
-                        f"`{_CLOSED_BY[opener]}`", other=self.brackets.pop(), broken=True,
-                    )  # fmt: skip
+                        Code.B012,
+                        f"`{text}` does not close `{opener}`",
+                        index,
+                        f"`{opener}` is closed by `{_CLOSED_BY[opener]}`",
+                        other=self.brackets.pop(),
+                        broken=True,
+                    )
                 else:
                     self.report(
-                        Code.B012, f"`{text}` closes nothing", index, "take it away, or open it first", fix="",
+                        Code.B012,
+                        f"`{text}` closes nothing",
+                        index,
+                        "take it away, or open it first",
+                        fix="",
                         broken=True,
-                    )  # fmt: skip
+                    )
         return skip
 
     def holds_lines(self, index: int, line: PhysicalLine) -> bool:
@@ -267,9 +276,13 @@ class _Layout:
             self.braces_hold_lines = True
             before = self.raw.ends[index - 1]
             self.report(
-                Code.B010, "unexpected `{`", index, "indentation alone says what belongs to a line; take the braces away",
-                fix="", fix_from=before,
-            )  # fmt: skip
+                Code.B010,
+                "unexpected `{`",
+                index,
+                "indentation alone says what belongs to a line; take the braces away",
+                fix="",
+                fix_from=before,
+            )
         return True
 
     def finish_row(self) -> None:

@@ -30,7 +30,7 @@ _TOKEN = re.compile(
     | ([0-9][0-9_]*(?:\.[0-9][0-9_]*)?[A-Za-z0-9_]*)             # 5 a number or a duration
     | ("[^"\\\n]*(?:\\[^\n][^"\\\n]*)*"?)                        # 6 a text
     | (\#[^\n]*)                                                 # 7 a comment
-    | ('[^'\n]*'?)                                               # 8 a text in single quotes
+    | ('[^'\n]*'?|[\u201c\u201d][^"\u201c\u201d\n]*["\u201c\u201d])  # 8 a text in other quotes
     | (\t[ \t]*)                                                 # 9 tabs
     | (\r(?=\n|\Z))                                              # 10 a stray carriage return
     | (.)                                                        # 11 anything else
@@ -57,6 +57,8 @@ _FOREIGN_UNITS = {
     "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m", "minute": "m", "minutes": "m",
     "hr": "h", "hrs": "h", "hour": "h", "hours": "h", "day": "d", "days": "d",
 }  # fmt: skip
+UNITS = {**{unit: unit for unit in DURATION_UNITS}, **{word: unit for word, unit in _FOREIGN_UNITS.items() if unit}}
+"""The units of durations, by what people call them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def lex(source: Source) -> Tokens:
             elif sign == ";" or sign in _FOREIGN_SIGNS:
                 read_as = _foreign_sign(tokens, sign, start, end)
                 if read_as is not None:
-                    kinds.append(SIGN)
+                    kinds.append(LOWER if read_as.isalpha() else SIGN)
                     texts.append(read_as)
                     starts.append(start)
                     ends.append(end)
@@ -144,7 +146,7 @@ def lex(source: Source) -> Tokens:
             comment = body.removeprefix(" ")
             continue
         elif group == 8:
-            kinds.append(_single_quotes(tokens, match[8], start, end))
+            kinds.append(_other_quotes(tokens, match[8], start, end))
         elif group == 10:
             continue
         else:
@@ -161,8 +163,8 @@ def lex(source: Source) -> Tokens:
 
 def unquote(token: str) -> str:
     """Return the text that a `STRING` token stands for; what is wrong with its escapes has been reported by `lex`."""
-    body = token[1:-1] if len(token) > 1 and token.endswith(token[0]) else token[1:]
-    if "\\" not in body or token[0] == "'":
+    body = token[1:-1] if len(token) > 1 and token[-1] in "\"'\u201c\u201d" else token[1:]
+    if "\\" not in body or token[0] != '"':
         return body
     return _ESCAPE.sub(lambda match: _unescape(match[0]) or "", body)
 
@@ -207,9 +209,14 @@ def _blank_after(text: str, offset: int) -> bool:
 def _foreign_sign(tokens: Tokens, sign: str, start: int, end: int) -> str | None:
     if sign == ";":
         _report(
-            tokens, Code.B009, "unexpected `;`", start, end,
-            help="a line ends where it ends; put what follows on a line of its own", fix="",
-        )  # fmt: skip
+            tokens,
+            Code.B009,
+            "unexpected `;`",
+            start,
+            end,
+            help="a line ends where it ends; put what follows on a line of its own",
+            fix="",
+        )
         return None
     meant = _FOREIGN_SIGNS[sign]
     if meant is None:
@@ -222,9 +229,14 @@ def _foreign_sign(tokens: Tokens, sign: str, start: int, end: int) -> str | None
         return None
     if sign == "/":
         _report(
-            tokens, Code.B008, "unknown operator `/`", start, end,
-            help="division is `//`: the floor of whole numbers, exact for decimals", fix="//",
-        )  # fmt: skip
+            tokens,
+            Code.B008,
+            "unknown operator `/`",
+            start,
+            end,
+            help="division is `//`: the floor of whole numbers, exact for decimals",
+            fix="//",
+        )
         return meant
     # `not` needs the space that `!` does without.
     fix = meant + " " if sign == "!" else meant
@@ -235,9 +247,14 @@ def _foreign_sign(tokens: Tokens, sign: str, start: int, end: int) -> str | None
 def _number(tokens: Tokens, text: str, start: int, end: int) -> int:
     if len(text) > NUMBER_LENGTH_MAX:
         _report(
-            tokens, Code.B006, "number is too long", start, end,
-            help=f"a number has at most {NUMBER_LENGTH_MAX} characters", broken=True,
-        )  # fmt: skip
+            tokens,
+            Code.B006,
+            "number is too long",
+            start,
+            end,
+            help=f"a number has at most {NUMBER_LENGTH_MAX} characters",
+            broken=True,
+        )
         return BAD
     if text.isdigit() or _WHOLE.fullmatch(text):
         return INT
@@ -251,14 +268,25 @@ def _number(tokens: Tokens, text: str, start: int, end: int) -> int:
             unit = min((unit for _, unit in pairs), key=DURATION_UNITS.__getitem__)
             meant = f"{total // DURATION_UNITS[unit]}{unit}"
             _report(
-                tokens, Code.B007, f"unreadable duration `{text}`", start, end,
-                label="two units", help=f"a duration has one unit: `{meant}`", fix=meant,
-            )  # fmt: skip
+                tokens,
+                Code.B007,
+                f"unreadable duration `{text}`",
+                start,
+                end,
+                label="two units",
+                help=f"a duration has one unit: `{meant}`",
+                fix=meant,
+            )
             return BAD
         _report(
-            tokens, Code.B006, f"unreadable number `{text}`", start, end,
-            help="digits may be parted by single `_`, as in `1_000`; a name begins with a letter", broken=True,
-        )  # fmt: skip
+            tokens,
+            Code.B006,
+            f"unreadable number `{text}`",
+            start,
+            end,
+            help="digits may be parted by single `_`, as in `1_000`; a name begins with a letter",
+            broken=True,
+        )
         return BAD
     digits, unit = parts[1], parts[2]
     if unit in DURATION_UNITS and _WHOLE.fullmatch(digits):
@@ -270,7 +298,9 @@ def _number(tokens: Tokens, text: str, start: int, end: int) -> int:
         help = "a duration is a whole number of its unit: `90m`, not `1.5h`"
         _report(tokens, Code.B007, f"unreadable duration `{text}`", start, end, help=help, broken=True)
         return BAD
-    meant_unit = _FOREIGN_UNITS.get(unit.lower()) or (suggest(unit, known) if unit.lower() not in _FOREIGN_UNITS else None)
+    meant_unit = _FOREIGN_UNITS.get(unit.lower()) or (
+        suggest(unit, known) if unit.lower() not in _FOREIGN_UNITS else None
+    )
     if meant_unit is not None and _WHOLE.fullmatch(digits):
         fix = digits + meant_unit
         help = f"write `{fix}`; {help}"
@@ -289,18 +319,27 @@ def _check_text(tokens: Tokens, text: str, start: int, end: int) -> None:
     if len(text) < 2 or not text.endswith('"') or _ends_in_escape(text):
         shown_end = start + len(text.rstrip())
         _report(
-            tokens, Code.B003, "text without its closing `\"`", start, max(shown_end, start + 1),
-            help='a text ends on its own line, with `"`; write `\\n` for a line end within it', broken=True,
-        )  # fmt: skip
+            tokens,
+            Code.B003,
+            'text without its closing `"`',
+            start,
+            max(shown_end, start + 1),
+            help='a text ends on its own line, with `"`; write `\\n` for a line end within it',
+            broken=True,
+        )
         return
     if "\\" not in text:
         return
     for match in _ESCAPE.finditer(text, 1, len(text) - 1):
         if _unescape(match[0]) is None:
             _report(
-                tokens, Code.B005, f"unknown escape `{match[0]}`", start + match.start(), start + match.end(),
+                tokens,
+                Code.B005,
+                f"unknown escape `{match[0]}`",
+                start + match.start(),
+                start + match.end(),
                 help='the escapes are `\\n`, `\\t`, `\\r`, `\\"`, `\\\\` and `\\u{1F600}`',
-            )  # fmt: skip
+            )
 
 
 def _ends_in_escape(text: str) -> bool:
@@ -309,17 +348,22 @@ def _ends_in_escape(text: str) -> bool:
     return backslashes % 2 == 1
 
 
-def _single_quotes(tokens: Tokens, text: str, start: int, end: int) -> int:
-    if len(text) < 2 or not text.endswith("'"):
+def _other_quotes(tokens: Tokens, text: str, start: int, end: int) -> int:
+    if text[0] == "'" and (len(text) < 2 or not text.endswith("'")):
         _report(
-            tokens, Code.B004, "unexpected `'`", start, start + 1, help='a text stands in double quotes: `"..."`',
+            tokens,
+            Code.B004,
+            "unexpected `'`",
+            start,
+            start + 1,
+            help='a text stands in double quotes: `"..."`',
             broken=True,
-        )  # fmt: skip
+        )
         return BAD
     inner = text[1:-1].replace("\\'", "'").replace('"', '\\"')
-    _report(
-        tokens, Code.B004, "text in single quotes", start, end, help=f'write `"{inner}"`', fix=f'"{inner}"',
-    )  # fmt: skip
+    kind = "single" if text[0] == "'" else "curly"
+    meant = f'"{inner}"'
+    _report(tokens, Code.B004, f"text in {kind} quotes", start, end, help=f"write `{meant}`", fix=meant)
     return STRING
 
 
@@ -327,8 +371,20 @@ def _unexpected(tokens: Tokens, char: str, start: int, end: int) -> None:
     shown = char if char.isprintable() else f"U+{ord(char):04X}"
     help: str | None = None
     fix: str | None = None
-    meant = {"\u201c": '"', "\u201d": '"', "\u2018": '"', "\u2019": '"', "\u2192": "->", "\u2264": "<=", "\u2265": ">=",
-             "\u2260": "!=", "\u2013": "-", "\u2212": "-", "\u00a0": " ", "\u2227": "and", "\u2228": "or", "\u00ac": "not "}
+    meant = {
+        "\u2018": '"',
+        "\u2019": '"',
+        "\u2192": "->",
+        "\u2264": "<=",
+        "\u2265": ">=",
+        "\u2260": "!=",
+        "\u2013": "-",
+        "\u2212": "-",
+        "\u00a0": " ",
+        "\u2227": "and",
+        "\u2228": "or",
+        "\u00ac": "not ",
+    }
     if char in meant:
         fix = meant[char]
         help = f"write `{fix.strip()}`" if fix.strip() else "write a plain space"
@@ -353,8 +409,10 @@ def _report_tabs(tokens: Tokens, tabs: list[tuple[int, int]]) -> None:
     message = "tab" if lines == 1 else f"tabs, on {lines} lines"
     tokens.problems.append(
         Diagnostic(
-            Code.B002, message, Label(Span(name, start, end)),
+            Code.B002,
+            message,
+            Label(Span(name, start, end)),
             help="indent with spaces, two for each level",
             fix=Fix(Span(name, start, tabs[-1][1]), "".join(pieces)),
-        )  # fmt: skip
+        )
     )

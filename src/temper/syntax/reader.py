@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import TypeAlias, TypeVar
 
 from temper.syntax import tree as t
 from temper.syntax.layout import Row
-from temper.syntax.lexer import END, INT, LOWER, PROBLEMS_MAX, STRING, UPPER, Tokens
+from temper.syntax.lexer import END, INT, LOWER, PROBLEMS_MAX, STRING, UNITS, UPPER, Tokens
 from temper.syntax.words import RESERVED
 from temper.text import Code, Diagnostic, Fix, Label, Span, suggest
 
@@ -33,7 +33,10 @@ def lower_snake(text: str) -> str:
 
 def upper_camel(text: str) -> str:
     """Return the name as entities, states and actions write it."""
-    return "".join(part[:1].upper() + (part[1:].lower() if part.isupper() else part[1:]) for part in text.split("_")) or "X"
+    return (
+        "".join(part[:1].upper() + (part[1:].lower() if part.isupper() else part[1:]) for part in text.split("_"))
+        or "X"
+    )
 
 
 class Reader:
@@ -58,7 +61,7 @@ class Reader:
     def span(self, first: int) -> Span:
         """Return the span from token `first` to the last one that was read."""
         last = self.i - 1
-        return Span(self.file, self.starts[first], self.ends[last if last >= first else first])
+        return Span(self.file, self.starts[first], self.ends[max(last, first)])
 
     def token_span(self, index: int) -> Span:
         return Span(self.file, self.starts[index], self.ends[index])
@@ -130,11 +133,14 @@ class Reader:
         at = self.starts[before] if before is not None else self.ends[self.i - 1]
         return Fix(Span(self.file, at, at), text)
 
-    def guess(self, word: str, known: Iterable[str]) -> str | None:
+    def guess(self, word: str, known: Collection[str]) -> str | None:
         """Return what was probably meant by `word`."""
         if len(word) < 2 or len(word) > 40 or len(self.problems) >= PROBLEMS_MAX:
             return None
-        return suggest(word, known)
+        letters = sorted(word)
+        # Two letters in the wrong order are likelier than one too many: `form` is `from`, not `for`.
+        swapped = next((other for other in known if sorted(other) == letters), None)
+        return swapped or suggest(word, known)
 
     # --- small steps
 
@@ -188,9 +194,7 @@ class Reader:
         if self.kinds[i] != END and self.texts[i] not in {")", "]", "}"}:
             return False
         comma = self.token_span(i - 1)
-        self.report(
-            Code.B038, "trailing comma", comma, help="a comma stands between two things", fix=Fix(comma, "")
-        )  # fmt: skip
+        self.report(Code.B038, "trailing comma", comma, help="a comma stands between two things", fix=Fix(comma, ""))
         return True
 
     def lower(self, what: str) -> t.Name | None:
@@ -204,15 +208,20 @@ class Reader:
         span = Span(self.file, self.starts[i], self.ends[i])
         if text in RESERVED:
             self.report(
-                Code.B021, f"`{text}` is reserved", span,
+                Code.B021,
+                f"`{text}` is reserved",
+                span,
                 help=f"{what} can't bear this name, since expressions use the word; take another",
-            )  # fmt: skip
+            )
         elif kind == UPPER or text[0] == "_" or not text.islower():
             meant = lower_snake(text)
             self.report(
-                Code.B020, f"{what} is written in lower case: `{meant}`", span,
-                help=f"write `{meant}`, so that a reader can tell it from a state or an action", fix=Fix(span, meant),
-            )  # fmt: skip
+                Code.B020,
+                f"{what} is written in lower case: `{meant}`",
+                span,
+                help=f"write `{meant}`, so that a reader can tell it from a state or an action",
+                fix=Fix(span, meant),
+            )
         return t.Name(text, span=span)
 
     def upper(self, what: str) -> t.Name | None:
@@ -227,9 +236,12 @@ class Reader:
         if kind == LOWER or "_" in text:
             meant = upper_camel(text)
             self.report(
-                Code.B020, f"{what} begins with a capital: `{meant}`", span,
-                help=f"write `{meant}`, so that a reader can tell it from a field or a role", fix=Fix(span, meant),
-            )  # fmt: skip
+                Code.B020,
+                f"{what} begins with a capital: `{meant}`",
+                span,
+                help=f"write `{meant}`, so that a reader can tell it from a field or a role",
+                fix=Fix(span, meant),
+            )
         return t.Name(text, span=span)
 
     def uppers(self, what: str) -> tuple[t.Name, ...]:
@@ -292,10 +304,12 @@ class Reader:
             if not self.panic and not self.is_broken(self.starts[row.end]):
                 self.row = child
                 self.report(
-                    Code.B014, "this line is indented too deep", self.token_span(child.start),
+                    Code.B014,
+                    "this line is indented too deep",
+                    self.token_span(child.start),
                     help="nothing can stand below the line above; begin this one where that one begins",
                     secondary=(Label(self.token_span(row.start), "the line above begins here"),),
-                )  # fmt: skip
+                )
 
     def end_row(self, row: Row) -> None:
         """Report what is left of the row."""
@@ -306,13 +320,24 @@ class Reader:
         span = self.here()
         if text == ":" and self.i + 1 == row.end:
             self.report(
-                Code.B037, "unexpected `:` at the end of the line", span,
-                help="indentation alone says what belongs to a line", fix=Fix(span, ""),
-            )  # fmt: skip
+                Code.B037,
+                "unexpected `:` at the end of the line",
+                span,
+                help="indentation alone says what belongs to a line",
+                fix=Fix(span, ""),
+            )
         elif text == "else":
             self.report(Code.B055, "`else` has nothing to belong to", span, help=ELSE_HELP)
         elif text == "=":
             self.report(Code.B051, "unexpected `=`", span, help="to compare write `==`", fix=Fix(span, "=="))
+        elif text == "," and self.i + 1 == row.end:
+            self.report(Code.B038, "trailing comma", span, help="a comma stands between two things", fix=Fix(span, ""))
+        elif self.kinds[self.i - 1] == INT and text in UNITS:
+            whole = Span(self.file, self.starts[self.i - 1], span.end)
+            meant = self.texts[self.i - 1] + UNITS[text]
+            self.report(
+                Code.B007, f"`{text}` is apart from its number", span, help=f"write `{meant}`", fix=Fix(whole, meant)
+            )
         elif text in {"elif", "elsif", "elseif"}:
             self.report(Code.B055, f"`{text}` is no word of the language", span, help="write `else if ... then ...`")
         elif kind == INT and self.i > row.start and self.texts[self.i - 1] == "..":
@@ -331,9 +356,11 @@ class Reader:
         child = row.children[0]
         self.row = child
         self.report(
-            Code.B016, "lines are nested too deep", self.token_span(child.start),
+            Code.B016,
+            "lines are nested too deep",
+            self.token_span(child.start),
             help=f"at most {DEPTH_MAX} levels can be read",
-        )  # fmt: skip
+        )
         self.row = row
         return True
 

@@ -35,7 +35,7 @@ class Code(Enum):
     B001 = "unexpected character"
     B002 = "tab"
     B003 = "text without its closing quote"
-    B004 = "text in single quotes"
+    B004 = "text in other quotes"
     B005 = "unknown escape in a text"
     B006 = "unreadable number"
     B007 = "unreadable duration"
