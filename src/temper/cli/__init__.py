@@ -1,22 +1,12 @@
-"""The command line: arguments to verbs.
+"""The command line: arguments to verbs, and the one place that wires real ports.
 
 In:    arguments as the shell gives them.
-Out:   an exit code, and what was printed.
+Out:   an exit code, and what was printed: compact text, or with `--json` the same data with stable keys.
 Never: rules of a domain; they are the table's.
 """
 
 from __future__ import annotations
 
-import argparse
-
-from temper import __version__
+from temper.cli.main import main
 
 __all__ = ["main"]
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command that `argv` names and return its exit code."""
-    parser = argparse.ArgumentParser(prog="temper")
-    parser.add_argument("--version", action="version", version=f"temper {__version__}")
-    parser.parse_args(argv)
-    return 0

@@ -6,12 +6,48 @@ Out:   `Workshop` (plan, push, act, read, why, history, ...) for a server; the v
 Never: Starlette, MCP, terminals. Doors hold no rules: the rules are here or below.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from temper.service import wire
 from temper.service.bundle import BundleUnreadable, Checked, check_texts, read_bundle
 from temper.service.findings import finding
-from temper.service.judge import Judged, judge
 from temper.service.settings import Loaded, SettingProblem, Settings, duration_ms, load_settings
-from temper.service.workshop import CannotOpen, Declined, Person, Workshop, token_problems, token_view
+from temper.service.texts import (
+    explain_code,
+    fixed,
+    format_text,
+    guide_text,
+    known_codes,
+    text_from_json,
+    text_to_json,
+)
+
+if TYPE_CHECKING:
+    from temper.service.judge import Judged, judge
+    from temper.service.judgement import Verified, verify_table
+    from temper.service.workshop import CannotOpen, Declined, Person, Workshop, token_problems, token_view
+
+# A check must start at once: what brings in the runtime or the verifier is imported when it is asked for.
+_LATE = {
+    "Judged": "judge",
+    "judge": "judge",
+    "Verified": "judgement",
+    "verify_table": "judgement",
+    "CannotOpen": "workshop",
+    "Declined": "workshop",
+    "Person": "workshop",
+    "Workshop": "workshop",
+    "token_problems": "workshop",
+    "token_view": "workshop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"temper.service.{_LATE[name]}"), name)
+
 
 __all__ = [
     "BundleUnreadable",
@@ -23,14 +59,23 @@ __all__ = [
     "Person",
     "SettingProblem",
     "Settings",
+    "Verified",
     "Workshop",
     "check_texts",
     "duration_ms",
+    "explain_code",
     "finding",
+    "fixed",
+    "format_text",
+    "guide_text",
     "judge",
+    "known_codes",
     "load_settings",
     "read_bundle",
+    "text_from_json",
+    "text_to_json",
     "token_problems",
     "token_view",
+    "verify_table",
     "wire",
 ]

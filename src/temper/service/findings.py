@@ -11,7 +11,7 @@ from temper.text import Diagnostic, Source, Span, render
 DOCS = "docs/reference/diagnostics/{code}.md"
 
 
-def finding(problem: Diagnostic, sources: Mapping[str, Source]) -> wire.Finding:
+def finding(problem: Diagnostic, sources: Mapping[str, Source], *, colour: bool = False) -> wire.Finding:
     """Return a diagnostic as data, with its drawing."""
     return wire.Finding(
         code=problem.code.name,
@@ -21,7 +21,7 @@ def finding(problem: Diagnostic, sources: Mapping[str, Source]) -> wire.Finding:
         label=problem.primary.text,
         help=problem.help,
         fix=problem.fix.text if problem.fix is not None else None,
-        rendered=render(problem, sources),
+        rendered=render(problem, sources, colour=colour),
         docs=DOCS.format(code=problem.code.name),
     )
 

@@ -337,3 +337,9 @@ class BlueprintShape(Wire, frozen=True, omit_defaults=False):
     events: dict[str, Any]
     tools: tuple[str, ...]
     records: dict[str, Any]
+
+
+def as_json(value: Wire) -> dict[str, Any]:
+    """Return a struct as plain JSON-able data."""
+    data: dict[str, Any] = msgspec.to_builtins(value)
+    return data

@@ -1,0 +1,158 @@
+"""Every command and option, in one place: `--help`, the completion scripts and `docs/reference/cli.md` come from here."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+SERVER = "http://127.0.0.1:8420"
+
+
+def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = kind(
+        prog="temper",
+        description="Blueprints of operational domains: judged before they run, durable while they run, changed alive.",
+        epilog="exit codes: 0 fine, 1 broken or refused, 2 bad input or usage, 3 unknown or not checked, 4 no server",
+    )
+    parser.add_argument("-V", "--version", action="store_true", help="print the version")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=kind)
+
+    def command(name: str, run: str, help: str, **more: Any) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=help, description=_sentence(help), **more)
+        made.add_argument("--json", action="store_true", help="print data with stable keys instead of text")
+        made.set_defaults(run=run)
+        return made
+
+    # --- writing ---
+    guide = command("guide", "language:guide", "print the whole language, short enough for a prompt")
+    guide.set_defaults(json=False)
+
+    new = command("new", "language:new", "begin a blueprint that passes")
+    new.add_argument("name", help="the blueprint's name, lower_snake")
+    new.add_argument("--folder", help="where to put it (default: a folder of that name)")
+
+    check = command("check", "language:check", "read blueprints, and say what is wrong with them")
+    check.add_argument("paths", nargs="+", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
+    check.add_argument("--fix", action="store_true", help="carry out every fix that is offered")
+
+    fmt = command("fmt", "language:fmt", "lay blueprints out; with --json, print their JSON form")
+    fmt.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, or `-` for standard input")
+    fmt.add_argument("--check", action="store_true", help="change nothing; exit 1 if something would change")
+    fmt.add_argument("--from-json", action="store_true", help="read the JSON form and print the text")
+
+    explain = command("explain", "language:explain", "explain a diagnostic's code")
+    explain.add_argument("code", help="such as B101")
+
+    verify = command("verify", "judgement:verify", "judge a bundle: algebra, search, scenarios")
+    verify.add_argument("path", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
+    verify.add_argument("--levels", help="some of algebra,search,scenarios (default: all)")
+    verify.add_argument("--states", type=_positive, default=500_000, help="where the search stops (default: %(default)s)")
+    verify.add_argument("--seconds", type=float, default=120.0, help="where the judgement stops (default: %(default)s)")
+
+    # --- serving ---
+    serve = command("serve", "serving:serve", "serve blueprints over HTTP")
+    serve.add_argument("paths", nargs="*", metavar="PATH", help="bundles to push at the start")
+    _settings(serve)
+    serve.add_argument("--host", help="where to listen (default: the settings', 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="0 lets the system choose (default: the settings', 8420)")
+    serve.add_argument("--watch", action="store_true", help="push the bundles again whenever their files change")
+
+    token = command("token", "tokens:token", "make, list and revoke tokens")
+    verbs = token.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=kind)
+    make = verbs.add_parser("make", help="make a token and print it, once")
+    make.add_argument("principal", help="who bears it")
+    make.add_argument("--role", action="append", default=[], help="a role that the bearer holds; may repeat")
+    make.add_argument("--admin", action="store_true", help="may push, roll back and make tokens")
+    make.add_argument("--acts-for", help="the person behind an agent")
+    make.add_argument("--ttl", help="how long it is good, such as 12h (default: until it is revoked)")
+    listed = verbs.add_parser("list", help="list all tokens, without their secrets")
+    revoke = verbs.add_parser("revoke", help="revoke a token at once")
+    revoke.add_argument("id", help="the token's id, as `list` shows it")
+    for verb in (make, listed, revoke):
+        verb.add_argument("--json", action="store_true", help="print data with stable keys instead of text")
+        _settings(verb)
+        verb.add_argument("--server", help="ask a server instead of its data folder")
+        verb.set_defaults(run="tokens:token")
+
+    # --- changing ---
+    plan = command("plan", "changing:plan", "say what pushing a bundle would change and strand")
+    plan.add_argument("path", metavar="PATH")
+    _remote(plan)
+    push = command("push", "changing:push", "verify a bundle and put it in force, at once and as a whole")
+    push.add_argument("path", metavar="PATH")
+    push.add_argument("--note", default="", help="a word for the list of versions")
+    push.add_argument("--if-version", type=int, help="only if this version is in force (0: none)")
+    _remote(push)
+    versions = command("versions", "changing:versions", "list the versions of a blueprint")
+    versions.add_argument("blueprint")
+    _remote(versions)
+    rollback = command("rollback", "changing:rollback", "push an earlier version again")
+    rollback.add_argument("blueprint")
+    rollback.add_argument("to", type=_positive, nargs="?", help="a version's number (default: the one before)")
+    rollback.add_argument("--note", default="")
+    _remote(rollback)
+
+    # --- working ---
+    act = command("act", "working:act", "take an action")
+    act.add_argument("target", metavar="BLUEPRINT/ENTITY[/ID]")
+    act.add_argument("action")
+    _params(act)
+    act.add_argument("--key", help="an idempotency key: the same request with the same key is done once")
+    act.add_argument("--if-version", type=int, help="only if the entity is at this version")
+    act.add_argument("--dry-run", action="store_true", help="decide, and change nothing")
+    _remote(act)
+    show = command("show", "working:show", "show a blueprint, its entities, or one of them")
+    show.add_argument("target", nargs="?", default="", metavar="BLUEPRINT[/ENTITY[/ID]]")
+    show.add_argument("--filter", help="an expression, such as 'state is Rolling and moved > 2'")
+    show.add_argument("--sort", help="a field, created_at, updated_at or id; `-` before it for downwards")
+    show.add_argument("--limit", type=_positive, default=50)
+    show.add_argument("--cursor", help="go on where a page ended")
+    show.add_argument("--count", action="store_true", help="count all that the filter finds")
+    _remote(show)
+    now = command("now", "working:now", "say what can be done now, by you")
+    now.add_argument("target", metavar="BLUEPRINT/ENTITY[/ID]")
+    _remote(now)
+    why = command("why", "working:why", "say what an action would do, or which clause would refuse it")
+    why.add_argument("target", metavar="BLUEPRINT/ENTITY[/ID]")
+    why.add_argument("action")
+    _params(why)
+    _remote(why)
+    history = command("history", "working:history", "tell what happened to an entity")
+    history.add_argument("target", metavar="BLUEPRINT/ENTITY/ID")
+    history.add_argument("--after", type=int, default=0, help="only what came after this number")
+    history.add_argument("--follow", action="store_true", help="stay, and tell what happens")
+    _remote(history)
+
+    # --- the rest ---
+    demo = command("demo", "demo:demo", "see it all once: a rollout, a halt, a hot reload, the way back")
+    demo.add_argument("--fast", action="store_true", help="leave out the pauses that are there for reading")
+    completion = command("completion", "language:completion", "print a completion script")
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    completion.set_defaults(json=False)
+    return parser
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--settings", help="the settings file (default: ./temper.toml, if it is there)")
+    parser.add_argument("--data", help="the data folder (default: the settings', ./temper-data)")
+
+
+def _remote(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", help=f"where the server is (default: $TEMPER_SERVER, else {SERVER})")
+    parser.add_argument("--token-file", help="a file that holds the token (default: the token in $TEMPER_TOKEN)")
+
+
+def _params(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("params", nargs="*", metavar="NAME=VALUE", help="a parameter; NAME:=JSON for any JSON value")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+def _sentence(help: str) -> str:
+    return f"{help[0].upper()}{help[1:]}."

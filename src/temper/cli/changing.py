@@ -1,0 +1,135 @@
+"""Commands that change what is in force: plan, push, versions, rollback."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from temper.cli.client import Client
+from temper.cli.exits import Exit, Stop
+from temper.cli.language import read, shown
+from temper.cli.paint import Paint, Progress, coloured, table
+from temper.service import check_texts, finding, wire
+
+
+def plan(args: argparse.Namespace) -> int:
+    """Say what a push would change."""
+    client = Client.of(args)
+    blueprint, files = _bundle(args.path)
+    with Progress("judging the candidate"):
+        answer = client.post(f"/v1/{blueprint}/plan", {"files": files})
+    if args.json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        print(plan_text(answer, Paint(colour=coloured(sys.stdout))))
+    if answer["pushable"]:
+        return Exit.FINE
+    verdicts = {each["verdict"] for each in answer["report"]["properties"]}
+    return Exit.UNKNOWN if "unknown" in verdicts and "broken" not in verdicts and not answer["stranded"] else Exit.BROKEN
+
+
+def plan_text(answer: dict[str, Any], paint: Paint) -> str:
+    """Return a plan for people."""
+    name, digest = answer["blueprint"], answer["digest"][:12]
+    if answer["from_digest"] == answer["digest"]:
+        return f"{name}: nothing changes, {digest} is in force"
+    begin = f"version {answer['from_version']} ({answer['from_digest'][:12]})" if answer["from_version"] else "nothing"
+    lines = [f"{paint(name, 'bold')}: from {begin} to {digest}"]
+    lines += change_lines(answer["changes"], paint)
+    living = ", ".join(f"{number} {where}" for where, number in sorted(answer.get("entities", {}).items()))
+    if living:
+        lines.append(f"  alive: {living}")
+    for each in answer["stranded"]:
+        lines.append(paint(f"  no place for {each['entity']} {each['id']} in {each['state']}: ", "red") + "; ".join(each["reasons"]))
+    report = answer["report"]
+    for each in report["properties"]:
+        if each["verdict"] in ("broken", "unknown"):
+            lines.append(f"  {paint(each['verdict'], 'red')}  {each['name']}")
+    lines += [f"  {paint('failed', 'red')}  scenario {each['title']}" for each in report["scenarios"] if not each["passed"]]
+    lines.append(paint("it can be pushed", "green") if answer["pushable"] else paint("it can't be pushed", "red", "bold"))
+    return "\n".join(lines)
+
+
+_SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow"), "note": ("!", "yellow")}
+
+
+def change_lines(changes: list[dict[str, Any]], paint: Paint) -> list[str]:
+    """Return changes as lines with a sign and a colour each."""
+    lines = []
+    for each in changes:
+        sign, colour = next((look for word, look in _SIGNS.items() if word in each["kind"]), ("~", "yellow"))
+        strength = f" ({each['strength']})" if each.get("strength") else ""
+        lines.append(f"  {paint(sign, colour)} {each['text']}{strength}")
+    return lines
+
+
+def push(args: argparse.Namespace) -> int:
+    """Push a bundle."""
+    client = Client.of(args)
+    blueprint, files = _bundle(args.path)
+    headers = {"If-Match": f'"{args.if_version}"'} if args.if_version is not None else {}
+    with Progress("verifying, then swapping"):
+        answer = client.put(f"/v1/{blueprint}", {"files": files, "note": args.note}, headers)
+    _tell(args, answer)
+    return Exit.FINE
+
+
+def rollback(args: argparse.Namespace) -> int:
+    """Push an earlier version again."""
+    client = Client.of(args)
+    body: dict[str, Any] = {"note": args.note}
+    if args.to is not None:
+        body["to"] = args.to
+    with Progress("verifying, then swapping"):
+        answer = client.post(f"/v1/{args.blueprint}/rollback", body)
+    _tell(args, answer)
+    return Exit.FINE
+
+
+def _tell(args: argparse.Namespace, answer: dict[str, Any]) -> None:
+    if args.json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    paint = Paint(colour=coloured(sys.stdout))
+    number, digest = answer["version"], answer["digest"][:12]
+    if answer.get("unchanged"):
+        print(f"{answer['blueprint']}: version {number} ({digest}) is in force already")
+        return
+    print(f"{paint(answer['blueprint'], 'bold')}: version {number} ({digest}) is in force")
+    for line in change_lines(answer.get("changes", []), paint):
+        print(line)
+    carried = answer.get("carried", 0)
+    if carried:
+        print(f"  {carried} live {'entity was' if carried == 1 else 'entities were'} carried over")
+
+
+def versions(args: argparse.Namespace) -> int:
+    """List versions, newest first."""
+    answer = Client.of(args).get(f"/v1/{args.blueprint}/versions")
+    if args.json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        return Exit.FINE
+    rows = [
+        ("*" if each.get("current") else "", str(each["number"]), each["digest"][:12], each["at"], each["by"], each.get("note", ""))
+        for each in answer["items"]
+    ]
+    print(table(rows, paint=Paint(colour=coloured(sys.stdout)), heads=("", "version", "digest", "at", "by", "note")))
+    return Exit.FINE
+
+
+def _bundle(text: str) -> tuple[str, dict[str, str]]:
+    """Return a bundle's name and files; one that does not compile is told of here, with its places on this disk."""
+    path = Path(text)
+    files = read(path)
+    checked = check_texts({shown(path, name): content for name, content in files.items()})
+    if checked.table is None:
+        findings = [finding(each, checked.sources, colour=coloured(sys.stderr)) for each in checked.problems]
+        raise Stop(
+            Exit.BROKEN,
+            "the blueprint is broken, and was not sent\n\n" + "\n\n".join(each.rendered for each in findings),
+            data={"passed": False, "findings": [wire.as_json(each) for each in findings]},
+        )
+    return checked.table.blueprint, files

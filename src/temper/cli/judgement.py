@@ -1,0 +1,48 @@
+"""`temper verify`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from temper.cli.exits import Exit, Stop
+from temper.cli.language import read, shown
+from temper.cli.paint import Progress, coloured
+from temper.service import check_texts, finding, verify_table, wire
+
+LEVELS = ("algebra", "search", "scenarios")
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Judge a bundle, and print the report."""
+    levels = tuple(each.strip() for each in args.levels.split(",")) if args.levels else LEVELS
+    for level in levels:
+        if level not in LEVELS:
+            raise Stop(Exit.USAGE, f"there is no level `{level}`", help=f"there are {', '.join(LEVELS)}")
+    path = Path(args.path)
+    checked = check_texts({shown(path, name): text for name, text in read(path).items()})
+    colour = not args.json and coloured(sys.stdout)
+    if checked.table is None:
+        findings = [finding(each, checked.sources, colour=colour) for each in checked.problems]
+        if args.json:
+            report = {"digest": None, "passed": False, "levels": [], "properties": [], "scenarios": []}
+            print(json.dumps({**report, "findings": [wire.as_json(each) for each in findings]}, indent=2))
+        else:
+            print("\n\n".join(each.rendered for each in findings))
+            print(f"\nit does not compile, so that nothing was judged; `temper explain {findings[0].code}` says more")
+        return Exit.BROKEN
+    with Progress("judging") as progress:
+        verified = verify_table(
+            checked.table,
+            levels=levels,
+            states=args.states,
+            seconds=args.seconds,
+            colour=colour,
+            progress=progress.tell,
+        )
+    print(json.dumps(verified.report, indent=2, ensure_ascii=False) if args.json else verified.text)
+    if verified.passed:
+        return Exit.FINE
+    return Exit.UNKNOWN if verified.undecided else Exit.BROKEN

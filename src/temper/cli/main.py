@@ -1,0 +1,79 @@
+"""From arguments to a command, and from its end to an exit code.
+
+What starts often imports little: each command's module is imported when it is the one that was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from temper import __version__
+from temper.cli.arguments import build
+from temper.cli.exits import Exit, Stop
+from temper.cli.paint import Paint, coloured
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` names, print what it has to say, and return its exit code (see `Exit`)."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words in (["--version"], ["-V"]):
+        print(f"temper {__version__}")
+        return Exit.FINE
+    parser = build(_Parser)
+    try:
+        args = parser.parse_args(words)
+    except _Misused as misused:
+        return _end(Stop(Exit.USAGE, misused.text, help=misused.help), as_json="--json" in words)
+    except SystemExit as asked_for_help:
+        return int(asked_for_help.code or 0)
+    if args.command is None:
+        parser.print_help()
+        return Exit.FINE
+    module, _, function = args.run.partition(":")
+    try:
+        command: Command = getattr(import_module(f"temper.cli.{module}"), function)
+        return command(args)
+    except Stop as stop:
+        return _end(stop, as_json=getattr(args, "json", False))
+    except BrokenPipeError:
+        # Whoever read our output has closed it (`| head`): that is no failure.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FINE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _end(stop: Stop, *, as_json: bool) -> int:
+    if as_json:
+        data = stop.data if stop.data is not None else {"error": stop.text, **({"help": stop.help} if stop.help else {})}
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        paint = Paint(colour=coloured(sys.stderr))
+        if stop.text:
+            print(f"{paint('error', 'red', 'bold')}: {stop.text}", file=sys.stderr)
+        if stop.help:
+            print(f"  {paint('help', 'cyan')}: {stop.help}", file=sys.stderr)
+    return stop.code
+
+
+class _Misused(Exception):
+    def __init__(self, text: str, help: str) -> None:
+        super().__init__(text)
+        self.text = text
+        self.help = help
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are told like every other: what, and what to do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Stop with exit code 2."""
+        raise _Misused(message, f"`{self.prog} --help` shows what it takes")

@@ -1,0 +1,90 @@
+"""Text for a terminal: colour where it is wanted, columns, and progress on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TextIO
+
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36"}
+PROGRESS_AFTER_SECONDS = 1.0
+
+
+def coloured(stream: TextIO) -> bool:
+    """Say whether `stream` shows colour: a terminal, unless NO_COLOR says no or FORCE_COLOR says yes."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
+class Paint:
+    """Colours for one stream: each method returns its text as it is where colour is not wanted."""
+
+    def __init__(self, *, colour: bool) -> None:
+        self.colour = colour
+
+    def __call__(self, text: str, *styles: str) -> str:
+        """Return `text` in these styles."""
+        if not self.colour or not styles or not text:
+            return text
+        return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
+
+
+def table(rows: Iterable[Sequence[str]], *, paint: Paint, heads: Sequence[str] = (), indent: str = "") -> str:
+    """Return rows as aligned columns, two spaces apart."""
+    lines = [list(row) for row in rows]
+    everything = [list(heads), *lines] if heads else lines
+    if not everything:
+        return ""
+    widths = [max(len(row[column]) for row in everything) for column in range(len(everything[0]))]
+    drawn = []
+    for number, row in enumerate(everything):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        text = "  ".join(cells).rstrip()
+        drawn.append(indent + (paint(text, "dim") if heads and number == 0 else text))
+    return "\n".join(drawn)
+
+
+class Progress:
+    """Says on standard error that something still runs, once it has run for a second. Silent where no person looks."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._shown = False
+
+    def tell(self, text: str) -> None:
+        """Change what is said."""
+        self._text = text
+
+    def __enter__(self) -> Progress:
+        """Begin to wait."""
+        if sys.stderr.isatty():
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Take the line back."""
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._shown:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        if self._done.wait(PROGRESS_AFTER_SECONDS):
+            return
+        while True:
+            self._shown = True
+            sys.stderr.write(f"\r\x1b[2K{self._text} ({time.monotonic() - began:.0f} s)")
+            sys.stderr.flush()
+            if self._done.wait(0.2):
+                return

@@ -1,0 +1,47 @@
+"""Judgement in this process, for a command line: the report as data and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from temper.table import Table
+from temper.verify import Limits, Verdict, render_report, report_json, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A report: as JSON-able data, and drawn. `undecided` when nothing is broken but something asked for is unknown."""
+
+    report: dict[str, Any]
+    text: str
+    passed: bool
+    undecided: bool
+
+
+def verify_table(
+    table: Table,
+    *,
+    levels: Sequence[str],
+    states: int,
+    seconds: float,
+    colour: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Verified:
+    """Judge a table on these levels within these bounds. `progress` hears what is being done."""
+    report = verify(
+        table, levels=tuple(levels), limits=Limits(states_max=states, seconds=seconds), progress=progress
+    )
+    verdicts = {each.verdict for each in report.properties}
+    failed = (
+        Verdict.BROKEN in verdicts
+        or any(each.severity.value == "error" for each in report.findings)
+        or not all(each.passed for each in report.scenarios)
+    )
+    return Verified(
+        report=report_json(report),
+        text=render_report(report, table, colour=colour),
+        passed=report.passed,
+        undecided=not report.passed and not failed,
+    )
