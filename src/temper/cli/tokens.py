@@ -43,7 +43,7 @@ def _through_server(args: argparse.Namespace, ttl_ms: int | None) -> Any:
     if args.acts_for:
         body["acts_for"] = args.acts_for
     if ttl_ms is not None:
-        body["ttl_ms"] = ttl_ms
+        body["ttl"] = args.ttl
     return client.post("/v1/tokens", body)
 
 

@@ -1,0 +1,136 @@
+"""`temper serve`: the one place that wires real ports."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from temper.cli.changing import change_lines
+from temper.cli.client import problem_stop
+from temper.cli.exits import Exit, Stop
+from temper.cli.language import read
+from temper.cli.paint import Paint, coloured
+from temper.cli.settings import settings
+from temper.runtime import watch
+from temper.service import CannotOpen, Declined, Loaded, Person, Workshop, check_texts, duration_ms, wire
+from temper.web import Limits, serve as serve_http
+
+# Who pushes what the command line names: it is on the machine where the data is.
+OPERATOR = Person("command line", admin=True)
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    loaded = settings(args)
+    if args.watch and not args.paths:
+        raise Stop(Exit.USAGE, "there is nothing to watch", help="name the bundles: `temper serve --watch PATH`")
+    try:
+        return asyncio.run(_serve(args, loaded))
+    except CannotOpen as cannot:
+        listed = "\n".join(f"  {problem}" for problem in cannot.problems)
+        raise Stop(Exit.USAGE, f"the server cannot start\n{listed}") from cannot
+
+
+async def _serve(args: argparse.Namespace, loaded: Loaded) -> int:
+    teller = _Teller(as_json=args.json)
+    workshop = await Workshop.open(loaded)
+    try:
+        if workshop.first_token is not None:
+            teller.first_token(workshop.first_token)
+        for path in map(Path, args.paths):
+            try:
+                teller.pushed(await _push(workshop, path))
+            except Declined as declined:
+                raise problem_stop(wire.as_json(declined.problem)) from declined
+        for notice in workshop.notices:
+            teller.notice(str(notice))
+        section = loaded.settings.server
+        watching = asyncio.create_task(_watch(workshop, args.paths, teller)) if args.watch else None
+        try:
+            await serve_http(
+                workshop, section.host, section.port, limits=_limits(loaded), on_ready=teller.ready
+            )
+        except OSError as error:
+            raise Stop(
+                Exit.USAGE, f"can't listen on {section.host}:{section.port}: {error.strerror}", help="name another --port"
+            ) from error
+        finally:
+            if watching is not None:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+    finally:
+        await workshop.close()
+    return Exit.FINE
+
+
+async def _push(workshop: Workshop, path: Path) -> wire.Pushed:
+    files = read(path)
+    checked = check_texts(files)
+    # A bundle that does not compile has no name to be pushed under: the path's is as good for telling so.
+    name = checked.table.blueprint if checked.table is not None else path.stem.split(".")[0].lower() or "unnamed"
+    return await workshop.push(OPERATOR, name, files, note=f"from {path}")
+
+
+async def _watch(workshop: Workshop, paths: list[str], teller: _Teller) -> None:
+    async for _ in watch([Path(path) for path in paths]):
+        for path in map(Path, paths):
+            try:
+                pushed = await _push(workshop, path)
+            except Declined as declined:
+                teller.refused(path, declined)
+            except Stop as stop:
+                teller.notice(stop.text)
+            else:
+                if not pushed.unchanged:
+                    teller.pushed(pushed)
+
+
+def _limits(loaded: Loaded) -> Limits:
+    limits = loaded.settings.limits
+    return Limits(body_bytes=limits.body_bytes, drain_timeout=duration_ms(loaded.settings.server.drain) / 1000)
+
+
+class _Teller:
+    """What the server says while it runs: lines for people, or one JSON object a line."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._paint = Paint(colour=coloured(sys.stdout) and not as_json)
+
+    def _say(self, event: str, text: str, **data: object) -> None:
+        print(json.dumps({"event": event, **data}, ensure_ascii=False) if self._as_json else text, flush=True)
+
+    def first_token(self, token: str) -> None:
+        text = (
+            "this is the first start: the administrator's token is below, and is shown once\n"
+            f"  export TEMPER_TOKEN={self._paint(token, 'bold')}"
+        )
+        self._say("first-token", text, token=token)
+
+    def pushed(self, pushed: wire.Pushed) -> None:
+        head = f"{self._paint(pushed.blueprint, 'bold')}: version {pushed.version} ({pushed.digest[:12]}) is in force"
+        lines = change_lines([wire.as_json(each) for each in pushed.changes], self._paint)
+        self._say(
+            "pushed",
+            "\n".join((head, *lines)),
+            blueprint=pushed.blueprint,
+            version=pushed.version,
+            digest=pushed.digest,
+            unchanged=pushed.unchanged,
+        )
+
+    def refused(self, path: Path, declined: Declined) -> None:
+        problem = wire.as_json(declined.problem)
+        text = f"{self._paint(str(path), 'red')} was not pushed: {problem_stop(problem).text}"
+        self._say("not-pushed", text, path=str(path), problem=problem)
+
+    def notice(self, text: str) -> None:
+        self._say("notice", f"{self._paint('note', 'yellow')}: {text}", text=text)
+
+    def ready(self, host: str, port: int) -> None:
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{port}"
+        self._say("ready", f"serving at {self._paint(url, 'bold')}", url=url, port=port)
