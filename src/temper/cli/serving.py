@@ -90,7 +90,12 @@ async def _watch(workshop: Workshop, paths: list[str], teller: _Teller) -> None:
 
 def _limits(loaded: Loaded) -> Limits:
     limits = loaded.settings.limits
-    return Limits(body_bytes=limits.body_bytes, drain_timeout=duration_ms(loaded.settings.server.drain) / 1000)
+    return Limits(
+        body_max=limits.body_bytes,
+        page_max=limits.page,
+        wait_max=duration_ms(limits.wait) / 1000,
+        drain_timeout=duration_ms(loaded.settings.server.drain) / 1000,
+    )
 
 
 class _Teller:
