@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from temper.model import world
@@ -66,7 +66,7 @@ Args = tuple[tuple[str, Typed], ...]
 FUNCTIONS = ("size", "min", "max", "set", "before")
 WORDS = ("this", "caller", "now", "state", "id", "created_at")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Typer:
@@ -439,7 +439,9 @@ class Typer:
         text, span = name.text, name.span
         entity = scope.entity
         if text in {"result", "error"}:
-            self._not_readable(text, span, scope, "`result` is read in the arguments of `then`, `error` in those of `else`")
+            self._not_readable(
+                text, span, scope, "`result` is read in the arguments of `then`, `error` in those of `else`"
+            )
         elif text in {"before", "action"}:
             how = "`before.field` or `before(...)`" if text == "before" else "`action is Name`"
             self._not_readable(text, span, scope, f"in a property, write {how}")
@@ -507,7 +509,10 @@ class Typer:
             case "now":
                 if not setting.now:
                     self._not_readable(
-                        word, span, scope, "time moves by itself: use a timer, or a `when` of an action, which may read it"
+                        word,
+                        span,
+                        scope,
+                        "time moves by itself: use a timer, or a `when` of an action, which may read it",
                     )
                     return bad(span)
                 return Typed("now", (), TIME, span)
@@ -698,7 +703,7 @@ class Typer:
             )
             return bad(span)
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
+            moment = moment.replace(tzinfo=UTC)
         return literal(TIME, (moment - _EPOCH) // timedelta(milliseconds=1), span)
 
     def _none(self, span: Span, hint: Type | None) -> Typed:
@@ -714,9 +719,7 @@ class Typer:
     ) -> Typed:
         wanted = _plain(hint)
         element: Type | None = None
-        if isinstance(wanted, SetT) and kind == "set":
-            element = wanted.element
-        elif isinstance(wanted, ListT) and kind == "list":
+        if (isinstance(wanted, SetT) and kind == "set") or (isinstance(wanted, ListT) and kind == "list"):
             element = wanted.element
         if element is None:
             if not items:
@@ -733,7 +736,10 @@ class Typer:
         bound = wanted.max if isinstance(wanted, SetT | ListT) else None
         if bound is not None and len(values) > bound:
             self.problems.add(
-                Code.B206, span, f"{len(values)} elements, where at most {bound} fit", help=f"the type is `{show(wanted or UNKNOWN)}`"
+                Code.B206,
+                span,
+                f"{len(values)} elements, where at most {bound} fit",
+                help=f"the type is `{show(wanted or UNKNOWN)}`",
             )
         type = SetT(opened(element)) if kind == "set" else ListT(opened(element))
         return Typed(kind, (opened(element), values), type, span)
@@ -754,7 +760,10 @@ class Typer:
             key_type, value_type = wanted.key, wanted.value
             if wanted.max is not None and len(items) > wanted.max:
                 self.problems.add(
-                    Code.B206, span, f"{len(items)} entries, where at most {wanted.max} fit", help=f"the type is `{show(wanted)}`"
+                    Code.B206,
+                    span,
+                    f"{len(items)} entries, where at most {wanted.max} fit",
+                    help=f"the type is `{show(wanted)}`",
                 )
         else:
             key_type = opened(self.infer(items[0][0], scope).type)
@@ -773,7 +782,10 @@ class Typer:
             return bad(span)
         if not isinstance(value.type, IntT | DecimalT | DurationT):
             self.problems.add(
-                Code.B204, span, f"`-` has no meaning for a `{show(value.type)}`", help="it is for numbers and durations"
+                Code.B204,
+                span,
+                f"`-` has no meaning for a `{show(value.type)}`",
+                help="it is for numbers and durations",
             )
             return bad(span)
         return folded(Typed("neg", (value,), opened(value.type), span))
@@ -822,7 +834,9 @@ class Typer:
                 return not (
                     text in scope.locals
                     or text in WORDS
-                    or (entity is not None and (text in entity.fields or text in entity.lets or text in entity.inverses))
+                    or (
+                        entity is not None and (text in entity.fields or text in entity.lets or text in entity.inverses)
+                    )
                     or text in self.world.consts
                 )
             case tree.SetOf(items) | tree.ListOf(items):
@@ -979,13 +993,13 @@ class Typer:
     def operation(self, op: str, left: Typed, right: Typed, span: Span) -> Typed | None:
         """Return `left op right` for two values that are there, `None` where it has no meaning."""
         match op, left.type, right.type:
-            case ("+" | "-" | "*" | "//" | "%"), IntT(), IntT():
+            case (("+" | "-" | "*" | "//" | "%"), IntT(), IntT()):
                 return folded(binary(op, left, right, INT, span))
-            case ("+" | "-" | "*" | "//" | "%"), (IntT() | DecimalT()), (IntT() | DecimalT()):
+            case (("+" | "-" | "*" | "//" | "%"), (IntT() | DecimalT()), (IntT() | DecimalT())):
                 return binary(op, self.coerce(left, DECIMAL), self.coerce(right, DECIMAL), DECIMAL, span)
-            case ("+" | "-" | "%"), DurationT(), DurationT():
+            case (("+" | "-" | "%"), DurationT(), DurationT()):
                 return folded(binary(op, left, right, DURATION, span))
-            case ("+" | "-"), TimeT(), DurationT():
+            case (("+" | "-"), TimeT(), DurationT()):
                 return binary(op, left, right, TIME, span)
             case "+", DurationT(), TimeT():
                 return binary(op, left, right, TIME, span)
@@ -1003,7 +1017,7 @@ class Typer:
                 return binary("concat", left, right, STRING, span)
             case "+", ListT(a), ListT(b) if same(a, b):
                 return binary("concat", left, right, opened(left.type), span)
-            case ("+" | "-" | "&"), SetT(a), SetT(b) if same(a, b):
+            case (("+" | "-" | "&"), SetT(a), SetT(b)) if same(a, b):
                 name = {"+": "union", "-": "minus", "&": "intersect"}[op]
                 return binary(name, left, right, opened(left.type), span)
             case _:
@@ -1111,9 +1125,7 @@ class Typer:
             case _:
                 return None
 
-    def _states(
-        self, entity: world.Entity, names: Iterable[tuple[tree.Name | None, tree.Name]]
-    ) -> tuple[str, ...]:
+    def _states(self, entity: world.Entity, names: Iterable[tuple[tree.Name | None, tree.Name]]) -> tuple[str, ...]:
         found = {state for _, name in names for state in self.states(entity, name)}
         return tuple(state for state in entity.states if state in found)
 
@@ -1296,7 +1308,9 @@ class Typer:
     def _bind(self, var: tree.Name, over: tree.Expr, scope: Scope) -> tuple[Typed, Scope]:
         collection, element = self.over(over, scope)
         self.shadows(var, scope)
-        return collection, self._every_scope(collection, scope).naming(var.text, Local("var", opened(element), var.span))
+        return collection, self._every_scope(collection, scope).naming(
+            var.text, Local("var", opened(element), var.span)
+        )
 
     def _every_scope(self, collection: Typed, scope: Scope) -> Scope:
         """Return the scope in which all entities of a kind are read: that is not one of the reads told apart."""
@@ -1446,7 +1460,7 @@ def _why_not(op: str, left: Type, right: Type) -> str:
             return "a time takes a duration: `30s`, `5m`, `24h`"
         case _, DurationT(), IntT():
             return "write the unit: `30s`, `5m`, `24h`"
-        case ("+" | "-"), SetT(element), other if fits(other, element):
+        case (("+" | "-"), SetT(element), other) if fits(other, element):
             return "write a set of one in braces: `{x}`"
         case "+", ListT(element), other if fits(other, element):
             return "write a list of one in brackets: `[x]`"

@@ -158,7 +158,7 @@ def constant(value: Typed) -> bool | int | str | Decimal | None:
 def folded(value: Typed) -> Typed:
     """Return arithmetic on literals as the literal that it comes to; decimals are left to the table's own arithmetic."""
     match value.op, [constant(part) for part in value.parts if isinstance(part, Typed)]:
-        case "neg", [int(a) | Decimal() as a]:
+        case "neg", [(int() | Decimal()) as a]:
             return literal(value.type, -a, value.span)
         case "to_decimal", [int(a)]:
             return literal(value.type, Decimal(a), value.span)

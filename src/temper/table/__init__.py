@@ -8,6 +8,7 @@ Never: clocks, randomness, I/O. Time and ids arrive as data.
 """
 
 from temper.table import table as shape
+from temper.table.compile import compile_expression, compile_machine, compile_type
 from temper.table.evaluate import NoValue, World, default_values, evaluate
 from temper.table.events import (
     FAULTS,
@@ -97,6 +98,9 @@ __all__ = [
     "World",
     "args_schema",
     "canonical_key",
+    "compile_expression",
+    "compile_machine",
+    "compile_type",
     "decode",
     "decode_args",
     "default_values",
