@@ -231,7 +231,7 @@ class Waited(Wire, frozen=True, omit_defaults=False):
 # --- versions ---------------------------------------------------------------------------------------------------------
 
 
-class Version(Wire, frozen=True):
+class Version(Wire, frozen=True, kw_only=True):
     """A push. `blueprint` is named where versions of several are listed together."""
 
     blueprint: str = ""
