@@ -1,0 +1,204 @@
+"""The door: from a request's bytes to an answer, by way of one table of operations.
+
+A raw ASGI application. Acting, creating and reading are most of what a server does, and each layer between the socket
+and the verb would cost a few microseconds of every request on one core (bench/http.py), so there is none: a path is
+looked up as it was sent, the head is read once, the body once.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Final, NoReturn
+
+from temper.service import Declined, Person, Workshop, wire
+from temper.web import answer
+from temper.web.answer import Answer
+from temper.web.ask import Ask, Gone, Receive, Scope, Send, headers, query
+from temper.web.limits import Limits
+from temper.web.openapi import Documents
+from temper.web.pages import pages
+from temper.web.paths import OF_BLUEPRINT, OF_ENTITY, TOP, Resource, Route, parse
+from temper.web.problems import KINDS, decline, nearest
+from temper.web.streams import Stream, pour
+from temper.web.verbs import OPERATIONS, QUERIES, Desk
+
+_LOG: Final = logging.getLogger("temper.web")
+# What needs no token, since it says nothing of any blueprint.
+_PUBLIC: Final = frozenset({Resource.ROOT, Resource.PROBLEM, Resource.HEALTH})
+_ALLOW: Final = {
+    resource: ", ".join(sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}))
+    for resource, methods in OPERATIONS.items()
+} | dict.fromkeys(_PUBLIC, "GET, HEAD, OPTIONS")
+# A path longer than that is parsed each time: the cache holds short ones.
+_PATH_KEPT: Final = 256
+
+
+def app(workshop: Workshop, *, limits: Limits | None = None) -> Door:
+    """Return the ASGI application that serves `workshop`."""
+    return Door(workshop, limits or Limits())
+
+
+class Door:
+    """The ASGI application. `close` ends streams and waits; requests in flight still finish."""
+
+    def __init__(self, workshop: Workshop, limits: Limits) -> None:
+        self._desk = Desk(workshop, limits, Documents(limits, QUERIES))
+        self._limits = limits
+        self._pages = pages()
+        self._routes: dict[bytes, Route] = {}
+        self._requests = 0
+
+    def close(self) -> None:
+        """End streams and waits: the server is being stopped."""
+        self._desk.closing.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "http":
+                self._requests += 1
+                try:
+                    await self._http(scope, receive, send)
+                finally:
+                    self._requests -= 1
+            case "lifespan":
+                await _lifespan(receive, send)
+            case "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1008})
+            case _:
+                raise ValueError(f"ASGI scopes of type {scope['type']!r} are not known here")
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method: str = scope["method"]
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        try:
+            route = self._routes.get(raw) or self._parse(raw)
+            if self._requests > self._limits.requests_max:
+                decline("busy", 503, "the server has too many requests at once", retry_after_ms=1000)
+            if route.resource in _PUBLIC:
+                found: Answer | Stream | None = await self._public(route, method, scope, receive, send)
+            else:
+                found = await self._answer(route, method, scope, receive)
+        except Declined as declined:
+            found = _problem(declined.problem)
+        except Gone:
+            return
+        except Exception:  # noqa: BLE001 - whatever it is, the caller gets an answer, and the log the rest
+            found = _bug(method, raw)
+        if isinstance(found, Answer):
+            await answer.deliver(found, method, send)
+        elif found is not None:
+            await pour(found, self._desk.workshop, self._desk.closing, send)
+
+    def _parse(self, raw: bytes) -> Route:
+        route = parse(raw)
+        if len(raw) <= _PATH_KEPT:
+            if len(self._routes) >= self._limits.routes_max:
+                self._routes.clear()
+            self._routes[raw] = route
+        return route
+
+    async def _answer(self, route: Route, method: str, scope: Scope, receive: Receive) -> Answer | Stream:
+        head = headers(scope["headers"])
+        token = _bearer(head)
+        person = self._desk.workshop.authenticate(token)
+        if route.resource is None:
+            self._lost(route, person)
+        operations = OPERATIONS[route.resource]
+        operation = operations.get("GET" if method == "HEAD" else method)
+        if operation is None:
+            return _other_method(route.resource, method)
+        ask = Ask(route, method, head, person, token or "", receive, self._limits)
+        # What takes no query refuses one too: a name that was mistyped is never passed over.
+        if scope["query_string"]:
+            ask.query = query(scope["query_string"], operation.query, self._limits)
+        return await operation.verb(self._desk, ask)
+
+    async def _public(self, route: Route, method: str, scope: Scope, receive: Receive, send: Send) -> Answer | None:
+        assert route.resource is not None, "what is public is there"
+        if method not in {"GET", "HEAD"}:
+            return _other_method(route.resource, method)
+        if route.resource is Resource.HEALTH:
+            if self._desk.closing.is_set():
+                decline("unavailable", 503, "the server is being stopped", retry_after_ms=1000)
+            return answer.json({"status": "ok"})
+        if route.resource is Resource.PROBLEM and route.word not in KINDS:
+            near = nearest(route.word, KINDS)
+            decline(
+                "not-found", 404, "there is no such kind of problem", help=f"did you mean `{near}`?" if near else ""
+            )
+        await self._pages(scope, receive, send)
+        return None
+
+    def _lost(self, route: Route, person: Person) -> NoReturn:
+        """Raise for a path that names nothing, with what was probably meant."""
+        known: list[str] = []
+        if not route.blueprint:
+            known += [*TOP, "v1"]
+        elif not route.entity:
+            # A blueprint that is not there is the first thing to say.
+            shape = self._desk.workshop.shape(person, route.blueprint)
+            known += [*OF_BLUEPRINT, *(entity.name for entity in shape.entities)]
+        elif route.id:
+            shape = self._desk.workshop.shape(person, route.blueprint)
+            actions = [action for entity in shape.entities if entity.name == route.entity for action in entity.actions]
+            known += [*OF_ENTITY, *(action.name for action in actions if action.acts)]
+        near = nearest(route.word, [word for word in known if word])
+        decline(
+            "not-found",
+            404,
+            "nothing is at this path",
+            detail=f"`{route.word[:80]}` is not known here",
+            help=f"did you mean `{near}`?" if near else "`/openapi.json` lists every path",
+        )
+
+
+def _bearer(head: dict[bytes, bytes]) -> str | None:
+    sent = head.get(b"authorization")
+    if sent is None:
+        return None
+    scheme, _, token = sent.decode("latin-1").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _other_method(resource: Resource, method: str) -> Answer:
+    allow = (b"allow", _ALLOW[resource].encode())
+    if method == "OPTIONS":
+        return Answer(204, b"", (*answer.KEPT_BY_NOBODY, allow))
+    return answer.problem(
+        wire.Problem(
+            type="method-not-allowed",
+            title=f"`{method[:20]}` is not possible here",
+            status=405,
+            help=f"possible are {_ALLOW[resource]}",
+        ),
+        [allow],
+    )
+
+
+def _problem(of: wire.Problem) -> Answer:
+    # Of these the body was not read to its end; the connection is not worth reading it.
+    return answer.problem(of, [(b"connection", b"close")] if of.status in {408, 413} else ())
+
+
+def _bug(method: str, raw: bytes) -> Answer:
+    instance = f"urn:uuid:{uuid.uuid4()}"
+    _LOG.exception("%s: %s %s failed", instance, method, raw.decode("latin-1"))
+    return answer.problem(
+        wire.Problem(
+            type="bug",
+            title="the server failed",
+            status=500,
+            instance=instance,
+            help="its log says more under this instance",
+        )
+    )
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,27 @@
+"""Every bound of the HTTP door, in one place, with what is answered at the bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the door. Lengths are in bytes, times in seconds."""
+
+    url_max: int = 8 * 1024  # 414, and the connection ends
+    headers_max: int = 32 * 1024  # 431, and the connection ends
+    head_timeout: float = 15.0  # for a request's head to arrive; then the connection ends
+    body_max: int = 1024 * 1024  # of an action, a token, a rollback: 413
+    bundle_max: int = 8 * 1024 * 1024  # of a push and a plan, which carry a bundle's files: 413
+    body_timeout: float = 30.0  # for a body to arrive whole: 408
+    key_max: int = 200  # of an `Idempotency-Key`, which is printable ASCII: 400
+    expression_max: int = 4 * 1024  # of `filter` and `until`: 422
+    page_max: int = 200  # items a page: 422
+    history_max: int = 200  # entries of a history at once: 422
+    wait_max: float = 60.0  # a longer `timeout` is cut to this one
+    requests_max: int = 2048  # at once, streams and waits included: 503
+    stream_max: float = 3600.0  # then a stream ends, and its reader goes on from its last event
+    heartbeat: float = 15.0  # between two comments of a quiet stream; also how soon a revoked token ends it
+    routes_max: int = 4096  # parsed paths that are kept; then they are parsed anew
+    drain_timeout: float = 30.0  # for requests in flight to finish once the server is told to stop
