@@ -1,8 +1,8 @@
 """What a blueprint means: names resolved, expressions typed, the rules of the language held.
 
 In:    a `Tree` (from `temper.syntax`); for one expression more, a `Machine` and the expression's tree.
-Out:   `check` -> (machine, problems); `check_expression` -> (typed, problems). The classes of a machine are in `machine`,
-       those of its types in `types`; `Typed` is an expression.
+Out:   `check` -> (machine, problems); `check_expression` -> (typed, problems). The classes of a machine are in
+       `machine`, those of its types in `types`; `Typed` is an expression.
 Never: raises on a tree, however wrong; runs anything.
 """
 

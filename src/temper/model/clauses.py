@@ -53,7 +53,7 @@ class Clauses:
         for clause in clauses:
             match clause:
                 case tree.Set(items):
-                    found.extend(read for item in items if (read := self._set(item, scope, around)) is not None)
+                    found.extend(one for item in items if (one := self._set(item, scope, around)) is not None)
                     if around.entry:
                         scope = scope.without_facts()
                 case tree.Call():
@@ -426,7 +426,7 @@ class Clauses:
             Code.B326,
             clause.event.span,
             f"`{event.name}` is emitted with other parameters elsewhere",
-            help=f"give it `({names})` here too, or declare it at the top: `event {event.name}({names})` with their types",
+            help=f"give it `({names})` here too, or declare it at the top with `event {event.name}(...)`",
             beside=((event.span, "emitted here first"),),
         )
 

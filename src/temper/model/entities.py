@@ -183,7 +183,7 @@ class EntityReader:
                 Code.B308,
                 value.span,
                 f"`by` names people, and this is a `{show(value.type)}`",
-                help="name a role, `system`, `anyone`, or a field that is a `principal`, a `principal?` or a set of them",
+                help="name a role, `system`, `anyone`, or a field that is a `principal` or a set of them",
             )
             return None
         return m.By("who", None, value, expr.span)

@@ -105,7 +105,7 @@ class Typer:
                     return value
             elif fits(have, want.inner):
                 # What was narrowed is given back as it was.
-                return value.parts[0] if value.op == "value" else some(self.coerce(value, want.inner))  # type: ignore[no-any-return]  # parts are of many kinds
+                return value.parts[0] if value.op == "value" else some(self.coerce(value, want.inner))
             return self._mismatch(value, want)
         if isinstance(have, OptionalT):
             if fits(have.inner, want):
@@ -135,7 +135,7 @@ class Typer:
             value.span,
             f"{_quoted(name)} may be `none` here",
             label=f"this is a `{show(value.type)}`",
-            help=f"check it first (`{name or 'x'} != none and ...`), or give a value for that case (`{name or 'x'} ?? ...`)",
+            help=f"check it first (`{name or 'x'} != none and ...`), or say what else (`{name or 'x'} ?? ...`)",
         )
 
     def number(self, expr: tree.Expr, what: str, low: int) -> int | None:
@@ -529,6 +529,8 @@ class Typer:
                     help="write `state is A`, or `state in (A, B)`",
                 )
                 return bad(span)
+            case _:
+                pass
         entity = scope.entity
         if entity is None or not setting.fields:
             self._not_readable(word, span, scope, "there is no entity here whose own it could be")

@@ -1,7 +1,7 @@
 """What a blueprint means, before it is lowered: names resolved, expressions typed, every part with its place.
 
-States stand alone: groups, `any` and `all` are expanded. What the author abbreviated in an expression (`+=`, `m[k] = v`,
-`set a`) is spelt out. Only how the parts are laid out in a table is left to `compile_machine`.
+States stand alone: groups, `any` and `all` are expanded. What the author abbreviated in an expression
+(`+=`, `m[k] = v`, `set a`) is spelt out. Only how the parts are laid out in a table is left to `compile_machine`.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Set:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A handler is `None` where the author wrote `_`. `unknown_is_failure`: `unknown` is not written, so `else` has it."""
+    """A handler is `None` where the author wrote `_`. `unknown_is_failure`: not written, so `else` has it."""
 
     tool: str
     args: Args
@@ -316,7 +316,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Property:
-    """`name` is the author's title, or the property as the formatter writes it. `entity` is the one it speaks of, if any."""
+    """`name` is the author's title, or the property as the formatter writes it. `entity` may be missing."""
 
     name: str
     entity: str | None
@@ -378,7 +378,7 @@ class ScopeItem:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """`kind`: "state" (`text`), "denied", "refused" (`text`, or `None` for any), "names" (`text`), "holds" (`condition`)."""
+    """`kind`: "state" (`text`), "denied", "refused" (`text` or any), "names" (`text`), "holds" (`condition`)."""
 
     kind: str
     text: str | None = None
@@ -411,7 +411,7 @@ class GivenStep:
 
 @dataclass(frozen=True, slots=True)
 class ToolStep:
-    """`verb`: "fails" (`text`), "answers" (`args`), "times_out". A "state" expected here is of the entity whose call ended."""
+    """`verb`: "fails" (`text`), "answers" (`args`), "times_out". A state expected here is of the entity that called."""
 
     tool: str
     verb: str

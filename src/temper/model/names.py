@@ -338,9 +338,9 @@ class Declarations:
             if isinstance(part, tree.Group) and self.once(part.name, taken):
                 groups[part.name.text] = part
                 entity.group_spans[part.name.text] = part.name.span
-        for name in groups:
-            if name not in entity.groups:
-                self._group(entity, name, groups, [])
+        for group in groups:
+            if group not in entity.groups:
+                self._group(entity, group, groups, [])
         for part in parts:
             if isinstance(part, tree.Final):
                 for name in part.names:

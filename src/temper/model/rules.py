@@ -72,7 +72,7 @@ def _creates(entity: m.Entity, names: world.Entity, action: m.Action, case: m.Ca
                     Code.B311,
                     part.span,
                     f"{listed(unset)} has no value before `{action.name}` has created the entity",
-                    help=f"read a parameter, or write it under a case that is not from `new`; the field takes its value from `set {unset[0]}`",
+                    help="read what `set` gives it: a parameter or another value",
                     beside=((names.fields[unset[0]].span, "has no default"),),
                 )
 
@@ -208,23 +208,24 @@ def _routes(entity: m.Entity, problems: Problems) -> None:
                             problems,
                         )
     onward: dict[str, tuple[str, ...]] = {}
-    for state, route in routes.items():
-        taken = [case for case in actions[route.handler.action].cases if state in case.froms]
+    for state, through in routes.items():
+        handler = through.handler
+        taken = [case for case in actions[handler.action].cases if state in case.froms]
         if not taken:
             problems.add(
                 Code.B333,
-                route.handler.span,
-                f"`{route.handler.action}` has no case from `{state}`",
+                handler.span,
+                f"`{handler.action}` has no case from `{state}`",
                 help=f"add `from {state} to ...` to it",
-                beside=((actions[route.handler.action].span, "declared here"),),
+                beside=((actions[handler.action].span, "declared here"),),
             )
         onward[state] = tuple(case.to for case in taken if case.to is not None and case.to in routes)
-    for state in routes:
+    for state, through in routes.items():
         circle = _circle(state, onward)
         if circle and state == min(circle, key=list(routes).index):
             problems.add(
                 Code.B332,
-                routes[state].span,
+                through.span,
                 f"the routes go round: {' to '.join(f'`{name}`' for name in (*circle, circle[0]))}",
                 help="let one of the states wait for somebody or for time; guards do not count",
             )
@@ -272,7 +273,7 @@ def _triggers(entity: m.Entity, names: world.Entity, uses: Uses, problems: Probl
                 Code.B324,
                 action.span,
                 f"`{action.name}` is `by system` alone, and nothing leads to it",
-                help="name it in an outcome (`call ... then`), a timer, a `send`, a `create` or a route, or let a role take it",
+                help="name it in an outcome, a timer, a `send`, a `create` or a route, or let a role take it",
             )
 
 
@@ -288,7 +289,7 @@ def _late(names: world.Entity, uses: Uses, problems: Problems) -> None:
                 problems.add(
                     Code.B325,
                     name.span,
-                    f"`{name.text}` is never {'late' if word == 'late' else 'deferred'}: it is no outcome of a call, and nothing sends it",
+                    f"`{name.text}` is never late: it is no outcome of a call, and nothing sends it",
                     help=f"leave it out of this `{word}`",
                     beside=((names.actions[name.text].node.name.span, "declared here"),),
                 )

@@ -187,9 +187,9 @@ class ScenarioReader:
             for field in entity.fields.values()
         )
         args = self.typer.arguments(tuple(fields), params, self.scope, step.name.span, f"`given {entity.name}`")
-        name = self._name(step.name, entity)
-        self.latest = (entity, name)
-        return None if state is None else m.GivenStep(entity.name, name, state, args, step.span)
+        given = self._name(step.name, entity)
+        self.latest = (entity, given)
+        return None if state is None else m.GivenStep(entity.name, given, state, args, step.span)
 
     def _tool_does(self, step: tree.ToolDoes) -> m.ToolStep | None:
         tool = self.typer.tool(step.tool)

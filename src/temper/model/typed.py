@@ -156,7 +156,7 @@ def constant(value: Typed) -> bool | int | str | Decimal | None:
 
 
 def folded(value: Typed) -> Typed:
-    """Return arithmetic on literals as the literal that it comes to; decimals are left to the table's own arithmetic."""
+    """Return arithmetic on literals as the literal that it comes to; the table itself adds up decimals."""
     match value.op, [constant(part) for part in value.parts if isinstance(part, Typed)]:
         case "neg", [(int() | Decimal()) as a]:
             return literal(value.type, -a, value.span)

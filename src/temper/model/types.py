@@ -96,7 +96,7 @@ class OptionalT:
 
 @dataclass(frozen=True, slots=True)
 class UnknownT:
-    """The type of what a problem has been reported for; it agrees with every other, so that one mistake is told once."""
+    """The type of what a problem has been told for; it agrees with every other, so that one mistake is told once."""
 
 
 Type: TypeAlias = (

@@ -13,7 +13,7 @@ from temper.text import Code
 
 
 def read_upgrade(node: tree.Upgrade, typer: Typer, problems: Problems) -> m.Upgrade:
-    """Return an upgrade. States and fields that it leaves behind are those of the earlier version, which is not here."""
+    """Return an upgrade. States and fields that it leaves behind are an earlier version's, which is not here."""
     problems.not_yet(
         Code.B905,
         node.span,

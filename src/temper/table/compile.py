@@ -13,7 +13,7 @@ from temper.model import Machine, Typed, machine, types
 from temper.model import Param as ModelParam
 from temper.table import table as shape
 from temper.table.table import Args, Expr, Table, Type
-from temper.table.values import encode
+from temper.table.values import decimal_text, encode
 from temper.text import Source, Span
 
 
@@ -44,7 +44,7 @@ def compile_type(type_: types.Type) -> Type:
         case types.IntT(low, high):
             return ("int", low, high)
         case types.DecimalT(low, high):
-            return ("decimal", None if low is None else str(low), None if high is None else str(high))
+            return ("decimal", None if low is None else decimal_text(low), None if high is None else decimal_text(high))
         case types.StringT():
             return ("string",)
         case types.TimeT():
