@@ -1,0 +1,74 @@
+"""One attempt of one order, and what can come of it.
+
+The three answers are the language's three outcomes: `then`, `else`, `unknown`. An adapter makes one attempt; whether
+there is another is the outbox's decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt of one order."""
+
+    order: str  # The order's id: the idempotency key of every attempt.
+    tool: str
+    args: Mapping[str, Any]  # JSON values, already encoded: decimals and times are strings.
+    attempt: int  # The first is 1.
+    timeout_ms: int
+
+
+class Kind(StrEnum):
+    """Why a call failed; a blueprint reads it as `error.kind`. (`timeout` is not here: that is an `Unknown`.)"""
+
+    REFUSED = "refused"  # By us, before anything was sent: the settings, the egress list or the arguments forbid it.
+    REJECTED = "rejected"  # By the tool: it understood, and will not. Asking again in the same words is of no use.
+    UNAVAILABLE = "unavailable"  # Nobody took it: no connection, or the tool says that it can't now.
+    BAD_ANSWER = "bad_answer"  # It was taken, and the answer is not of the declared form.
+    UNHEALTHY = "unhealthy"  # It was taken, and what came of it is broken: a pod that crashes.
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """It was done: the tool's result fields, as JSON values. A number with a fraction is its text, as a decimal is."""
+
+    value: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It was not done, or not well. `retry` says whether the same attempt, a little later, may go better."""
+
+    kind: Kind
+    text: str
+    retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have happened: the attempt timed out or was cut off after the request began to leave."""
+
+    text: str
+
+
+Attempt = Answered | Failed | Unknown
+
+
+class Adapter(Protocol):
+    """Carries out the calls of one tool.
+
+    `call` answers every call with one of the three, in about `timeout_ms`, and raises nothing. It may be cancelled:
+    then nobody knows what became of the attempt, as after an `Unknown`. Calls may run side by side. No text that
+    comes out holds a secret.
+    """
+
+    async def call(self, call: Call) -> Attempt: ...
+
+    async def close(self) -> None:
+        """Let go of connections. Calls under way may fail."""
+        ...
