@@ -24,6 +24,7 @@ class RunningTwin:
     process: subprocess.Popen[bytes]
     url: str
     kubeconfig: str
+    token: str
     client: httpx.Client
 
     def fault(self, fault: str, **details: Any) -> None:
@@ -49,6 +50,6 @@ def running_twin(*arguments: str) -> Iterator[RunningTwin]:
         with httpx.Client(
             base_url=hello["url"], headers={"Authorization": f"Bearer {token}"}, trust_env=False
         ) as client:
-            yield RunningTwin(process, hello["url"], hello["kubeconfig"], client)
+            yield RunningTwin(process, hello["url"], hello["kubeconfig"], token, client)
         process.stdin.close()
         process.wait(10)

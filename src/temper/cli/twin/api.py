@@ -416,13 +416,19 @@ class _Stage:
             case "http500":
                 await _status(500, "InternalError", "the twin was asked to fail")(scope, receive, send)
             case "hang":
-                while (await receive())["type"] != "http.disconnect":
-                    pass
+                await _until_gone(receive)
             case "drop":
                 await self._inner(scope, receive, _nowhere)
                 Protocol.open[tuple(scope["client"])].abort()
+                await _until_gone(receive)
             case _:
                 await self._inner(scope, receive, send)
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Wait until the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _nowhere(_message: Message) -> None:
