@@ -8,8 +8,12 @@ Never: clocks, randomness, I/O. Time and ids arrive as data.
 """
 
 from temper.table import table as shape
+from temper.table.carry import carry, homeless
+from temper.table.change import Change, change
+from temper.table.commit import Commit, Part, World, broken, commit
 from temper.table.compile import compile_expression, compile_machine, compile_type
-from temper.table.evaluate import NoValue, World, default_values, evaluate
+from temper.table.due import due, next_due
+from temper.table.evaluate import NoValue, Others, default_values, evaluate
 from temper.table.events import (
     FAULTS,
     Accepted,
@@ -37,6 +41,7 @@ from temper.table.events import (
 )
 from temper.table.form import BadTable, digest, dump, load
 from temper.table.phrase import describe_expr
+from temper.table.possible import Clause, Possible, possible, why
 from temper.table.step import step
 from temper.table.table import Expr, Table, Type
 from temper.table.values import (
@@ -73,6 +78,9 @@ __all__ = [
     "BadValue",
     "CallOrder",
     "Caller",
+    "Change",
+    "Clause",
+    "Commit",
     "Creation",
     "Deferred",
     "Deliver",
@@ -85,8 +93,11 @@ __all__ = [
     "Move",
     "NoValue",
     "Offer",
+    "Others",
     "Outcome",
+    "Part",
     "Pending",
+    "Possible",
     "Records",
     "Refused",
     "SendOrder",
@@ -97,7 +108,11 @@ __all__ = [
     "Why",
     "World",
     "args_schema",
+    "broken",
     "canonical_key",
+    "carry",
+    "change",
+    "commit",
     "compile_expression",
     "compile_machine",
     "compile_type",
@@ -107,14 +122,19 @@ __all__ = [
     "describe",
     "describe_expr",
     "digest",
+    "due",
     "dump",
     "encode",
     "encode_args",
     "evaluate",
     "fits",
+    "homeless",
     "json_schema",
     "load",
+    "next_due",
+    "possible",
     "shape",
     "show_as",
     "step",
+    "why",
 ]

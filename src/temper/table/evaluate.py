@@ -20,7 +20,7 @@ from temper.table.expr import Absent, Names, element, type_of
 from temper.table.table import Expr, Table, Type
 from temper.table.values import decode, in_order, make_map
 
-World: TypeAlias = Mapping[str, Mapping[str, Snapshot]]
+Others: TypeAlias = Mapping[str, Mapping[str, Snapshot]]
 """Every entity by kind and id, for expressions that look beyond one of them."""
 
 Code: TypeAlias = Callable[["Frame"], Any]
@@ -77,7 +77,7 @@ class Frame:
         self.error: tuple[str, str] = ("", "")
         self.before: Frame | None = None
         self.moves: Iterable[Move] = ()
-        self.world: World | None = None
+        self.world: Others | None = None
 
 
 _NOTHING: dict[str, Any] = {}
@@ -119,7 +119,7 @@ def evaluate(
     params: Mapping[str, Value] | None = None,
     before: Snapshot | None = None,
     moves: Iterable[Move] = (),
-    world: World | None = None,
+    world: Others | None = None,
     env: Mapping[str, Value] | None = None,
 ) -> Value:
     """Return what `expr` is worth on `now`. `env` holds the variables from outside, such as a scenario's names.

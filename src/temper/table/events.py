@@ -66,7 +66,7 @@ class Deferred:
     params: Mapping[str, Value]
     caller: Caller
     place: str
-    """The site of the place whose `defer` holds it."""
+    """The site of the place whose `defer` holds it; empty once the entity has left it, and the one may be offered."""
 
 
 @dataclass(frozen=True, slots=True)
