@@ -1,13 +1,15 @@
 """Living entities, without I/O.
 
 In:    a `Table`, requests, the endings of attempts, and the time, all as data; a `Store` to read from.
-Out:   `Host`, which decides and says what to append; the ports that it stands on, and `MemoryStore`, which keeps a space in
-       memory; the journal's `Entry`, and `replay`, which folds a journal to what its entities are.
+Out:   `Host`, which decides and says what to append; the ports that it stands on, and `MemoryStore`, which keeps a
+       space in memory; the journal's `Entry`, and `replay`, which folds a journal to what its entities are.
 Never: asyncio, files, sockets, clocks, randomness. Whoever drives a host brings them: the runtime, or the simulator.
 """
 
+from temper.kernel.host import Host
 from temper.kernel.journal import Cause, Ended, Entry, Moved, Ordered, Published, Who
 from temper.kernel.journal import No as RefusedEntry
+from temper.kernel.memory import MemoryStore
 from temper.kernel.ports import (
     Answer,
     Answered,
@@ -37,6 +39,8 @@ from temper.kernel.ports import (
     TableVersion,
     Wake,
 )
+from temper.kernel.replay import Folded, replay
+from temper.kernel.stored import Codec, Codecs
 
 __all__ = [
     "Answer",
@@ -48,15 +52,20 @@ __all__ = [
     "Busy",
     "Cause",
     "Change",
+    "Codec",
+    "Codecs",
     "Conflict",
     "Discard",
     "Done",
     "Ended",
     "Entry",
     "Expired",
+    "Folded",
+    "Host",
     "Ids",
     "Letter",
     "Limits",
+    "MemoryStore",
     "Moved",
     "No",
     "Order",
@@ -74,4 +83,5 @@ __all__ = [
     "TableVersion",
     "Wake",
     "Who",
+    "replay",
 ]

@@ -1,7 +1,7 @@
 """The journal's entry: the third of our four formats. What is stored is never rewritten.
 
-An entry says what changed and which table's digest decided it, in encoded values (`temper.table.encode`): it can be read
-without that table. State is the fold of entries: a later table changes nothing in them.
+An entry says what changed and which table's digest decided it, in encoded values (`temper.table.encode`): it can be
+read without that table. State is the fold of entries: a later table changes nothing in them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from enum import Enum
 from typing import Any
 
 import msgspec
-
-FORMAT = 1
 
 
 class Cause(Enum):
@@ -84,11 +82,12 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One thing that happened to one entity, or that was refused.
 
     `seq` is dense in the space and set by the store when it appends (0 before). `version` is the entity's after it
-    (for a refusal, the one it had). `set` holds the new values of the fields that changed, encoded; `was` their old ones.
-    `how` is that of `Accepted`, or "refused".
+    (for a refusal, the one it had). `set` holds the new values of the fields that changed, encoded; `was` their old
+    ones (a field that is in `was` alone was dropped by a swap). `how` is that of `Accepted`, or "refused". `params` are
+    the first move's, those that took their default included; of a refusal, what was asked.
     """
 
-    format: int = FORMAT
+    format: int = 1  # What is absent is 1, for ever; a later format writes its number.
     seq: int = 0
     at: int
     entity: str

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Protocol, TypeAlias
 
 from temper.kernel.journal import Entry
-from temper.table import Caller, Ending, Event, Refused, SendOrder, Snapshot, Value
+from temper.table import Ending, Event, Refused, SendOrder, Snapshot, Value
 
 
 class Ids(Protocol):
@@ -46,8 +46,8 @@ class Limits:
 class Request:
     """An event for one entity, and on what terms.
 
-    `key` is the caller's idempotency key (already scoped to its principal), `fingerprint` a digest of what was asked under
-    it. `if_version` refuses when the entity is not at that version. `dry_run` decides and appends nothing.
+    `key` is the caller's idempotency key (already scoped to its principal), `fingerprint` a digest of what was asked
+    under it. `if_version` refuses when the entity is not at that version. `dry_run` decides and appends nothing.
     """
 
     event: Event
@@ -63,8 +63,8 @@ class Request:
 class Done:
     """It happened. `snapshot` is the entity after it; `replayed` when this is the stored answer to the same key.
 
-    `entry` is the first of the commit (`seq` 0 in a dry run, which is not in the journal). It is `None` where nothing happened:
-    the creating action gave the entity that has this `key` already (22).
+    `entry` is the first of the commit (`seq` 0 in a dry run, which is not in the journal). It is `None` where nothing
+    happened: the creating action gave the entity that has this `key` already (22).
     """
 
     snapshot: Snapshot
@@ -78,7 +78,8 @@ class Done:
 class No:
     """The table refused. `snapshot` is the entity as it is, if any.
 
-    The refusal has been journaled, except in a dry run and where it is `MISSING`: there is no entity whose history it was.
+    The refusal has been journaled, except in a dry run and where it is `MISSING`: there is no entity whose history it
+    was.
     """
 
     refused: Refused
@@ -103,7 +104,10 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """The store could not append (its disk is full, it is gone). Nothing was done, so far as we know: `text` says what."""
+    """The store could not append (its disk is full, it is gone).
+
+    Nothing was done, so far as we know: `text` says what.
+    """
 
     text: str
 
@@ -128,8 +132,8 @@ class OrderState(Enum):
 class OrderRow:
     """An order in the outbox. It is removed in the commit that records its ending.
 
-    `kind` is "call" or "send". A call's arguments, tool and handlers are in its entity's `Pending`; `args` are encoded here
-    too, so that an adapter needs nothing else.
+    `kind` is "call" or "send". A call's arguments, tool and handlers are in its entity's `Pending`; `args` are
+    encoded here too, so that an adapter needs nothing else.
     """
 
     order: str
@@ -147,6 +151,8 @@ class OrderRow:
     lane: int
     """A send's place in the order between its two entities; calls have 0 (they are not ordered)."""
     last_error: str = ""
+    unsure: bool = False
+    """An attempt before the last may have done it: its fate is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,8 +312,8 @@ class Batch:
 class Store(Protocol):
     """Keeps one space. Reads see the last append and nothing half-done.
 
-    Values are kept encoded. An entity is decoded with the table that wrote it, and then carried over to the one in force;
-    an entity that has no place there (a final one; a swap lets no other pass) is given as it was.
+    Values are kept encoded. An entity is decoded with the table that wrote it, and then carried over to the one in
+    force; an entity that has no place there (a final one; a swap lets no other pass) is given as it was.
     """
 
     def snapshot(self, entity: str, id: str) -> Snapshot | None:
@@ -319,7 +325,10 @@ class Store(Protocol):
         ...
 
     def holder(self, entity: str, unique: int, values: Sequence[Value]) -> str | None:
-        """Return the id of the entity that holds the values of its `unique` of that number (23: final ones and `none` hold nothing)."""
+        """Return the id of the entity that holds the values of its `unique` of that number.
+
+        Final ones (unless it is `ever`) and `none` hold nothing (23).
+        """
         ...
 
     def answered(self, key: str) -> Answered | None:
@@ -377,7 +386,10 @@ class Store(Protocol):
         limit: int,
         order: Order = Order.OLDEST,
     ) -> Page:
-        """Return a page of entities in the order of their creation, in these states (none given: in any). `after` is a cursor."""
+        """Return a page of entities in the order of their creation; `after` is the cursor of the page before.
+
+        With `states`, of those in one of them.
+        """
         ...
 
     def count(self, entity: str, *, states: Sequence[str] = ()) -> int: ...
@@ -387,7 +399,7 @@ class Store(Protocol):
         ...
 
     def history(self, entity: str, id: str, *, after: int = 0, limit: int) -> Sequence[Entry]:
-        """Return the entity's entries with `seq > after`, oldest first, refusals included."""
+        """Return the entity's entries with `seq > after`, oldest first: its creation, then all, refusals included."""
         ...
 
     def entries(self, after: int, limit: int) -> Sequence[Entry]:
@@ -402,8 +414,10 @@ class Store(Protocol):
         """Return dead letters, oldest first, after the one of order `after`."""
         ...
 
+    def letter(self, order: str) -> Letter | None: ...
+
     def append(self, batch: Batch) -> int:
-        """Make the whole batch durable, or nothing of it; set the `seq` of its entries; return that of the last entry there is.
+        """Make the whole batch durable, or nothing of it; set its entries' `seq`, and return that of the last there is.
 
         Raises `StoreFault` when it cannot; then nothing of it stays (unless the fault says that its fate is unknown).
         """

@@ -1,7 +1,9 @@
 """The outside: one file for each port.
 
 In:    a store's path, tools' settings, requests, the wall clock.
-Out:   `SqliteStore`, `Live` (a space alive under asyncio), `found`, adapters for tools, the clock and ids, watched files, tokens.
+Out:   `SqliteStore`, `Live` (a space alive under asyncio), `found`; adapters for tools; the clock and ids; watched
+files;
+       tokens.
 Never: decides what happens to an entity (the kernel does), judges a table, reads a blueprint's text.
 """
 

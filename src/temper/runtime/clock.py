@@ -28,7 +28,10 @@ class Clock(Protocol):
     def now(self) -> int: ...
 
     def ring(self, at: int, call: Callable[[], None]) -> Alarm:
-        """Call `call` from the running loop at `at` or a little later; perhaps earlier, so that whoever waits looks again."""
+        """Call `call` from the running loop at `at` or a little later.
+
+        It may ring too early: whoever waits looks again.
+        """
         ...
 
 

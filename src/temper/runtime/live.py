@@ -1,21 +1,114 @@
-"""One space, alive under asyncio: requests in, answers out once they are durable; timers, sends and calls by themselves."""
+"""One space, alive under asyncio: requests in, durable answers out; timers, sends and calls go by themselves.
+
+All decisions are taken on the loop, one batch after the other, and each batch is one append in the writer's thread.
+What arrives meanwhile is the next batch: the more there is to do, the larger the groups (group commit).
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
-from temper.kernel import Answer, Discard, Entry, Ids, Limits, Request, Retry, Store, Stranded, TableVersion
-from temper.runtime.clock import Clock, SystemClock, new_id
-from temper.runtime.tools.adapter import Adapter
-from temper.table import Snapshot, Table
+from temper.kernel import (
+    Answer,
+    Ask,
+    Attempt,
+    AttemptEnd,
+    Batch,
+    Busy,
+    Change,
+    Discard,
+    Entry,
+    Expired,
+    Host,
+    Ids,
+    Limits,
+    Request,
+    Retry,
+    Store,
+    StoreFault,
+    Stranded,
+    TableVersion,
+)
+from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
+from temper.runtime.tools import Adapter, Answered, Call, Failed, Unknown
+from temper.runtime.tools import Attempt as Outcome
+from temper.table import Ending, Snapshot, Table, load
+
+# Entries that subscribers get without a look into the store.
+_RECENT_MAX = 1_024
+_PAGE = 256
+# After a fault of the store, or when something is due that nothing can be done about: not sooner than this.
+_PAUSE_MS = 1_000
+# A bug in what is due must not take requests down with it.
+_DUE_PAUSE_MS = 60_000
+# A late answer is waited for this many time-outs at most, so that a tool that hangs can't pile up attempts.
+_LATE_TIMEOUTS = 10
+
+_log = logging.getLogger("temper.runtime")
+
+
+@dataclass(slots=True)
+class _Asked:
+    """`future` is `None` where nobody waits for the answer: then the ask is put again after a fault."""
+
+    ask: Ask
+    future: asyncio.Future[Answer | None] | None
+
+
+@dataclass(slots=True)
+class _Swap:
+    table: Table
+    version: TableVersion
+    future: asyncio.Future[int | tuple[Stranded, ...]]
+
+
+_Waiter = tuple[Callable[[Snapshot], bool], asyncio.Future[Snapshot]]
 
 
 class Live:
-    """A space that lives. Made by `await Live.start(...)`; everything else happens on the loop that it was started on."""
+    """A space that lives.
 
-    table: Table
-    version: TableVersion
-    store: Store
+    Made by `await Live.start(...)`; everything else happens on the loop that it was started on.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        store: Store,
+        version: TableVersion,
+        adapters: Mapping[str, Adapter],
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self.store = store
+        self.version = version
+        self._host = host
+        self._adapters = dict(adapters)
+        self._clock = clock
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="temper-writer")
+        self._queue: deque[_Asked | _Swap] = deque()
+        self._work = asyncio.Event()
+        self._alarm: Alarm | None = None
+        self._due_from = 0
+        self._running: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timed_out: set[asyncio.Task[None]] = set()
+        self._recent: deque[Entry] = deque(maxlen=_RECENT_MAX)
+        self._last = store.last_seq()
+        self._news = asyncio.Event()
+        self._waiters: dict[tuple[str, str], list[_Waiter]] = {}
+        self._closing = False
+        self._closed = False
+        self._turns: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(
@@ -27,57 +120,392 @@ class Live:
         ids: Ids = new_id,
         limits: Limits | None = None,
     ) -> Live:
-        """Return the space that `store` keeps, alive. Its first version must be there: see `found`.
+        """Return the space that `store` keeps, alive; its first version must be there (`found`). Raises `StoreFault`.
 
-        Calls whose attempts were under way when it last stopped are tried again where their tool is `idempotent`, and end
-        `unknown` where not; timers that fell due fire.
+        Calls whose attempts were under way when it last stopped are tried again where their tool is `idempotent`, and
+        end `unknown` where not; timers that fell due fire.
         """
-        raise NotImplementedError
+        version = store.current()
+        if version is None:
+            raise StoreFault("the space has no version of a blueprint yet")
+        clock = clock or SystemClock()
+        limits = limits or Limits()
+        host = Host(load(version.table), store, ids=ids, limits=limits)
+        live = cls(host, store, version, adapters, clock, limits)
+        batch = host.recover(clock.now())
+        if batch.changes:
+            last = await live._loop.run_in_executor(live._writer, store.append, batch)
+            live._adopt(batch, last)
+        live._turns = live._loop.create_task(live._run(), name=f"temper {live.table.blueprint}")
+        live._work.set()
+        return live
+
+    @property
+    def table(self) -> Table:
+        """The table in force."""
+        return self._host.table
 
     async def submit(self, request: Request) -> Answer:
-        """Return what came of `request`; a yes and a refusal are durable by then. `Busy` at once when too much waits."""
-        raise NotImplementedError
+        """Return what came of `request`; a yes and a refusal are durable by then.
+
+        `Busy` at once when too much waits.
+        """
+        if self._closing or len(self._queue) >= self._limits.queue_max:
+            return Busy(_PAUSE_MS)
+        future: asyncio.Future[Answer | None] = self._loop.create_future()
+        self._queue.append(_Asked(request, future))
+        self._work.set()
+        answer = await future
+        assert answer is not None, "a request has an answer"
+        return answer
 
     async def operate(self, ask: Retry | Discard) -> bool:
-        """Retry or discard a stuck order; `False` if there is none of that id (any more)."""
-        raise NotImplementedError
+        """Retry or discard a stuck order; `False` if there is none of that id (any more). Raises `StoreFault`."""
+        if self.store.order(ask.order) is None and self.store.letter(ask.order) is None:
+            return False
+        future: asyncio.Future[Answer | None] = self._loop.create_future()
+        self._queue.append(_Asked(ask, future))
+        self._work.set()
+        answer = await future
+        if isinstance(answer, Expired):
+            raise StoreFault(answer.text)
+        return True
 
     def read(self, entity: str, id: str) -> Snapshot | None:
         """Return the entity as it is; whoever has had an answer reads what it said, or later."""
-        raise NotImplementedError
+        return self._host.read(entity, id)
 
     async def swap(self, table: Table, version: TableVersion) -> int | tuple[Stranded, ...]:
         """Put another table in force, between two requests, and return how many entities were rewritten for it.
 
         Returns those that have no place in it if there are any; then nothing has changed. Raises `StoreFault`.
         """
-        raise NotImplementedError
+        if self._closing:
+            raise StoreFault("the space is closing")
+        future: asyncio.Future[int | tuple[Stranded, ...]] = self._loop.create_future()
+        self._queue.append(_Swap(table, version, future))
+        self._work.set()
+        return await future
 
     def bind(self, adapters: Mapping[str, Adapter]) -> None:
         """Use these adapters from the next attempt on. A tool without one fails with kind "not_bound"."""
-        raise NotImplementedError
+        self._adapters = dict(adapters)
 
     def subscribe(self, after: int | None = None) -> AsyncIterator[Entry]:
         """Yield the entries after seq `after` (from now on by default) as they are committed, all of them, in order.
 
-        Ends when the space closes.
+        Ends when the space closes. Nothing piles up for a reader that is slow: it reads on from the store.
         """
-        raise NotImplementedError
+        return self._entries(self._last if after is None else after)
 
     async def wait_until(
         self, entity: str, id: str, holds: Callable[[Snapshot], bool], *, timeout_ms: int
     ) -> tuple[bool, Snapshot | None]:
         """Return (True, the entity) as soon as `holds` says so, or (False, the entity as it is) when the time is up."""
-        raise NotImplementedError
+        now = self.read(entity, id)
+        if now is not None and holds(now):
+            return True, now
+        future: asyncio.Future[Snapshot] = self._loop.create_future()
+        waiter: _Waiter = (holds, future)
+        self._waiters.setdefault((entity, id), []).append(waiter)
+        try:
+            if await self._within(future, timeout_ms):
+                return True, future.result()
+            return False, self.read(entity, id)
+        finally:
+            waiters = self._waiters.get((entity, id), [])
+            if waiter in waiters:
+                waiters.remove(waiter)
+            if not waiters:
+                self._waiters.pop((entity, id), None)
+            future.cancel()
 
     async def close(self, *, drain_ms: int = 10_000) -> None:
         """Take no more requests, answer those that wait, give attempts under way `drain_ms` to end, and stop.
 
         The adapters and the store stay open: whoever opened them closes them.
         """
-        raise NotImplementedError
+        if self._closing:
+            return
+        self._closing = True
+        self._work.set()
+        under_way = self._tasks - self._timed_out
+        if under_way:
+            await asyncio.wait(under_way, timeout=drain_ms / 1000)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._closed = True
+        self._work.set()
+        if self._turns is not None:
+            await self._turns
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._news.set()
+        for waiters in self._waiters.values():
+            for _, future in waiters:
+                future.cancel()
+        await self._loop.run_in_executor(None, self._writer.shutdown)
+
+    # --- turns ---
+
+    async def _run(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            if self._queue and isinstance(self._queue[0], _Swap):
+                await self._exchange(self._queue.popleft())  # type: ignore[arg-type]  # just seen to be one
+            else:
+                await self._turn(self._take())
+            if self._queue:
+                self._work.set()
+            elif self._closed:
+                return
+
+    def _take(self) -> list[_Asked]:
+        """Return the asks of the next batch: those before the next swap, so many as go together."""
+        queue = self._queue
+        asked: list[_Asked] = []
+        while queue and len(asked) < self._limits.batch_max:
+            first = queue[0]
+            if isinstance(first, _Swap):
+                break
+            queue.popleft()
+            if first.future is None or not first.future.done():  # Whoever asked may have gone: then it is not done.
+                asked.append(first)
+        return asked
+
+    async def _turn(self, asked: Sequence[_Asked], *, due: bool = True) -> None:
+        at = self._clock.now()
+        host = self._host
+        busy, room = self._room()
+        asks = [each.ask for each in asked]
+        try:
+            batch = host.turn(asks, at, room) if due and at >= self._due_from else host.decide(asks, at)
+        except Exception as bug:  # noqa: BLE001 - whatever it is, the space lives on
+            await self._apart(asked, at, bug)
+            return
+        if batch.changes:
+            try:
+                last = await self._loop.run_in_executor(self._writer, self.store.append, batch)
+            except StoreFault as fault:
+                self._faulted(asked, batch, fault)
+                return
+            self._adopt(batch, last)
+        for each, answer in zip(asked, batch.answers, strict=True):
+            if each.future is not None and not each.future.done():
+                each.future.set_result(answer)
+        if batch.attempts:
+            busy, _ = self._room()
+        self._set_alarm(busy, idle=not batch.changes)
+
+    def _room(self) -> tuple[list[str], dict[str, int]]:
+        """Return the tools that have no room for another attempt, and how much each has."""
+        if self._closing:
+            return list(self.table.tools), {}
+        most = self._limits.attempts_max
+        room = {tool: most - self._running[tool] for tool in self.table.tools}
+        return [tool for tool, free in room.items() if free <= 0], room
+
+    def _adopt(self, batch: Batch, last: int) -> None:
+        self._host.adopt(batch)
+        self._last = last
+        for change in batch.changes:
+            self._recent.extend(change.entries)
+            if self._waiters:
+                for now in change.snapshots:
+                    self._tell(now)
+        self._news.set()
+        self._news.clear()
+        for attempt in batch.attempts:
+            self._running[attempt.tool] += 1
+            task = self._loop.create_task(self._carry_out(attempt))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _tell(self, now: Snapshot) -> None:
+        for holds, future in self._waiters.get((now.entity, now.id), ()):
+            if future.done():
+                continue
+            try:
+                if holds(now):
+                    future.set_result(now)
+            except Exception as problem:  # noqa: BLE001 - the predicate's, for whoever waits
+                future.set_exception(problem)
+
+    def _set_alarm(self, busy: Sequence[str], *, idle: bool) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._queue:
+            self._work.set()
+            return
+        at = self._host.next_wake(busy)
+        if at is None:
+            return
+        now = self._clock.now()
+        # Nothing came of a turn, and yet something is due: it can wait, and must not make us spin.
+        at = max(at, self._due_from, now + _PAUSE_MS if idle and at <= now else 0)
+        if at <= now:
+            self._work.set()
+        else:
+            self._alarm = self._clock.ring(at, self._work.set)
+
+    def _faulted(self, asked: Sequence[_Asked], batch: Batch, fault: StoreFault) -> None:
+        self._host.abandon(batch)
+        _log.error("an append failed: %s", fault.text)
+        again: list[_Asked] = []
+        for each in asked:
+            if each.future is None:
+                again.append(each)
+            elif not each.future.done():
+                each.future.set_result(Expired(fault.text))
+        if self._closed:
+            return  # The attempts' endings are lost with us: the next start finds them as under way.
+        self._pause(again)
+
+    def _pause(self, again: Sequence[_Asked]) -> None:
+        def resume() -> None:
+            self._queue.extendleft(reversed(again))
+            self._work.set()
+
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None
+        self._loop.call_later(_PAUSE_MS / 1000, resume)
+
+    async def _apart(self, asked: Sequence[_Asked], at: int, bug: Exception) -> None:
+        """Deciding raised: a bug of ours. Each ask is decided by itself, so that it strikes those alone who meet it."""
+        _log.error("deciding raised", exc_info=bug)
+        if len(asked) == 1 and at < self._due_from:
+            future = asked[0].future
+            if future is not None and not future.done():
+                future.set_exception(bug)
+            return
+        self._due_from = at + _DUE_PAUSE_MS
+        for each in asked:
+            await self._turn([each], due=False)
+        self._set_alarm((), idle=True)
+
+    async def _exchange(self, swap: _Swap) -> None:
+        at = self._clock.now()
+        try:
+            # What the living say to it is asked in the writer's thread; requests wait meanwhile, reads do not.
+            batch = await self._loop.run_in_executor(self._writer, self._host.swap, swap.table, swap.version, at)
+            if not isinstance(batch, Batch):
+                if not swap.future.done():
+                    swap.future.set_result(batch)
+                return
+            try:
+                # On the loop, so that nobody reads between the commit and the moment in which it counts.
+                last = self.store.append(batch)
+            except StoreFault:
+                self._host.abandon(batch)
+                raise
+        except Exception as problem:  # noqa: BLE001 - whoever swaps is told
+            if not swap.future.done():
+                swap.future.set_exception(problem)
+            return
+        finally:
+            self._work.set()
+        self._adopt(batch, last)
+        self.version = swap.version
+        if not swap.future.done():
+            swap.future.set_result(sum(len(change.snapshots) for change in batch.changes))
+
+    # --- attempts ---
+
+    async def _carry_out(self, attempt: Attempt) -> None:
+        me = asyncio.current_task()
+        assert me is not None, "an attempt is a task of its own"
+        call: asyncio.Task[Outcome] | None = None
+        room = True
+        try:
+            adapter = self._adapters.get(attempt.tool)
+            if adapter is None:
+                text = f"nothing is bound to the tool `{attempt.tool}`: bind an adapter to it in the settings"
+                self._end(_ending(attempt, Ending.FAILED, "not_bound", text, retry=True))
+                return
+            args = Call(attempt.order, attempt.tool, attempt.args, attempt.number, attempt.timeout_ms)
+            call = self._loop.create_task(adapter.call(args))
+            if not await self._within(call, attempt.timeout_ms):
+                self._running[attempt.tool] -= 1
+                room = False
+                text = f"no answer within {attempt.timeout_ms} ms"
+                self._end(_ending(attempt, Ending.UNKNOWN, "timeout", text))
+                late_ms = min(self._limits.late_ms, _LATE_TIMEOUTS * attempt.timeout_ms)
+                self._timed_out.add(me)
+                if self._closing or not await self._within(call, late_ms):
+                    return
+            self._end(_ended(attempt, call))
+        finally:
+            self._timed_out.discard(me)
+            if room:
+                self._running[attempt.tool] -= 1
+            if call is not None and not call.done():
+                call.cancel()
+                await asyncio.gather(call, return_exceptions=True)
+
+    def _end(self, end: AttemptEnd) -> None:
+        self._queue.append(_Asked(end, None))
+        self._work.set()
+
+    async def _within(self, future: asyncio.Future[Outcome] | asyncio.Future[Snapshot], ms: int) -> bool:
+        """Say whether `future` is done before that much time has passed, by the clock; it is not cancelled."""
+        until = self._clock.now() + ms
+        while not future.done() and self._clock.now() < until:
+            bell: asyncio.Future[None] = self._loop.create_future()
+            alarm = self._clock.ring(until, partial(_ring, bell))
+            try:
+                await asyncio.wait({future, bell}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                alarm.cancel()
+                bell.cancel()
+        return future.done()
+
+    # --- entries ---
+
+    async def _entries(self, place: int) -> AsyncIterator[Entry]:
+        while not self._closed:
+            if place >= self._last:
+                await self._news.wait()
+                continue
+            recent = self._recent
+            if recent and recent[0].seq <= place + 1:
+                start = place + 1 - recent[0].seq
+                page: Sequence[Entry] = list(islice(recent, start, start + _PAGE))
+            else:
+                page = self.store.entries(place, min(_PAGE, self._last - place))
+            for entry in page:
+                place = entry.seq
+                yield entry
 
 
 def found(store: Store, version: TableVersion) -> None:
     """Put the first version into an empty store. Raises `StoreFault`."""
-    raise NotImplementedError
+    store.append(Batch((Change(version=version),)))
+
+
+def _ring(bell: asyncio.Future[None]) -> None:
+    if not bell.done():
+        bell.set_result(None)
+
+
+def _ending(attempt: Attempt, ending: Ending, kind: str, text: str, *, retry: bool = False) -> AttemptEnd:
+    return AttemptEnd(attempt.order, attempt.entity, attempt.id, attempt.number, ending, {}, kind, text, retry)
+
+
+def _ended(attempt: Attempt, call: asyncio.Task[Outcome]) -> AttemptEnd:
+    if call.cancelled():
+        return _ending(attempt, Ending.UNKNOWN, "timeout", "the attempt was cut off")
+    problem = call.exception()
+    if problem is not None:
+        _log.error("the adapter of %s raised", attempt.tool, exc_info=problem)
+        return _ending(attempt, Ending.UNKNOWN, "timeout", f"the adapter failed: {type(problem).__name__}")
+    match call.result():
+        case Answered(value):
+            return AttemptEnd(attempt.order, attempt.entity, attempt.id, attempt.number, Ending.ANSWERED, value)
+        case Failed(kind, text, retry):
+            return _ending(attempt, Ending.FAILED, str(kind), text, retry=retry)
+        case Unknown(text):
+            return _ending(attempt, Ending.UNKNOWN, "timeout", text)

@@ -1,8 +1,124 @@
-"""A space in one SQLite file."""
+"""A space in one SQLite file.
+
+Two tables carry the load, so that an action costs a row of the log and a row of its entity: both have integer keys,
+so that what belongs together lies together. The log has one index, for histories. Everything else is small or seldom.
+
+The file is in WAL mode with `synchronous=FULL`: an append that has returned is on the disk. One process has it at a
+time; it holds a lock on a file beside it for as long as it lives, which a kill lets go of.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
+
+import apsw
+import msgspec
+
+from temper.kernel import (
+    Answered,
+    Batch,
+    Change,
+    Codec,
+    Codecs,
+    Entry,
+    Letter,
+    Order,
+    OrderRow,
+    OrderState,
+    Page,
+    StoreFault,
+    TableVersion,
+)
+from temper.table import Snapshot, Table, Value, load, next_due
+
+FORMAT = 1
+APPLICATION_ID = 0x54656D70  # "Temp", so that `file` and a curious operator can tell.
+
+# An idempotency key is kept for a day, and at least this many are: nobody's retry comes later, and a burst can't wash
+# them away. Each append forgets a few more than it adds.
+KEYS_KEPT_MS = 86_400_000
+KEYS_KEPT_MIN = 10_000
+
+# Four megabytes of log between checkpoints, so that one costs little and the reader's look-ups stay short.
+_CHECKPOINT_PAGES = 1_000
+# Entities whose row number is known without asking.
+_ROWS_MAX = 200_000
+
+_SCHEMA = f"""
+create table meta(name text primary key, value) without rowid;
+create table log(seq integer primary key, entity integer, body blob not null);
+create index log_of_entity on log(entity, seq) where entity is not null;
+create table entities(
+  row integer primary key, kind text not null, id text not null, state text not null, live integer not null,
+  due integer, version integer not null, body blob not null
+);
+create unique index entities_by_id on entities(kind, id);
+create index entities_by_state on entities(kind, state);
+create index entities_due on entities(due) where due is not null;
+create table holds(
+  kind text not null, number integer not null, value text not null, row integer not null,
+  primary key(kind, number, value)
+) without rowid;
+create index holds_of_row on holds(row);
+create table keys(
+  kind text not null, value text not null, row integer not null, primary key(kind, value)
+) without rowid;
+create table orders(
+  row integer primary key, name text not null unique, kind text not null, entity text not null, id text not null,
+  tool text, args blob not null, send blob, version integer not null, state text not null, attempts integer not null,
+  next_at integer not null, created_at integer not null, lane integer not null, pair text, unsure integer not null,
+  last_error text not null
+);
+create index orders_of_entity on orders(entity, id);
+create index orders_calls on orders(tool, next_at) where kind = 'call' and state = 'waiting';
+create index orders_sends on orders(pair, lane) where kind = 'send' and state = 'waiting';
+create index orders_started on orders(row) where state = 'started';
+create table requests(
+  row integer primary key, name text not null unique, fingerprint text not null, seq integer not null,
+  at integer not null, kind text, id text, version integer, body blob
+);
+create table letters(
+  row integer primary key, name text not null unique, entity text not null, id text not null, text text not null,
+  at integer not null
+);
+create table versions(
+  number integer primary key, digest text not null, body blob not null, report blob not null, at integer not null,
+  author text not null, note text not null
+);
+insert into meta values('format', {FORMAT});
+pragma application_id = {APPLICATION_ID};
+"""
+
+_ORDERS = (
+    "select name, kind, entity, id, tool, args, send, version, state, attempts, next_at, created_at, lane, unsure,"
+    " last_error from orders as o where "
+)
+# Of the sends between two entities, the first only.
+_FIRST = (
+    " and not exists (select 1 from orders as earlier where earlier.kind = 'send' and earlier.state = 'waiting'"
+    " and earlier.pair = o.pair and earlier.lane < o.lane)"
+)
+_VERSIONS = "select number, digest, body, report, at, author, note from versions order by number "
+_PAGES = {
+    Order.OLDEST: (
+        "select row, id, version, body from entities"
+        " where kind = ? and (? or state in (select value from json_each(?))) and row > ? order by row limit ?"
+    ),
+    Order.NEWEST: (
+        "select row, id, version, body from entities"
+        " where kind = ? and (? or state in (select value from json_each(?))) and row < ? order by row desc limit ?"
+    ),
+}
+_ROW_MAX = 2**63 - 1
+
+_to_json = msgspec.json.Encoder().encode
+_entry_from_json = msgspec.json.Decoder(Entry).decode
+_from_json = msgspec.json.Decoder().decode
 
 
 class SqliteStore:
@@ -13,7 +129,534 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path) -> None:
-        raise NotImplementedError
+        self.path = path
+        self._lock = _locked(path)
+        try:
+            self._writer = _connect(path)
+            _prepare(self._writer, path)
+        except StoreFault:
+            self._lock.close()
+            raise
+        except apsw.Error as problem:
+            self._lock.close()
+            raise StoreFault(f"`{path}` can't be opened: {problem}") from problem
+        self._threads = threading.local()
+        self._readers: list[apsw.Connection] = []
+        self._rows: dict[tuple[str, str], int] = {}
+        self._codecs = Codecs(self._table)
+        self._codecs.current = self._one("select coalesce(max(number), 0) from versions")
+        self._last_seq: int = self._one("select coalesce(max(seq), 0) from log")
+        self._keys: int = self._one("select count(*) from requests")
 
     def close(self) -> None:
-        raise NotImplementedError
+        """Let go of the file. The log is written back into it first, so that it can be copied alone."""
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
+        try:
+            self._writer.execute("pragma wal_checkpoint(truncate)")
+        except apsw.Error:
+            pass  # What is in the log stays there, and is found again.
+        finally:
+            self._writer.close()
+            self._lock.close()
+
+    # --- entities ---
+
+    def snapshot(self, entity: str, id: str) -> Snapshot | None:
+        found = self._first("select version, body from entities where kind = ? and id = ?", (entity, id))
+        return None if found is None else self._codecs.load(found[0], entity, id, found[1])
+
+    def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
+        id: str | None = self._one(
+            "select id from entities where row = (select row from keys where kind = ? and value = ?)",
+            (entity, self._codec.key_text(entity, values)),
+        )
+        return id
+
+    def holder(self, entity: str, unique: int, values: Sequence[Value]) -> str | None:
+        id: str | None = self._one(
+            "select id from entities where row = (select row from holds where kind = ? and number = ? and value = ?)",
+            (entity, unique, self._codec.unique_text(entity, unique, values)),
+        )
+        return id
+
+    def live(self) -> Iterator[Snapshot]:
+        columns: Any
+        for columns in self._read.execute("select kind, id, version, body from entities where live"):
+            kind, id, version, body = columns
+            yield self._codecs.load(version, kind, id, body)
+
+    def list(
+        self,
+        entity: str,
+        *,
+        states: Sequence[str] = (),
+        after: str | None = None,
+        limit: int,
+        order: Order = Order.OLDEST,
+    ) -> Page:
+        start = int(after) if after is not None else 0 if order is Order.OLDEST else _ROW_MAX
+        found = self._all(_PAGES[order], (entity, not states, _texts(states), start, limit + 1))
+        page = found[:limit]
+        items = tuple(self._codecs.load(version, entity, id, body) for _, id, version, body in page)
+        return Page(items, str(page[-1][0]) if len(found) > limit and page else None)
+
+    def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
+        found: int
+        if states:
+            sql = "select count(*) from entities where kind = ? and state in (select value from json_each(?))"
+            found = self._one(sql, (entity, _texts(states)))
+        else:
+            found = self._one("select count(*) from entities where kind = ?", (entity,))
+        return found
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        found = self._all("select kind, state, count(*) from entities group by kind, state order by kind, state")
+        return {(kind, state): count for kind, state, count in found}
+
+    # --- what waits ---
+
+    def due(self, at: int, limit: int) -> Sequence[tuple[str, str]]:
+        found: Sequence[tuple[str, str]] = self._all(
+            "select kind, id from entities where due is not null and due <= ? order by due, row limit ?", (at, limit)
+        )
+        return found
+
+    def next_due(self) -> int | None:
+        found: int | None = self._one("select min(due) from entities where due is not null")
+        return found
+
+    def sends(self, at: int, limit: int) -> Sequence[OrderRow]:
+        waiting = "kind = 'send' and state = 'waiting' and next_at <= ?"
+        return self._orders(_ORDERS + waiting + _FIRST + " order by row limit ?", (at, limit))
+
+    def calls(self, at: int, tool: str, limit: int) -> Sequence[OrderRow]:
+        return self._orders(
+            _ORDERS + "kind = 'call' and state = 'waiting' and tool = ? and next_at <= ? order by next_at, row limit ?",
+            (tool, at, limit),
+        )
+
+    def next_order(self, but_not: Sequence[str]) -> int | None:
+        found: int | None = self._one(
+            "select min(next_at) from orders where state = 'waiting'"
+            " and (kind = 'send' or tool not in (select value from json_each(?)))",
+            (_texts(but_not),),
+        )
+        return found
+
+    def order(self, order: str) -> OrderRow | None:
+        return next(iter(self._orders(_ORDERS + "name = ?", (order,))), None)
+
+    def orders_of(self, entity: str, id: str) -> Sequence[OrderRow]:
+        return self._orders(_ORDERS + "entity = ? and id = ? order by row", (entity, id))
+
+    def started(self) -> Sequence[OrderRow]:
+        return self._orders(_ORDERS + "state = 'started' order by row", ())
+
+    # --- the journal ---
+
+    def answered(self, key: str) -> Answered | None:
+        found = self._first("select fingerprint, seq, kind, id, version, body from requests where name = ?", (key,))
+        if found is None:
+            return None
+        fingerprint, seq, kind, id, version, body = found
+        now = None if body is None else self._codecs.of(version).load(kind, id, body)
+        (entry,) = self._entries("select seq, body from log where seq = ?", (seq,))
+        return Answered(fingerprint, entry, now)
+
+    def history(self, entity: str, id: str, *, after: int = 0, limit: int) -> Sequence[Entry]:
+        return self._entries(
+            "select seq, body from log where entity = (select row from entities where kind = ? and id = ?)"
+            " and seq > ? order by seq limit ?",
+            (entity, id, after, limit),
+        )
+
+    def entries(self, after: int, limit: int) -> Sequence[Entry]:
+        return self._entries("select seq, body from log where seq > ? order by seq limit ?", (after, limit))
+
+    def last_seq(self) -> int:
+        return self._last_seq
+
+    def letters(self, *, after: str | None = None, limit: int) -> Sequence[Letter]:
+        found = self._all(
+            "select name, entity, id, text, at from letters"
+            " where row > coalesce((select row from letters where name = ?), 0) order by row limit ?",
+            (after, limit),
+        )
+        return [Letter(*columns) for columns in found]
+
+    def letter(self, order: str) -> Letter | None:
+        found = self._first("select name, entity, id, text, at from letters where name = ?", (order,))
+        return None if found is None else Letter(*found)
+
+    def current(self) -> TableVersion | None:
+        found = self._first(_VERSIONS + "desc limit 1")
+        return None if found is None else TableVersion(*found)
+
+    def versions(self) -> Sequence[TableVersion]:
+        return [TableVersion(*columns) for columns in self._all(_VERSIONS)]
+
+    # --- appending ---
+
+    def append(self, batch: Batch) -> int:
+        writer = self._writer
+        try:
+            writer.execute("begin immediate")
+        except apsw.Error as problem:
+            raise _fault(self.path, problem) from problem
+        appending = _Appending(writer, batch, self._codecs, self._rows, self._last_seq, self._keys)
+        try:
+            appending.write()
+        except BaseException as problem:
+            self._back()
+            if isinstance(problem, apsw.Error):
+                raise _fault(self.path, problem) from problem
+            raise
+        try:
+            writer.execute("commit")
+        except apsw.Error as problem:
+            self._back()
+            # Some of it may have reached the log, and be found there if we die before we write again.
+            raise _fault(self.path, problem, unknown=True) from problem
+        if appending.codec is not None:
+            self._codecs.put(appending.number, appending.codec)
+        if len(self._rows) + len(appending.rows) > _ROWS_MAX:
+            self._rows.clear()
+        self._rows.update(appending.rows)
+        self._last_seq = appending.last_seq
+        self._keys = appending.keys
+        return self._last_seq
+
+    def _back(self) -> None:
+        # SQLite goes back by itself on some faults.
+        if self._writer.in_transaction:
+            self._writer.execute("rollback")
+
+    # --- private ---
+
+    @property
+    def _codec(self) -> Codec:
+        return self._codecs.of(self._codecs.current)
+
+    def _table(self, number: int) -> Table:
+        return load(self._one("select body from versions where number = ?", (number,)))
+
+    @property
+    def _read(self) -> apsw.Cursor:
+        """A cursor of this thread's own connection."""
+        reader: apsw.Connection | None = getattr(self._threads, "reader", None)
+        if reader is None:
+            reader = self._threads.reader = _connect(self.path, writing=False)
+            self._readers.append(reader)
+        return reader.cursor()
+
+    def _all(self, sql: str, given: Sequence[Any] = ()) -> Any:
+        return self._read.execute(sql, given).fetchall()
+
+    def _first(self, sql: str, given: Sequence[Any] = ()) -> Any:
+        """Return the first row, or `None`."""
+        return self._read.execute(sql, given).fetchone()
+
+    def _one(self, sql: str, given: Sequence[Any] = ()) -> Any:
+        """Return the only value of the first row, or `None`."""
+        return self._read.execute(sql, given).get
+
+    def _entries(self, sql: str, given: Sequence[Any]) -> Sequence[Entry]:
+        entries = []
+        for seq, body in self._all(sql, given):
+            entry = _entry_from_json(body)
+            msgspec.structs.force_setattr(entry, "seq", seq)
+            entries.append(entry)
+        return entries
+
+    def _orders(self, sql: str, given: Sequence[Any]) -> Sequence[OrderRow]:
+        return [self._order(columns) for columns in self._all(sql, given)]
+
+    def _order(self, columns: Sequence[Any]) -> OrderRow:
+        name, kind, entity, id, tool, args, send, version, state, *numbers, unsure, error = columns
+        attempts, next_at, created_at, lane = numbers
+        return OrderRow(
+            order=name,
+            kind=kind,
+            entity=entity,
+            id=id,
+            tool=tool,
+            args=_from_json(args),
+            send=None if send is None else self._codecs.of(version).load_send(name, send),
+            state=OrderState(state),
+            attempts=attempts,
+            next_at=next_at,
+            created_at=created_at,
+            lane=lane,
+            last_error=error,
+            unsure=bool(unsure),
+        )
+
+
+class _Appending:
+    """One batch on its way into the file, within a transaction. What it learns counts once that is committed."""
+
+    def __init__(
+        self,
+        db: apsw.Connection,
+        batch: Batch,
+        codecs: Codecs,
+        known: Mapping[tuple[str, str], int],
+        last_seq: int,
+        keys: int,
+    ) -> None:
+        self._db = db
+        self._batch = batch
+        self._known = known
+        self._codecs = codecs
+        self.codec: Codec | None = None
+        self.number = codecs.current
+        self.rows: dict[tuple[str, str], int] = {}
+        self.last_seq = last_seq
+        self.keys = keys
+
+    def write(self) -> None:
+        for change in self._batch.changes:
+            if change.version is not None:
+                self._version(change.version)
+        self._entities()
+        log: list[tuple[int, int | None, bytes]] = []
+        seq = self.last_seq
+        for change in self._batch.changes:
+            for entry in change.entries:
+                seq += 1
+                msgspec.structs.force_setattr(entry, "seq", 0)
+                log.append((seq, self._row(entry.entity, entry.id), _to_json(entry)))
+                msgspec.structs.force_setattr(entry, "seq", seq)
+        if log:
+            self._db.executemany("insert into log values(?, ?, ?)", log)
+        self.last_seq = seq
+        for change in self._batch.changes:
+            self._outbox(change)
+            if change.key is not None:
+                self._key(change)
+
+    @property
+    def _now(self) -> Codec:
+        return self.codec or self._codecs.of(self._codecs.current)
+
+    def _version(self, version: TableVersion) -> None:
+        old = None if self._codecs.current == 0 else self._now
+        self._db.execute(
+            "insert into versions values(?, ?, ?, ?, ?, ?, ?)",
+            (version.number, version.digest, version.table, version.report, version.at, version.by, version.note),
+        )
+        self.codec = Codec(load(version.table))
+        self.number = version.number
+        if old is not None:
+            self._index_again(old, self.codec)
+
+    def _index_again(self, old: Codec, new: Codec) -> None:
+        """Index all entities of the kinds whose `key` or `unique`s another table changes."""
+        for kind in new.table.entities:
+            if kind not in old.table.entities or new.indexed(kind) == old.indexed(kind):
+                continue
+            self._db.execute("delete from holds where kind = ?", (kind,))
+            self._db.execute("delete from keys where kind = ?", (kind,))
+            found = self._db.execute("select row, id, version, body from entities where kind = ?", (kind,))
+            rows: Any = found.fetchall()
+            for row, id, version, body in rows:
+                now = self._codecs.load(version, kind, id, body)
+                carried = new.carried(old, now, from_version=self.number - 1)
+                if isinstance(carried, Snapshot):
+                    self._hold(carried, row)
+
+    def _entities(self) -> None:
+        """Write each entity once, as the whole batch leaves it."""
+        last: dict[tuple[str, str], tuple[Snapshot | None, int | None]] = {}
+        for change in self._batch.changes:
+            for now in change.snapshots:
+                last[now.entity, now.id] = (now, next_due(now))
+            for wake in change.wakes:
+                name = (wake.entity, wake.id)
+                last[name] = (last[name][0] if name in last else None, wake.at)
+        codec = self._now
+        updates: list[tuple[str, bool, int | None, int, bytes, int]] = []
+        for name, (after, due) in last.items():
+            row = self._row(*name)
+            if after is None:
+                self._db.execute("update entities set due = ? where row = ?", (due, row))
+            elif row is None:
+                self._db.execute(
+                    "insert into entities(kind, id, state, live, due, version, body) values(?, ?, ?, ?, ?, ?, ?)",
+                    (*name, after.state, codec.is_live(after), due, self.number, codec.dump(after)),
+                )
+                row = self.rows[name] = self._db.last_insert_rowid()
+                self._hold(after, row)
+            else:
+                updates.append((after.state, codec.is_live(after), due, self.number, codec.dump(after), row))
+                self._hold_again(after, row)
+        if updates:
+            self._db.executemany(
+                "update entities set state = ?, live = ?, due = ?, version = ?, body = ? where row = ?", updates
+            )
+
+    def _hold(self, now: Snapshot, row: int) -> None:
+        codec = self._now
+        key = codec.key(now)
+        if key is not None:
+            self._db.execute("insert or ignore into keys values(?, ?, ?)", (now.entity, key, row))
+        for number, text in codec.uniques(now).items():
+            # Two final ones may hold a value that a later table made `unique ever`: the first has it.
+            self._db.execute("insert or ignore into holds values(?, ?, ?, ?)", (now.entity, number, text, row))
+
+    def _hold_again(self, now: Snapshot, row: int) -> None:
+        codec = self._now
+        if not codec.table.entities[now.entity].uniques:
+            return
+        holds = codec.uniques(now)
+        had: Any = self._db.execute("select number, value from holds where row = ?", (row,)).fetchall()
+        if holds == dict(had):
+            return
+        self._db.execute("delete from holds where row = ?", (row,))
+        for number, text in holds.items():
+            self._db.execute("insert or ignore into holds values(?, ?, ?, ?)", (now.entity, number, text, row))
+
+    def _row(self, entity: str, id: str) -> int | None:
+        name = (entity, id)
+        row = self.rows.get(name) or self._known.get(name)
+        if row is None:
+            row = self._db.execute("select row from entities where kind = ? and id = ?", name).get
+            if row is not None:
+                self.rows[name] = row
+        return row
+
+    def _outbox(self, change: Change) -> None:
+        db = self._db
+        for row in change.orders:
+            send = row.send
+            pair = None if send is None else f"{row.entity}/{row.id}>{send.entity}/{send.entity_id}"
+            db.execute(
+                "insert into orders(name, kind, entity, id, tool, args, send, version, state, attempts, next_at,"
+                " created_at, lane, pair, unsure, last_error) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " on conflict(name) do update set state = excluded.state, attempts = excluded.attempts,"
+                " next_at = excluded.next_at, unsure = excluded.unsure, last_error = excluded.last_error",
+                (
+                    row.order,
+                    row.kind,
+                    row.entity,
+                    row.id,
+                    row.tool,
+                    _to_json(row.args),
+                    None if send is None else self._now.dump_send(send),
+                    self.number,
+                    row.state.value,
+                    row.attempts,
+                    row.next_at,
+                    row.created_at,
+                    row.lane,
+                    pair,
+                    row.unsure,
+                    row.last_error,
+                ),
+            )
+        for order in change.ended_orders:
+            db.execute("delete from orders where name = ?", (order,))
+        for letter in change.letters:
+            db.execute(
+                "insert or replace into letters(name, entity, id, text, at) values(?, ?, ?, ?, ?)",
+                (letter.order, letter.entity, letter.id, letter.text, letter.at),
+            )
+        for order in change.unlettered:
+            db.execute("delete from letters where name = ?", (order,))
+
+    def _key(self, change: Change) -> None:
+        assert change.key is not None, "only those with a key come here"
+        name, fingerprint = change.key
+        entry = change.entries[0]
+        kept: tuple[Any, ...] = (None, None, None, None)
+        if change.snapshots:
+            after = change.snapshots[0]
+            kept = (after.entity, after.id, self.number, self._now.dump(after))
+        else:
+            found = self._db.execute(
+                "select kind, id, version, body from entities where kind = ? and id = ?", (entry.entity, entry.id)
+            ).fetchone()
+            kept = found or kept
+        self._db.execute(
+            "insert or replace into requests(name, fingerprint, seq, at, kind, id, version, body)"
+            " values(?, ?, ?, ?, ?, ?, ?, ?)",
+            (name, fingerprint, entry.seq, entry.at, *kept),
+        )
+        self.keys += 1
+        if self.keys > KEYS_KEPT_MIN:
+            self._db.execute(
+                "delete from requests where row in (select row from requests order by row limit 2) and at < ?",
+                (entry.at - KEYS_KEPT_MS,),
+            )
+            self.keys -= self._db.changes()
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+
+def _locked(path: Path) -> IO[str]:
+    """Return the lock that says whose the file is, held. A process that dies lets go of it."""
+    try:
+        lock = Path(f"{path}.lock").open("a+", encoding="utf-8")  # noqa: SIM115 - held for as long as the store is open
+    except OSError as problem:
+        raise StoreFault(f"`{path}.lock` can't be written: {problem.strerror}") from problem
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        lock.seek(0)
+        other = lock.read().strip() or "another"
+        lock.close()
+        raise StoreFault(
+            f"`{path}` is in use by process {other}: stop it, or give this one a folder of its own"
+        ) from problem
+    lock.seek(0)
+    lock.truncate()
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def _connect(path: Path, *, writing: bool = True) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writing else 0)
+    db = apsw.Connection(str(path), flags=flags, statementcachesize=200)
+    db.set_busy_timeout(5_000)
+    if writing:
+        db.execute("pragma journal_mode = wal")
+        db.execute("pragma synchronous = full")
+        db.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        db.execute("pragma journal_size_limit = 67108864")
+    else:
+        db.execute("pragma query_only = on")
+    return db
+
+
+def _prepare(db: apsw.Connection, path: Path) -> None:
+    """Make the tables of a new file, or see whether they are ours."""
+    if db.execute("select count(*) from sqlite_schema").get == 0:
+        with db:
+            db.execute(_SCHEMA)
+        return
+    if db.execute("pragma application_id").get != APPLICATION_ID:
+        raise StoreFault(f"`{path}` is no space of Temper's")
+    found = db.execute("select value from meta where name = 'format'").get
+    if found != FORMAT:
+        raise StoreFault(f"`{path}` has format {found}, and this Temper reads format {FORMAT}: use the newer one")
+
+
+def _fault(path: Path, problem: apsw.Error, *, unknown: bool = False) -> StoreFault:
+    match problem:
+        case apsw.FullError():
+            text = f"the disk that holds `{path}` is full: make room, then ask again"
+        case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.CantOpenError():
+            text = f"`{path}` can't be written: {problem}"
+        case apsw.CorruptError() | apsw.NotADBError():
+            text = f"`{path}` is damaged ({problem}): restore it from a copy"
+        case _:
+            text = f"`{path}` could not take it: {problem}"
+    return StoreFault(text, unknown=unknown)
+
+
+def _texts(texts: Sequence[str]) -> str:
+    return _to_json(texts).decode()

@@ -1,0 +1,298 @@
+"""A space in memory: for tests and for the simulator. It keeps what any store keeps, encoded as any store does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from temper.kernel.journal import Entry
+from temper.kernel.ports import (
+    Answered,
+    Batch,
+    Change,
+    Letter,
+    Order,
+    OrderRow,
+    OrderState,
+    Page,
+    TableVersion,
+)
+from temper.kernel.stored import Codec, Codecs
+from temper.table import Snapshot, Value, load, next_due
+
+_entry_to_json = msgspec.json.Encoder().encode
+_entry_from_json = msgspec.json.Decoder(Entry).decode
+
+KEYS_KEPT_MS = 86_400_000
+KEYS_KEPT_MIN = 10_000
+
+
+@dataclass(slots=True)
+class _Row:
+    number: int
+    entity: str
+    id: str
+    state: str
+    live: bool
+    due: int | None
+    version: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    at: int
+    fingerprint: str
+    seq: int
+    entity: tuple[str, str]
+    version: int
+    body: bytes | None
+
+
+class MemoryStore:
+    """Keeps a space for as long as the process lives; see `temper.kernel.Store`.
+
+    Reads take time by the number of entities.
+    """
+
+    def __init__(self) -> None:
+        self._log: list[bytes] = []
+        self._rows: dict[tuple[str, str], _Row] = {}
+        self._seqs: dict[tuple[str, str], list[int]] = {}
+        self._held: dict[tuple[str, int, str], str] = {}
+        self._holds: dict[tuple[str, str], dict[int, str]] = {}
+        self._by_key: dict[tuple[str, str], str] = {}
+        self._orders: dict[str, tuple[OrderRow, int, bytes | None]] = {}
+        self._keys: dict[str, _Key] = {}
+        self._letters: dict[str, Letter] = {}
+        self._versions: list[TableVersion] = []
+        self._codecs = Codecs(lambda number: load(self._versions[number - 1].table))
+
+    # --- entities ---
+
+    def snapshot(self, entity: str, id: str) -> Snapshot | None:
+        row = self._rows.get((entity, id))
+        return None if row is None else self._decoded(row)
+
+    def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
+        return self._by_key.get((entity, self._codec.key_text(entity, values)))
+
+    def holder(self, entity: str, unique: int, values: Sequence[Value]) -> str | None:
+        return self._held.get((entity, unique, self._codec.unique_text(entity, unique, values)))
+
+    def live(self) -> Iterator[Snapshot]:
+        return (self._decoded(row) for row in list(self._rows.values()) if row.live)
+
+    def list(
+        self,
+        entity: str,
+        *,
+        states: Sequence[str] = (),
+        after: str | None = None,
+        limit: int,
+        order: Order = Order.OLDEST,
+    ) -> Page:
+        rows = [row for row in self._rows.values() if row.entity == entity and (not states or row.state in states)]
+        rows.sort(key=lambda row: row.number, reverse=order is Order.NEWEST)
+        if after is not None:
+            place = int(after)
+            rows = [row for row in rows if (row.number < place if order is Order.NEWEST else row.number > place)]
+        page = rows[:limit]
+        more = len(rows) > limit
+        return Page(tuple(self._decoded(row) for row in page), str(page[-1].number) if more and page else None)
+
+    def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
+        return sum(row.entity == entity and (not states or row.state in states) for row in self._rows.values())
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        for row in self._rows.values():
+            found[row.entity, row.state] = found.get((row.entity, row.state), 0) + 1
+        return dict(sorted(found.items()))
+
+    # --- what waits ---
+
+    def due(self, at: int, limit: int) -> Sequence[tuple[str, str]]:
+        rows = [row for row in self._rows.values() if row.due is not None and row.due <= at]
+        rows.sort(key=lambda row: (row.due, row.number))
+        return [(row.entity, row.id) for row in rows[:limit]]
+
+    def next_due(self) -> int | None:
+        return min((row.due for row in self._rows.values() if row.due is not None), default=None)
+
+    def sends(self, at: int, limit: int) -> Sequence[OrderRow]:
+        first: dict[tuple[str, str, str, str], OrderRow] = {}
+        for row in self._waiting("send"):
+            assert row.send is not None, "a send's row has its send"
+            lane = (row.entity, row.id, row.send.entity, row.send.entity_id)
+            if lane not in first or row.lane < first[lane].lane:
+                first[lane] = row
+        return [row for row in first.values() if row.next_at <= at][:limit]
+
+    def calls(self, at: int, tool: str, limit: int) -> Sequence[OrderRow]:
+        rows = [row for row in self._waiting("call") if row.tool == tool and row.next_at <= at]
+        return sorted(rows, key=lambda row: row.next_at)[:limit]
+
+    def next_order(self, but_not: Sequence[str]) -> int | None:
+        waiting = [*self._waiting("send"), *(row for row in self._waiting("call") if row.tool not in but_not)]
+        return min((row.next_at for row in waiting), default=None)
+
+    def order(self, order: str) -> OrderRow | None:
+        found = self._orders.get(order)
+        return None if found is None else self._order(*found)
+
+    def orders_of(self, entity: str, id: str) -> Sequence[OrderRow]:
+        return [self._order(*kept) for kept in self._orders.values() if (kept[0].entity, kept[0].id) == (entity, id)]
+
+    def started(self) -> Sequence[OrderRow]:
+        return [self._order(*kept) for kept in self._orders.values() if kept[0].state is OrderState.STARTED]
+
+    # --- the journal ---
+
+    def answered(self, key: str) -> Answered | None:
+        kept = self._keys.get(key)
+        if kept is None:
+            return None
+        now = None if kept.body is None else self._codecs.of(kept.version).load(*kept.entity, kept.body)
+        return Answered(kept.fingerprint, self._entry(kept.seq), now)
+
+    def history(self, entity: str, id: str, *, after: int = 0, limit: int) -> Sequence[Entry]:
+        seqs = [seq for seq in self._seqs.get((entity, id), ()) if seq > after]
+        return [self._entry(seq) for seq in seqs[:limit]]
+
+    def entries(self, after: int, limit: int) -> Sequence[Entry]:
+        return [self._entry(seq) for seq in range(after + 1, min(after + limit, len(self._log)) + 1)]
+
+    def last_seq(self) -> int:
+        return len(self._log)
+
+    def letters(self, *, after: str | None = None, limit: int) -> Sequence[Letter]:
+        names = list(self._letters)
+        start = names.index(after) + 1 if after in self._letters else 0
+        return [self._letters[name] for name in names[start : start + limit]]
+
+    def letter(self, order: str) -> Letter | None:
+        return self._letters.get(order)
+
+    def current(self) -> TableVersion | None:
+        return self._versions[-1] if self._versions else None
+
+    def versions(self) -> Sequence[TableVersion]:
+        return list(self._versions)
+
+    # --- appending ---
+
+    def append(self, batch: Batch) -> int:
+        for change in batch.changes:
+            self._apply(change)
+        return len(self._log)
+
+    def _apply(self, change: Change) -> None:
+        if change.version is not None:
+            assert change.version.number == len(self._versions) + 1, "versions are counted from 1"
+            self._install(change.version)
+        for now in change.snapshots:
+            self._save(now)
+        first = len(self._log) + 1
+        for entry in change.entries:
+            msgspec.structs.force_setattr(entry, "seq", len(self._log) + 1)
+            self._log.append(_entry_to_json(entry))
+            if (entry.entity, entry.id) in self._rows:
+                self._seqs.setdefault((entry.entity, entry.id), []).append(entry.seq)
+        for row in change.orders:
+            send = None if row.send is None else self._codec.dump_send(row.send)
+            self._orders[row.order] = (replace(row, send=None), self._codecs.current, send)
+        for order in change.ended_orders:
+            self._orders.pop(order, None)
+        for letter in change.letters:
+            self._letters[letter.order] = letter
+        for order in change.unlettered:
+            self._letters.pop(order, None)
+        for wake in change.wakes:
+            self._rows[wake.entity, wake.id].due = wake.at
+        if change.key is not None:
+            self._keep_key(change.key, change.entries[0], first)
+
+    def _save(self, now: Snapshot) -> None:
+        name = (now.entity, now.id)
+        was = self._rows.get(name)
+        number = len(self._rows) + 1 if was is None else was.number
+        live = self._codec.is_live(now)
+        self._rows[name] = _Row(
+            number, *name, now.state, live, next_due(now), self._codecs.current, self._codec.dump(now)
+        )
+        self._index(now)
+
+    def _index(self, now: Snapshot) -> None:
+        name = (now.entity, now.id)
+        for unique, text in self._holds.pop(name, {}).items():
+            if self._held.get((now.entity, unique, text)) == now.id:
+                del self._held[now.entity, unique, text]
+        self._holds[name] = self._codec.uniques(now)
+        for unique, text in self._holds[name].items():
+            # Two final ones may hold a value that a later table made `unique ever`: the first has it.
+            self._held.setdefault((now.entity, unique, text), now.id)
+        key = self._codec.key(now)
+        if key is not None:
+            self._by_key[now.entity, key] = now.id
+
+    def _install(self, version: TableVersion) -> None:
+        """Put a version in force; index all entities of the kinds whose `key` or `unique`s it changes."""
+        old = self._codec if self._versions else None
+        new = Codec(load(version.table))
+        kinds = [
+            kind
+            for kind in new.table.entities
+            if old is not None and kind in old.table.entities and new.indexed(kind) != old.indexed(kind)
+        ]
+        again = [
+            new.carried(old, self._decoded(row), from_version=version.number - 1)
+            for row in self._rows.values()
+            if old is not None and row.entity in kinds
+        ]
+        self._versions.append(version)
+        self._codecs.put(version.number, new)
+        self._held = {held: id for held, id in self._held.items() if held[0] not in kinds}
+        self._holds = {name: holds for name, holds in self._holds.items() if name[0] not in kinds}
+        self._by_key = {key: id for key, id in self._by_key.items() if key[0] not in kinds}
+        for now in again:
+            if isinstance(now, Snapshot):
+                self._index(now)
+
+    def _keep_key(self, key: tuple[str, str], entry: Entry, seq: int) -> None:
+        row = self._rows.get((entry.entity, entry.id))
+        kept = _Key(
+            entry.at,
+            key[1],
+            seq,
+            (entry.entity, entry.id),
+            row.version if row else 0,
+            row.body if row else None,
+        )
+        self._keys[key[0]] = kept
+        while len(self._keys) > KEYS_KEPT_MIN and next(iter(self._keys.values())).at < entry.at - KEYS_KEPT_MS:
+            del self._keys[next(iter(self._keys))]
+
+    # --- private ---
+
+    @property
+    def _codec(self) -> Codec:
+        return self._codecs.of(self._codecs.current)
+
+    def _decoded(self, row: _Row) -> Snapshot:
+        return self._codecs.load(row.version, row.entity, row.id, row.body)
+
+    def _entry(self, seq: int) -> Entry:
+        return _entry_from_json(self._log[seq - 1])
+
+    def _waiting(self, kind: str) -> Sequence[OrderRow]:
+        return [
+            self._order(*kept)
+            for kept in self._orders.values()
+            if kept[0].kind == kind and kept[0].state is OrderState.WAITING
+        ]
+
+    def _order(self, row: OrderRow, version: int, send: bytes | None) -> OrderRow:
+        return row if send is None else replace(row, send=self._codecs.of(version).load_send(row.order, send))

@@ -1,0 +1,527 @@
+"""One batch in the making: each ask is decided on the store as the earlier ones of the batch will leave it.
+
+What the outside did wrong, and what it left open, is settled here:
+
+* A failure is tried again while the tool's `retry` lasts and the adapter says that it may pass. An attempt whose fate
+  is unknown is tried again only if the tool is `idempotent` (12). Once such a one has been, a later failure to get
+  through says nothing about it, so the call ends `unknown`.
+* The first definite ending wins, whichever attempt it is of. After `unknown` one more is taken, as the correction (13).
+* A timer or an offer that is refused stays, and is tried again after a while that doubles (17). The journal has the
+  refusal once for each version of the entity and each text: not every try.
+* A send that nobody has a place for, and an outcome that breaks the blueprint's own rules, become dead letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, assert_never
+
+from temper.kernel import record
+from temper.kernel.journal import Entry
+from temper.kernel.ports import (
+    Answer,
+    Ask,
+    Attempt,
+    AttemptEnd,
+    Batch,
+    Change,
+    Conflict,
+    Discard,
+    Done,
+    Letter,
+    No,
+    OrderRow,
+    OrderState,
+    Request,
+    Retry,
+    Wake,
+)
+from temper.table import (
+    Accepted,
+    Act,
+    CallOrder,
+    Commit,
+    Deliver,
+    Ending,
+    Event,
+    Fire,
+    How,
+    Offer,
+    Outcome,
+    Pending,
+    Refused,
+    SendOrder,
+    Snapshot,
+    Value,
+    Why,
+    commit,
+    shape,
+)
+
+if TYPE_CHECKING:
+    from temper.kernel.host import Host
+
+# Room for the sends of one action in `OrderRow.lane`: the verifier bounds collections far below.
+_SENDS_MAX = 1 << 20
+
+
+@dataclass(slots=True)
+class Held:
+    """A due timer or offer whose action was refused: not before `until`, unless the entity changes from `version`."""
+
+    version: int
+    until: int
+    count: int
+    text: str
+
+
+HeldKey = tuple[str, str, str]
+"""An entity, its id, and the timer's site with its stamp, or the deferred one's id."""
+
+
+def held_key(entity: str, id: str, event: Fire | Offer) -> HeldKey:
+    return entity, id, f"{event.timer}@{event.stamp}" if isinstance(event, Fire) else event.deferred
+
+
+class Turn:
+    """A batch in the making. It is the `World` that the table's `commit` reads."""
+
+    def __init__(self, host: Host, at: int) -> None:
+        self._host = host
+        self._store = host.store
+        self._codec = host.codec
+        self._table = host.table
+        self._at = at
+        self._changes: list[Change] = []
+        self._answers: list[Answer | None] = []
+        self._attempts: list[Attempt] = []
+        # The batch's own, over the store's.
+        self._snapshots: dict[tuple[str, str], Snapshot] = {}
+        self._by_key: dict[tuple[str, str], str] = {}
+        self._holders: dict[tuple[str, int, str], str] = {}
+        self._orders: dict[str, OrderRow | None] = {}
+        self._keys: dict[str, tuple[str, Answer]] = {}
+        self._created: dict[tuple[str, str], Entry] = {}
+
+    def batch(self) -> Batch:
+        """Return what is to be appended, and what to say and to do after it."""
+        return Batch(tuple(self._changes), tuple(self._answers), tuple(self._attempts))
+
+    def ask(self, ask: Ask) -> None:
+        """Decide one ask; its answer is the batch's next."""
+        match ask:
+            case Request():
+                self._answers.append(self.request(ask))
+            case AttemptEnd():
+                self._answers.append(self._ended(ask))
+            case Retry(order):
+                self._answers.append(self._retry(order))
+            case Discard(order):
+                self._answers.append(self._discard(order))
+            case _:
+                assert_never(ask)
+
+    # --- the world, as the batch will leave it ---
+
+    def snapshot(self, entity: str, id: str) -> Snapshot | None:
+        found = self._snapshots.get((entity, id))
+        return found if found is not None else self._host.read(entity, id)
+
+    def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
+        if self._by_key:
+            found = self._by_key.get((entity, self._codec.key_text(entity, values)))
+            if found is not None:
+                return found
+        return self._store.by_key(entity, values)
+
+    def creation(self, entity: str, id: str) -> tuple[str, Mapping[str, Value]] | None:
+        first = self._created.get((entity, id))
+        if first is None:
+            first = next(iter(self._store.history(entity, id, limit=1)), None)
+        return None if first is None else self._codec.creation(first)
+
+    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: str | None) -> bool:
+        text = self._codec.unique_text(entity, unique, values)
+        for id in (self._holders.get((entity, unique, text)), self._store.holder(entity, unique, values)):
+            if id is not None and id != but_not:
+                # The batch may have changed it since.
+                now = self._snapshots.get((entity, id))
+                if now is None or self._codec.uniques(now).get(unique) == text:
+                    return True
+        return False
+
+    def _order(self, order: str) -> OrderRow | None:
+        return self._orders[order] if order in self._orders else self._store.order(order)
+
+    # --- requests ---
+
+    def request(self, request: Request) -> Answer | None:
+        """Decide a request, and note what it changes."""
+        if request.key is not None and not request.dry_run:
+            known = self._replayed(request.key, request.fingerprint)
+            if known is not None:
+                return known
+        event = _at(request.event, self._at)
+        now = self.snapshot(request.entity, request.id)
+        if request.if_version is not None and now is not None and now.version != request.if_version:
+            return Conflict(f"it is at version {now.version}, not {request.if_version}", now.version)
+        result = commit(self._table, now, event, self)
+        if request.dry_run:
+            return self._would(request, now, event, result)
+        if isinstance(result, Refused):
+            return self._refused(request, now, event, result)
+        if result.existing is not None:
+            return Done(result.existing, None)
+        change, entries = self._taken(now, event, result)
+        done = Done(result.parts[0].accepted.after, entries[0], entries[1:])
+        if request.key is not None:
+            change = replace(change, key=(request.key, request.fingerprint))
+            self._keys[request.key] = (request.fingerprint, replace(done, replayed=True))
+        self._changes.append(change)
+        return done
+
+    def _replayed(self, key: str, fingerprint: str) -> Answer | None:
+        """Return the answer under `key`, if there is one: what was answered is answered again."""
+        here = self._keys.get(key)
+        if here is not None:
+            return here[1] if here[0] == fingerprint else _other_use()
+        kept = self._store.answered(key)
+        if kept is None:
+            return None
+        if kept.fingerprint != fingerprint:
+            return _other_use()
+        entry = kept.entry
+        if entry.refused is not None:
+            no = entry.refused
+            return No(Refused(Why(no.why), no.text, no.site, entry.action), kept.snapshot, replayed=True)
+        assert kept.snapshot is not None, "an entry that was taken has an entity"
+        return Done(kept.snapshot, entry, replayed=True)
+
+    def _would(self, request: Request, now: Snapshot | None, event: Event, result: Commit | Refused) -> Answer:
+        if isinstance(result, Refused):
+            return No(result, now)
+        if result.existing is not None:
+            return Done(result.existing, None)
+        entries = self._entries(now, result)
+        return Done(result.parts[0].accepted.after, entries[0], entries[1:])
+
+    def _entries(self, now: Snapshot | None, result: Commit) -> tuple[Entry, ...]:
+        (main, done), *rest = ((part.event, part.accepted) for part in result.parts)
+        if not rest:
+            return (record.accepted(self._codec, now, main, done, None),)
+        causes = {made.event.id: part.event for part in result.parts for made in part.accepted.creates}
+        entries = [record.accepted(self._codec, now, main, done, None)]
+        for event, accepted in rest:
+            before = self.snapshot(accepted.after.entity, accepted.after.id)
+            cause = causes.get(event.id, main)
+            entries.append(record.accepted(self._codec, before, event, accepted, record.event_id(cause)))
+        return tuple(entries)
+
+    def _taken(self, now: Snapshot | None, event: Event, result: Commit) -> tuple[Change, tuple[Entry, ...]]:
+        """Return a commit as a change, with what becomes of the order that it came by."""
+        entries = self._entries(now, result)
+        rows = [row for part in result.parts for row in self._rows(part.accepted)]
+        ended, letters = self._carried_out(event, result.parts[0].accepted, rows)
+        snapshots = tuple([part.accepted.after for part in result.parts])
+        for after, entry in zip(snapshots, entries, strict=True):
+            self._put(after)
+            if entry.before == record.NEW:
+                self._created[after.entity, after.id] = entry
+        for row in rows:
+            self._orders[row.order] = row
+        for order in ended:
+            self._orders[order] = None
+        return Change(entries, snapshots, tuple(rows), ended, letters), entries
+
+    def _put(self, after: Snapshot) -> None:
+        self._snapshots[after.entity, after.id] = after
+        kind = self._table.entities[after.entity]
+        if kind.key:
+            key = self._codec.key(after)
+            assert key is not None, "its kind has a key"
+            self._by_key[after.entity, key] = after.id
+        if kind.uniques:
+            for number, text in self._codec.uniques(after).items():
+                self._holders[after.entity, number, text] = after.id
+
+    def _rows(self, accepted: Accepted) -> list[OrderRow]:
+        after = accepted.after
+        rows: list[OrderRow] = []
+        for index, order in enumerate(accepted.orders):
+            match order:
+                case CallOrder(pending):
+                    rows.append(
+                        OrderRow(
+                            order=pending.order,
+                            kind="call",
+                            entity=after.entity,
+                            id=after.id,
+                            tool=pending.tool,
+                            args=self._codec.args(pending.tool, pending.args),
+                            send=None,
+                            state=OrderState.WAITING,
+                            attempts=0,
+                            next_at=self._at,
+                            created_at=self._at,
+                            lane=0,
+                        )
+                    )
+                case SendOrder():
+                    rows.append(
+                        OrderRow(
+                            order=order.order,
+                            kind="send",
+                            entity=after.entity,
+                            id=after.id,
+                            tool=None,
+                            args={},
+                            send=order,
+                            state=OrderState.WAITING,
+                            attempts=0,
+                            next_at=self._at,
+                            created_at=self._at,
+                            lane=after.version * _SENDS_MAX + index,
+                        )
+                    )
+                case _:
+                    assert_never(order)
+        return rows
+
+    def _carried_out(
+        self, event: Event, done: Accepted, rows: list[OrderRow]
+    ) -> tuple[tuple[str, ...], tuple[Letter, ...]]:
+        """Return the orders that this commit ends, and the letters that it leaves. A dead send stays, in `rows`."""
+        dead = done.how is How.DEAD
+        text = done.late or "nothing says what becomes of it"
+        match event:
+            case Deliver(order=order):
+                if not dead:
+                    return (order,), ()
+                row = self._order(order)
+                if row is not None:
+                    rows.append(replace(row, state=OrderState.DEAD, attempts=row.attempts + 1, last_error=text))
+                return (), (Letter(order, done.after.entity, done.after.id, text, self._at),)
+            case Outcome(order=order):
+                letters = (Letter(order, done.after.entity, done.after.id, text, self._at),) if dead else ()
+                return ((order,) if self._order(order) is not None else ()), letters
+            case Offer(deferred=order) if dead:
+                return (), (Letter(order, done.after.entity, done.after.id, text, self._at),)
+            case Act() | Fire() | Offer():
+                return (), ()
+            case _:
+                assert_never(event)
+
+    # --- refusals ---
+
+    def _refused(self, request: Request, now: Snapshot | None, event: Event, no: Refused) -> Answer | None:
+        match event:
+            case Act():
+                answer = No(no, now)
+                if no.why is Why.MISSING:
+                    return answer
+                entry = record.refused(self._codec, now, request.entity, request.id, event, no)
+                key = None
+                if request.key is not None:
+                    key = (request.key, request.fingerprint)
+                    self._keys[request.key] = (request.fingerprint, replace(answer, replayed=True))
+                self._changes.append(Change((entry,), key=key))
+                return answer
+            case Fire() | Offer():
+                if now is None or no.why in {Why.STALE, Why.MISSING, Why.FINISHED}:
+                    return None
+                self._hold(request, now, event, no)
+            case Deliver(order=order):
+                row = self._order(order)
+                if row is not None:
+                    self._dead(request, now, event, no, row)
+            case Outcome(order=order):
+                row = self._order(order)
+                if no.why in {Why.STALE, Why.MISSING}:
+                    # It has ended before, or its entity knows nothing of it.
+                    if row is not None:
+                        self._drop(order)
+                    return None
+                if row is not None:
+                    self._dead(request, now, event, no, row)
+                else:
+                    self._lost_correction(request, now, event, no)
+            case _:
+                assert_never(event)
+        return No(no, now)
+
+    def _hold(self, request: Request, now: Snapshot, event: Fire | Offer, no: Refused) -> None:
+        limits = self._host.limits
+        key = held_key(request.entity, request.id, event)
+        was = self._host.held.get(key)
+        count = was.count + 1 if was else 1
+        wait_ms = min(limits.backoff_ms << min(count - 1, 30), limits.backoff_max_ms)
+        until = self._at + wait_ms
+        told = was is not None and was.version == now.version and was.text == no.text
+        self._host.hold(key, Held(now.version, until, count, no.text))
+        entries = () if told else (record.refused(self._codec, now, request.entity, request.id, event, no),)
+        wake = Wake(request.entity, request.id, self._host.wake(now, self._at))
+        self._changes.append(Change(entries, wakes=(wake,)))
+
+    def _dead(self, request: Request, now: Snapshot | None, event: Event, no: Refused, row: OrderRow) -> None:
+        dead = replace(row, state=OrderState.DEAD, last_error=no.text)
+        letter = Letter(row.order, request.entity, request.id, no.text, self._at)
+        entries = () if now is None else (record.refused(self._codec, now, request.entity, request.id, event, no),)
+        self._orders[row.order] = dead
+        self._changes.append(Change(entries, orders=(dead,), letters=(letter,)))
+
+    def _lost_correction(self, request: Request, now: Snapshot | None, event: Outcome, no: Refused) -> None:
+        letter = Letter(event.order, request.entity, request.id, no.text, self._at)
+        entry = record.refused(self._codec, now, request.entity, request.id, event, no)
+        self._changes.append(Change((entry,), letters=(letter,)))
+
+    def _drop(self, order: str) -> None:
+        self._orders[order] = None
+        self._changes.append(Change(ended_orders=(order,), unlettered=(order,)))
+
+    # --- calls ---
+
+    def start(self, room: Mapping[str, int]) -> None:
+        """Start attempts of waiting calls, of each tool as many as it has room for; the oldest first."""
+        for name, free in room.items():
+            tool = self._table.tools.get(name)
+            if tool is None or free <= 0:
+                continue
+            for kept in self._store.calls(self._at, name, free):
+                row = self._orders.get(kept.order, kept)
+                if row is None or row.state is not OrderState.WAITING or row.next_at > self._at:
+                    continue
+                row = replace(row, state=OrderState.STARTED, attempts=row.attempts + 1)
+                self._row(row)
+                self._attempts.append(
+                    Attempt(row.order, row.entity, row.id, name, row.args, row.attempts, tool.timeout_ms)
+                )
+
+    def recover(self) -> None:
+        """Settle the attempts that were under way when the space was last alive."""
+        for row in self._store.started():
+            tool = self._tool(row)
+            if tool is not None and tool.idempotent:
+                # Once more whatever `retry` says: else a restart could end a call that nobody has answered.
+                self._row(replace(row, state=OrderState.WAITING, next_at=self._at, unsure=True))
+            else:
+                self._outcome(row.order, row.entity, row.id, _unknown(row, "the server stopped during the attempt"))
+
+    def _row(self, row: OrderRow) -> None:
+        self._orders[row.order] = row
+        self._changes.append(Change(orders=(row,)))
+
+    def _tool(self, row: OrderRow) -> shape.Tool | None:
+        return self._table.tools.get(row.tool or "")
+
+    def _ended(self, end: AttemptEnd) -> Answer | None:
+        row = self._order(end.order)
+        if row is None:
+            return self._correction(end)
+        if row.kind != "call" or row.state is OrderState.DEAD:
+            return None
+        tool = self._tool(row)
+        end = self._typed(end, row.tool)
+        current = row.state is OrderState.STARTED and end.number == row.attempts
+        if end.ending is Ending.ANSWERED:
+            return self._outcome(end.order, row.entity, row.id, end)
+        if not current:
+            # An earlier attempt, and another one is on its way: that one's ending counts.
+            return None
+        unknown = end.ending is Ending.UNKNOWN
+        retry = tool.retry if tool is not None and (tool.idempotent if unknown else end.retry) else None
+        if retry is not None and row.attempts <= retry.count:
+            text = f"{end.error_kind}: {end.error_text}" if end.error_kind else end.error_text
+            self._row(
+                replace(
+                    row,
+                    state=OrderState.WAITING,
+                    next_at=self._at + delay_ms(retry, row.attempts),
+                    last_error=text,
+                    unsure=row.unsure or unknown,
+                )
+            )
+            return None
+        if row.unsure and end.retry and not unknown:
+            # This one did not get through; an earlier one may have.
+            end = _unknown(row, end.error_text)
+        return self._outcome(end.order, row.entity, row.id, end)
+
+    def _correction(self, end: AttemptEnd) -> Answer | None:
+        """Take the true ending of a call that has ended `unknown`."""
+        now = self.snapshot(end.entity, end.id)
+        pending = _pending(now, end.order)
+        if pending is None or not pending.ended or end.ending is Ending.UNKNOWN:
+            return None
+        return self._outcome(end.order, end.entity, end.id, self._typed(end, pending.tool))
+
+    def _typed(self, end: AttemptEnd, tool: str | None) -> AttemptEnd:
+        """An answer that is not of the declared type is a failure (29).
+
+        Asking again would do the thing again: it is final.
+        """
+        if end.ending is Ending.ANSWERED and tool in self._table.tools:
+            try:
+                self._codec.answer(tool, end.results)
+            except ValueError as wrong:
+                return AttemptEnd(
+                    end.order, end.entity, end.id, end.number, Ending.FAILED, {}, "bad_answer", str(wrong)
+                )
+        return end
+
+    def _outcome(self, order: str, entity: str, id: str, end: AttemptEnd) -> Answer | None:
+        pending = _pending(self.snapshot(entity, id), order)
+        tool = pending.tool if pending else ""
+        answered = end.ending is Ending.ANSWERED and tool in self._table.tools
+        event = Outcome(
+            id=self._host.ids(),
+            at=self._at,
+            order=order,
+            ending=end.ending,
+            results=self._codec.answer(tool, end.results) if answered else {},
+            error_kind=end.error_kind,
+            error_text=end.error_text,
+        )
+        return self.request(Request(event, entity, id))
+
+    # --- operators ---
+
+    def _retry(self, order: str) -> Answer | None:
+        row = self._order(order)
+        if row is not None and row.state is not OrderState.STARTED:
+            row = replace(row, state=OrderState.WAITING, next_at=self._at)
+            self._orders[order] = row
+            self._changes.append(Change(orders=(row,), unlettered=(order,)))
+        return None
+
+    def _discard(self, order: str) -> Answer | None:
+        row = self._order(order)
+        answer: Answer | None = None
+        if row is not None and row.kind == "call":
+            answer = self._outcome(order, row.entity, row.id, _unknown(row, "an operator gave the call up"))
+        self._drop(order)
+        return answer
+
+
+def delay_ms(retry: shape.Retry, attempts: int) -> int:
+    """Return how long to wait after that many attempts: `every`, doubled each time where the tool says `up to`."""
+    if retry.up_to_ms is None:
+        return retry.every_ms
+    return min(retry.every_ms << min(attempts - 1, 60), retry.up_to_ms)
+
+
+def _pending(now: Snapshot | None, order: str) -> Pending | None:
+    return next((call for call in now.calls if call.order == order), None) if now else None
+
+
+def _unknown(row: OrderRow, text: str) -> AttemptEnd:
+    return AttemptEnd(row.order, row.entity, row.id, row.attempts, Ending.UNKNOWN, {}, "timeout", text)
+
+
+def _other_use() -> Conflict:
+    return Conflict("this idempotency key was used for another request")
+
+
+def _at(event: Event, at: int) -> Event:
+    """The moment of the decision is the event's: entries of a space stand in the order of their times."""
+    return event if event.at == at else replace(event, at=at)
