@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 import temper.cli.twin
@@ -245,7 +245,7 @@ def twin() -> Iterator[RunningTwin]:
         yield running
 
 
-def patch(twin: RunningTwin, body: Any, content_type: str = MERGE, url: str = HELIX) -> httpx.Response:
+def patch(twin: RunningTwin, body: Any, content_type: str = MERGE, url: str = HELIX) -> httpx2.Response:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return twin.client.patch(url, content=content, headers={"Content-Type": content_type})
 
@@ -320,7 +320,7 @@ def test_a_body_that_is_no_json_is_refused(shared: RunningTwin) -> None:
 
 
 def test_without_the_token_there_is_no_answer(shared: RunningTwin) -> None:
-    answer = httpx.get(shared.url + HELIX, trust_env=False)
+    answer = httpx2.get(shared.url + HELIX, trust_env=False)
     assert (answer.status_code, answer.json()["reason"]) == (401, "Unauthorized")
 
 
@@ -369,14 +369,14 @@ def test_requests_fail_as_asked_and_then_no_more(twin: RunningTwin) -> None:
 
 def test_a_hanging_request_gets_no_answer(twin: RunningTwin) -> None:
     twin.fault("hang")
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         twin.client.get(HELIX, timeout=0.1)
     assert twin.client.get(HELIX).status_code == 200
 
 
 def test_a_dropped_patch_is_carried_out_and_not_answered(twin: RunningTwin) -> None:
     twin.fault("drop")
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         patch(twin, TO_3)
     assert [(line["body"], line["changed"]) for line in twin.patches()] == [(TO_3, True)]
     assert twin.client.get(HELIX).json()["spec"]["updateStrategy"]["rollingUpdate"]["partition"] == 3

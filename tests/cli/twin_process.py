@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 # Short, so that a rollout of five is over in a fraction of a second; long enough that each phase is seen by a poll.
 QUICK = ("--ready-after", "0.06", "--end-after", "0.02", "--observe-after", "0.02", "--seed", "7")
@@ -25,7 +25,7 @@ class RunningTwin:
     url: str
     kubeconfig: str
     token: str
-    client: httpx.Client
+    client: httpx2.Client
 
     def fault(self, fault: str, **details: Any) -> None:
         """Ask for a fault."""
@@ -47,7 +47,7 @@ def running_twin(*arguments: str) -> Iterator[RunningTwin]:
         assert process.stdout is not None
         hello = json.loads(process.stdout.readline())
         token = json.loads(Path(hello["kubeconfig"]).read_text())["users"][0]["user"]["token"]
-        with httpx.Client(
+        with httpx2.Client(
             base_url=hello["url"], headers={"Authorization": f"Bearer {token}"}, trust_env=False
         ) as client:
             yield RunningTwin(process, hello["url"], hello["kubeconfig"], token, client)

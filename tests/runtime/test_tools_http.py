@@ -590,7 +590,7 @@ async def test_a_secret_is_in_no_text_that_comes_out(
 ) -> None:
     """The canary goes out in the path and in a header, the tool echoes it wherever it can, and all logging is on."""
     caplog.set_level(logging.DEBUG)
-    for name in ("httpx", "httpcore", "httpcore.connection", "httpcore.http11"):
+    for name in ("httpx2", "httpcore2", "httpcore2.connection", "httpcore2.http11"):
         caplog.set_level(logging.DEBUG, name)
     binding = {
         "url": f"http://127.0.0.1:PORT{path}/{{secret:PAGER_TOKEN}}?k={{secret:PAGER_TOKEN}}",

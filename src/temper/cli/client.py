@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import httpx
+import httpx2
 
 from temper.cli.arguments import SERVER
 from temper.cli.exits import Exit, Stop
@@ -30,7 +30,7 @@ class Client:
             raise Stop(Exit.USAGE, f"`{server}` is no server's address", help=f"such as {SERVER}")
         self.server = server.rstrip("/")
         # The environment's proxies are for the world outside; a server that is named is asked directly.
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             base_url=self.server, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_SECONDS, trust_env=False
         )
 
@@ -106,14 +106,14 @@ class Client:
     def _reaching(self) -> Iterator[None]:
         try:
             yield
-        except httpx.TimeoutException as error:
+        except httpx2.TimeoutException as error:
             raise Stop(
                 Exit.UNREACHABLE,
                 f"{self.server} did not answer in time",
                 help="it may have been done: look, or ask again with the same --key",
                 data={"error": "timeout", "server": self.server},
             ) from error
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise Stop(
                 Exit.UNREACHABLE,
                 f"no server answers at {self.server}",
@@ -121,7 +121,7 @@ class Client:
                 data={"error": "unreachable", "server": self.server, "detail": str(error)},
             ) from error
 
-    def _stop(self, answer: httpx.Response) -> Stop:
+    def _stop(self, answer: httpx2.Response) -> Stop:
         try:
             problem = answer.json()
         except ValueError:

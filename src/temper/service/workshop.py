@@ -825,7 +825,7 @@ def _bind(loaded: Loaded, tables: Iterable[Table]) -> tuple[dict[str, Adapter], 
     declared = {name: declared for table in tables for name, declared in _outside(table).items()}
     settings = {"tools": loaded.settings.tools, "adapters": loaded.settings.adapters}
     adapters, problems = load_tools(settings, declared, loaded.environment)
-    return adapters, tuple(SettingProblem(each.key, each.message, each.help) for each in problems)
+    return adapters, tuple(SettingProblem(each.where, each.text, each.help) for each in problems)
 
 
 def _outside(table: Table) -> dict[str, Declared]:

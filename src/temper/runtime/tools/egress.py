@@ -21,7 +21,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -94,13 +94,13 @@ def parse_entry(text: str) -> Entry | None:
         return None
     try:
         return Entry(same_host(where), port)
-    except (httpx.InvalidURL, UnicodeError):
+    except (httpx2.InvalidURL, UnicodeError):
         return None
 
 
 def same_host(host: str) -> str:
     """Return the one spelling of a host: lower case, ASCII, no dot at the end."""
-    return httpx.URL(scheme="http", host=host).raw_host.decode("ascii").lower().rstrip(".")
+    return httpx2.URL(scheme="http", host=host).raw_host.decode("ascii").lower().rstrip(".")
 
 
 def as_address(host: str) -> Address | None:

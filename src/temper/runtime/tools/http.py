@@ -49,7 +49,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import httpx
+import httpx2
 
 from temper.runtime.tools.adapter import Answered, Attempt, Call, Failed, Kind, Unknown
 from temper.runtime.tools.egress import Egress, Entry, Forbidden, Resolve, as_address, bracketed, parse_entry, same_host
@@ -143,7 +143,7 @@ class _Answer:
     """What came back. `body` is `None` when it was longer than allowed, or encoded."""
 
     status: int
-    headers: httpx.Headers
+    headers: httpx2.Headers
     body: bytes | None
 
 
@@ -154,10 +154,10 @@ class HttpAdapter:
         self._binding = binding
         self._vault = vault
         self._resolve = resolve
-        self._transport = httpx.AsyncHTTPTransport(
+        self._transport = httpx2.AsyncHTTPTransport(
             verify=binding.tls or _well_known_authorities(),
             trust_env=False,
-            limits=httpx.Limits(max_keepalive_connections=0),
+            limits=httpx2.Limits(max_keepalive_connections=0),
         )
 
     def __repr__(self) -> str:
@@ -179,7 +179,7 @@ class HttpAdapter:
             return self._lost(request, f"no answer in {call.timeout_ms} ms")
         except Forbidden as problem:
             return self._lost(request, str(problem), Kind.REFUSED, retry=False)
-        except (httpx.TransportError, OSError) as problem:
+        except (httpx2.TransportError, OSError) as problem:
             return self._lost(request, _said(problem))
         except Exception as problem:  # noqa: BLE001  # the contract: whatever a library throws is an outcome
             return self._lost(request, f"a fault of the adapter: {_said(problem)}", retry=False)
@@ -252,7 +252,7 @@ class HttpAdapter:
         for number, address in enumerate(addresses):
             try:
                 return await self._send_to(address, request, connect_s=request.timeout_s / len(addresses))
-            except (httpx.ConnectError, httpx.ConnectTimeout):
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
                 # Nothing has left, so the next address is no second attempt.
                 if number == len(addresses) - 1:
                     raise
@@ -266,9 +266,9 @@ class HttpAdapter:
         origin = request.origin
         # The address in the URL, the name in the Host header and in TLS: there is no second look-up.
         port = "" if origin.port == _PORTS[origin.scheme] else f":{origin.port}"
-        outgoing = httpx.Request(
+        outgoing = httpx2.Request(
             request.method,
-            httpx.URL(str(Origin(origin.scheme, address, origin.port))).copy_with(
+            httpx2.URL(str(Origin(origin.scheme, address, origin.port))).copy_with(
                 raw_path=request.target.encode("ascii")
             ),
             headers=[("Host", bracketed(origin.host) + port), *request.headers],
@@ -280,7 +280,7 @@ class HttpAdapter:
             body: bytes | None = b""
             if response.headers.get("content-encoding", "identity") != "identity":
                 body = None
-            assert isinstance(response.stream, httpx.AsyncByteStream)
+            assert isinstance(response.stream, httpx2.AsyncByteStream)
             async for chunk in response.stream:
                 if body is not None:
                     body = body + chunk if len(body) + len(chunk) <= self._binding.answer_bytes_max else None
@@ -298,11 +298,11 @@ class HttpAdapter:
         if answer.status in (307, 308):
             request.left = False  # It said that nothing was done here.
         try:
-            here = httpx.URL(str(request.origin)).copy_with(raw_path=request.target.encode("ascii"))
+            here = httpx2.URL(str(request.origin)).copy_with(raw_path=request.target.encode("ascii"))
             there = here.join(answer.headers["location"])
             default = _PORTS[there.scheme]
             origin = Origin(there.scheme, same_host(there.host), there.port or default)
-        except (httpx.InvalidURL, KeyError, UnicodeError):
+        except (httpx2.InvalidURL, KeyError, UnicodeError):
             raise Forbidden("the answer redirects to what is not an http address") from None
         if request.origin.scheme == "https" and origin.scheme == "http":
             raise Forbidden("the answer redirects from https to http")
@@ -394,7 +394,7 @@ def _no_number(text: str) -> None:
 
 @cache  # To read the well-known authorities takes longer than most requests.
 def _well_known_authorities() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -448,9 +448,9 @@ def _url(table: Table) -> tuple[Origin, Template] | None:
         table.note("url", "a user in a url would be shown", "use `headers` with `{secret:NAME}`")
         return None
     try:
-        parsed = httpx.URL(f"{scheme}://{authority}")
+        parsed = httpx2.URL(f"{scheme}://{authority}")
         origin = Origin(scheme, same_host(parsed.host), parsed.port or _PORTS[scheme])
-    except (httpx.InvalidURL, UnicodeError):
+    except (httpx2.InvalidURL, UnicodeError):
         origin = Origin(scheme, "", 0)
     if not origin.host:
         table.note("url", f"`{authority}` is not a host", "write `https://host/path`")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_LIBRARIES = ("httpx", "httpcore", "httpx2", "httpcore2")
+_LIBRARIES = ("httpx2", "httpcore2")
 _PARTS = ("", ".connection", ".http11", ".http2", ".proxy", ".socks")
 
 _attempting: ContextVar[bool] = ContextVar("temper_tools_attempting", default=False)
