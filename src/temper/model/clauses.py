@@ -10,8 +10,22 @@ from temper.model import world
 from temper.model.infer import Typer
 from temper.model.problems import Problems
 from temper.model.scope import Local, Scope
-from temper.model.typed import Typed, bad, facts, key, known
-from temper.model.types import ListT, MapT, OptionalT, RefT, SetT, Type, UnknownT, fits, opened, plain, same, show
+from temper.model.typed import Args, Typed, bad, facts, key, known
+from temper.model.types import (
+    ListT,
+    MapT,
+    OptionalT,
+    RefT,
+    SetT,
+    Type,
+    UnknownT,
+    article,
+    fits,
+    one,
+    opened,
+    plain,
+    same,
+)
 from temper.model.world import Param
 from temper.syntax import tree
 from temper.text import Code, Fix, Span
@@ -181,7 +195,7 @@ class Clauses:
                 self.problems.add(
                     Code.B204,
                     item.target.span,
-                    f"`{field.name}` is a `{show(field.type)}`, and only a map has entries to set",
+                    f"`{field.name}` is {one(field.type)}, and only a map has entries to set",
                     help=f"set the whole: `set {field.name} = ...`",
                 )
             return bad(item.span)
@@ -219,7 +233,7 @@ class Clauses:
             self.problems.add(
                 Code.B204,
                 item.span,
-                f"`{item.op}` has no meaning for a `{show(old.type)}` and a `{show(value.type)}`",
+                f"`{item.op}` has no meaning for {one(old.type)} and {one(value.type)}",
                 help="`+=` and `-=` are for numbers, times, durations and sets; `+=` also for texts and lists",
             )
             return bad(item.span)
@@ -231,7 +245,7 @@ class Clauses:
         tool = self.typer.tool(clause.tool)
         name = ".".join(part.text for part in clause.tool)
         span = clause.tool[0].span.to(clause.tool[-1].span)
-        args: m.Args = ()
+        args: Args = ()
         if tool is not None:
             args = self.typer.arguments(clause.args, tool.params, scope, span, f"`{name}`")
         for handler, word, when in ((clause.then, "then", "it has answered"), (clause.otherwise, "else", "it fails")):
@@ -266,15 +280,13 @@ class Clauses:
         args = self._taken(self.entity, action, invoke, scope, what)
         return m.Handler(action.name, args, invoke.span)
 
-    def _taken(
-        self, entity: world.Entity, action: world.Action, invoke: tree.Invoke, scope: Scope, what: str
-    ) -> m.Args:
+    def _taken(self, entity: world.Entity, action: world.Action, invoke: tree.Invoke, scope: Scope, what: str) -> Args:
         self.uses.triggered.add((entity.name, action.name))
         if action.creates and not action.moves:
             self.problems.add(
                 Code.B322,
                 invoke.action.span,
-                f"`{action.name}` creates a `{entity.name}`, and {what} is taken by one that is there",
+                f"`{action.name}` creates {article(entity.name)}, and {what} is taken by one that is there",
                 help=f"name another action, or write `create {entity.name}.{action.name}(...)`",
                 beside=((action.node.name.span, "from `new` only"),),
             )
@@ -302,7 +314,7 @@ class Clauses:
 
     def _target(
         self, target: tree.Expr, invoke: tree.Invoke, scope: Scope, what: str
-    ) -> tuple[Typed, str, world.Action, m.Args] | None:
+    ) -> tuple[Typed, str, world.Action, Args] | None:
         value = self.typer.infer(target, scope)
         if isinstance(value.type, UnknownT):
             return None
@@ -310,7 +322,7 @@ class Clauses:
             self.problems.add(
                 Code.B201,
                 value.span,
-                f"a reference to an entity is expected, and this is a `{show(value.type)}`",
+                f"a reference to an entity is expected, and this is {one(value.type)}",
                 help="name a field or a parameter that refers to one; for each of a set, write `for x in xs: ...`",
             )
             return None
@@ -403,7 +415,7 @@ class Clauses:
             params.append(Param(name.text, opened(value.type), None, name.span))
         return world.Event(clause.event.text, tuple(params), clause.event.span, declared=False)
 
-    def _used_again(self, clause: tree.Emit, event: world.Event, scope: Scope) -> m.Args:
+    def _used_again(self, clause: tree.Emit, event: world.Event, scope: Scope) -> Args:
         """Return the arguments; every `emit` of an event that has no line of its own gives the same parameters."""
         params = {param.name: param for param in event.params}
         given: dict[str, Typed] = {}

@@ -12,7 +12,7 @@ from temper.model.names import Declarations
 from temper.model.problems import Problems, listed
 from temper.model.scope import ACTION, ACTION_LET, DEFAULT, STAY, WHENEVER, Local, Scope, Setting
 from temper.model.typed import Typed, constant, facts
-from temper.model.types import DURATION, PRINCIPAL, TIME, PrincipalT, SetT, UnknownT, plain, same, show
+from temper.model.types import DURATION, PRINCIPAL, TIME, PrincipalT, SetT, UnknownT, one, plain, same
 from temper.syntax import tree
 from temper.text import Code, Span
 
@@ -182,7 +182,7 @@ class EntityReader:
             self.problems.add(
                 Code.B308,
                 value.span,
-                f"`by` names people, and this is a `{show(value.type)}`",
+                f"`by` names people, and this is {one(value.type)}",
                 help="name a role, `system`, `anyone`, or a field that is a `principal` or a set of them",
             )
             return None
@@ -454,7 +454,7 @@ class EntityReader:
                 self.problems.add(
                     Code.B201,
                     field.span,
-                    f"a `time` or a `time?` is expected, and `{field.text}` is a `{show(declared.type)}`",
+                    f"a `time` or a `time?` is expected, and `{field.text}` is {one(declared.type)}",
                     help="`at` waits for the moment that a field holds; for a span of time, write `after`",
                     beside=((declared.span, "declared here"),),
                 )

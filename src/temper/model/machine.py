@@ -9,12 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from temper.model.typed import Typed
+from temper.model.typed import Args, Typed
 from temper.model.types import Type
 from temper.model.world import Param, World
 from temper.text import Span
-
-Args: TypeAlias = tuple[tuple[str, Typed], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from temper.model.types import (
     SetT,
     Type,
     UnknownT,
+    one,
     plain,
     scalar,
     show,
@@ -162,7 +163,7 @@ class Declarations:
                     self.problems.add(
                         Code.B213,
                         key.span,
-                        f"a `{show(key_type)}` can't be the key of a map",
+                        f"{one(key_type)} can't be the key of a map",
                         help="keys are single values: texts, numbers, enumerations, references, ...",
                     )
                     return UNKNOWN
@@ -450,7 +451,7 @@ class Declarations:
                     Code.B201,
                     part.field.span,
                     f"`{other.name}.{field.name}` does not refer to `{entity.name}`",
-                    label=f"this is a `{show(field.type)}`",
+                    label=f"this is {one(field.type)}",
                     help=f"name a field of `{other.name}` whose type is `{entity.name}`",
                     beside=((field.span, "declared here"),),
                 )

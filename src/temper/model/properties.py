@@ -11,7 +11,7 @@ from temper.model.problems import Problems
 from temper.model.scope import PROPERTY, Scope
 from temper.model.spell import property_text
 from temper.model.typed import Typed, walk
-from temper.model.types import INT, PRINCIPAL, IntT, plain, same, show
+from temper.model.types import INT, PRINCIPAL, IntT, one, plain, same
 from temper.syntax import tree
 from temper.text import Code, Span
 
@@ -168,7 +168,7 @@ class PropertyReader:
                 self.problems.add(
                     Code.B201,
                     node.besides.span,
-                    f"a `principal` is expected, and `{field.name}` is a `{show(field.type)}`",
+                    f"a `principal` is expected, and `{field.name}` is {one(field.type)}",
                     help="name the field that holds the person who does not count",
                     beside=((field.span, "declared here"),),
                 )
@@ -236,7 +236,7 @@ def read_scope(node: tree.Scope, typer: Typer, problems: Problems) -> tuple[m.Sc
                 problems.add(
                     Code.B201,
                     item.field.span,
-                    f"a `{show(INT)}` is expected, and `{field.name}` is a `{show(field.type)}`",
+                    f"{one(INT)} is expected, and `{field.name}` is {one(field.type)}",
                     help="only ints are narrowed for the search",
                     beside=((field.span, "declared here"),),
                 )

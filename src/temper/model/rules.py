@@ -9,6 +9,7 @@ from temper.model import world
 from temper.model.clauses import Uses
 from temper.model.problems import Problems, listed
 from temper.model.typed import Typed, walk
+from temper.model.types import article
 from temper.syntax import tree
 from temper.text import Code, Span
 
@@ -44,7 +45,7 @@ def _creates(entity: m.Entity, names: world.Entity, action: m.Action, case: m.Ca
         problems.add(
             Code.B310,
             action.span if len(action.cases) == 1 else case.span,
-            f"`{action.name}` creates a `{entity.name}` without a value for {listed(missing)}",
+            f"`{action.name}` creates {article(entity.name)} without a value for {listed(missing)}",
             help=help,
             beside=((names.fields[missing[0]].span, "has no default"),),
         )

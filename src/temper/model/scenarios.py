@@ -10,8 +10,8 @@ from temper.model import world
 from temper.model.infer import Typer
 from temper.model.problems import Problems, listed
 from temper.model.scope import SCENARIO, Local, Scope
-from temper.model.typed import Typed, bad
-from temper.model.types import BOOL, UNKNOWN, RefT
+from temper.model.typed import Args, Typed, bad
+from temper.model.types import BOOL, UNKNOWN, RefT, article
 from temper.syntax import tree
 from temper.text import Code, Span
 
@@ -66,7 +66,7 @@ class ScenarioReader:
                 self.scope = self.scope.naming(step.creates.text, Local("var", UNKNOWN, step.creates.span))
             return None
         action = self.typer.action(entity, step.invoke.action)
-        args: m.Args = ()
+        args: Args = ()
         if action is not None:
             args = self.typer.arguments(
                 step.invoke.args, action.params, self.scope, step.invoke.span, f"`{action.name}`"
@@ -135,14 +135,14 @@ class ScenarioReader:
                 step.invoke.action.span,
                 f"`{action.name}` has no case from `new`",
                 help="act on one that is there: `r.Action`"
-                + (f"; a `{entity.name}` is created by {listed(names)}" if names else ""),
+                + (f"; {article(entity.name)} is created by {listed(names)}" if names else ""),
                 beside=((action.node.name.span, "declared here"),),
             )
         elif not creating and not action.moves and not any(isinstance(e, tree.RefusedWith) for e in step.expect):
             self.problems.add(
                 Code.B322,
                 step.invoke.action.span,
-                f"`{action.name}` creates a `{entity.name}`, and `{step.target.text}` is there already",
+                f"`{action.name}` creates {article(entity.name)}, and `{step.target.text}` is there already",
                 help=f"write `{entity.name}.{action.name}(...)`",
                 beside=((action.node.name.span, "from `new` only"),),
             )
@@ -195,7 +195,7 @@ class ScenarioReader:
         tool = self.typer.tool(step.tool)
         if tool is None:
             return None
-        args: m.Args = ()
+        args: Args = ()
         if step.verb == "answers":
             span = step.tool[0].span.to(step.tool[-1].span)
             args = self.typer.arguments(step.args, tool.results, self.scope, span, f"the answer of `{tool.name}`")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 from temper.model.types import BOOL, UNKNOWN, OptionalT, Type, opened, plain
 from temper.text import Span
@@ -26,6 +26,10 @@ class Typed:
     parts: tuple[Any, ...]
     type: Type
     span: Span
+
+
+Args: TypeAlias = tuple[tuple[str, Typed], ...]
+"""What parameters are given, by their names."""
 
 
 def bad(span: Span) -> Typed:

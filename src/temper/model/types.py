@@ -221,6 +221,17 @@ def show(type: Type) -> str:
             return "?"
 
 
+def one(type: Type) -> str:
+    """Return the type with its article, in backticks: a `time`, an `int`."""
+    return article(show(type))
+
+
+def article(word: str) -> str:
+    """Return a word in backticks, with its article."""
+    vowel = word[:1] in "aeioAEIO" and not word.startswith("one of")
+    return f"{'an' if vowel else 'a'} `{word}`"
+
+
 def _range(low: int | Decimal | None, high: int | Decimal | None) -> str:
     if low is None and high is None:
         return ""

@@ -91,7 +91,7 @@ def _maybe(typed: Typed | None) -> Expr | None:
     return None if typed is None else compile_expression(typed)
 
 
-def _args(args: machine.Args) -> Args:
+def _args(args: Iterable[tuple[str, Typed]]) -> Args:
     return tuple((name, compile_expression(value)) for name, value in args)
 
 

@@ -96,7 +96,7 @@ class Code(Enum):
     B102 = "unknown action"
     B103 = "unknown role"
     B104 = "unknown tool"
-    B105 = "unknown type"
+    B105 = "type that is not declared"
     B106 = "unknown name"
     B107 = "unknown parameter"
     B108 = "unknown entity"
