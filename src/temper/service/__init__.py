@@ -1,8 +1,8 @@
 """The verbs: everything that a door can ask for, and the answers as plain data.
 
 In:    blueprint texts, a caller's token, JSON values; settings.
-Out:   `Workshop` (plan, push, act, read, why, history, ...) for a server; the verbs of a bundle on disk; wire structs in
-       `wire`; every failure as a `wire.Problem`, raised as `Declined`.
+Out:   `Workshop` (plan, push, act, read, why, history, ...) for a server; the verbs of a bundle on disk; wire structs
+       in `wire`; every failure as a `wire.Problem`, raised as `Declined`.
 Never: Starlette, MCP, terminals. Doors hold no rules: the rules are here or below.
 """
 
@@ -24,9 +24,11 @@ from temper.service.texts import (
 )
 
 if TYPE_CHECKING:
+    from temper.service.declined import Declined
     from temper.service.judge import Judged, judge
     from temper.service.judgement import Verified, verify_table
-    from temper.service.workshop import CannotOpen, Declined, Person, Workshop, token_problems, token_view
+    from temper.service.people import Person, token_problems, token_view
+    from temper.service.workshop import CannotOpen, Workshop
 
 # A check must start at once: what brings in the runtime or the verifier is imported when it is asked for.
 _LATE = {
@@ -35,11 +37,11 @@ _LATE = {
     "Verified": "judgement",
     "verify_table": "judgement",
     "CannotOpen": "workshop",
-    "Declined": "workshop",
-    "Person": "workshop",
+    "Declined": "declined",
+    "Person": "people",
     "Workshop": "workshop",
-    "token_problems": "workshop",
-    "token_view": "workshop",
+    "token_problems": "people",
+    "token_view": "people",
 }
 
 

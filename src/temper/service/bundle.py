@@ -15,7 +15,7 @@ from temper.table import Table, compile_machine, digest
 from temper.text import Diagnostic, Severity, Source
 
 BLUEPRINT_SUFFIX = ".blueprint"
-# What a bundle may bring to a server: a blueprint is a page long, and ten thousand times that is a mistake or an attack.
+# What a bundle may bring to a server: a blueprint is a page long; ten thousand times that is a mistake or an attack.
 FILES_MAX = 200
 BYTES_MAX = 4_000_000
 

@@ -97,7 +97,8 @@ def _answer(question: Question) -> Judged:
     limits = Limits(states_max=question.states, seconds=question.seconds)
     report = verify(table, levels=question.levels, limits=limits)
     strengths = tuple(
-        compare_guards(_frozen(pair.old), _frozen(pair.new), table, pair.entity, pair.action) for pair in question.guards
+        compare_guards(_frozen(pair.old), _frozen(pair.new), table, pair.entity, pair.action)
+        for pair in question.guards
     )
     return Judged(report_json(report), strengths)
 

@@ -30,9 +30,7 @@ def verify_table(
     progress: Callable[[str], None] | None = None,
 ) -> Verified:
     """Judge a table on these levels within these bounds. `progress` hears what is being done."""
-    report = verify(
-        table, levels=tuple(levels), limits=Limits(states_max=states, seconds=seconds), progress=progress
-    )
+    report = verify(table, levels=tuple(levels), limits=Limits(states_max=states, seconds=seconds), progress=progress)
     verdicts = {each.verdict for each in report.properties}
     failed = (
         Verdict.BROKEN in verdicts

@@ -70,7 +70,11 @@ def _by_creation(space: Space, asked: Listing, order: Order) -> Found | wire.Fie
         wanted = asked.limit - len(items)
         try:
             page = space.store.list(
-                asked.kind.name, states=states, after=after, limit=min(wanted, CHUNK) if not asked.condition else wanted, order=order
+                asked.kind.name,
+                states=states,
+                after=after,
+                limit=min(wanted, CHUNK) if not asked.condition else wanted,
+                order=order,
             )
         except ValueError:
             return wire.FieldError(path="cursor", message="is not one that a page gave")
@@ -112,7 +116,8 @@ def _by_key(space: Space, asked: Listing, key: SortKey, *, downwards: bool) -> F
     for each in _matching(space, asked):
         if each is None:
             return wire.FieldError(
-                path="sort", message=f"there are more than {SORTED_MAX:,} to sort; narrow them by a filter on their state"
+                path="sort",
+                message=f"there are more than {SORTED_MAX:,} to sort; narrow them by a filter on their state",
             )
         place = (canonical_key(key.of(each)), each.id)
         if after is None or ((place < after) if downwards else (place > after)):
@@ -151,7 +156,8 @@ def _count(space: Space, asked: Listing) -> int | wire.FieldError:
     for each in _matching(space, asked):
         if each is None:
             return wire.FieldError(
-                path="count", message=f"there are more than {SORTED_MAX:,} to look at; narrow them by a filter on their state"
+                path="count",
+                message=f"there are more than {SORTED_MAX:,} to look at; narrow them by a filter on their state",
             )
         number += 1
     return number

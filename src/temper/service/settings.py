@@ -1,4 +1,4 @@
-"""`temper.toml`: everything that a server can be told. Each setting has its default and its meaning here, and nowhere else."""
+"""`temper.toml`: everything that a server can be told. Each setting has its default and its meaning here."""
 
 from __future__ import annotations
 
@@ -150,7 +150,14 @@ def _sense(settings: Settings) -> tuple[SettingProblem, ...]:
             )
     if not 0 <= settings.server.port <= 65_535:
         problems.append(SettingProblem("server.port", f"{settings.server.port} is no port", "0 lets the system choose"))
-    for name, low in (("body_bytes", 1024), ("queue", 1), ("batch", 1), ("page", 1), ("streams", 0), ("calls_per_tool", 1)):
+    for name, low in (
+        ("body_bytes", 1024),
+        ("queue", 1),
+        ("batch", 1),
+        ("page", 1),
+        ("streams", 0),
+        ("calls_per_tool", 1),
+    ):
         if getattr(settings.limits, name) < low:
             problems.append(SettingProblem(f"limits.{name}", f"is below {low}"))
     for key, text in (("server.drain", settings.server.drain), ("limits.wait", settings.limits.wait)):

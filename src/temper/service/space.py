@@ -18,7 +18,7 @@ from temper.service.views import blueprint_shape
 from temper.service.wire import BlueprintShape, Finding
 from temper.syntax import parse_bundle, parse_expression
 from temper.table import Expr, Snapshot, Table, compile_expression, evaluate, load
-from temper.text import Severity, Source
+from temper.text import Diagnostic, Severity, Source
 
 EXPRESSIONS_MAX = 256
 
@@ -97,13 +97,11 @@ class Compiled:
         if known is not None:
             return known
         source = Source("<filter>", text)
-        expression, problems = parse_expression(text, source.name)
+        expression, unread = parse_expression(text, source.name)
         sources: Mapping[str, Source] = {source.name: source}
-        if not problems:
-            typed, found = check_expression(self.machine, entity, expression, expected="bool")
-            problems = tuple(each for each in found if each.severity is Severity.ERROR)
-        if problems:
-            raise BadExpression(tuple(finding(each, sources) for each in problems))
+        _raise(unread, sources)
+        typed, unsound = check_expression(self.machine, entity, expression)
+        _raise(unsound, sources)
         condition = compile_expression(typed)
         if len(self._expressions) >= EXPRESSIONS_MAX:
             self._expressions.clear()
@@ -117,6 +115,12 @@ class Compiled:
             return bool(evaluate(self.table, entity, condition, now, at=at))
 
         return holds
+
+
+def _raise(problems: Sequence[Diagnostic], sources: Mapping[str, Source]) -> None:
+    errors = tuple(finding(each, sources) for each in problems if each.severity is Severity.ERROR)
+    if errors:
+        raise BadExpression(errors)
 
 
 def states_of(condition: Expr) -> Sequence[str]:

@@ -61,7 +61,14 @@ def text_from_json(text: str) -> str | tuple[Finding, ...]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        return (Finding(code="", severity="error", message=f"this is not JSON: {error}", rendered=f"error: this is not JSON: {error}"),)
+        return (
+            Finding(
+                code="",
+                severity="error",
+                message=f"this is not JSON: {error}",
+                rendered=f"error: this is not JSON: {error}",
+            ),
+        )
     file, problems = from_json(value)
     return _errors(problems, source) or format_file(file)
 
@@ -73,8 +80,7 @@ def fixed(files: Mapping[str, str]) -> dict[str, str]:
         fixes = [problem.fix for problem in check_texts(texts).problems if problem.fix is not None]
         if not fixes:
             break
-        for name in texts:
-            texts[name] = _apply(texts[name], [fix for fix in fixes if fix.span.file == name])
+        texts = {name: _apply(text, [fix for fix in fixes if fix.span.file == name]) for name, text in texts.items()}
     return texts
 
 
@@ -89,6 +95,4 @@ def _apply(text: str, fixes: Sequence[Fix]) -> str:
 
 
 def _errors(problems: Sequence[Diagnostic], source: Source) -> tuple[Finding, ...]:
-    return tuple(
-        finding(problem, {source.name: source}) for problem in problems if problem.severity is Severity.ERROR
-    )
+    return tuple(finding(problem, {source.name: source}) for problem in problems if problem.severity is Severity.ERROR)

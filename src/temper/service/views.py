@@ -1,11 +1,11 @@
-"""Entities, entries and refusals as people and programs see them: the domain's types turned into wire structs by hand."""
+"""Entities, entries and refusals as people and programs see them: the domain's types made wire structs by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from temper.kernel import Done, Entry, OrderRow
+from temper.kernel import Cause, Done, Entry, OrderRow
 from temper.service import wire
 from temper.service.findings import site_place, site_text
 from temper.table import Possible, Refused, Snapshot, Table, Value, digest, encode, json_schema, shape
@@ -80,17 +80,24 @@ def _timer_action(entity: shape.Entity, site: str) -> str:
     return ""
 
 
-def acted(table: Table, done: Done, *, dry_run: bool = False) -> wire.Acted:
+def acted(table: Table, done: Done, action: str, *, dry_run: bool = False) -> wire.Acted:
     """Return what an action did."""
     entry = done.entry
+    entity = entity_view(table, done.snapshot)
+    if entry is None:
+        # The creating action gave the entity that has this key already: nothing happened to it.
+        return wire.Acted(
+            entity=entity, action=action, before=entity.state, after=entity.state, dry_run=dry_run, replayed=True
+        )
     return wire.Acted(
-        entity=entity_view(table, done.snapshot),
-        action=entry.action or "",
+        entity=entity,
+        action=entry.action or action,
         before=entry.before,
         after=entry.after,
         changed=changed(entry),
         orders=tuple(ordered.order for ordered in entry.orders),
         emitted=tuple({"event": each.event, "params": each.params} for each in entry.emitted),
+        created=tuple({"entity": each.entity, "id": each.id} for each in done.entries if each.cause is Cause.CREATE),
         seq=entry.seq,
         dry_run=dry_run,
         replayed=done.replayed,
@@ -121,13 +128,17 @@ def history_entry(entry: Entry, version: int | None = None) -> wire.HistoryEntry
         before=entry.before,
         after=entry.after,
         changed=changed(entry),
-        orders=tuple({"order": each.order, "kind": each.kind, "to": each.to, "args": each.args} for each in entry.orders),
+        orders=tuple(
+            {"order": each.order, "kind": each.kind, "to": each.to, "args": each.args} for each in entry.orders
+        ),
         emitted=tuple({"event": each.event, "params": each.params} for each in entry.emitted),
         ended=_ended(entry),
         timer=entry.timer,
         late=entry.late,
         refused=(
-            {"why": entry.refused.why, "text": entry.refused.text, "site": entry.refused.site} if entry.refused else None
+            {"why": entry.refused.why, "text": entry.refused.text, "site": entry.refused.site}
+            if entry.refused
+            else None
         ),
         table=entry.digest[:12],
         table_version=version,
@@ -311,7 +322,7 @@ def _entity_shape(table: Table, entity: shape.Entity) -> wire.EntityShape:
 
 
 def _action_shape(table: Table, action: shape.Action) -> wire.ActionShape:
-    who = [by for by in action.by]
+    who = list(action.by)
     for case in action.cases:
         who.extend(case.by)
     froms = tuple(dict.fromkeys(name for case in action.cases for name in case.froms))

@@ -1,12 +1,11 @@
 """The workshop: the object that holds the verbs of a server.
 
-Every verb takes the `Person` who asks, checks what they may, and either returns a wire struct or raises `Declined` with a
-`wire.Problem`. Doors authenticate, call a verb, and draw its answer.
+Every verb takes the `Person` who asks, checks what they may, and either returns a wire struct or raises `Declined` with
+a `wire.Problem`. Doors authenticate, call a verb, and draw its answer.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,58 +22,51 @@ from temper.runtime import (
     Live,
     SqliteStore,
     SystemClock,
-    TokenRow,
     TokenStore,
     found,
     load_tools,
     new_id,
 )
 from temper.service import wire
-from temper.service.bundle import BYTES_MAX, FILES_MAX, Checked, check_texts
-from temper.service.findings import finding, site_place
+from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
+from temper.service.declined import (
+    STRANDED_MAX,
+    Declined,
+    action_of,
+    bad_query,
+    broken,
+    entity_of,
+    no_such_entity,
+    stale,
+    strands,
+    unavailable,
+)
+from temper.service.findings import site_place
 from temper.service.judge import GuardPair, Judged, judge
 from temper.service.listing import Listing, list_page
+from temper.service.people import Person, must_be_administrator, token_problems, token_view
+from temper.service.requests import asked_for, creating_action, fingerprint, params_of, scoped_key, wanted_id
 from temper.service.settings import Loaded, SettingProblem, duration_ms
 from temper.service.space import BadExpression, Space, version_table
-from temper.service.views import acted, entity_view, history_entry, moment, possible_action, refusal, required
+from temper.service.views import acted, entity_view, history_entry, moment, possible_action, refusal
 from temper.table import (
     Act,
-    BadValue,
-    Caller,
     Change,
     Refused,
     Snapshot,
     Table,
-    Value,
     Why,
     change,
-    decode,
     digest,
     dump,
     homeless,
     possible,
-    shape,
 )
+from temper.table import shape as pieces
 from temper.table import why as clauses_of
 from temper.text import suggest
 
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")
-ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 BLUEPRINT = re.compile(r"[a-z][a-z0-9_]{0,63}")
-PRINCIPAL_MAX = 200
-KEY_MAX = 200
-# Words that stand where an id stands in a path.
-RESERVED_IDS = frozenset({"actions", "events"})
-# How many stranded entities a problem lists; the rest is counted.
-STRANDED_MAX = 100
-
-
-class Declined(Exception):
-    """A verb was not done; `problem` says why and what to do next."""
-
-    def __init__(self, problem: wire.Problem) -> None:
-        super().__init__(f"{problem.title}: {problem.detail}" if problem.detail else problem.title)
-        self.problem = problem
 
 
 class CannotOpen(Exception):
@@ -83,21 +75,6 @@ class CannotOpen(Exception):
     def __init__(self, problems: tuple[SettingProblem, ...]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = problems
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who asks, as the token says. An administrator may push, roll back and make tokens; it holds no role by that."""
-
-    principal: str
-    roles: frozenset[str] = frozenset()
-    admin: bool = False
-    acts_for: str | None = None
-
-    @property
-    def caller(self) -> Caller:
-        """Return the person as an event names them."""
-        return Caller(self.principal, self.roles, self.acts_for)
 
 
 @dataclass
@@ -158,7 +135,7 @@ class Workshop:
     # --- who ---
 
     def authenticate(self, token: str | None) -> Person:
-        """Return who bears `token`. Declines with "unauthenticated" (401) where it is missing, unknown, expired or revoked."""
+        """Return who bears `token`. Declines with "unauthenticated" where there is none that is good."""
         row = self._tokens.find(token, at=self.clock.now()) if token else None
         if row is None:
             raise Declined(
@@ -191,7 +168,7 @@ class Workshop:
 
     async def plan(self, person: Person, blueprint: str, files: Mapping[str, str]) -> wire.Plan:
         """Return what pushing `files` would change and strand. Needs an administrator. Changes nothing."""
-        _administrator(person, "plan a push")
+        must_be_administrator(person, "plan a push")
         table = self._compile(blueprint, files)
         space = self._spaces.get(blueprint)
         old = space.table if space is not None else None
@@ -218,9 +195,9 @@ class Workshop:
     ) -> wire.Pushed:
         """Verify `files`, then swap the whole bundle in one step. Needs an administrator.
 
-        Declines with "broken-blueprint" (422), "unverified" (422), "stranded" (409) or "stale" (412); then nothing changed.
+        Declines with "broken-blueprint", "unverified", "stranded" or "stale"; then nothing has changed.
         """
-        _administrator(person, "push")
+        must_be_administrator(person, "push")
         table = self._compile(blueprint, files)
         space = self._spaces.get(blueprint)
         if space is None:
@@ -230,7 +207,7 @@ class Workshop:
 
     async def _found(self, person: Person, table: Table, note: str, if_version: int | None) -> wire.Pushed:
         if if_version not in (None, 0):
-            raise _stale(None, if_version)
+            raise stale(None, if_version)
         changes, judged = await self._judge(None, table)
         self._must_pass(judged, table)
         if table.blueprint in self._spaces:
@@ -245,7 +222,7 @@ class Workshop:
             found(store, version)
             live = await self._start(store)
         except StoreFault as fault:
-            raise _unavailable(fault.text) from fault
+            raise unavailable(fault.text) from fault
         self._spaces[table.blueprint] = Space(table.blueprint, store, live)
         self._rebind()
         return wire.Pushed(
@@ -259,10 +236,14 @@ class Workshop:
     async def _swap(self, person: Person, space: Space, table: Table, note: str, if_version: int | None) -> wire.Pushed:
         current = space.version
         if if_version is not None and if_version != current.number:
-            raise _stale(current.number, if_version)
+            raise stale(current.number, if_version)
         if digest(table) == current.digest:
             return wire.Pushed(
-                blueprint=space.name, version=current.number, digest=current.digest, unchanged=True, report=_report(current)
+                blueprint=space.name,
+                version=current.number,
+                digest=current.digest,
+                unchanged=True,
+                report=_report(current),
             )
         changes, judged = await self._judge(space.table, table)
         self._must_pass(judged, table)
@@ -270,9 +251,9 @@ class Workshop:
         try:
             swapped = await space.live.swap(table, version)
         except StoreFault as fault:
-            raise _unavailable(fault.text) from fault
+            raise unavailable(fault.text) from fault
         if not isinstance(swapped, int):
-            raise _strands(
+            raise strands(
                 tuple(
                     wire.StrandedEntity(entity=each.entity, id=each.id, state=each.state, reasons=each.reasons)
                     for each in swapped
@@ -296,15 +277,19 @@ class Workshop:
             _version(version, current=version.number == current) for version in reversed(list(space.store.versions()))
         )
 
-    async def rollback(self, person: Person, blueprint: str, number: int | None = None, *, note: str = "") -> wire.Pushed:
+    async def rollback(
+        self, person: Person, blueprint: str, number: int | None = None, *, note: str = ""
+    ) -> wire.Pushed:
         """Push an earlier version again (the one before the current by default), under the same rules."""
-        _administrator(person, "roll back")
+        must_be_administrator(person, "roll back")
         space = self._space(blueprint)
         if number is None:
             number = space.version.number - 1
             if number < 1:
                 raise Declined(
-                    wire.Problem(type="not-found", title="there is no earlier version", status=404, detail="version 1 is live")
+                    wire.Problem(
+                        type="not-found", title="there is no earlier version", status=404, detail="version 1 is live"
+                    )
                 )
         files = version_table(self._numbered(space, number)).notes.sources
         return await self.push(person, blueprint, files, note=note or f"back to version {number}")
@@ -322,11 +307,14 @@ class Workshop:
         key: str | None = None,
         dry_run: bool = False,
     ) -> wire.Acted:
-        """Create an entity by its creating action (named where there are several). `body` holds parameters, and `id` if wanted."""
+        """Create an entity by its creating action, which is named where there are several.
+
+        `body` holds the parameters, and an `id` if one is wanted.
+        """
         space = self._space(blueprint)
-        kind = _entity(space.table, entity)
-        chosen = _creating(kind, action)
-        id, params = _wanted_id(body)
+        kind = entity_of(space.table, entity)
+        chosen = creating_action(kind, action)
+        id, params = wanted_id(body)
         return await self._submit(
             person, space, kind, id or new_id(), chosen, params, key=key, asked=body, dry_run=dry_run, creates=True
         )
@@ -344,10 +332,10 @@ class Workshop:
         if_version: int | None = None,
         dry_run: bool = False,
     ) -> wire.Acted:
-        """Take an action. Declines with "refused" (409), "denied" (403), "bad-request" (422), "not-found", "stale" (412), ..."""
+        """Take an action. Declines with "refused", "denied", "bad-request", "not-found", "stale", "conflict" or "busy"."""
         space = self._space(blueprint)
-        kind = _entity(space.table, entity)
-        chosen = _action(kind, action)
+        kind = entity_of(space.table, entity)
+        chosen = action_of(kind, action)
         return await self._submit(
             person, space, kind, id, chosen, body, key=key, asked=body, if_version=if_version, dry_run=dry_run
         )
@@ -356,9 +344,9 @@ class Workshop:
         self,
         person: Person,
         space: Space,
-        kind: shape.Entity,
+        kind: pieces.Entity,
         id: str,
-        action: shape.Action,
+        action: pieces.Action,
         body: Mapping[str, Any],
         *,
         key: str | None,
@@ -368,14 +356,14 @@ class Workshop:
         creates: bool = False,
     ) -> wire.Acted:
         table = space.table
-        params = _params(table, action, body)
+        params = params_of(table, action, body)
         event = Act(new_id(), self.clock.now(), action.name, params, person.caller, kind.name, id)
         request = Request(
             event,
             kind.name,
             id,
-            key=_scoped(person, key),
-            fingerprint=_fingerprint(kind.name, "" if creates else id, action.name, asked) if key else "",
+            key=scoped_key(person, key),
+            fingerprint=fingerprint(kind.name, "" if creates else id, action.name, asked) if key else "",
             if_version=if_version,
             dry_run=dry_run,
         )
@@ -384,12 +372,12 @@ class Workshop:
         table = space.table
         match answer:
             case Done():
-                return acted(table, answer, dry_run=dry_run)
+                return acted(table, answer, action.name, dry_run=dry_run)
             case No():
                 raise Declined(self._refusal(space, person, kind.name, id, answer.refused, answer.snapshot))
             case Conflict():
                 if answer.actual_version is not None:
-                    raise _stale(answer.actual_version, if_version)
+                    raise stale(answer.actual_version, if_version)
                 raise Declined(
                     wire.Problem(
                         type="conflict",
@@ -411,20 +399,20 @@ class Workshop:
                     )
                 )
             case Expired():
-                raise _unavailable(answer.text)
+                raise unavailable(answer.text)
 
     def _refusal(
         self, space: Space, person: Person, entity: str, id: str, refused: Refused, now: Snapshot | None
     ) -> wire.Problem:
         if refused.why is Why.MISSING:
-            return _no_such_entity(entity, id)
+            return no_such_entity(entity, id)
         could = possible(space.table, entity, now, person.caller, self.clock.now())
         return refusal(space.table, space.name, refused, now, could)
 
     async def read(self, person: Person, blueprint: str, entity: str, id: str) -> wire.EntityView:
         """Return the entity as it is."""
         space = self._space(blueprint)
-        _entity(space.table, entity)
+        entity_of(space.table, entity)
         now = self._snapshot(space, entity, id)
         return entity_view(space.table, now, space.store.order if now.calls else None)
 
@@ -440,20 +428,21 @@ class Workshop:
         cursor: str | None = None,
         count: bool = False,
     ) -> wire.Page:
-        """Return a page. `filter` is an expression over the entity; `sort` is a field, `created_at`, `updated_at` or `id`, `-` for downwards.
+        """Return a page. `filter` is an expression over the entity.
 
+        `sort` is a field, `state`, `created_at`, `updated_at` or `id`, with `-` before it for downwards.
         A filtered page may hold fewer than `limit` and have a cursor all the same: it says where the search goes on.
         """
         space = self._space(blueprint)
-        kind = _entity(space.table, entity)
+        kind = entity_of(space.table, entity)
         most = self.loaded.settings.limits.page
         if not 1 <= limit <= most:
-            raise _bad_query("limit", f"is not from 1 to {most}")
+            raise bad_query("limit", f"is not from 1 to {most}")
         condition = self._condition(space, entity, filter, "filter") if filter else None
         listing = Listing(kind, condition, sort, limit, cursor, count, self.clock.now())
         page = list_page(space, listing)
         if isinstance(page, wire.FieldError):
-            raise _bad_query(page.path, page.message)
+            raise bad_query(page.path, page.message)
         return page
 
     async def history(
@@ -461,10 +450,10 @@ class Workshop:
     ) -> tuple[wire.HistoryEntry, ...]:
         """Return what happened to the entity, oldest first, refusals included; entries with `seq > after`."""
         space = self._space(blueprint)
-        _entity(space.table, entity)
+        entity_of(space.table, entity)
         most = max(self.loaded.settings.limits.page, 200)
         if not 1 <= limit <= most:
-            raise _bad_query("limit", f"is not from 1 to {most}")
+            raise bad_query("limit", f"is not from 1 to {most}")
         entries = space.store.history(entity, id, after=after, limit=limit)
         if not entries:
             self._snapshot(space, entity, id)
@@ -474,12 +463,12 @@ class Workshop:
         """Return each action as this caller could take it now; of a new entity where `id` is `None`."""
         space = self._space(blueprint)
         table = space.table
-        _entity(table, entity)
+        entity_of(table, entity)
         now = self._snapshot(space, entity, id) if id is not None else None
         return tuple(
             possible_action(table, each)
             for each in possible(table, entity, now, person.caller, self.clock.now())
-            if _asked_for(table, entity, each.action, new=now is None)
+            if asked_for(table, entity, each.action, new=now is None)
         )
 
     async def why(
@@ -488,11 +477,11 @@ class Workshop:
         """Return what the action would do, or which clause would refuse it and with which values. Changes nothing."""
         space = self._space(blueprint)
         table = space.table
-        kind = _entity(table, entity)
-        chosen = _action(kind, action)
+        kind = entity_of(table, entity)
+        chosen = action_of(kind, action)
         now = self._snapshot(space, entity, id) if id is not None else None
-        wanted, rest = _wanted_id(body) if id is None else (None, body)
-        params = _params(table, chosen, rest)
+        wanted, rest = wanted_id(body) if id is None else (None, body)
+        params = params_of(table, chosen, rest)
         at = self.clock.now()
         event = Act(new_id(), at, action, params, person.caller, entity, id or wanted or new_id())
         clauses = tuple(
@@ -507,7 +496,16 @@ class Workshop:
         )
         try:
             result = await self._submit(
-                person, space, kind, event.entity_id, chosen, rest, key=None, asked=body, dry_run=True, creates=id is None
+                person,
+                space,
+                kind,
+                event.entity_id,
+                chosen,
+                rest,
+                key=None,
+                asked=body,
+                dry_run=True,
+                creates=id is None,
             )
         except Declined as declined:
             if declined.problem.type not in ("refused", "denied", "conflict"):
@@ -517,12 +515,18 @@ class Workshop:
         return wire.WhyNot(action=action, would="take", clauses=clauses, result=result)
 
     async def watch(
-        self, person: Person, blueprint: str, entity: str | None = None, id: str | None = None, *, after: int | None = None
+        self,
+        person: Person,
+        blueprint: str,
+        entity: str | None = None,
+        id: str | None = None,
+        *,
+        after: int | None = None,
     ) -> AsyncIterator[wire.HistoryEntry]:
         """Yield entries as they are committed, complete and in order, after `after` (from now on by default)."""
         space = self._space(blueprint)
         if entity is not None:
-            _entity(space.table, entity)
+            entity_of(space.table, entity)
         if entity is not None and id is not None:
             self._snapshot(space, entity, id)
         if self._streams >= self.loaded.settings.limits.streams:
@@ -548,11 +552,11 @@ class Workshop:
     ) -> wire.Waited:
         """Return the entity once `until` (an expression over it) holds, or as it is when the time is up."""
         space = self._space(blueprint)
-        _entity(space.table, entity)
+        entity_of(space.table, entity)
         self._snapshot(space, entity, id)
         most = duration_ms(self.loaded.settings.limits.wait)
         if not 0 <= timeout_ms <= most:
-            raise _bad_query("timeout", f"is not from 0 to {most} ms")
+            raise bad_query("timeout", f"is not from 0 to {most} ms")
         self._condition(space, entity, until, "until")
         # Asked anew each time: a swap may come while it waits.
         compiled, number = space.compiled, space.version.number
@@ -567,7 +571,7 @@ class Workshop:
         try:
             met, now = await space.live.wait_until(entity, id, holds, timeout_ms=timeout_ms)
         except BadExpression as bad:
-            raise _bad_query("until", "does not fit the version that came meanwhile", bad.findings) from bad
+            raise bad_query("until", "does not fit the version that came meanwhile", bad.findings) from bad
         assert now is not None, "an entity never goes away"
         return wire.Waited(met=met, entity=entity_view(space.table, now))
 
@@ -584,7 +588,7 @@ class Workshop:
         ttl_ms: int | None = None,
     ) -> wire.NewToken:
         """Make a token; its secret is in the answer and nowhere else. Needs an administrator."""
-        _administrator(person, "make a token")
+        must_be_administrator(person, "make a token")
         now = self.clock.now()
         problems = token_problems(principal, roles, acts_for, ttl_ms)
         if problems:
@@ -597,12 +601,12 @@ class Workshop:
 
     def tokens(self, person: Person) -> tuple[wire.Token, ...]:
         """Return all tokens without their secrets. Needs an administrator."""
-        _administrator(person, "list tokens")
+        must_be_administrator(person, "list tokens")
         return tuple(token_view(row) for row in self._tokens.all())
 
     def revoke_token(self, person: Person, id: str) -> wire.Token:
         """Revoke at once. Needs an administrator."""
-        _administrator(person, "revoke a token")
+        must_be_administrator(person, "revoke a token")
         row = self._tokens.revoke(id, at=self.clock.now())
         if row is None:
             raise Declined(wire.Problem(type="not-found", title=f"there is no token `{id}`", status=404))
@@ -627,14 +631,14 @@ class Workshop:
     def _snapshot(self, space: Space, entity: str, id: str) -> Snapshot:
         now = space.live.read(entity, id)
         if now is None:
-            raise Declined(_no_such_entity(entity, id))
+            raise Declined(no_such_entity(entity, id))
         return now
 
     def _condition(self, space: Space, entity: str, text: str, parameter: str) -> Any:
         try:
             return space.compiled.condition(entity, text)
         except BadExpression as bad:
-            raise _bad_query(parameter, "cannot be asked", bad.findings) from bad
+            raise bad_query(parameter, "cannot be asked", bad.findings) from bad
 
     def _numbered(self, space: Space, number: int) -> TableVersion:
         for version in space.store.versions():
@@ -651,7 +655,9 @@ class Workshop:
 
     def _compile(self, blueprint: str, files: Mapping[str, str]) -> Table:
         if not BLUEPRINT.fullmatch(blueprint):
-            raise Declined(wire.Problem(type="bad-request", title=f"`{blueprint}` is no name for a blueprint", status=422))
+            raise Declined(
+                wire.Problem(type="bad-request", title=f"`{blueprint}` is no name for a blueprint", status=422)
+            )
         size = sum(len(text) for text in files.values())
         if not files or len(files) > FILES_MAX or size > BYTES_MAX:
             raise Declined(
@@ -761,7 +767,9 @@ class Workshop:
     def _unbound(self) -> tuple[SettingProblem, ...]:
         names = sorted({name for space in self._spaces.values() for name in _outside(space.table)})
         return tuple(
-            SettingProblem(f'tools."{name}"', "nothing is bound to this tool: its calls fail as `not_bound`", "bind an adapter")
+            SettingProblem(
+                f'tools."{name}"', "nothing is bound to this tool: its calls fail as `not_bound`", "bind an adapter"
+            )
             for name in names
             if name not in self._adapters
         )
@@ -770,55 +778,11 @@ class Workshop:
         return tuple(
             wire.ChangeLine(
                 kind="note",
-                text=f"nothing is bound to the tool `{name}`: its calls fail as `not_bound` until the settings bind an adapter",
+                text=f"nothing is bound to the tool `{name}`: until the settings do, its calls fail as `not_bound`",
             )
             for name in _outside(table)
             if name not in self._adapters
         )
-
-
-def broken(checked: Checked) -> wire.Problem:
-    """Return the problem of a blueprint that does not compile."""
-    errors = checked.errors
-    return wire.Problem(
-        type="broken-blueprint",
-        title="the blueprint is broken, and nothing was changed",
-        status=422,
-        detail=f"{len(errors)} error{'s' if len(errors) != 1 else ''}: {errors[0].message}",
-        findings=tuple(finding(each, checked.sources) for each in checked.problems),
-    )
-
-
-def token_problems(
-    principal: str, roles: Iterable[str], acts_for: str | None, ttl_ms: int | None
-) -> tuple[wire.FieldError, ...]:
-    """Return what is wrong with a token that is asked for."""
-    problems = []
-    for name, text in (("principal", principal), ("acts_for", acts_for or "-")):
-        if not text or len(text) > PRINCIPAL_MAX or not text.isprintable():
-            problems.append(wire.FieldError(path=name, message=f"is not from 1 to {PRINCIPAL_MAX} printable characters"))
-    problems.extend(
-        wire.FieldError(path="roles", message=f"`{role}` is no role's name: lower_snake, as in the blueprint")
-        for role in roles
-        if not ROLE.fullmatch(role)
-    )
-    if ttl_ms is not None and ttl_ms <= 0:
-        problems.append(wire.FieldError(path="ttl", message="is not above 0"))
-    return tuple(problems)
-
-
-def token_view(row: TokenRow) -> wire.Token:
-    """Return a token without its secret."""
-    return wire.Token(
-        id=row.id,
-        principal=row.principal,
-        roles=row.roles,
-        admin=row.admin,
-        acts_for=row.acts_for,
-        created_at=moment(row.created_at),
-        expires_at=moment(row.expires_at) if row.expires_at is not None else None,
-        revoked=row.revoked_at is not None,
-    )
 
 
 def _bind(loaded: Loaded, tables: Iterable[Table]) -> tuple[dict[str, Adapter], tuple[SettingProblem, ...]]:
@@ -834,151 +798,6 @@ def _outside(table: Table) -> dict[str, Declared]:
         for name, tool in table.tools.items()
         if tool.wasm is None
     }
-
-
-def _entity(table: Table, entity: str) -> shape.Entity:
-    kind = table.entities.get(entity)
-    if kind is None:
-        near = suggest(entity, table.entities)
-        raise Declined(
-            wire.Problem(
-                type="not-found",
-                title=f"`{table.blueprint}` has no entity `{entity}`",
-                status=404,
-                help=f"did you mean `{near}`?" if near else f"it has {_words(table.entities)}",
-            )
-        )
-    return kind
-
-
-def _action(kind: shape.Entity, action: str) -> shape.Action:
-    chosen = kind.actions.get(action)
-    if chosen is None:
-        near = suggest(action, kind.actions)
-        raise Declined(
-            wire.Problem(
-                type="not-found",
-                title=f"`{kind.name}` has no action `{action}`",
-                status=404,
-                help=f"did you mean `{near}`?" if near else f"it has {_words(kind.actions)}",
-            )
-        )
-    return chosen
-
-
-def _creating(kind: shape.Entity, action: str | None) -> shape.Action:
-    creating = {name: each for name, each in kind.actions.items() if any("new" in case.froms for case in each.cases)}
-    if action is not None:
-        chosen = _action(kind, action)
-        if action not in creating:
-            raise Declined(
-                wire.Problem(
-                    type="bad-request",
-                    title=f"`{action}` creates no {kind.name}",
-                    status=422,
-                    help=f"what does: {_words(creating)}",
-                    errors=(wire.FieldError(path="action", message="names no creating action"),),
-                )
-            )
-        return chosen
-    asked = {name: each for name, each in creating.items() if _by_people(each)} or creating
-    if len(asked) != 1:
-        raise Declined(
-            wire.Problem(
-                type="bad-request",
-                title=f"a {kind.name} can be created by several actions" if asked else f"nothing creates a {kind.name}",
-                status=422,
-                help=f"name one: `?action=` {_words(asked)}" if asked else "",
-                errors=(wire.FieldError(path="action", message="is missing"),),
-            )
-        )
-    return next(iter(asked.values()))
-
-
-def _by_people(action: shape.Action) -> bool:
-    whose = [*action.by, *(by for case in action.cases for by in case.by)]
-    return any(by.kind != "system" for by in whose)
-
-
-def _asked_for(table: Table, entity: str, action: str, *, new: bool) -> bool:
-    chosen = table.entities[entity].actions[action]
-    here = any(("new" in case.froms) if new else any(name != "new" for name in case.froms) for case in chosen.cases)
-    return here and _by_people(chosen)
-
-
-def _wanted_id(body: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any]]:
-    if "id" not in body:
-        return None, body
-    id = body["id"]
-    if not isinstance(id, str) or not ID.fullmatch(id) or id in RESERVED_IDS:
-        raise Declined(
-            wire.Problem(
-                type="bad-request",
-                title="the id does not fit",
-                status=422,
-                errors=(
-                    wire.FieldError(
-                        path="/id",
-                        message="is not from 1 to 64 letters, digits, `.`, `_`, `~`, `-`, beginning with a letter or digit"
-                        + (", or is one of the reserved words" if id in RESERVED_IDS else ""),
-                    ),
-                ),
-            )
-        )
-    return id, {name: value for name, value in body.items() if name != "id"}
-
-
-def _params(table: Table, action: shape.Action, body: Mapping[str, Any]) -> dict[str, Value]:
-    params: dict[str, Value] = {}
-    errors: list[wire.FieldError] = []
-    known = {param.name: param for param in action.params}
-    for name, value in body.items():
-        param = known.get(name)
-        if param is None:
-            near = suggest(name, known)
-            hint = f"; did you mean `{near}`?" if near else f"; `{action.name}` takes {_words(known)}" if known else ""
-            errors.append(wire.FieldError(path=f"/{name}", message=f"is no parameter of `{action.name}`{hint}"))
-            continue
-        try:
-            params[name] = decode(param.type, value, records=table.records)
-        except BadValue as bad:
-            errors.append(wire.FieldError(path=f"/{name}{bad.path}", message=bad.message))
-    errors.extend(
-        wire.FieldError(path=f"/{param.name}", message="is missing")
-        for param in action.params
-        if param.name not in body and required(param)
-    )
-    if errors:
-        raise Declined(
-            wire.Problem(
-                type="bad-request",
-                title=f"the parameters of `{action.name}` do not fit",
-                status=422,
-                detail="; ".join(f"{each.path} {each.message}" for each in errors),
-                errors=tuple(errors),
-            )
-        )
-    return params
-
-
-def _scoped(person: Person, key: str | None) -> str | None:
-    if key is None:
-        return None
-    if not 1 <= len(key) <= KEY_MAX or not key.isascii() or not key.isprintable():
-        raise Declined(
-            wire.Problem(
-                type="bad-request",
-                title=f"an idempotency key is from 1 to {KEY_MAX} printable ASCII characters",
-                status=400,
-                errors=(wire.FieldError(path="Idempotency-Key", message="does not fit"),),
-            )
-        )
-    return f"{person.principal}\n{key}"
-
-
-def _fingerprint(entity: str, id: str, action: str, asked: Mapping[str, Any]) -> str:
-    body = msgspec.json.encode(asked, order="sorted")
-    return hashlib.sha256(b"\n".join((entity.encode(), id.encode(), action.encode(), body))).hexdigest()
 
 
 def _stranded(space: Space, table: Table) -> tuple[wire.StrandedEntity, ...]:
@@ -1013,73 +832,3 @@ def _version(version: TableVersion, *, current: bool, name: str = "") -> wire.Ve
         note=version.note,
         current=current,
     )
-
-
-def _administrator(person: Person, verb: str) -> None:
-    if not person.admin:
-        raise Declined(
-            wire.Problem(
-                type="denied",
-                title=f"only an administrator may {verb}",
-                status=403,
-                help="use an administrator's token (`temper token make NAME --admin`)",
-            )
-        )
-
-
-def _no_such_entity(entity: str, id: str) -> wire.Problem:
-    return wire.Problem(type="not-found", title=f"there is no {entity} `{id}`", status=404)
-
-
-def _stale(actual: int | None, wanted: int | None) -> Declined:
-    return Declined(
-        wire.Problem(
-            type="stale",
-            title="it is not at the version that you named",
-            status=412,
-            detail=f"it is at version {actual}, and you named {wanted}" if actual is not None else "there is none yet",
-            help="read it again, and decide again",
-        )
-    )
-
-
-def _strands(stranded: tuple[wire.StrandedEntity, ...]) -> Declined:
-    first = stranded[0]
-    return Declined(
-        wire.Problem(
-            type="stranded",
-            title=f"{len(stranded)} live entities have no place in this version, and nothing was changed"
-            if len(stranded) > 1
-            else "a live entity has no place in this version, and nothing was changed",
-            status=409,
-            detail=f"{first.entity} `{first.id}` in {first.state}: {first.reasons[0]}",
-            help="let them move on first, or keep their place in the blueprint",
-            stranded=stranded[:STRANDED_MAX],
-        )
-    )
-
-
-def _unavailable(text: str) -> Declined:
-    return Declined(
-        wire.Problem(
-            type="unavailable", title="the store cannot take it now", status=503, detail=text, retry_after_ms=1_000
-        )
-    )
-
-
-def _bad_query(name: str, message: str, findings: tuple[wire.Finding, ...] = ()) -> Declined:
-    detail = "; ".join(each.message for each in findings)
-    return Declined(
-        wire.Problem(
-            type="bad-request",
-            title=f"`{name}` {message}",
-            status=422,
-            detail=detail,
-            findings=findings,
-            errors=(wire.FieldError(path=name, message=detail or message),),
-        )
-    )
-
-
-def _words(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,78 @@
+"""Who asks: persons and their tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from temper.runtime import TokenRow
+from temper.service import wire
+from temper.service.declined import Declined
+from temper.service.views import moment
+from temper.table import Caller
+
+ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+PRINCIPAL_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who asks, as the token says. An administrator may push, roll back and make tokens; it holds no role by that."""
+
+    principal: str
+    roles: frozenset[str] = frozenset()
+    admin: bool = False
+    acts_for: str | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Return the person as an event names them."""
+        return Caller(self.principal, self.roles, self.acts_for)
+
+
+def must_be_administrator(person: Person, verb: str) -> None:
+    """Decline what only an administrator may do."""
+    if not person.admin:
+        raise Declined(
+            wire.Problem(
+                type="denied",
+                title=f"only an administrator may {verb}",
+                status=403,
+                help="use an administrator's token (`temper token make NAME --admin`)",
+            )
+        )
+
+
+def token_problems(
+    principal: str, roles: Iterable[str], acts_for: str | None, ttl_ms: int | None
+) -> tuple[wire.FieldError, ...]:
+    """Return what is wrong with a token that is asked for."""
+    problems = []
+    for name, text in (("principal", principal), ("acts_for", acts_for or "-")):
+        if not text or len(text) > PRINCIPAL_MAX or not text.isprintable():
+            problems.append(
+                wire.FieldError(path=name, message=f"is not from 1 to {PRINCIPAL_MAX} printable characters")
+            )
+    problems.extend(
+        wire.FieldError(path="roles", message=f"`{role}` is no role's name: lower_snake, as in the blueprint")
+        for role in roles
+        if not ROLE.fullmatch(role)
+    )
+    if ttl_ms is not None and ttl_ms <= 0:
+        problems.append(wire.FieldError(path="ttl", message="is not above 0"))
+    return tuple(problems)
+
+
+def token_view(row: TokenRow) -> wire.Token:
+    """Return a token without its secret."""
+    return wire.Token(
+        id=row.id,
+        principal=row.principal,
+        roles=row.roles,
+        admin=row.admin,
+        acts_for=row.acts_for,
+        created_at=moment(row.created_at),
+        expires_at=moment(row.expires_at) if row.expires_at is not None else None,
+        revoked=row.revoked_at is not None,
+    )
