@@ -1,7 +1,4 @@
-"""Judgement in a process of its own, so that a server goes on serving while it runs, whatever becomes of it.
-
-`python -m temper.service.judge` reads a question from standard input and writes the answer to standard output.
-"""
+"""Judgement in a process of its own (`judging.py`), so that a server goes on serving whatever becomes of it."""
 
 from __future__ import annotations
 
@@ -12,11 +9,9 @@ from typing import Any
 
 import msgspec
 
-from temper.table import Expr, Table, digest, dump, load
-from temper.verify import Limits, compare_guards, report_json, verify
+from temper.table import Table, digest, dump
 
-# What a judge may print: a report of this size is a defect of ours, not a long report.
-ANSWER_BYTES_MAX = 64_000_000
+# The verifier keeps to its own limit of time; past this much more it hangs, and is stopped.
 GRACE_SECONDS = 20.0
 
 
@@ -54,7 +49,7 @@ async def judge(
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "temper.service.judge",
+        "temper.service.judging",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -90,30 +85,3 @@ def _unknown(table: Table, why: str) -> Judged:
             "stopped": why,
         }
     )
-
-
-def _answer(question: Question) -> Judged:
-    table = load(bytes(question.table))
-    limits = Limits(states_max=question.states, seconds=question.seconds)
-    report = verify(table, levels=question.levels, limits=limits)
-    strengths = tuple(
-        compare_guards(_frozen(pair.old), _frozen(pair.new), table, pair.entity, pair.action)
-        for pair in question.guards
-    )
-    return Judged(report_json(report), strengths)
-
-
-def _frozen(value: Any) -> Expr:
-    frozen: Expr = tuple(_frozen(each) if isinstance(each, list) else each for each in value)
-    return frozen
-
-
-def main() -> int:
-    """Answer one question."""
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
-    sys.stdout.buffer.write(msgspec.json.encode(_answer(question)))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -332,7 +332,7 @@ class Workshop:
         if_version: int | None = None,
         dry_run: bool = False,
     ) -> wire.Acted:
-        """Take an action. Declines with "refused", "denied", "bad-request", "not-found", "stale", "conflict" or "busy"."""
+        """Take an action. Declines with "refused", "denied", "bad-request", "not-found", "stale", "busy"."""
         space = self._space(blueprint)
         kind = entity_of(space.table, entity)
         chosen = action_of(kind, action)
