@@ -90,7 +90,8 @@ def check(args: argparse.Namespace) -> int:
             codes = sorted({each.code for each in findings if each.severity == "error"})
             print(f"{paint(_count(errors, 'error'), 'red', 'bold')}{mended_note}; `temper explain {codes[0]}` says more")
         else:
-            print(f"{paint('fine', 'green')}{f', {_count(warned, "warning")}' if warned else ''}{mended_note}")
+            warned_note = f", {_count(warned, 'warning')}" if warned else ""
+            print(f"{paint('fine', 'green')}{warned_note}{mended_note}")
     return Exit.BROKEN if errors else Exit.FINE
 
 
