@@ -317,7 +317,8 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     except msgspec.DecodeError as error:
         malformed(body, str(error))
     except UnicodeDecodeError as error:
-        malformed(body, f"a string is not UTF-8 ({error.reason})")
+        # The decoder counts from where the string begins; the caller wants the place in the body.
+        malformed(body, f"a string is not UTF-8 (byte {body.index(error.object) + error.start})")
     except RecursionError:
         decline("bad-request", 400, "the body is nested too deeply")
 

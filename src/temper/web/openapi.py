@@ -420,7 +420,7 @@ class Writer:
             "name": "Idempotency-Key",
             "in": "header",
             "schema": {"type": "string", "maxLength": self._limits.key_max, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-            "description": "Made up by the caller for one request: sent again, it is answered as before, not done again.",
+            "description": "Made up by the caller for one request: sent again, it is answered, not done again.",
             "example": "3f8a2c",
         }
 

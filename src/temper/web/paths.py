@@ -104,7 +104,7 @@ def parse(raw: bytes) -> Route:
         case ["v1", blueprint, entity, id, word]:
             return Route(None, blueprint, entity, id, word=word)
         case _:
-            return Route(None, word=parts[-1])
+            return Route(None, word=parts[-1] if parts else "")
 
 
 def path(*pieces: str) -> str:

@@ -75,7 +75,8 @@ def malformed(body: bytes, why: str) -> NoReturn:
     what, at = (found["what"], int(found["byte"])) if found else (why, len(body))
     before = body[:at].decode(errors="replace")
     line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-    what = what.removeprefix("JSON is malformed: ").lower()
+    what = what.removeprefix("JSON is malformed: ")
+    what = what[:1].lower() + what[1:]
     decline(
         "bad-request",
         400,

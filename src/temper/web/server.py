@@ -157,7 +157,7 @@ def _bounded(limits: Limits) -> type[HttpToolsProtocol]:
                 self._refuse(414, "the request's path and query are too long")
 
         def on_header(self, name: bytes, value: bytes) -> None:
-            self._headers += len(name) + len(value)
+            self._headers += len(name) + len(value) + 4  # as sent: with its colon, blank and line end
             if self._headers > limits.headers_max:
                 self._refuse(431, "the request's head is too large")
             super().on_header(name, value)

@@ -1,0 +1,168 @@
+"""A workshop that remembers what it was asked, and answers from a list: for tests of the door's own part alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from temper.service import Declined, Person, Workshop, wire
+from temper.web import Door, Limits, app
+
+TOKEN = "temper_1_secret"
+ANN = Person("ann", frozenset({"owner"}), admin=True)
+VIEW = wire.EntityView(
+    entity="Lamp", id="l1", state="On", version=3, fields={"watts": 7}, created_at="2030-01-01T00:00:00Z",
+    updated_at="2030-01-01T00:00:00Z",
+)  # fmt: skip
+ACTED = wire.Acted(entity=VIEW, action="Switch", before="Off", after="On", seq=9)
+SHAPE = wire.BlueprintShape(
+    name="lamp",
+    version=2,
+    digest="d" * 64,
+    description="Lamps.",
+    roles=("owner",),
+    entities=(
+        wire.EntityShape(
+            name="Lamp",
+            description="A lamp in a hall.",
+            states=("Off", "On"),
+            final=(),
+            fields={"type": "object", "properties": {"watts": {"type": "integer"}}, "required": ["watts"]},
+            actions=(
+                wire.ActionShape(
+                    name="Hang", description="Hangs it up.", creates=True, acts=False, by=("owner",), callable=True,
+                    params={
+                        "type": "object", "properties": {"watts": {"type": "integer", "minimum": 1}},
+                        "required": ["watts"], "additionalProperties": False,
+                    },
+                    froms=("new",), to=("Off",), place=None,
+                ),
+                wire.ActionShape(
+                    name="Switch", description="", creates=False, acts=True, by=("owner",), callable=True,
+                    params={"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+                    froms=("Off", "On"), to=("On", "Off"), place=None,
+                ),
+                wire.ActionShape(
+                    name="Fade", description="", creates=False, acts=True, by=("system",), callable=False,
+                    params={"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+                    froms=("On",), to=("Off",), place=None,
+                ),
+            ),
+        ),
+    ),
+    events={},
+    tools=(),
+    records={},
+)  # fmt: skip
+PUSHED = wire.Pushed(blueprint="lamp", version=2, digest="d" * 64)
+NEW_TOKEN = wire.NewToken(token="temper_2_secret", info=wire.Token(id="2", principal="bob", roles=()))
+ENTRY = wire.HistoryEntry(
+    seq=9, at="2030-01-01T00:00:00Z", entity="Lamp", id="l1", version=3, cause="act", how="taken", action="Switch"
+)
+
+
+@dataclass
+class Fake:
+    """Answers each verb with what `says` holds for it; an exception is raised, a callable is called."""
+
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    says: dict[str, Any] = field(default_factory=dict)
+    entries: asyncio.Queue[wire.HistoryEntry] = field(default_factory=asyncio.Queue)
+
+    def authenticate(self, token: str | None) -> Person:
+        if token != TOKEN or "authenticate" in self.says:
+            raise Declined(wire.Problem(type="unauthenticated", title="who calls is not known", status=401))
+        return ANN
+
+    def _answer(self, verb: str, default: Any, *asked: Any, **named: Any) -> Any:
+        self.asked.append((verb, *asked, *([named] if named else [])))
+        said = self.says.get(verb, default)
+        if isinstance(said, BaseException):
+            raise said
+        return said
+
+    def blueprints(self, person: Person) -> Any:
+        version = wire.Version(blueprint="lamp", number=2, digest="d" * 64, at="", by="ann")
+        return self._answer("blueprints", (version,))
+
+    def shape(self, person: Person, blueprint: str) -> Any:
+        if blueprint != "lamp":
+            raise Declined(wire.Problem(type="not-found", title=f"there is no blueprint `{blueprint}`", status=404))
+        return self.says.get("shape", SHAPE)
+
+    def sources(self, person: Person, blueprint: str, number: int | None = None) -> Any:
+        return self._answer("sources", {"lamp.blueprint": "blueprint lamp\n"}, blueprint, number)
+
+    async def plan(self, person: Person, blueprint: str, files: Any) -> Any:
+        plan = wire.Plan(
+            blueprint="lamp", digest="d", from_version=1, from_digest="d", changes=(), stranded=(), report={},
+            pushable=True,
+        )  # fmt: skip
+        return self._answer("plan", plan, blueprint, files)
+
+    async def push(self, person: Person, blueprint: str, files: Any, **named: Any) -> Any:
+        return self._answer("push", PUSHED, blueprint, files, **named)
+
+    def versions(self, person: Person, blueprint: str) -> Any:
+        return self._answer("versions", (), blueprint)
+
+    async def rollback(self, person: Person, blueprint: str, number: int | None = None, **named: Any) -> Any:
+        return self._answer("rollback", PUSHED, blueprint, number, **named)
+
+    async def create(
+        self, person: Person, blueprint: str, entity: str, action: str | None, body: Any, **named: Any
+    ) -> Any:
+        return self._answer("create", ACTED, blueprint, entity, action, body, **named)
+
+    async def act(
+        self, person: Person, blueprint: str, entity: str, id: str, action: str, body: Any, **named: Any
+    ) -> Any:
+        return self._answer("act", ACTED, blueprint, entity, id, action, body, **named)
+
+    async def read(self, person: Person, blueprint: str, entity: str, id: str) -> Any:
+        return self._answer("read", VIEW, blueprint, entity, id)
+
+    async def list(self, person: Person, blueprint: str, entity: str, **named: Any) -> Any:
+        return self._answer("list", wire.Page(items=(VIEW,)), blueprint, entity, **named)
+
+    async def history(self, person: Person, blueprint: str, entity: str, id: str, **named: Any) -> Any:
+        return self._answer("history", (ENTRY,), blueprint, entity, id, **named)
+
+    async def possible(self, person: Person, blueprint: str, entity: str, id: str | None) -> Any:
+        return self._answer("possible", (), blueprint, entity, id)
+
+    async def why(self, person: Person, blueprint: str, entity: str, id: str | None, action: str, body: Any) -> Any:
+        return self._answer("why", wire.WhyNot(action=action, would="take"), blueprint, entity, id, action, body)
+
+    async def watch(
+        self,
+        person: Person,
+        blueprint: str,
+        entity: str | None = None,
+        id: str | None = None,
+        *,
+        after: int | None = None,
+    ) -> AsyncIterator[wire.HistoryEntry]:
+        self._answer("watch", None, blueprint, entity, id, after)
+        while True:
+            yield await self.entries.get()
+
+    async def wait(self, person: Person, blueprint: str, entity: str, id: str, until: str, *, timeout_ms: int) -> Any:
+        if "wait" not in self.says:
+            await asyncio.Event().wait()
+        return self._answer("wait", None, blueprint, entity, id, until, timeout_ms)
+
+    def make_token(self, person: Person, principal: str, roles: Any, **named: Any) -> Any:
+        return self._answer("make_token", NEW_TOKEN, principal, roles, **named)
+
+    def tokens(self, person: Person) -> Any:
+        return self._answer("tokens", (NEW_TOKEN.info,))
+
+    def revoke_token(self, person: Person, id: str) -> Any:
+        return self._answer("revoke_token", NEW_TOKEN.info, id)
+
+    def door(self, limits: Limits | None = None) -> Door:
+        """Return the door of this workshop."""
+        return app(cast("Workshop", self), limits=limits)
