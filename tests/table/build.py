@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from textwrap import dedent
 from typing import Any
 
+from temper.model import check
+from temper.syntax import parse_bundle
 from temper.table import (
     Accepted,
     Act,
@@ -25,9 +28,11 @@ from temper.table import (
     Table,
     Type,
     Value,
+    compile_machine,
     shape,
     step,
 )
+from temper.text import Severity, Source, render
 
 BOOL: Type = ("bool",)
 INT: Type = ("int", None, None)
@@ -270,65 +275,67 @@ def refused(result: Accepted | Refused) -> Refused:
     return result
 
 
-# --- the flagship, by hand --------------------------------------------------------------------------------------------
+# --- from text --------------------------------------------------------------------------------------------------------
+
+ROLES = "role operator, builder, release_manager\nrole builder excludes release_manager"
+
+
+def compiled(text: str, *, preview: bool = False) -> Table:
+    """The table of a blueprint that is free of errors. Its first line and the roles are put before it."""
+    source = Source("test.blueprint", f"blueprint test\n\n{ROLES}\n{dedent(text)}")
+    tree, unread = parse_bundle([source])
+    machine, unsound = check(tree, preview=preview)
+    errors = [problem for problem in (*unread, *unsound) if problem.severity is Severity.ERROR]
+    assert not errors, "\n".join(render(problem, {source.name: source}) for problem in errors)
+    return compile_machine(machine, [source])
+
+
+HELIX = """
+tool kubernetes.set_partition(name: string, partition: int 0..63)
+  timeout 2m
+  retry 5 every 10s
+  idempotent
+
+# Rolls a build out through its StatefulSet, one broker at a time.
+entity Rollout
+  states Planned, Rolling, Verifying, Live, Halted, RolledBack
+  final Live, RolledBack
+
+  cluster: string
+  build: string
+  brokers: int 1..64
+  moved: int 0..64 = 0
+  halted_because: string?
+
+  action Plan(cluster, build, brokers) by builder, operator from new to Planned
+    set cluster, build, brokers
+
+  action Start by operator from Planned to Rolling
+
+  in Rolling
+    on entry call kubernetes.set_partition(cluster, brokers - moved - 1) then Moved else Halt(error.text)
+    after 30m do Halt("no progress for 30 minutes")
+
+  action Moved by system
+    from Rolling to Verifying when moved + 1 == brokers
+    from Rolling to Rolling
+    set moved += 1
+
+  action Promote by release_manager from Verifying to Live
+
+  action Halt(reason: string) by operator, system from Rolling, Verifying to Halted
+    set halted_because = reason
+
+  action RollBack by operator from Halted to RolledBack
+
+  in Halted, RolledBack late Moved, Halt ignore
+
+  always moved <= brokers
+  always state is Live implies moved == brokers
+  always before.moved <= moved
+"""
 
 
 def helix() -> Table:
     """The rollout of `language.md`."""
-    operator, builder, manager = role("operator"), role("builder"), role("release_manager")
-    last = on("==", on("+", f("moved"), n(1)), f("brokers"))
-    rollout = entity(
-        "Rollout",
-        "Planned Rolling Verifying Live Halted RolledBack",
-        {
-            "cluster": STRING,
-            "build": STRING,
-            "brokers": upto(64, 1),
-            "moved": (upto(64), n(0)),
-            "halted_because": maybe(STRING),
-        },
-        action(
-            "Plan", case("new", "Planned"), by=(builder, operator),
-            params=params(cluster=STRING, build=STRING, brokers=upto(64, 1)),
-            body=(put("cluster", p("cluster")), put("build", p("build")), put("brokers", p("brokers"))),
-        ),
-        action("Start", case("Planned", "Rolling"), by=(operator,)),
-        action(
-            "Moved", case("Rolling", "Verifying", when=(when(last),)), case("Rolling", "Rolling"), by=(SYSTEM,),
-            body=(put("moved", on("+", f("moved"), n(1))),),
-        ),
-        action("Promote", case("Verifying", "Live"), by=(manager,)),
-        action(
-            "Halt", case(("Rolling", "Verifying"), "Halted"), by=(operator, SYSTEM), params=params(reason=STRING),
-            body=(put("halted_because", on("some", p("reason"))),),
-        ),
-        action("RollBack", case("Halted", "RolledBack"), by=(operator,)),
-        final="Live RolledBack",
-        places=(
-            place(
-                "Rolling",
-                entry=(
-                    call(
-                        "kubernetes.set_partition",
-                        {"name": f("cluster"), "partition": on("-", on("-", f("brokers"), f("moved")), n(1))},
-                        do("Moved"),
-                        do("Halt", reason=on("error", "text")),
-                    ),
-                ),
-                timers=(("after", ("lit", DURATION, "30m"), do("Halt", reason=s("no progress for 30 minutes"))),),
-            ),
-            place("Halted", late=(late("Moved", "Halt"),)),
-            place("RolledBack", late=(late("Moved", "Halt"),)),
-        ),
-    )  # fmt: skip
-    return table(
-        rollout,
-        tools=(tool("kubernetes.set_partition", params(name=STRING, partition=upto(63))),),
-        properties=(
-            shape.Always("always/0", "moved <= brokers", "Rollout", on("<=", f("moved"), f("brokers")), False, False),
-            shape.Always(
-                "always/1", "before.moved <= moved", "Rollout",
-                on("<=", on("before", f("moved")), f("moved")), True, True,
-            ),
-        ),
-    )  # fmt: skip
+    return compiled(HELIX)

@@ -538,7 +538,7 @@ def show(value: Any) -> str:
 def show_as(type_: Type, value: Any, records: Records = NO_RECORDS) -> str:
     """Return a value of `type_` as a blueprint would write it."""
     match type_:
-        case ("string",):
+        case ("string",) if type(value) is str:
             return f'"{show_json(value)}"'
         case ("time",) if fits(type_, value):
             return time_text(value)
@@ -556,8 +556,11 @@ def show_as(type_: Type, value: Any, records: Records = NO_RECORDS) -> str:
         case ("record", name) if type(value) is tuple and name in records:
             parts = zip(records[name], value, strict=False)
             return f"{name}({', '.join(f'{part.name}: {show_as(part.type, item, records)}' for part, item in parts)})"
-        case _:
+        case ("principal",) | ("ref", _) | ("one_of", _):
             return show(value)
+        case _:
+            # A string where something else should be is seen to be one.
+            return f'"{show_json(value)}"' if type(value) is str else show(value)
 
 
 # --- for OpenAPI ------------------------------------------------------------------------------------------------------
