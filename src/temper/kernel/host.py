@@ -72,7 +72,9 @@ class Host:
     def turn(self, asks: Sequence[Ask], at: int, room: Mapping[str, int]) -> Batch:
         """Decide what is due, then `asks`, then which waiting calls start: of each tool as many as `room` says."""
         turn = Turn(self, at)
-        for request in self.due(at, max(1, self.limits.batch_max - len(asks))):
+        # However many ask, some of the batch is for what is due.
+        limit = max(self.limits.batch_max // 4, self.limits.batch_max - len(asks))
+        for request in self.due(at, max(1, limit)):
             turn.request(request)
         for ask in asks:
             turn.ask(ask)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from temper.kernel import record
-from temper.kernel.journal import Entry
+from temper.kernel.journal import Cause, Entry
 from temper.kernel.ports import (
     Answer,
     Ask,
@@ -196,7 +196,19 @@ class Turn:
             no = entry.refused
             return No(Refused(Why(no.why), no.text, no.site, entry.action), kept.snapshot, replayed=True)
         assert kept.snapshot is not None, "an entry that was taken has an entity"
-        return Done(kept.snapshot, entry, replayed=True)
+        return Done(kept.snapshot, entry, self._created_with(entry.seq), replayed=True)
+
+    def _created_with(self, seq: int) -> tuple[Entry, ...]:
+        """Return the entries that follow `seq` in its commit: no commit begins with a creation by another."""
+        found: list[Entry] = []
+        while True:
+            page = self._store.entries(seq + len(found), 16)
+            for entry in page:
+                if entry.cause is not Cause.CREATE:
+                    return tuple(found)
+                found.append(entry)
+            if len(page) < 16:
+                return tuple(found)
 
     def _would(self, request: Request, now: Snapshot | None, event: Event, result: Commit | Refused) -> Answer:
         if isinstance(result, Refused):

@@ -8,6 +8,7 @@ Never: decides what happens to an entity (the kernel does), judges a table, read
 """
 
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
+from temper.runtime.files import watch
 from temper.runtime.live import Live, found
 from temper.runtime.sqlite import SqliteStore
 from temper.runtime.tokens import TokenRow, TokenStore
@@ -32,4 +33,5 @@ __all__ = [
     "found",
     "load_tools",
     "new_id",
+    "watch",
 ]

@@ -280,10 +280,15 @@ class Live:
         host = self._host
         busy, room = self._room()
         asks = [each.ask for each in asked]
+        with_due = due and at >= self._due_from
         try:
-            batch = host.turn(asks, at, room) if due and at >= self._due_from else host.decide(asks, at)
+            batch = host.turn(asks, at, room) if with_due else host.decide(asks, at)
         except Exception as bug:  # noqa: BLE001 - whatever it is, the space lives on
-            await self._apart(asked, at, bug)
+            _log.error("deciding raised", exc_info=bug)
+            if with_due or len(asked) > 1:
+                await self._apart(asked, at)
+            elif asked[0].future is not None and not asked[0].future.done():
+                asked[0].future.set_exception(bug)
             return
         if batch.changes:
             try:
@@ -371,17 +376,10 @@ class Live:
 
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = None
-        self._loop.call_later(_PAUSE_MS / 1000, resume)
+        self._alarm = self._clock.ring(self._clock.now() + _PAUSE_MS, resume)
 
-    async def _apart(self, asked: Sequence[_Asked], at: int, bug: Exception) -> None:
-        """Deciding raised: a bug of ours. Each ask is decided by itself, so that it strikes those alone who meet it."""
-        _log.error("deciding raised", exc_info=bug)
-        if len(asked) == 1 and at < self._due_from:
-            future = asked[0].future
-            if future is not None and not future.done():
-                future.set_exception(bug)
-            return
+    async def _apart(self, asked: Sequence[_Asked], at: int) -> None:
+        """After a bug of ours: decide each ask by itself, so that it strikes those alone who meet it."""
         self._due_from = at + _DUE_PAUSE_MS
         for each in asked:
             await self._turn([each], due=False)
