@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from temper.model import Machine, check
 from temper.syntax import parse_bundle
-from temper.table import Table, compile_machine, digest
+from temper.table import Table, compile_machine
 from temper.text import Diagnostic, Severity, Source
 
 BLUEPRINT_SUFFIX = ".blueprint"
@@ -69,24 +66,8 @@ def check_texts(files: Mapping[str, str]) -> Checked:
     problems = _in_order((*unread, *unsound))
     if any(problem.severity is Severity.ERROR for problem in problems):
         return Checked(sources, problems, None, None)
-    table = compile_machine(machine)
+    table = compile_machine(machine, sources.values())
     return Checked(sources, problems, machine, table)
-
-
-def with_modules(table: Table, modules: Mapping[str, bytes]) -> Table:
-    """Return the table with the digests of what else belongs to the bundle."""
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(modules.items())}
-    return msgspec.structs.replace(table, modules=digests)
-
-
-def label(table: Table) -> str:
-    """Return the short form of a digest that people see."""
-    return digest(table)[:12]
-
-
-def renamed(checked: Checked, prefix: str) -> Checked:
-    """Return the same with its files named as the shell sees them, so that a terminal can open them."""
-    return replace(checked, sources={f"{prefix}{name}": source for name, source in checked.sources.items()})
 
 
 def _read(path: Path) -> str:
