@@ -138,7 +138,7 @@ class OpeningReader(TypeReader):
         if not self.panic:
             return True
         depth = 0
-        for i in range(self.panic_at, self.row.end):
+        for i in range(max(self.panic_at, self.resumed_at + 1), self.row.end):
             text = self.texts[i]
             if text in {"(", "[", "{"}:
                 depth += 1
@@ -147,7 +147,7 @@ class OpeningReader(TypeReader):
             elif depth == 0 and i > self.row.start and text in known and self.texts[i - 1] not in {".", ","}:
                 if text in {"if", "with", "set", "for"} and i == self.panic_at:
                     continue
-                self.i = i
+                self.i = self.resumed_at = i
                 self.panic = False
                 return True
         return False

@@ -54,6 +54,7 @@ class Reader:
         self.row = Row(0, 0)
         self.panic = False
         self.panic_at = 0
+        self.resumed_at = -1  # Where the row was taken up again, so that it is not taken up there twice.
         self.depth = 0
 
     # --- places
