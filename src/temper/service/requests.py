@@ -77,7 +77,7 @@ def wanted_id(body: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any]]:
                     wire.FieldError(
                         path="/id",
                         message="is not from 1 to 64 letters, digits, `.`, `_`, `~` and `-`, the first no sign"
-                        + (", or is one of the reserved words" if id in RESERVED_IDS else ""),
+                        + (", or is one of the reserved words" if isinstance(id, str) and id in RESERVED_IDS else ""),
                     ),
                 ),
             )

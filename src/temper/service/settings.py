@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from temper.text import suggest
+
 FILE = "temper.toml"
 LEVELS = ("algebra", "search", "scenarios")
 
@@ -114,8 +116,7 @@ def load_settings(path: Path | None, environment: Mapping[str, str]) -> Loaded:
     try:
         settings = msgspec.convert(raw, Settings)
     except msgspec.ValidationError as error:
-        key, message = _explain(error)
-        return _bad(path, environment, SettingProblem(key, message, "see docs/reference/settings.md"))
+        return _bad(path, environment, _explain(error))
     return Loaded(settings, path.resolve().parent, _sense(settings), environment)
 
 
@@ -135,10 +136,17 @@ def _bad(path: Path, environment: Mapping[str, str], problem: SettingProblem) ->
     return Loaded(Settings(), path.resolve().parent, (problem,), environment)
 
 
-def _explain(error: msgspec.ValidationError) -> tuple[str, str]:
-    text = str(error)
-    message, _, where = text.partition(" - at `$")
-    return where.removesuffix("`").lstrip(".") or FILE, message[0].lower() + message[1:]
+def _explain(error: msgspec.ValidationError) -> SettingProblem:
+    message, _, where = str(error).partition(" - at `$")
+    key = where.removesuffix("`").lstrip(".")
+    help = "see docs/reference/settings.md"
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
+    if unknown is not None:
+        section = getattr(Settings(), key) if key else Settings()
+        near = suggest(unknown[1], section.__struct_fields__)
+        message = f"there is no setting `{unknown[1]}`"
+        help = f"did you mean `{near}`?" if near else help
+    return SettingProblem(key or FILE, message[0].lower() + message[1:], help)
 
 
 def _sense(settings: Settings) -> tuple[SettingProblem, ...]:

@@ -1,0 +1,68 @@
+"""Settings: defaults, and each way to get them wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from temper.service import duration_ms, load_settings
+
+
+def test_without_a_file_there_are_defaults() -> None:
+    loaded = load_settings(None, {})
+    assert loaded.problems == ()
+    assert (loaded.settings.server.host, loaded.settings.server.port) == ("127.0.0.1", 8420)
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "temper.toml"
+    path.write_text('[server]\ndata = "here"\n[tools."a.b"]\nadapter = "http"\n')
+    loaded = load_settings(path, {})
+    assert loaded.problems == ()
+    assert loaded.data == tmp_path / "here"
+    assert loaded.settings.tools == {"a.b": {"adapter": "http"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "message"),
+    [
+        ("[servr]\nport = 1", "temper.toml", "there is no setting `servr`"),
+        ("[server]\nprot = 1", "server", "there is no setting `prot`"),
+        ('[server]\nport = "x"', "server.port", "expected `int`, got `str`"),
+        ("[server]\nport = 70000", "server.port", "70000 is no port"),
+        ('[server]\ndrain = "soon"', "server.drain", "`soon` is no duration"),
+        ('[limits]\nwait = "1"', "limits.wait", "`1` is no duration"),
+        ("[limits]\nbatch = 0", "limits.batch", "is below 1"),
+        ('[push]\nlevels = ["magic"]', "push.levels", "there is no level `magic`"),
+        ("[push]\nseconds = 0", "push.seconds", "is not above 0"),
+        ("[push]\nstates = 0", "push.states", "is below 1"),
+        ("[server", "temper.toml", "is not TOML"),
+    ],
+)
+def test_what_does_not_fit(tmp_path: Path, text: str, key: str, message: str) -> None:
+    """One row: a file, and the key and the beginning of what is said of it."""
+    path = tmp_path / "temper.toml"
+    path.write_text(text)
+    problems = load_settings(path, {}).problems
+    assert [Path(each.key).name if "/" in each.key else each.key for each in problems] == [key]
+    assert message in problems[0].message
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    (problem,) = load_settings(tmp_path / "no.toml", {}).problems
+    assert "cannot be read" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"), [("250ms", 250), ("90s", 90_000), ("2m", 120_000), ("1h", 3_600_000), ("1d", 86_400_000)]
+)
+def test_durations(text: str, ms: int) -> None:
+    assert duration_ms(text) == ms
+
+
+def test_the_setting_that_was_meant_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "temper.toml"
+    path.write_text("[server]\nprot = 1")
+    (problem,) = load_settings(path, {}).problems
+    assert problem.help == "did you mean `port`?"
