@@ -82,7 +82,7 @@ class Code(Enum):
     B071 = "two clauses on one deeper line"
     B072 = "handler that is given twice"
     B073 = "two cases on an action's own line"
-    B074 = "name of several parts in the wrong place"
+    B074 = "field of another entity that is set"
     # the JSON form
     B090 = "JSON value of the wrong kind"
     B091 = "unknown key in the JSON form"
@@ -164,6 +164,27 @@ class Code(Enum):
     B341 = "property of several entities"
     B342 = "scenario that speaks of nothing"
 
+    # B4xx: level 1, found by looking at the table
+    B401 = "guard that can't hold"
+    B402 = "case that an earlier one takes"
+    B403 = "state that can't be reached"
+    B404 = "state without a way out"
+    B405 = "state that waits for one message"
+    B406 = "case that can't be taken"
+
+    # B5xx: level 2, found by running the table
+    B501 = "property that a run breaks"
+    B502 = "value outside its type"
+    B503 = "division by zero"
+    B504 = "field set twice in one step"
+    B505 = "outcome without a home"
+    B506 = "state in which nothing can happen"
+
+    # B6xx: scenarios
+    B601 = "scenario that comes out otherwise"
+    B602 = "scenario line that can't be carried out"
+    B603 = "scenario that runs into a fault"
+
     # B9xx: not carried out by this release
     B901 = "joint action"
     B902 = "`whenever`"
@@ -179,4 +200,4 @@ class Code(Enum):
         return Severity.WARNING if self in _WARNINGS else Severity.ERROR
 
 
-_WARNINGS: frozenset[Code] = frozenset()
+_WARNINGS = frozenset({Code.B405, Code.B406})
