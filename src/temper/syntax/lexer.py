@@ -33,11 +33,12 @@ _TOKEN = re.compile(
     | ('[^'\n]*'?|[\u201c\u201d][^"\u201c\u201d\n]*["\u201c\u201d])  # 8 a text in other quotes
     | (\t[ \t]*)                                                 # 9 tabs
     | (\r(?=\n|\Z))                                              # 10 a stray carriage return
-    | (.)                                                        # 11 anything else
+    | (\Z)                                                       # 11 the end, perhaps behind spaces
+    | (.)                                                        # 12 anything else
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_LINE_END, _COMMENT, _TABS = 4, 7, 9
+_LINE_END, _COMMENT, _TABS, _STRAY, _THE_END = 4, 7, 9, 10, 11
 
 _DECIMAL = re.compile(r"[0-9]+(?:_[0-9]+)*\.[0-9]+(?:_[0-9]+)*")
 _WHOLE = re.compile(r"[0-9]+(?:_[0-9]+)*")
@@ -147,10 +148,10 @@ def lex(source: Source) -> Tokens:
             continue
         elif group == 8:
             kinds.append(_other_quotes(tokens, match[8], start, end))
-        elif group == 10:
+        elif group in {_STRAY, _THE_END}:
             continue
         else:
-            _unexpected(tokens, match[11], start, end)
+            _unexpected(tokens, match[12], start, end)
             continue
         texts.append(match[group])
         starts.append(start)

@@ -22,7 +22,8 @@ PRECEDENCE = {
 NOT_PRECEDENCE = 4
 NEGATIVE_PRECEDENCE = 9
 POSTFIX_PRECEDENCE = 10
-RIGHT_ASSOCIATIVE = frozenset({"implies"})
+# `a ?? b ?? c` is `a ?? (b ?? c)`: the right side of each is a `T` then, as its type asks for.
+RIGHT_ASSOCIATIVE = frozenset({"implies", "??"})
 
 QUANTIFIERS_BARE = frozenset({"all", "any"})
 QUANTIFIERS_IN_BRACKETS = frozenset({"count", "sum", "first"})
