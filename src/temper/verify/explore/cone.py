@@ -1,0 +1,233 @@
+"""What of an entity can make a difference to what it may do, and what only passes through.
+
+The search tells two states apart by what matters: a field that no guard, no type and no property ever looks at (nor
+anything that flows into one) is the same whatever it holds. Leaving it out is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from temper.table import Expr, Table, shape
+from temper.verify.clauses import NEW, all_clauses, expressions, flat, lates, outcomes
+from temper.verify.expressions import Names, bounded, names_in, walk, without_lets
+
+Node = tuple[str, ...]
+"""`("field", name)`, `("param", action, name)`, `("caller",)`, `("acts_for",)`, `("role", name)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cone:
+    """What matters: fields, parameters by action, the roles that travel with a cause, and whether it matters who it is."""
+
+    fields: frozenset[str]
+    params: frozenset[tuple[str, str]]
+    roles: frozenset[str]
+    principals: bool
+    acts_for: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """An expression, the action whose parameters it sees, and what its value flows into (`None`: it decides)."""
+
+    expr: Expr
+    names: Names
+    action: str | None
+    into: tuple[Node, ...] | None
+
+
+def cone_of(table: Table, entity: shape.Entity) -> Cone:
+    """Return what matters for an entity's moves and for the properties that speak of it."""
+    matters: set[Node] = {("field", name) for name in _asked(table, entity)}
+    for each in table.properties:
+        if isinstance(each, shape.Never):
+            matters.add(("role", each.role))
+        if isinstance(each, shape.Needs) and each.entity in {None, entity.name}:
+            matters.add(("caller",))
+            if each.role is not None:
+                matters.add(("role", each.role))
+            if each.besides is not None:
+                matters |= {("field", each.besides), ("acts_for",)}
+    flows: list[tuple[Node, set[Node]]] = []
+    for use in uses(table, entity):
+        read = set(_reads(use))
+        if use.into is None:
+            matters |= read
+        else:
+            flows.extend((node, read) for node in use.into)
+    grown = True
+    while grown:
+        more = {node for target, read in flows if target in matters for node in read} - matters
+        matters |= more
+        grown = bool(more)
+    return Cone(
+        frozenset(node[1] for node in matters if node[0] == "field"),
+        frozenset((node[1], node[2]) for node in matters if node[0] == "param"),
+        frozenset(node[1] for node in matters if node[0] == "role"),
+        ("caller",) in matters or ("acts_for",) in matters,
+        ("acts_for",) in matters,
+    )
+
+
+def _asked(table: Table, entity: shape.Entity) -> Iterator[str]:
+    """The fields that the properties read."""
+    for each in table.properties:
+        if not isinstance(each, shape.Always):
+            continue
+        names = Names(table, table.entities[each.entity] if each.entity is not None else None)
+        for part in walk(without_lets(each.condition, names)):
+            if part[0] == "field" and each.entity == entity.name:
+                yield part[1]
+            if part[0] == "read" and part[2] == entity.name:
+                yield part[3]
+
+
+def _reads(use: Use) -> Iterator[Node]:
+    for part in walk(without_lets(use.expr, use.names)):
+        match part[0]:
+            case "field":
+                yield ("field", part[1])
+            case "param" if use.action is not None:
+                yield ("param", use.action, part[1])
+            case "caller" | "acts_for":
+                yield (part[0],)
+            case "has_role":
+                yield ("role", part[1])
+
+
+def uses(table: Table, entity: shape.Entity) -> Iterator[Use]:
+    """Every expression of an entity that is worked out while it lives."""
+    own = names_in(table, entity)
+    for action in entity.actions.values():
+        names = names_in(table, entity, action)
+        yield from _by(action.by, names, action.name)
+        for guard in action.when:
+            yield Use(guard.condition, names, action.name, None)
+        yield from _body(table, entity, action.body, names, action.name)
+        for case in action.cases:
+            cased = names_in(table, entity, action, case)
+            yield from _by(case.by, cased, action.name)
+            for guard in case.when:
+                yield Use(guard.condition, cased, action.name, None)
+            yield from _body(table, entity, case.body, cased, action.name)
+    for place in entity.places:
+        yield from _body(table, entity, (*place.entry, *place.exit), own, None)
+        if place.route is not None:
+            yield from _handler(table, entity, place.route, own, None)
+        for timer in place.timers:
+            if timer.duration is not None:
+                yield Use(timer.duration, own, None, None)
+            if timer.field is not None:
+                yield Use(("field", timer.field), own, None, None)
+            yield from _handler(table, entity, timer.handler, own, None)
+        for whenever in place.whenevers:
+            yield Use(whenever.condition, own, None, None)
+            yield from _handler(table, entity, whenever.handler, own, None)
+    for late in lates(entity):
+        if late.handler is not None:
+            for name in late.actions:
+                action = entity.actions[name]
+                yield from _handler(table, entity, late.handler, names_in(table, entity, action), name)
+
+
+def _by(by: tuple[shape.By, ...], names: Names, action: str) -> Iterator[Use]:
+    for each in by:
+        if each.who is not None:
+            yield Use(each.who, names, action, None)
+            yield Use(("caller",), names, action, None)
+
+
+def _body(
+    table: Table, entity: shape.Entity, body: tuple[shape.AnyClause, ...], names: Names, action: str | None
+) -> Iterator[Use]:
+    types = {each.name: each.type for each in entity.fields}
+    for clause in flat(body):
+        match clause:
+            case shape.Set(field=name, value=value):
+                decides = bounded(types[name], table) or _divides(value)
+                yield Use(value, names, action, None if decides else (("field", name),))
+            case shape.If() | shape.For():
+                for e in expressions(clause):
+                    yield Use(e, names, action, None)
+            case shape.Call(tool=tool, args=args):
+                yield from _args(table, table.tools[tool].params, args, names, action, ())
+                for _, handler in outcomes(clause):
+                    yield from _handler(table, entity, handler, names, action)
+            case shape.Emit(event=event, args=args):
+                yield from _args(table, table.events[event].params, args, names, action, ())
+            case shape.Send(entity=to, action=name, args=args) | shape.With(
+                entity=to, action=name, args=args
+            ) | shape.Create(entity=to, action=name, args=args):
+                yield from _args(table, table.entities[to].actions[name].params, args, names, action, ())
+
+
+def _handler(
+    table: Table, entity: shape.Entity, handler: shape.Handler, names: Names, action: str | None
+) -> Iterator[Use]:
+    following = entity.actions[handler.action]
+    for param in following.params:
+        into: tuple[Node, ...] = (("param", following.name, param.name),)
+        yield from _args(table, (param,), tuple(a for a in handler.args if a[0] == param.name), names, action, into)
+
+
+def _args(
+    table: Table,
+    params: tuple[shape.Param, ...],
+    args: shape.Args,
+    names: Names,
+    action: str | None,
+    into: tuple[Node, ...],
+) -> Iterator[Use]:
+    types = {param.name: param.type for param in params}
+    for name, e in args:
+        decides = bounded(types[name], table) or _divides(e) if name in types else True
+        yield Use(e, names, action, None if decides else into)
+
+
+def _divides(e: Expr) -> bool:
+    """Say whether working an expression out may fail."""
+    return any(part[0] in {"//", "%", "value"} for part in walk(e))
+
+
+# --- what else the search has to know ---------------------------------------------------------------------------------
+
+
+def literals(table: Table, entity: shape.Entity) -> Iterator[tuple[shape.Type, object]]:
+    """Every literal in the entity's expressions and in the properties that speak of it, with its type."""
+    exprs = [use.expr for use in uses(table, entity)]
+    exprs += [let.value for let in entity.lets]
+    exprs += [each.default for each in entity.fields if each.default is not None]
+    exprs += [each.condition for each in table.properties if isinstance(each, shape.Always)]
+    for e in exprs:
+        for part in walk(e):
+            if part[0] == "lit":
+                yield part[1], part[2]
+
+
+def sent_to(table: Table, entity: str) -> tuple[str, ...]:
+    """Return the actions of an entity that others (or it itself) send to it."""
+    found = {
+        clause.action
+        for other in table.entities.values()
+        for _, clause in all_clauses(other)
+        if isinstance(clause, shape.Send) and clause.entity == entity
+    }
+    return tuple(sorted(found))
+
+
+def created_by_others(table: Table, entity: str) -> tuple[str, ...]:
+    """Return the creating actions of an entity that `create` clauses take."""
+    found = {
+        clause.action
+        for other in table.entities.values()
+        for _, clause in all_clauses(other)
+        if isinstance(clause, shape.Create) and clause.entity == entity
+    }
+    return tuple(sorted(found))
+
+
+def creating(action: shape.Action) -> bool:
+    """Say whether an action makes a new entity."""
+    return any(NEW in case.froms for case in action.cases)

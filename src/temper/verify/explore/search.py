@@ -1,0 +1,526 @@
+"""Breadth first over `step`: every state of one entity, the nearest first, and what is asked of each.
+
+The first run found to a break is a shortest one; ties go to the event that is drawn first, so that a run is the same every
+time. A break counts as found only once it has been replayed with real ids and real moments (`replay`): where the search
+allows more than the world does (time, what others send), a run that only the search knows is kept as a suspicion.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from temper.table import (
+    FAULTS,
+    Accepted,
+    Act,
+    Deliver,
+    Event,
+    Expr,
+    Fire,
+    How,
+    NoValue,
+    Outcome,
+    Refused,
+    Snapshot,
+    Table,
+    Why,
+    evaluate,
+    shape,
+    step,
+)
+from temper.verify.causes import causes
+from temper.verify.explore.canon import AT, Canon, Key
+from temper.verify.explore.clocks import Clocks, clocks_of
+from temper.verify.explore.cone import Cone, cone_of
+from temper.verify.explore.draws import Draws
+from temper.verify.explore.moves import EVENT, Moves
+from temper.verify.explore.replay import Replayed, Stage, replay
+from temper.verify.expressions import children, walk
+from temper.verify.faults import handler_of, hidden_fault
+from temper.verify.limits import Limits
+from temper.verify.properties import Asked, asked_alone, states_of
+
+# The clock is read, and progress told, every so many states.
+_PULSE = 256
+# A break that no replay confirms is looked for again this often.
+SUSPICIONS_MAX = 8
+PRINCIPALS_MAX = 4
+
+Progress = Callable[[str, int, int], None]
+Monitors = tuple[frozenset[tuple[str, str]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A run that breaks something, or reaches it. `key` says what: ("always", 3), ("state", "Live"), ("fault", site), ...
+
+    `run` is the replayed run; `None` for a suspicion, with the reason in `why`. `refused` is the fault that ended it.
+    """
+
+    key: tuple[Any, ...]
+    run: Replayed | None
+    why: str = ""
+    refused: Refused | None = None
+
+
+@dataclass
+class Explored:
+    """What one search found."""
+
+    entity: str
+    states: int = 0
+    transitions: int = 0
+    stopped: str | None = None
+    """Why it ended before every state had been seen."""
+    cut: dict[str, str] = field(default_factory=dict)
+    """Bounds that were met, in words."""
+    partial: dict[str, str] = field(default_factory=dict)
+    """What was not drawn whole."""
+    blind: str | None = None
+    breaks: dict[tuple[Any, ...], Break] = field(default_factory=dict)
+    suspicions: dict[tuple[Any, ...], Break] = field(default_factory=dict)
+    reached: dict[tuple[Any, ...], Break] = field(default_factory=dict)
+    unclear: dict[int, str] = field(default_factory=dict)
+    """Properties that the search could not ask, by number, and why."""
+    principals: int = 1
+    comparisons: int = 0
+    sends: bool = False
+    pending_seen: int = 0
+    seconds: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Return whether every state of the real types has been seen."""
+        return self.stopped is None and not self.cut and not self.partial and self.blind is None
+
+
+@dataclass(slots=True)
+class _Node:
+    snapshot: Snapshot | None
+    monitors: Monitors
+    parent: int
+    event: Event | None
+    key: Key
+
+
+def explore(table: Table, name: str, limits: Limits, progress: Progress | None = None) -> Explored:
+    """Return what a search over every state of one entity finds."""
+    return _Search(table, name, limits, progress).run()
+
+
+class _Search:
+    def __init__(self, table: Table, name: str, limits: Limits, progress: Progress | None) -> None:
+        self.table = table
+        self.entity = table.entities[name]
+        self.limits = limits
+        self.progress = progress
+        self.cone: Cone = cone_of(table, self.entity)
+        self.clocks: Clocks = clocks_of(table, self.entity)
+        principals = _principals(table, self.entity, self.cone)
+        self.draws = Draws(table, self.entity, principals)
+        self.canon = Canon(table, self.entity, self.cone, self.draws, self.clocks.tainted)
+        caused = {role: causes(table, role) for role in self.cone.roles}
+        self.moves = Moves(table, self.entity, self.cone, self.draws, self.canon, principals, caused)
+        self.found = Explored(name, principals=len(principals) if self.cone.principals else 1)
+        self.found.comparisons = len(self.clocks.comparisons)
+        self.found.blind = self.clocks.blind
+        self.nodes: list[_Node] = []
+        self.suspected: dict[tuple[Any, ...], int] = {}
+        self.scoped = _scoped(table, self.entity, self.cone, self.draws)
+        self._asked()
+
+    def _asked(self) -> None:
+        """Sort the properties that this search asks."""
+        table, name = self.table, self.entity.name
+        alone = [asked for asked in asked_alone(table).values() if asked.entity == name]
+        self.always: list[Asked] = []
+        self.steps: list[Asked] = []
+        for asked in alone:
+            moments = {part[1] for part in walk(asked.condition) if part[0] == "field"} & self.clocks.tainted
+            if moments and not _only_whether(asked.condition, moments):
+                self.found.unclear[asked.index] = "it compares moments, and the search has no clock"
+                continue
+            if any(part[0] == "created_at" for part in walk(asked.condition)):
+                self.found.unclear[asked.index] = "it reads `created_at`, and the search has no clock"
+                continue
+            (self.steps if asked.step else self.always).append(asked)
+        self.never: list[tuple[int, str, frozenset[str]]] = []
+        self.needs: list[tuple[int, shape.Needs, frozenset[str]]] = []
+        for index, each in enumerate(table.properties):
+            if isinstance(each, shape.Never):
+                states = states_of(table, each, each.states).get(name)
+                if states:
+                    self.never.append((index, each.role, frozenset(states)))
+            elif isinstance(each, shape.Needs):
+                states = states_of(table, each, each.states).get(name)
+                if states:
+                    self.needs.append((index, each, frozenset(states)))
+
+    # --- the search ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> Explored:
+        found, limits = self.found, self.limits
+        began = time.monotonic()
+        none: Monitors = tuple(frozenset() for _ in self.needs)
+        seen: dict[tuple[Key, Monitors], int] = {}
+        self.nodes.append(_Node(None, none, -1, None, ()))
+        position = 0
+        while position < len(self.nodes):
+            node = self.nodes[position]
+            moved = False
+            for event, answer in self._answers(node.snapshot):
+                if isinstance(answer, Refused):
+                    if answer.why in FAULTS:
+                        self._fault(position, event, answer)
+                    continue
+                found.transitions += 1
+                monitors = self._judged(position, node, event, answer)
+                after = answer.after
+                key, same = self.canon.of(after)
+                moved = moved or bool(answer.moves) or key != node.key
+                pair = (key, monitors)
+                if pair in seen:
+                    continue
+                if self._outside(after, same):
+                    continue
+                if len(seen) >= limits.states_max:
+                    found.stopped = f"stopped at {limits.states_max:,} states"
+                    break
+                seen[pair] = len(self.nodes)
+                self.nodes.append(_Node(same, monitors, position, event, key))
+                self._visited(len(self.nodes) - 1, same)
+            if found.stopped:
+                break
+            if node.snapshot is not None and not moved and node.snapshot.state not in self.entity.final:
+                self._stuck(position)
+            position += 1
+            if position % _PULSE == 0:
+                if time.monotonic() - began > limits.seconds:
+                    found.stopped = f"stopped after {limits.seconds:g} s"
+                    break
+                if self.progress is not None:
+                    self.progress(self.entity.name, len(seen), found.transitions)
+        found.states = len(seen)
+        found.partial = dict(self.draws.partial)
+        found.sends = bool(self.moves.delivers)
+        found.seconds = time.monotonic() - began
+        return found
+
+    def _answers(self, now: Snapshot | None) -> Iterator[tuple[Event, Accepted | Refused]]:
+        events: Iterator[Event] | tuple[Act, ...]
+        events = self.moves.acts("new") if now is None else self.moves.events(now)
+        tables = self.clocks.tables
+        for event in events:
+            if isinstance(event, Fire) and now is not None and self._waits(now, event):
+                continue
+            for table in tables:
+                yield event, step(table, now, event)
+
+    def _waits(self, now: Snapshot, event: Fire) -> bool:
+        """Say whether another timer is due before this one, and can fire: due timers fire in due order."""
+        for other in self.moves.earlier(now, event.timer, event.stamp):
+            first = Fire(EVENT, AT, other.timer, other.stamp)
+            if all(isinstance(step(table, now, first), Accepted) for table in self.clocks.tables):
+                return True
+        return False
+
+    def _outside(self, after: Snapshot, same: Snapshot) -> bool:
+        """Say whether a state lies beyond the bounds of the search."""
+        found, limits = self.found, self.limits
+        waiting = len(same.calls)
+        if waiting > found.pending_seen:
+            found.pending_seen = min(waiting, limits.pending_max)
+        if waiting > limits.pending_max:
+            found.cut["calls"] = f"at most {limits.pending_max} calls of one {after.entity} pending"
+            return True
+        if len(same.deferred) > limits.deferred_max:
+            found.cut["deferred"] = f"at most {limits.deferred_max} deferred at a time"
+            return True
+        for name, (low, high, closed) in self.scoped.items():
+            value: Any = after.fields[name]
+            if value is not None and not low <= value <= high:
+                found.cut[name] = f"`{name}` within {low}..{high}" + (" (scope)" if closed else "")
+                return True
+        return False
+
+    # --- what is asked of each step -----------------------------------------------------------------------------------
+
+    def _visited(self, index: int, now: Snapshot) -> None:
+        """Ask what is asked of a state that is seen for the first time."""
+        self._reach(("state", now.state), index)
+        for asked in self.always:
+            key = ("always", asked.index)
+            if key in self.found.breaks or asked.index in self.found.unclear:
+                continue
+            try:
+                holds = evaluate(self.table, asked.entity, asked.condition, now)
+            except NoValue as problem:
+                self.found.unclear[asked.index] = f"it has no value somewhere: {problem}"
+                continue
+            if not holds:
+                self._breaks(key, self._run(index), _false_after(asked))
+
+    def _judged(self, position: int, node: _Node, event: Event, answer: Accepted) -> Monitors:
+        """Ask what is asked of a step, and return what is remembered after it."""
+        found = self.found
+        if answer.how is not How.TAKEN and isinstance(event, Outcome | Deliver):
+            self._not_taken(position, node, event, answer)
+        if not answer.moves:
+            return node.monitors
+        for move in answer.moves:
+            if ("case", move.case) not in found.reached:
+                self._reach(("case", move.case), position, event)
+        for asked in self.steps:
+            key = ("always", asked.index)
+            if key in found.breaks or asked.index in found.unclear or (node.snapshot is None and asked.reads_before):
+                continue
+            try:
+                holds = evaluate(
+                    self.table, asked.entity, asked.condition, answer.after, before=node.snapshot, moves=answer.moves
+                )
+            except NoValue as problem:
+                found.unclear[asked.index] = f"it has no value somewhere: {problem}"
+                continue
+            if not holds:
+                self._breaks(key, (*self._run(position), event), _false_step(asked))
+        for index, role, states in self.never:
+            if role in answer.caller.roles and any(m.entered and m.after in states for m in answer.moves):
+                self._breaks(("never", index), (*self._run(position), event), _entered_by(role, states))
+        if not self.needs:
+            return node.monitors
+        return self._counted(position, node, event, answer)
+
+    def _counted(self, position: int, node: _Node, event: Event, answer: Accepted) -> Monitors:
+        after: list[frozenset[tuple[str, str]]] = []
+        for held, (index, each, states) in zip(node.monitors, self.needs, strict=True):
+            counted, kept = tally(each, states, held, answer)
+            after.append(kept)
+            if counted is not None and counted < each.count:
+                self._breaks(("needs", index), (*self._run(position), event), _short(each, states))
+        return tuple(after)
+
+    def _not_taken(self, position: int, node: _Node, event: Outcome | Deliver, answer: Accepted) -> None:
+        """An outcome or a send whose action was not taken: is it a fault of the blueprint, or has it no home?"""
+        assert node.snapshot is not None, "nothing arrives at nobody"
+        fault = hidden_fault(self.table, node.snapshot, event)
+        if fault is not None:
+            self._fault(position, event, fault)
+        if answer.how is How.DEAD:
+            site = self._site_of(node.snapshot, event)
+            key = ("home", site, self._wanted(node.snapshot, event), answer.after.state)
+            if key not in self.found.breaks:
+                self._breaks(key, (*self._run(position), event), _dead)
+
+    @staticmethod
+    def _wanted(now: Snapshot, event: Outcome | Deliver) -> str:
+        """Return the action that an outcome or a send asks for."""
+        if isinstance(event, Deliver):
+            return event.action
+        handler = handler_of(next(each for each in now.calls if each.order == event.order), event.ending)
+        return "" if handler is None else handler.action
+
+    def _site_of(self, now: Snapshot, event: Outcome | Deliver) -> str:
+        if isinstance(event, Deliver):
+            return self.entity.actions[event.action].site
+        return next(each.site for each in now.calls if each.order == event.order)
+
+    def _fault(self, position: int, event: Event, refused: Refused) -> None:
+        key = ("fault", refused.why, refused.site)
+        if key not in self.found.breaks:
+            self._breaks(key, (*self._run(position), event), _refused_so(refused.why), refused)
+
+    def _stuck(self, position: int) -> None:
+        state = self.nodes[position].key[0]
+        key = ("stuck", state)
+        if key not in self.found.breaks:
+            self._breaks(key, self._run(position), _anything)
+
+    # --- runs ---------------------------------------------------------------------------------------------------------
+
+    def _run(self, index: int) -> tuple[Event, ...]:
+        events: list[Event] = []
+        while index > 0:
+            node = self.nodes[index]
+            assert node.event is not None, "only the beginning has no event"
+            events.append(node.event)
+            index = node.parent
+        return tuple(reversed(events))
+
+    def _reach(self, key: tuple[Any, ...], index: int, event: Event | None = None) -> None:
+        if key in self.found.reached:
+            return
+        run = self._run(index) if event is None else (*self._run(index), event)
+        self.found.reached[key] = self._tried(key, run, _reached(key))
+
+    def _breaks(
+        self,
+        key: tuple[Any, ...],
+        events: tuple[Event, ...],
+        holds: Callable[[Table, Stage], bool],
+        refused: Refused | None = None,
+    ) -> None:
+        if key in self.found.breaks or self.suspected.get(key, 0) >= SUSPICIONS_MAX:
+            return
+        tried = self._tried(key, events, holds)
+        if tried.run is None or tried.why:
+            self.suspected[key] = self.suspected.get(key, 0) + 1
+            self.found.suspicions.setdefault(key, tried)
+        else:
+            self.found.breaks[key] = Break(key, tried.run, "", refused or tried.run.stages[-1].refused)
+            self.found.suspicions.pop(key, None)
+
+    def _tried(self, key: tuple[Any, ...], events: tuple[Event, ...], holds: Callable[[Table, Stage], bool]) -> Break:
+        run = replay(self.table, self.entity, self.canon, events, holds, self.clocks)
+        if run is None:
+            return Break(key, None, "only the search, which has no clock, knows a run")
+        if any(isinstance(event, Deliver) or (isinstance(event, Act) and event.by_system) for event in events):
+            return Break(key, run, "it rests on what another entity sends or creates, which this search does not decide")
+        return Break(key, run)
+
+
+def tally(
+    each: shape.Needs, states: frozenset[str], held: frozenset[tuple[str, str]], answer: Accepted
+) -> tuple[int | None, frozenset[tuple[str, str]]]:
+    """Return how many have been counted where a state is entered (else `None`), and who is remembered after the step.
+
+    One that is remembered is a pair: the principal, and the person behind it (or itself).
+    """
+    counted: int | None = None
+    for move in answer.moves:
+        if move.action in each.since:
+            held = frozenset()
+        if (not each.by or move.action in each.by) and (each.role is None or each.role in answer.caller.roles):
+            caller = answer.caller
+            held |= {(caller.principal, caller.acts_for or caller.principal)}
+        if move.entered and move.after in states:
+            besides: Any = answer.after.fields[each.besides] if each.besides is not None else None
+            different = {who for who, behind in held if besides is None or besides not in {who, behind}}
+            counted = len(different) if counted is None else min(counted, len(different))
+    return counted, held
+
+
+# --- what a replayed run has to show ----------------------------------------------------------------------------------
+
+
+def _false_after(asked: Asked) -> Callable[[Table, Stage], bool]:
+    def shows(table: Table, stage: Stage) -> bool:
+        return stage.accepted is not None and not evaluate(table, asked.entity, asked.condition, stage.accepted.after)
+
+    return shows
+
+
+def _false_step(asked: Asked) -> Callable[[Table, Stage], bool]:
+    def shows(table: Table, stage: Stage) -> bool:
+        accepted = stage.accepted
+        return accepted is not None and not evaluate(
+            table, asked.entity, asked.condition, accepted.after, before=stage.before, moves=accepted.moves
+        )
+
+    return shows
+
+
+def _entered_by(role: str, states: frozenset[str]) -> Callable[[Table, Stage], bool]:
+    def shows(table: Table, stage: Stage) -> bool:
+        accepted = stage.accepted
+        return (
+            accepted is not None
+            and role in accepted.caller.roles
+            and any(move.entered and move.after in states for move in accepted.moves)
+        )
+
+    return shows
+
+
+def _short(each: shape.Needs, states: frozenset[str]) -> Callable[[Table, Stage], bool]:
+    def shows(table: Table, stage: Stage) -> bool:
+        held: frozenset[tuple[str, str]] = frozenset()
+        counted: int | None = None
+        for accepted in [*(earlier for earlier in stage.history), stage.accepted]:
+            if accepted is not None:
+                counted, held = tally(each, states, held, accepted)
+        return counted is not None and counted < each.count
+
+    return shows
+
+
+def _refused_so(why: Why) -> Callable[[Table, Stage], bool]:
+    def shows(table: Table, stage: Stage) -> bool:
+        # A fault inside an outcome is an action that was not taken: the entity shows it as late.
+        return (stage.refused is not None and stage.refused.why is why) or (
+            stage.accepted is not None and stage.accepted.how is not How.TAKEN
+        )
+
+    return shows
+
+
+def _dead(table: Table, stage: Stage) -> bool:
+    return stage.accepted is not None and stage.accepted.how is How.DEAD
+
+
+def _anything(table: Table, stage: Stage) -> bool:
+    return stage.accepted is not None
+
+
+def _reached(key: tuple[Any, ...]) -> Callable[[Table, Stage], bool]:
+    kind, what = key
+
+    def shows(table: Table, stage: Stage) -> bool:
+        accepted = stage.accepted
+        if accepted is None:
+            return False
+        if kind == "state":
+            return accepted.after.state == what
+        return any(move.case == what for move in accepted.moves)
+
+    return shows
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------------
+
+
+def _principals(table: Table, entity: shape.Entity, cone: Cone) -> tuple[str, ...]:
+    """Return as many principals as the table can tell apart, up to a bound."""
+    slots = sum(
+        each.type in {("principal",), ("optional", ("principal",))} or each.type[0] in {"set", "list"}
+        for each in entity.fields
+        if each.name in cone.fields
+    )
+    needed = max((each.count for each in table.properties if isinstance(each, shape.Needs)), default=0)
+    return tuple(f"p{n + 1}" for n in range(min(PRINCIPALS_MAX, 1 + slots + needed)))
+
+
+def _scoped(
+    table: Table, entity: shape.Entity, cone: Cone, draws: Draws
+) -> Mapping[str, tuple[int, int, bool]]:
+    """Return how far the search follows each number: what `scope` says, or a default where the type is open."""
+    found: dict[str, tuple[int, int, bool]] = {}
+    for each in entity.fields:
+        inner = each.type[1] if each.type[0] == "optional" else each.type
+        if each.name in cone.fields and inner[0] in {"int", "decimal"} and None in inner[1:]:
+            low, high = draws.open_range(inner)
+            found[each.name] = (low, high, False)
+    for item in table.scope:
+        if item.entity == entity.name and item.field is not None:
+            low, high = found.get(item.field, (-(10**9), 10**9, False))[:2]
+            found[item.field] = (
+                item.low if item.low is not None else low,
+                item.high if item.high is not None else high,
+                True,
+            )
+    return found
+
+
+def _only_whether(condition: Expr, moments: set[str]) -> bool:
+    """Say whether a condition looks at fields that hold moments only to see whether they are `none`."""
+
+    def fine(e: Expr) -> bool:
+        if e[0] in {"==", "!="} and any(part[0] == "none" for part in e[1:]):
+            return True
+        if e[0] == "field" and e[1] in moments:
+            return False
+        return all(fine(part) for part in children(e))
+
+    return fine(condition)

@@ -1,0 +1,235 @@
+"""A report as people read it: a screen for a page of blueprint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from temper.table import Table
+from temper.text import render
+from temper.verify.places import place_of, sources_of
+from temper.verify.report import Level, PropertyResult, Report, TraceStep, Verdict
+
+_RESET = "\x1b[0m"
+_STYLES = {
+    "bold": "\x1b[1m",
+    "dim": "\x1b[2m",
+    "red": "\x1b[1;31m",
+    "green": "\x1b[32m",
+    "yellow": "\x1b[33m",
+    "cyan": "\x1b[36m",
+}
+_COLOURS = {
+    Verdict.PROVED: "green",
+    Verdict.HOLDS: "green",
+    Verdict.TESTED: "green",
+    Verdict.BROKEN: "red",
+    Verdict.UNKNOWN: "yellow",
+    Verdict.NOT_CHECKED: "yellow",
+}
+# Wide enough for the longest verdict.
+_VERDICT_WIDTH = max(len(verdict.value) for verdict in Verdict)
+_NAME_WIDTH = 52
+_WIDTH = 120
+# A story longer than this is told by its beginning and its end; the data has it all.
+_STEPS_MAX = 14
+
+# Findings that stand beside a property as its story.
+_TOLD = frozenset({"B501", "B502", "B503", "B504", "B505", "B506"})
+
+
+def render_report(report: Report, table: Table, *, colour: bool) -> str:
+    """Return a report as text: findings, broken runs as stories, a line for each property, and what each level did."""
+    return _Drawing(report, table, colour).text()
+
+
+class _Drawing:
+    def __init__(self, report: Report, table: Table, colour: bool) -> None:
+        self.report = report
+        self.table = table
+        self.colour = colour
+
+    def text(self) -> str:
+        blocks = [self._findings(), *self._stories(), self._properties(), self._levels(), self._verdict()]
+        return "\n\n".join(block for block in blocks if block) + "\n"
+
+    def paint(self, style: str, text: str) -> str:
+        return f"{_STYLES[style]}{text}{_RESET}" if self.colour and text else text
+
+    def _findings(self) -> str:
+        told = {(each.site, each.name) for each in self.report.properties if each.verdict is Verdict.BROKEN}
+        sources = sources_of(self.table)
+        shown = [
+            render(each, sources, colour=self.colour).rstrip("\n")
+            for each in self.report.findings
+            if not (each.code.name in _TOLD and told)
+        ]
+        return "\n\n".join(shown)
+
+    # --- stories ------------------------------------------------------------------------------------------------------
+
+    def _stories(self) -> Iterator[str]:
+        for each in self.report.properties:
+            if each.trace and each.verdict is Verdict.BROKEN:
+                yield story(each, self.table, paint=self.paint)
+
+    # --- properties ---------------------------------------------------------------------------------------------------
+
+    def _properties(self) -> str:
+        results = self.report.properties
+        written = {each.site for each in self.table.properties}
+        entities = [name for name in self.table.entities if any(each.entity == name for each in results)]
+        lines: list[str] = []
+        for entity in [*entities, None]:
+            mine = [each for each in results if each.entity == entity]
+            if not mine:
+                continue
+            if lines:
+                lines.append("")
+            lines.append(self.paint("bold", entity or "the whole"))
+            own = [each for each in mine if each.site in written or not self._always_asked(each)]
+            unwritten = [each for each in mine if each not in own]
+            lines.extend(self._line(each) for each in own)
+            lines.extend(self._line(each) for each in unwritten if each.verdict not in {Verdict.PROVED, Verdict.HOLDS})
+            for verdict in (Verdict.PROVED, Verdict.HOLDS):
+                lines.extend(self._together(verdict, [each for each in unwritten if each.verdict is verdict]))
+        return "\n".join(lines)
+
+    @staticmethod
+    def _always_asked(each: PropertyResult) -> bool:
+        return each.name in _ALWAYS_ASKED
+
+    def _line(self, each: PropertyResult) -> str:
+        word = self.paint(_COLOURS[each.verdict], each.verdict.value.ljust(_VERDICT_WIDTH))
+        name = each.name if len(each.name) <= _NAME_WIDTH else each.name[: _NAME_WIDTH - 3] + "..."
+        by = f"by {each.by}" if each.by else ""
+        why = each.why if each.verdict is not Verdict.BROKEN else self._where(each)
+        reason = "; ".join(part for part in (by, why) if part)
+        room = _WIDTH - _VERDICT_WIDTH - _NAME_WIDTH - 6
+        if len(reason) > room:
+            reason = reason[: room - 3] + "..."
+        return f"  {word}  {name.ljust(_NAME_WIDTH)}  {self.paint('dim', reason)}".rstrip()
+
+    def _where(self, each: PropertyResult) -> str:
+        place = place_of(self.table, each.site)
+        return f"{place[0]}:{place[1]}" if place is not None else each.why
+
+    def _together(self, verdict: Verdict, results: Sequence[PropertyResult]) -> Iterator[str]:
+        """Unwritten questions with one verdict, on as few lines as they need."""
+        if not results:
+            return
+        word = verdict.value.ljust(_VERDICT_WIDTH)
+        line = ""
+        for each in results:
+            more = f"{line}, {each.name}" if line else each.name
+            if len(more) > _WIDTH - _VERDICT_WIDTH - 5:
+                yield f"  {self.paint(_COLOURS[verdict], word)}  {self.paint('dim', line + ',')}"
+                word, more = " " * _VERDICT_WIDTH, each.name
+            line = more
+        yield f"  {self.paint(_COLOURS[verdict], word)}  {self.paint('dim', line)}"
+
+    # --- levels -------------------------------------------------------------------------------------------------------
+
+    def _levels(self) -> str:
+        return "\n".join(line for level in self.report.levels for line in self._level(level))
+
+    def _level(self, level: Level) -> Iterator[str]:
+        head = f"{level.name.ljust(10)} {_seconds(level.seconds).rjust(7)}  "
+        for part in level.covered:
+            yield from self._wrapped(self.paint("bold", head[:10]) + head[10:], len(head), part)
+            head = " " * len(head)
+        if level.not_covered:
+            label = "not covered: "
+            yield from self._wrapped(" " * len(head) + self.paint("yellow", label), len(head) + len(label), "; ".join(level.not_covered))
+
+    @staticmethod
+    def _wrapped(head: str, indent: int, text: str) -> Iterator[str]:
+        line = ""
+        for word in text.split(" "):
+            if line and indent + len(line) + 1 + len(word) > _WIDTH:
+                yield head + line
+                head, line = " " * indent, word
+            else:
+                line = f"{line} {word}" if line else word
+        yield head + line
+
+    def _verdict(self) -> str:
+        report = self.report
+        counts = [
+            f"{count} {verdict.value}"
+            for verdict in Verdict
+            if (count := sum(each.verdict is verdict for each in report.properties))
+        ]
+        if report.scenarios:
+            passed = sum(each.passed for each in report.scenarios)
+            counts.append(f"{passed} of {len(report.scenarios)} scenarios")
+        word = self.paint("green", "passed") if report.passed else self.paint("red", "not passed")
+        return f"{self.paint('bold', report.blueprint)} {report.digest[:12]}  {word}: {', '.join(counts)}"
+
+
+_ALWAYS_ASKED = frozenset(
+    {
+        "every guard can hold",
+        "every state can be reached",
+        "every case can be taken",
+        "no assignment leaves its type",
+        "nothing divides by zero",
+        "no field is set twice in one step",
+        "every state has a way out",
+        "every outcome has a home",
+    }
+)
+
+
+def story(result: PropertyResult, table: Table, *, paint: object = None) -> str:
+    """Return a run as a story: its steps with their lines and what they changed, then what it comes to."""
+    draw = paint if callable(paint) else lambda style, text: text
+    place = place_of(table, result.site)
+    where = f"{place[0]}:{place[1]}" if place is not None else ""
+    head = f"{result.verdict.value}  {result.name}"
+    count = len(result.trace)
+    lines = [
+        draw("red" if result.verdict is Verdict.BROKEN else "bold", head) + f"  {where}".rjust(max(2, 86 - len(head))),
+        f"  the shortest run, {count} step{'' if count == 1 else 's'}",
+    ]
+    steps = list(enumerate(result.trace, 1))
+    if count > _STEPS_MAX:
+        half = _STEPS_MAX // 2
+        steps = [*steps[:half], *steps[-half:]]
+    said = [step.text for _, step in steps]
+    width = min(78, max((len(text) for text in said), default=0))
+    after_width = max((len(step.after) for _, step in steps), default=0)
+    gutter = len(str(count))
+    last = 0
+    for number, step in steps:
+        if number != last + 1:
+            lines.append(draw("dim", f"  {'.' * gutter}  {number - last - 1} steps alike"))
+        last = number
+        tail = "   ".join(_tail(step))
+        row = f"  {str(number).rjust(gutter)}  {step.text.ljust(width)}  -> {step.after.ljust(after_width)}"
+        lines.append(f"{row}  {draw('dim', tail)}".rstrip())
+    if result.why:
+        lines.append(f"  {result.why}")
+    if result.help is not None:
+        lines.append("  " + draw("cyan", "help:") + f" {result.help}")
+    return "\n".join(lines)
+
+
+def _tail(step: TraceStep) -> Iterator[str]:
+    if step.place is not None:
+        yield f"line {step.place[1]}".ljust(8)
+    changes = [f"{name} {_short(was)} -> {_short(now)}" for name, (was, now) in step.changed.items()]
+    if changes:
+        yield ", ".join(changes)
+    for call in step.event.get("calls", ()):
+        yield f"calls {call}"
+    if "refused" in step.event:
+        yield "refused"
+
+
+def _short(value: object) -> str:
+    text = "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 24 else text[:21] + "..."
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

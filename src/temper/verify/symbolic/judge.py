@@ -1,0 +1,262 @@
+"""What level 1 says of one entity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import z3
+
+from temper.table import Expr, Table, shape
+from temper.verify.clauses import NEW, guards
+from temper.verify.expressions import FALSE, bounded, in_one_state, names_in, walk, without_lets
+from temper.verify.properties import Asked as Property
+from temper.verify.properties import asked_alone
+from temper.verify.symbolic.algebra import Algebra, Open
+from temper.verify.symbolic.invariants import Believed, candidates, facts_before, inductive
+from temper.verify.symbolic.paths import Given, Path, case_condition, paths
+from temper.verify.symbolic.solve import Found, impossible, search
+from temper.verify.symbolic.terms import Scene, Terms, divisions
+
+
+def judge(table: Table, name: str, rlimit: int) -> Algebra:
+    """Return what the solver says of one entity, for every value of the real types."""
+    return _Judge(table, table.entities[name], rlimit).run()
+
+
+class _Judge:
+    def __init__(self, table: Table, entity: shape.Entity, rlimit: int) -> None:
+        self.table = table
+        self.entity = entity
+        self.rlimit = rlimit
+        self.terms = Terms(table)
+        self.found = Algebra(entity.name)
+        self.steps: list[Path] = []
+        self.known: Believed = {}
+
+    def run(self) -> Algebra:
+        found = self.found
+        for action in self.entity.actions.values():
+            self._cases(action)
+            states = dict.fromkeys(state for case in action.cases for state in case.froms)
+            self.steps.extend(paths(self.terms, self.table, self.entity, action, states))
+        alone = [asked for asked in asked_alone(self.table).values() if asked.entity == self.entity.name]
+        self._invariants([asked for asked in alone if not asked.step])
+        for asked in alone:
+            if asked.step and self._each_step(asked):
+                found.proved.add(asked.index)
+        self._reached()
+        self._types()
+        self._divisions()
+        found.opened = set(self.terms.opened)
+        found.invariants = self.known
+        return found
+
+    # --- cases --------------------------------------------------------------------------------------------------------
+
+    def _scene(self, action: shape.Action, state: str) -> tuple[Scene, z3.ExprRef]:
+        names = names_in(self.table, self.entity, action)
+        key = f"{self.entity.name}.{action.name}/{state}"
+        scene = self.terms.stranger(names, key, state)
+        params = {p.name: self.terms.given((key, "param", p.name), p.name, p.type) for p in action.params}
+        scene = replace(scene, params=params)
+        bounds = [self.terms.within(p.type, params[p.name]) for p in action.params]
+        return scene, self.terms.both([*bounds, self.terms.bounds(self.entity, scene.fields)])
+
+    def _cases(self, action: shape.Action) -> None:
+        """Ask of each case whether it can hold, and whether what stands before it leaves it anything."""
+        for position, case in enumerate(action.cases):
+            holds: list[Found] = []
+            left: list[Found] = []
+            for state in case.froms:
+                if state == NEW:
+                    scene = self._newborn(action)
+                    bounds = self.terms.both(self.terms.within(p.type, scene.params[p.name]) for p in action.params)
+                else:
+                    scene, bounds = self._scene(action, state)
+                condition = case_condition(self.terms, self.table, self.entity, action, case, scene)
+                answer, _ = search(self.terms, [bounds, condition], self.rlimit)
+                holds.append(answer)
+                earlier = self._before(action, position, state)
+                if answer is not Found.NONE and earlier:
+                    others = [
+                        z3.Not(case_condition(self.terms, self.table, self.entity, action, other, scene))
+                        for other in earlier
+                    ]
+                    left.append(search(self.terms, [bounds, condition, *others], self.rlimit)[0])
+                else:
+                    left.append(answer)
+            if all(answer is Found.NONE for answer in holds):
+                self.found.never_hold.append(self._culprit(action, case))
+            elif all(answer is Found.NONE for answer in left):
+                sites = dict.fromkeys(o.site for s in case.froms for o in self._before(action, position, s))
+                self.found.shadowed.append((case.site, tuple(sites)))
+            elif Found.UNKNOWN in holds or Found.UNKNOWN in left:
+                self.found.unsure.append(case.site)
+
+    def _newborn(self, action: shape.Action) -> Scene:
+        first = next(paths(self.terms, self.table, self.entity, action, (NEW,)), None)
+        assert first is not None, "a creating action has a path"
+        return first.scene
+
+    @staticmethod
+    def _before(action: shape.Action, position: int, state: str) -> list[shape.Case]:
+        """The cases that take precedence, whoever asks."""
+        return [
+            other
+            for other in action.cases[:position]
+            if state in other.froms and (not other.by or other.by == action.by)
+        ]
+
+    def _culprit(self, action: shape.Action, case: shape.Case) -> str:
+        """Return the first guard with which those so far can't hold."""
+        state = case.froms[0]
+        scene = self._newborn(action) if state == NEW else self._scene(action, state)[0]
+        bounds = self.terms.true() if state == NEW else self._scene(action, state)[1]
+        held: list[z3.ExprRef] = [bounds]
+        for guard in guards(action, case):
+            names = names_in(self.table, self.entity, action, case)
+            held.append(self.terms.term(guard.condition, replace(scene, names=names, key=f"{scene.key}@{case.site}")))
+            if impossible(self.terms, held, self.rlimit):
+                return guard.site
+        return case.site
+
+    # --- invariants ---------------------------------------------------------------------------------------------------
+
+    def _invariants(self, asked: list[Property]) -> None:
+        believed = candidates(self.table, self.entity, [each.condition for each in asked], self.entity.states)
+        for conditions in believed.values():
+            conditions.insert(0, FALSE)
+        self.known = inductive(self.terms, self.steps, believed, self.rlimit)
+        names = names_in(self.table, self.entity)
+        for each in asked:
+            condition = without_lets(each.condition, names)
+            if all(
+                FALSE in known or in_one_state(condition, state) in known or in_one_state(condition, state)[-1] is True
+                for state, known in self.known.items()
+            ):
+                self.found.proved.add(each.index)
+
+    def _facts(self, path: Path) -> list[z3.ExprRef]:
+        return [path.condition, *facts_before(self.terms, path, self.known)]
+
+    def _each_step(self, asked: Property) -> bool:
+        for path in self.steps:
+            if path.before == NEW and asked.reads_before:
+                continue
+            after = path.scene_after()
+            # What is known of the state after helps too: it is reachable as well.
+            facts = [*self._facts(path), *(self.terms.term(e, after) for e in self.known.get(path.after, ()))]
+            goal = self.terms.term(without_lets(asked.condition, after.names), after)
+            if not impossible(self.terms, [*facts, z3.Not(goal)], self.rlimit):
+                return False
+        return True
+
+    def _reached(self) -> None:
+        self.found.unreachable = [state for state, known in self.known.items() if FALSE in known]
+        possible: dict[str, bool] = {}
+        for path in self.steps:
+            for site in path.site.split("+"):
+                if not possible.get(site, False):
+                    possible[site] = not impossible(self.terms, self._facts(path), self.rlimit)
+        blamed = {*self.found.never_hold, *(site for site, _ in self.found.shadowed)}
+        self.found.never_taken = [
+            case.site
+            for action in self.entity.actions.values()
+            for case in action.cases
+            if not possible.get(case.site, False)
+            and case.site not in blamed
+            and not any(guard.site in blamed for guard in guards(action, case))
+        ]
+
+    # --- types --------------------------------------------------------------------------------------------------------
+
+    def _types(self) -> None:
+        open_sites: dict[str, Given] = {}
+        sites: set[str] = set()
+        for path in self.steps:
+            for given in path.given:
+                if not bounded(given.type, self.table):
+                    continue
+                sites.add(given.site)
+                if given.site not in open_sites and not self._stays(path, given):
+                    open_sites[given.site] = given
+        self.found.may_leave = [Open(each.site, each.what, each.expr) for each in open_sites.values()]
+        self.found.stays = len(sites)
+
+    def _stays(self, path: Path, given: Given) -> bool:
+        if given.expr[0] == "lit":
+            return True  # The checker has looked at what is written down.
+        if not self.terms.whole(given.type):
+            return given.expr[0] in {"param", "field"} and self._same_type(given)
+        outside = z3.Not(self.terms.within(given.type, self.terms.term(given.expr, given.scene)))
+        if impossible(self.terms, [given.under, outside], self.rlimit):
+            return True
+        return impossible(self.terms, [given.under, *facts_before(self.terms, path, self.known), outside], self.rlimit)
+
+    def _same_type(self, given: Given) -> bool:
+        """Say whether a value is passed on as it is, from a place of the same type."""
+        kind, name = given.expr
+        if kind == "param":
+            return given.scene.names.params[name] == given.type
+        return any(each.name == name and each.type == given.type for each in self.entity.fields)
+
+    def _divisions(self) -> None:
+        open_sites: dict[str, None] = {}
+        sites: set[str] = set()
+        for path in self.steps:
+            for asked in path.asked:
+                expr = without_lets(asked.expr, asked.scene.names)
+                if not any(part[0] in {"//", "%"} for part in walk(expr)):
+                    continue
+                sites.add(asked.site)
+                for divisor, under in divisions(expr):
+                    if divisor[0] == "lit":
+                        continue
+                    if divisor == ("var", ""):
+                        open_sites.setdefault(asked.site)
+                        continue
+                    terms = [self.terms.term(e, asked.scene) for e in under]
+                    zero = self.terms.term(divisor, asked.scene) == 0
+                    facts = [asked.under, *facts_before(self.terms, path, self.known), *terms, zero]
+                    if not impossible(self.terms, facts, self.rlimit):
+                        open_sites.setdefault(asked.site)
+        self.found.may_divide = list(open_sites)
+        self.found.divides = len(sites)
+
+
+Strength = Literal["stronger", "weaker", "same", "different", "unknown"]
+
+
+def compare_guards(old: Expr, new: Expr, table: Table, entity: str, action: str) -> Strength:
+    """Return how a guard has changed: `new` is stronger if it admits less than `old`, for every value of the types."""
+    terms = Terms(table)
+    found = table.entities[entity]
+    names = names_in(table, found, found.actions[action])
+    scene = terms.stranger(names, "guard", terms.given(("state",), "state", ("int", None, None)))
+    params = {p.name: terms.given(("param", p.name), p.name, p.type) for p in found.actions[action].params}
+    scene = replace(scene, params=params)
+    try:
+        before, after = terms.term(old, scene), terms.term(new, scene)
+    except (AssertionError, KeyError, StopIteration):
+        return "unknown"  # One of them speaks of what this table does not have.
+    bounds = terms.both(
+        [
+            terms.bounds(found, scene.fields),
+            *(terms.within(p.type, params[p.name]) for p in found.actions[action].params),
+            scene.state >= 0,
+            scene.state <= len(found.states),
+        ]
+    )
+    admits_more, _ = search(terms, [bounds, after, z3.Not(before)], RLIMIT)
+    admits_less, _ = search(terms, [bounds, before, z3.Not(after)], RLIMIT)
+    none = (admits_more is Found.NONE, admits_less is Found.NONE)
+    if none == (True, True):
+        return "same"
+    # A model means something only where nothing was left open.
+    if terms.opened or Found.UNKNOWN in {admits_more, admits_less}:
+        return "unknown"
+    return "stronger" if none == (True, False) else "weaker" if none == (False, True) else "different"
+
+
+RLIMIT = 2_000_000
