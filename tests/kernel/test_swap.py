@@ -1,0 +1,147 @@
+"""Another table while entities live."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from temper.kernel import Cause, Done, MemoryStore, No, Stranded
+from temper.table import Ending, digest
+from tests.kernel.driving import Driver
+from tests.kernel.shop import BOSS, SHOP, compiled
+
+LARGER = SHOP.replace("  stock: int 0..100 = 0\n", "  stock: int 0..100 = 0\n  spare: int 0..9 = 3\n")
+"""Shelves have a field more."""
+
+
+def test_a_swap_rewrites_the_living_and_says_so_in_their_history() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    driver.purchase()
+    driver.at += 1
+    driver.swap(compiled(LARGER), 2)
+    now = driver.read("Shelf", "s1")
+    assert (now.fields["spare"], now.version, now.updated_at) == (3, 2, driver.at)
+    last = driver.history("Shelf", "s1")[-1]
+    assert (last.cause, last.set, last.digest, last.event) == (Cause.SWAP, {"spare": 3}, digest(compiled(LARGER)), "v2")
+    # The purchase is as it was, and has no entry.
+    assert len(driver.history("Purchase", "p1")) == 1
+    assert isinstance(driver.act("Shelf", "s1", "Take", units=1), Done)
+    assert driver.history("Shelf", "s1")[-1].digest == digest(compiled(LARGER))
+
+
+def test_a_restart_after_a_swap_finds_the_new_table() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    driver.purchase()
+    driver.swap(compiled(LARGER), 2)
+    before = driver.read("Shelf", "s1"), driver.read("Purchase", "p1")
+    driver.restart()
+    assert (driver.read("Shelf", "s1"), driver.read("Purchase", "p1")) == before
+    current = driver.store.current()
+    assert current is not None
+    assert current.number == 2
+
+
+def test_those_without_a_place_are_named_and_nothing_changes() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=50)
+    driver.act("Shelf", "s2", "Stock", name="bolts", stock=5)
+    driver.act("Shelf", "s3", "Stock", name="screws", stock=51)
+    before = driver.read("Shelf", "s1"), driver.store.last_seq()
+    result = driver.swap(compiled(SHOP.replace("stock: int 0..100", "stock: int 0..9")), 2)
+    assert isinstance(result, tuple)
+    assert [(one.entity, one.id, one.state) for one in result if isinstance(one, Stranded)] == [
+        ("Shelf", "s1", "Open"), ("Shelf", "s3", "Open"),
+    ]  # fmt: skip
+    assert all(one.reasons for one in result)
+    assert (driver.read("Shelf", "s1"), driver.store.last_seq()) == before
+    assert isinstance(driver.act("Shelf", "s1", "Take", units=1), Done)
+    assert driver.history("Shelf", "s1")[-1].digest == digest(driver.table)
+
+
+def test_rollback_is_a_swap_to_an_earlier_table_under_a_new_number() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    widened = compiled(SHOP.replace("units: int 1..10", "units: int 1..50"))
+    driver.swap(widened, 2)
+    driver.act("Shelf", "s1", "Refill", units=50)
+    driver.swap(compiled(SHOP), 3)
+    assert isinstance(driver.act("Shelf", "s1", "Refill", units=20), No)
+    assert driver.read("Shelf", "s1").fields["stock"] == 55
+    assert [version.number for version in driver.store.versions()] == [1, 2, 3]
+    assert [entry.digest for entry in driver.history("Shelf", "s1")] == [
+        digest(compiled(SHOP)), digest(widened), digest(compiled(SHOP)),
+    ]  # fmt: skip
+
+
+def test_calls_under_way_go_on_through_a_swap() -> None:
+    driver = Driver()
+    attempt = driver.paying()
+    driver.swap(compiled(LARGER), 2)
+    driver.end(attempt, Ending.ANSWERED, receipt="r")
+    assert driver.read("Purchase", "p1").state == "Paid"
+
+
+def test_timers_go_on_through_a_swap() -> None:
+    driver = Driver()
+    driver.purchase()
+    due = driver.host.next_wake()
+    driver.at += 1_000_000
+    driver.swap(compiled(LARGER), 2)
+    assert driver.host.next_wake() == due
+    driver.wait(3_600_000)
+    assert driver.read("Purchase", "p1").fields["reminders"] == 1
+
+
+def test_a_final_one_is_read_by_the_new_table_where_it_can_be() -> None:
+    """It is not rewritten; whoever reads it finds the new field with its default."""
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    driver.act("Shelf", "s1", "Close", BOSS)
+    driver.swap(compiled(LARGER), 2)
+    assert driver.read("Shelf", "s1").fields == {"name": "nuts", "stock": 5, "spare": 3}
+    assert len(driver.history("Shelf", "s1")) == 2
+    assert driver.store.list("Shelf", limit=10).items[0].fields["spare"] == 3
+
+
+def test_a_final_one_without_a_place_stays_as_it_was() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=50)
+    driver.act("Shelf", "s1", "Close", BOSS)
+    before = driver.read("Shelf", "s1")
+    driver.swap(compiled(SHOP.replace("stock: int 0..100", "stock: int 0..9")), 2)
+    assert driver.read("Shelf", "s1") == before
+
+
+def test_a_new_unique_counts_for_those_who_are_there() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    driver.act("Shelf", "s2", "Stock", name="bolts", stock=5)
+    stranded = driver.swap(compiled(SHOP.replace("  key name\n", "  key name\n  unique stock\n")), 2)
+    assert isinstance(stranded, tuple)
+    assert [(one.id, one.reasons) for one in stranded] == [("s2", ("`s1` has the same `stock`, which is unique",))]
+    driver.act("Shelf", "s2", "Take", units=1)
+    driver.swap(compiled(SHOP.replace("  key name\n", "  key name\n  unique stock\n")), 2)
+    assert isinstance(driver.act("Shelf", "s1", "Take", units=1), No)
+    assert isinstance(driver.act("Shelf", "s2", "Take", units=1), Done)
+    assert isinstance(driver.act("Shelf", "s1", "Take", units=1), Done)
+
+
+def test_a_unique_that_is_gone_holds_nobody_up() -> None:
+    driver = Driver()
+    driver.purchase("p1")
+    driver.swap(compiled(SHOP.replace("  unique number\n", "")), 2)
+    order = {"number": "number-p1", "amount": Decimal(1)}
+    assert isinstance(driver.act("Purchase", "p2", "Order", **order), Done)
+
+
+def test_a_swap_that_could_not_be_appended_did_not_happen() -> None:
+    store = MemoryStore()
+    driver = Driver(store=store)
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    batch = driver.host.swap(compiled(LARGER), driver.store.versions()[0], driver.at)
+    assert not isinstance(batch, tuple)
+    driver.host.abandon(batch)
+    assert driver.host.table is driver.table
+    assert "spare" not in driver.read("Shelf", "s1").fields
+    assert isinstance(driver.act("Shelf", "s1", "Take", units=1), Done)
