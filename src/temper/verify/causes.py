@@ -59,8 +59,10 @@ def _following(table: Table, entity: shape.Entity, name: str) -> Iterator[tuple[
     for other in table.entities.values():
         for place in other.places:
             for whenever in place.whenevers:
-                if any(part[0] in {"read", "read_in"} and part[2] == entity.name or part[0] == "inverse"
-                       for part in walk(whenever.condition)):
+                if any(
+                    (part[0] in {"read", "read_in"} and part[2] == entity.name) or part[0] == "inverse"
+                    for part in walk(whenever.condition)
+                ):
                     yield other.name, whenever.handler.action
     for body in bodies:
         for clause in flat(body):

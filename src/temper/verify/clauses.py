@@ -76,7 +76,9 @@ def triggers(table: Table, entity: str, action: str) -> Iterator[Trigger]:
                     for kind, handler in outcomes(clause):
                         if handler.action == action:
                             yield Trigger(kind, clause.site, name, owner, handler.args)
-                case shape.Send() | shape.With() | shape.Create() if clause.entity == entity and clause.action == action:
+                case shape.Send() | shape.With() | shape.Create() if (
+                    clause.entity == entity and clause.action == action
+                ):
                     kind = {shape.Send: "send", shape.With: "with", shape.Create: "create"}[type(clause)]
                     yield Trigger(kind, clause.site, name, owner, clause.args)
                 case _:

@@ -24,7 +24,6 @@ from temper.table import (
     Pending,
     Snapshot,
     Table,
-    Type,
     Value,
     decode,
     describe_expr,
@@ -158,13 +157,11 @@ def _outcome_told(table: Table, stage: Stage, event: Outcome, action: str | None
     again = " once more, late" if call.ended else ""
     known[event.order] = call.tool
     results = shown_args(table, table.tools[call.tool].results, event.results)
-    match event.ending:
-        case Ending.ANSWERED:
-            verb = f"answers{again}" + (f" ({results})" if results else "")
-        case Ending.FAILED:
-            verb = f'fails{again} with "{event.error_text}"'
-        case Ending.UNKNOWN:
-            verb = "gives no answer in time"
+    verb = "gives no answer in time"
+    if event.ending is Ending.ANSWERED:
+        verb = f"answers{again}" + (f" ({results})" if results else "")
+    elif event.ending is Ending.FAILED:
+        verb = f'fails{again} with "{event.error_text}"'
     what = f": {action}" if action is not None else ", and nothing follows"
     return f"{subject} {verb}{what}{_became(stage.accepted)}"
 
@@ -192,7 +189,8 @@ def _became(accepted: Accepted | None) -> str:
 
 
 def shown_args(table: Table, params: Sequence[shape.Param], values: Mapping[str, Value]) -> str:
-    """Return arguments as a blueprint writes them: `cluster: "c", brokers: 3`; what is `none` by default is left out."""
+    """Return arguments as a blueprint writes them: `cluster: "c", brokers: 3`; what is `none` by default is left
+    out."""
     return ", ".join(
         f"{p.name}: {show_as(p.type, values[p.name], table.records)}"
         for p in params
@@ -313,7 +311,7 @@ def missing_guard(table: Table, condition: Expr, stage: Stage) -> str | None:
     what = f"`{move.action}` from `{move.before}`"
     if wanted[0] == "lit":
         return f"{what} leads to `{move.after}` whatever the fields hold; give it another case, or no such `to`"
-    asked = describe_expr(wanted, table.records)
+    asked = describe_expr(_tidied(wanted), table.records)
     if any(part[0] in {"now", "caller", "result"} for part in walk(wanted)):
         return f"{what} would have to ask for `{asked}`"
     has = [describe_expr(guard.condition, table.records) for guard in guards(action, case)]
@@ -334,11 +332,21 @@ def _before(e: Expr, sets: Mapping[str, Expr], state: str) -> Expr:
             return rebuilt(e, lambda part: _before(part, sets, state))
 
 
+def _tidied(e: Expr) -> Expr:
+    """Return `x < y` for `x + 1 <= y`."""
+    match e:
+        case ("<=", ("+", a, ("lit", ("int", _, _), 1)), b):
+            return ("<", a, b)
+        case _:
+            return rebuilt(e, _tidied)
+
+
 # --- as a scenario ----------------------------------------------------------------------------------------------------
 
 
 def scenario_text(result: PropertyResult, table: Table) -> str:
-    """Return a result's run as a scenario, ready to keep: it fails while the run goes through, and passes once it can't.
+    """Return a result's run as a scenario, ready to keep: it fails while the run goes through, and passes once it
+    can't.
 
     For a witness (`can reach`) it passes while the run goes through.
     """
@@ -402,14 +410,10 @@ def _line(table: Table, step: TraceStep, expect: str, *, refuses: bool) -> Itera
 def _scenario_args(table: Table, params: Sequence[shape.Param], values: Mapping[str, Any]) -> str:
     parts = []
     for param in params:
-        if param.name in values and values[param.name] is not None:
-            parts.append(f"{param.name}: {literal_text(table, param.type, decode(param.type, values[param.name], records=table.records))}")
+        if values.get(param.name) is not None:
+            value = decode(param.type, values[param.name], records=table.records)
+            parts.append(f"{param.name}: {show_as(param.type, value, table.records)}")
     return ", ".join(parts)
-
-
-def literal_text(table: Table, type_: Type, value: Value) -> str:
-    """Return a value as an expression of the language."""
-    return show_as(type_, value, table.records)
 
 
 def _duration(ms: int) -> str:
@@ -431,4 +435,6 @@ def holds_now(table: Table, name: str, condition: Expr, before: Snapshot | None,
         elif part[0] == "in_state":
             said[f"state is {after.state}"] = None
     words = list(said)
-    return "then " + (" and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words) or "it is false")
+    return "then " + (
+        " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words) or "it is false"
+    )

@@ -30,7 +30,9 @@ _LEAVES = frozenset(
     """.split()
 )
 _FIRST = frozenset("some value to_decimal before not neg size to_set read read_in dot".split())
-_PAIRS = frozenset("and or implies == != < <= > >= in ?? + - * // % concat union minus intersect min max index get".split())
+_PAIRS = frozenset(
+    "and or implies == != < <= > >= in ?? + - * // % concat union minus intersect min max index get".split()
+)
 _THREE = frozenset({"if", "put"})
 _QUANTIFIERS = frozenset("all any count sum first filter map_set map_list".split())
 
@@ -96,23 +98,27 @@ def in_one_state(e: Expr, state: str) -> Expr:
     if e[0] == "in_state":
         return ("lit", ("bool",), state in e[1])
     made = rebuilt(e, lambda part: in_one_state(part, state))
-    match made:
-        case ("and", ("lit", _, True), part) | ("and", part, ("lit", _, True)):
-            return part
-        case ("and", ("lit", _, False), _) | ("and", _, ("lit", _, False)):
-            return ("lit", ("bool",), False)
-        case ("or", ("lit", _, False), part) | ("or", part, ("lit", _, False)):
-            return part
-        case ("or", ("lit", _, True), _) | ("or", _, ("lit", _, True)):
-            return ("lit", ("bool",), True)
-        case ("implies", ("lit", _, True), part):
-            return part
-        case ("implies", ("lit", _, False), _):
-            return ("lit", ("bool",), True)
-        case ("not", ("lit", _, bool() as value)):
-            return ("lit", ("bool",), not value)
-        case _:
-            return made
+    return _settled(made)
+
+
+def _settled(e: Expr) -> Expr:
+    """Return an operation of logic without those of its parts that are literals."""
+    if e[0] == "not" and e[1] in (TRUE, FALSE):
+        return FALSE if e[1] == TRUE else TRUE
+    if e[0] not in {"and", "or", "implies"}:
+        return e
+    op, a, b = e
+    if op == "implies":
+        if b == TRUE:
+            return TRUE
+        op, a = "or", _settled(("not", a)) if a in (TRUE, FALSE) else a
+        if a not in (TRUE, FALSE):
+            return e
+    decides, passes = (FALSE, TRUE) if op == "and" else (TRUE, FALSE)
+    if decides in (a, b):
+        return decides
+    rest: Expr = b if a == passes else a
+    return rest if passes in (a, b) else e
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,9 @@ class Names:
         return Names(self.table, self.entity, self.params, self.lets, {**self.bound, name: type_}, self.results)
 
 
-def names_in(table: Table, entity: shape.Entity, action: shape.Action | None = None, case: shape.Case | None = None) -> Names:
+def names_in(
+    table: Table, entity: shape.Entity, action: shape.Action | None = None, case: shape.Case | None = None
+) -> Names:
     """Return the names of an action's (and case's) expressions."""
     lets = {let.name: let for let in (action.lets if action else ())}
     lets.update({let.name: let for let in (case.lets if case else ())})
@@ -173,6 +181,8 @@ def element_type(collection: Type) -> Type:
 
 def type_of(e: Expr, names: Names) -> Type:
     """Return the type of an expression, its bounds aside where they were computed."""
+    type_: Type
+    inner: Type
     match e:
         case ("lit", type_, _):
             return type_
@@ -182,7 +192,8 @@ def type_of(e: Expr, names: Names) -> Type:
             return ("optional", type_of(part, names))
         case ("value", part):
             inner = type_of(part, names)
-            return inner[1] if inner[0] == "optional" else inner
+            plain: Type = inner[1] if inner[0] == "optional" else inner
+            return plain
         case ("to_decimal", _):
             return DECIMAL
         case ("field", name):

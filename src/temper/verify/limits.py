@@ -9,8 +9,9 @@ from dataclasses import dataclass
 class Limits:
     """Bounds of one judgement; the report says which of them was met.
 
-    `states_max` and `seconds` bound the search of one entity, `rlimit` one question to the solver (its own unit of work,
-    so that an answer is the same on every machine). `pending_max` bounds the calls that one entity waits for at a time.
+    `states_max` and `seconds` bound the search of one entity, `rlimit` one question to the solver (its own unit of
+    work, so that an answer is the same on every machine). `pending_max` bounds the calls that one entity waits for
+    at a time.
     """
 
     states_max: int = 200_000

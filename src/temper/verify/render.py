@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from temper.table import Table
 from temper.text import render
@@ -139,7 +139,9 @@ class _Drawing:
             head = " " * len(head)
         if level.not_covered:
             label = "not covered: "
-            yield from self._wrapped(" " * len(head) + self.paint("yellow", label), len(head) + len(label), "; ".join(level.not_covered))
+            yield from self._wrapped(
+                " " * len(head) + self.paint("yellow", label), len(head) + len(label), "; ".join(level.not_covered)
+            )
 
     @staticmethod
     def _wrapped(head: str, indent: int, text: str) -> Iterator[str]:
@@ -180,15 +182,18 @@ _ALWAYS_ASKED = frozenset(
 )
 
 
-def story(result: PropertyResult, table: Table, *, paint: object = None) -> str:
+def _plain(style: str, text: str) -> str:
+    return text
+
+
+def story(result: PropertyResult, table: Table, *, paint: Callable[[str, str], str] = _plain) -> str:
     """Return a run as a story: its steps with their lines and what they changed, then what it comes to."""
-    draw = paint if callable(paint) else lambda style, text: text
     place = place_of(table, result.site)
     where = f"{place[0]}:{place[1]}" if place is not None else ""
     head = f"{result.verdict.value}  {result.name}"
     count = len(result.trace)
     lines = [
-        draw("red" if result.verdict is Verdict.BROKEN else "bold", head) + f"  {where}".rjust(max(2, 86 - len(head))),
+        paint("red" if result.verdict is Verdict.BROKEN else "bold", head) + f"  {where}".rjust(max(2, 86 - len(head))),
         f"  the shortest run, {count} step{'' if count == 1 else 's'}",
     ]
     steps = list(enumerate(result.trace, 1))
@@ -202,15 +207,15 @@ def story(result: PropertyResult, table: Table, *, paint: object = None) -> str:
     last = 0
     for number, step in steps:
         if number != last + 1:
-            lines.append(draw("dim", f"  {'.' * gutter}  {number - last - 1} steps alike"))
+            lines.append(paint("dim", f"  {'.' * gutter}  {number - last - 1} steps alike"))
         last = number
         tail = "   ".join(_tail(step))
         row = f"  {str(number).rjust(gutter)}  {step.text.ljust(width)}  -> {step.after.ljust(after_width)}"
-        lines.append(f"{row}  {draw('dim', tail)}".rstrip())
+        lines.append(f"{row}  {paint('dim', tail)}".rstrip())
     if result.why:
         lines.append(f"  {result.why}")
     if result.help is not None:
-        lines.append("  " + draw("cyan", "help:") + f" {result.help}")
+        lines.append("  " + paint("cyan", "help:") + f" {result.help}")
     return "\n".join(lines)
 
 

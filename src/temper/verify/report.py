@@ -30,8 +30,8 @@ class Verdict(Enum):
 class TraceStep:
     """One step of a run, in the blueprint's words.
 
-    `who` is "operator", "system", "the tool kubernetes.set_partition", "the clock". `site` is the case or clause that did
-    it; `place` is where that stands, as (file, line, column). `changed` maps a field to (was, is), encoded.
+    `who` is "operator", "system", "the tool kubernetes.set_partition", "the clock". `site` is the case or clause
+    that did it; `place` is where that stands, as (file, line, column). `changed` maps a field to (was, is), encoded.
     """
 
     text: str
@@ -53,8 +53,9 @@ class TraceStep:
 class PropertyResult:
     """A property, or an unwritten question that is always asked, and its verdict.
 
-    `by` names what decided: "induction", "search", "table", ... `why` is for people: bounds, the reason of an unknown, what
-    would have stopped a broken one. `trace` is the shortest run to the break, or the witness of a `can reach`.
+    `by` names what decided: "induction", "search", "table", ... `why` is for people: bounds, the reason of an
+    unknown, what would have stopped a broken one. `trace` is the shortest run to the break, or the witness of a `can
+    reach`.
     """
 
     name: str
@@ -69,7 +70,8 @@ class PropertyResult:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What one level did. `covered` says it in words, `not_covered` what it leaves out; numbers where they mean something."""
+    """What one level did. `covered` says it in words, `not_covered` what it leaves out; numbers where they mean
+    something."""
 
     name: str
     seconds: float
@@ -91,8 +93,8 @@ class ScenarioResult:
 class Report:
     """Everything that was found about one table.
 
-    `passed`: no error among the findings, no scenario failed, and no property is broken, or is unknown or not checked while
-    the push policy asks for it.
+    `passed`: no error among the findings, no scenario failed, and no property is broken, or is unknown or not
+    checked while the push policy asks for it.
     """
 
     digest: str

@@ -1,8 +1,8 @@
 """Scenarios, run: who does what, what the tools answer, and whether it comes out as the author says.
 
-The world is `commit` over entities in memory. A line is carried out after everything that was due before it: sends arrive,
-deferred ones are offered, timers fire up to the present. Tools answer only when a line says so. A fault of the blueprint,
-or an outcome without a home, fails the line whatever it expects.
+The world is `commit` over entities in memory. A line is carried out after everything that was due before it: sends
+arrive, deferred ones are offered, timers fire up to the present. Tools answer only when a line says so. A fault of the
+blueprint, or an outcome without a home, fails the line whatever it expects.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ BEGINNING = 1_767_225_600_000
 EVENTS_MAX = 10_000
 
 
-class Failed(Exception):  # noqa: N818 - a signal inside this module
+class Failed(Exception):
     """A line did not come out as it should."""
 
     def __init__(self, code: Code, message: str, label: str, help: str | None = None) -> None:
@@ -251,7 +251,9 @@ class Play:
     def _wait(self, step: shape.WaitStep) -> None:
         end = self.now + step.ms
         while True:
-            dues = [(at, key) for key, found in self.entities.items() if (at := self._next(found)) is not None and at <= end]
+            dues = [
+                (at, key) for key, found in self.entities.items() if (at := self._next(found)) is not None and at <= end
+            ]
             if not dues:
                 break
             self.now = max(self.now, min(dues, key=lambda each: each[0])[0])
@@ -280,7 +282,9 @@ class Play:
             for p in params
             if p.name in seen[-1].params
         )
-        raise Failed(Code.B601, f"`{step.event}` was emitted with other values", f"the last was `{step.event}({shown})`")
+        raise Failed(
+            Code.B601, f"`{step.event}` was emitted with other values", f"the last was `{step.event}({shown})`"
+        )
 
     # --- what is due --------------------------------------------------------------------------------------------------
 
@@ -293,21 +297,28 @@ class Play:
             if self.sends:
                 send = self.sends.pop(0)
                 event = Deliver(
-                    self._event_id(), self.now, send.order, send.action, send.params, send.caller, send.entity, send.entity_id
+                    self._event_id(),
+                    self.now,
+                    send.order,
+                    send.action,
+                    send.params,
+                    send.caller,
+                    send.entity,
+                    send.entity_id,
                 )
                 self._occurs(send.entity, send.entity_id, event)
                 continue
             ready = [
-                (self._due_at(found, event), key, event)
+                (self._due_at(found, fallen), key, fallen)
                 for key, found in self.entities.items()
-                for event in due(found, self.now)
-                if (key, found.version, _what(event)) not in tried
+                for fallen in due(found, self.now)
+                if (key, found.version, _what(fallen)) not in tried
             ]
             if not ready:
                 return
-            _, key, event = min(ready, key=lambda each: each[0])
-            tried.add((key, self.entities[key].version, _what(event)))
-            self._occurs(*key, replace(event, id=self._event_id()))
+            _, key, fallen = min(ready, key=lambda each: each[0])
+            tried.add((key, self.entities[key].version, _what(fallen)))
+            self._occurs(*key, replace(fallen, id=self._event_id()))
 
     @staticmethod
     def _due_at(found: Snapshot, event: Fire | Offer) -> int:
@@ -397,7 +408,9 @@ class Play:
                         f"{found.entity} is `{found.state}`",
                     )
                 case "state":
-                    found = self._latest() if accepted is None else self.entities[accepted.after.entity, accepted.after.id]
+                    found = (
+                        self._latest() if accepted is None else self.entities[accepted.after.entity, accepted.after.id]
+                    )
                     if found.state != each.text:
                         raise Failed(
                             Code.B601, f"this leads to `{found.state}`, not to `{each.text}`", f"it is `{found.state}`"
@@ -417,7 +430,9 @@ class Play:
         except NoValue as problem:
             raise Failed(Code.B601, f"this has no value: {problem}", "no value") from problem
         if not holds:
-            raise Failed(Code.B601, f"`{describe_expr(condition, self.table.records)}` does not hold", self._instead(condition))
+            raise Failed(
+                Code.B601, f"`{describe_expr(condition, self.table.records)}` does not hold", self._instead(condition)
+            )
 
     def _instead(self, condition: tuple[Any, ...]) -> str:
         """Return what the things that a condition speaks of are."""
@@ -456,5 +471,3 @@ class Play:
 
 def _what(event: Fire | Offer) -> tuple[str, ...]:
     return ("fire", event.timer) if isinstance(event, Fire) else ("offer", event.deferred)
-
-

@@ -77,9 +77,7 @@ def _always_leads_on(call: shape.Call, names: set[str]) -> bool:
 
 def has_orders(table: Table, entity: shape.Entity) -> bool:
     """Say whether outcomes or sends come to an entity at all."""
-    return bool(sent_to(table, entity.name)) or any(
-        isinstance(clause, shape.Call) for _, clause in all_clauses(entity)
-    )
+    return bool(sent_to(table, entity.name)) or any(isinstance(clause, shape.Call) for _, clause in all_clauses(entity))
 
 
 def homes_everywhere(table: Table, entity: shape.Entity) -> bool:

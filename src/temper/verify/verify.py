@@ -1,7 +1,8 @@
 """A judgement: the levels, one after the other, and what they come to for each property.
 
-A later level is asked what an earlier one left open. Where two speak of the same thing, the stronger word counts: a proof,
-then a run, then a search. A run that breaks what was proved would be a bug of ours, and is shown as the run that it is.
+A later level is asked what an earlier one left open. Where two speak of the same thing, the stronger word counts: a
+proof, then a run, then a search. A run that breaks what was proved would be a bug of ours, and is shown as the run
+that it is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from temper.verify.clauses import flat
 from temper.verify.explain import holds_now, missing_guard, trace_of
 from temper.verify.explore.search import Break, Explored, explore
 from temper.verify.limits import Limits
-from temper.verify.places import span_of
+from temper.verify.places import span_of, text_of
 from temper.verify.properties import asked_alone
 from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, Verdict
 from temper.verify.scenarios import run_scenarios
@@ -150,7 +151,9 @@ class _Judgement:
         results = run_scenarios(self.table)
         self.findings.extend(each.problem for each in results if each.problem is not None)
         held = sum(each.passed for each in results)
-        self.levels.append(Level("scenarios", time.monotonic() - began, (f"{held} of {len(results)} come out as written",)))
+        self.levels.append(
+            Level("scenarios", time.monotonic() - began, (f"{held} of {len(results)} come out as written",))
+        )
         return results
 
     # --- written properties -------------------------------------------------------------------------------------------
@@ -160,6 +163,7 @@ class _Judgement:
         for index, each in enumerate(self.table.properties):
             entity = alone[index].entity if index in alone else each.entity
             found = self.found.get(entity or "", _Found())
+            result: PropertyResult
             match each:
                 case shape.Always():
                     if index not in alone:
@@ -173,7 +177,7 @@ class _Judgement:
                     result = self._searched(index, each, ("needs", index), found.explored)
                 case shape.CanReach():
                     result = self._can_reach(each, found)
-                case shape.Eventually():
+                case _:
                     result = self._result(each, Verdict.NOT_CHECKED, "", LATER)
             self.results.append(result)
             if result.verdict is Verdict.BROKEN:
@@ -280,13 +284,17 @@ class _Judgement:
             alone = asked_alone(self.table)[index]
             return missing_guard(self.table, alone.condition, last)
         if isinstance(each, shape.Never) and last.accepted is not None:
-            admitted = [s.accepted.actor for s in found.run.stages if s.accepted is not None]
-            other = next((actor for actor in admitted if actor not in {each.role, "system", "named", "anyone"}), None)
+            held = [
+                s.accepted for s in reversed(found.run.stages) if s.accepted and each.role in s.accepted.caller.roles
+            ]
+            other = next((one.actor for one in held if one.actor in one.caller.roles - {each.role}), None)
             if other is not None:
                 return f"`role {each.role} excludes {other}` keeps one person from being both"
             return f"take `{each.role}` from the `by` of what leads there, or let another confirm it in between"
         if isinstance(each, shape.Needs):
-            action = last.accepted.moves[0].action if last.accepted is not None and last.accepted.moves else "the action"
+            action = (
+                last.accepted.moves[0].action if last.accepted is not None and last.accepted.moves else "the action"
+            )
             return f"keep those who agreed in a set, and let `{action}` ask for its size"
         return None
 
@@ -357,7 +365,7 @@ class _Judgement:
             dead = [state for state in entity.states if state in dead or state in found.algebra.unreachable]
         if dead and (found.algebra is not None or found.explored is not None):
             for state in dead:
-                site = f"{entity.name}.{state}"
+                site = f"{entity.name}/state/{state}"
                 self._point(
                     Code.B403, f"`{state}` can't be reached", site, "no step leads here",
                     f"give an action a case to `{state}`, or take the state away",
@@ -370,7 +378,9 @@ class _Judgement:
         if found.explored is None:
             if found.algebra is None:
                 return result
-            return replace(result, verdict=Verdict.UNKNOWN, by="algebra", why="the search, which shows runs, has not run")
+            return replace(
+                result, verdict=Verdict.UNKNOWN, by="algebra", why="the search, which shows runs, has not run"
+            )
         missing: list[str] = []
         unsure: list[str] = []
         for name in wanted:
@@ -382,12 +392,13 @@ class _Judgement:
         if not missing and not unsure:
             return replace(result, verdict=Verdict.PROVED, by="search", why="a run leads to each")
         if missing:
-            shown = _listed(missing)
+            shown = _listed(missing if kind == "state" else [_case(self.table, site) for site in missing])
             why = f"no run was found to {shown} ({found.explored.stopped or bounds(found.explored)})"
             if found.explored.whole:
                 return replace(result, verdict=Verdict.BROKEN, by="search", why=f"no run leads to {shown}")
             return replace(result, verdict=Verdict.UNKNOWN, by="search", why=why)
-        why = f"a run to {_listed(unsure)} rests on other entities, or on the clock"
+        shown = _listed(unsure if kind == "state" else [_case(self.table, site) for site in unsure])
+        why = f"a run to {shown} rests on other entities, or on the clock"
         return replace(result, verdict=Verdict.UNKNOWN, by="search", why=why)
 
     def _cases(self, entity: shape.Entity, found: _Found) -> PropertyResult:
@@ -439,7 +450,8 @@ class _Judgement:
         if broken:
             first: PropertyResult | None = None
             for each in broken:
-                assert each.run is not None and each.refused is not None, "a fault has a run that ends in it"
+                assert each.run is not None, "a fault has a run that ends in it"
+                assert each.refused is not None, "a fault is a refusal"
                 help = "ask for what keeps it in range (`when ...`), or widen the type"
                 if code is Code.B503:
                     help = "ask for a divisor that is not zero: `when ... != 0`"
@@ -477,12 +489,12 @@ class _Judgement:
         stuck = traps(entity)
         for state in stuck:
             self._point(
-                Code.B404, f"`{state}` has no way out", f"{entity.name}.{state}", "not final, and no action has a case",
+                Code.B404, f"`{state}` has no way out", f"{entity.name}/state/{state}", "no action has a case here",
                 f"write `final {state}`, or give an action a case from it",
             )  # fmt: skip
         for state, what in waits(self.table, entity):
             self._point(
-                Code.B405, f"`{state}` waits for {what}, and for nothing else", f"{entity.name}.{state}",
+                Code.B405, f"`{state}` waits for {what}, and for nothing else", f"{entity.name}/state/{state}",
                 "stays here for ever if that never comes",
                 f"add `in {state} after ... do ...`, or an action that a person may take",
             )  # fmt: skip
@@ -503,7 +515,7 @@ class _Judgement:
             help = f"give `{key[1]}` an action that is always possible, or a timer"
             told = replace(
                 result, verdict=Verdict.BROKEN, by="search", why=why, trace=trace, help=help,
-                site=f"{entity.name}.{key[1]}",
+                site=f"{entity.name}/state/{key[1]}",
             )  # fmt: skip
             self.findings.append(self._broken(Code.B506, f"a run gets stuck in `{key[1]}`", told))
             return told
@@ -537,7 +549,9 @@ class _Judgement:
         elif homes_everywhere(self.table, entity):
             yield replace(result, verdict=Verdict.PROVED, by="table", why="every state says what becomes of it")
         elif explored is None:
-            yield replace(result, verdict=Verdict.UNKNOWN, by="table", why="not every state says it; the search has not run")
+            yield replace(
+                result, verdict=Verdict.UNKNOWN, by="table", why="not every state says it; the search has not run"
+            )
         else:
             suspicion = next((key for key in explored.suspicions if key[0] == "home"), ("home",))
             yield self._judged(replace(result, by="search"), suspicion, explored)
@@ -571,6 +585,12 @@ def _listed(names: Sequence[str]) -> str:
     shown = [f"`{name}`" for name in names[:4]]
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return ", ".join(shown) + more
+
+
+def _case(table: Table, site: str) -> str:
+    """Return a case as its author wrote it."""
+    action = site.partition("/")[0].rpartition(".")[2]
+    return f"{action}: {' '.join(text_of(table, site).split()) or site}"
 
 
 def _loops(entity: shape.Entity) -> bool:

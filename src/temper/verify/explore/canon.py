@@ -1,8 +1,8 @@
 """Snapshots that behave alike, made equal.
 
-Ids of orders, versions, visits and moments are renamed: what is left of them is which calls belong to the present visit,
-and which timers were armed together. Fields and callers keep what is in the cone. A call of a past visit all of whose
-outcomes are ignored wherever the entity can still get to is dropped: it can't make a difference any more.
+Ids of orders, versions, visits and moments are renamed: what is left of them is which calls belong to the present
+visit, and which timers were armed together. Fields and callers keep what is in the cone. A call of a past visit all
+of whose outcomes are ignored wherever the entity can still get to is dropped: it can't make a difference any more.
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ class Canon:
     def of(self, now: Snapshot) -> tuple[Key, Snapshot]:
         """Return the key of a snapshot and the snapshot that stands for all that have it."""
         fields = {
-            name: (
-                (moment(type_, value, self._moments[name]) if timely else value) if matters else self._plain[name]
-            )
+            name: ((moment(type_, value, self._moments[name]) if timely else value) if matters else self._plain[name])
             for (name, type_, matters, timely), value in zip(self._fields, now.fields.values(), strict=True)
         }
         calls, call_keys, _ = self.calls(now) if now.calls else ((), (), {})

@@ -1,8 +1,8 @@
 """Time without a clock: how times compare is drawn, not computed.
 
 The search gives every event the same moment. Where a guard, a case or an assignment compares times, both answers are
-tried: the entity has one table for each way in which its comparisons can turn out. That allows more than any clock does,
-so what holds so, holds; a run that breaks something is shown only after it has been replayed with real moments.
+tried: the entity has one table for each way in which its comparisons can turn out. That allows more than any clock
+does, so what holds so, holds; a run that breaks something is shown only after it has been replayed with real moments.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import msgspec
 
 from temper.table import Expr, Table, Type, shape
 from temper.verify.clauses import all_clauses
-from temper.verify.expressions import COMPARISONS, FALSE, TRUE, bounded, children, names_in, rebuilt, walk, without_lets
 from temper.verify.explore.cone import uses
+from temper.verify.expressions import COMPARISONS, FALSE, TRUE, bounded, children, names_in, rebuilt, walk, without_lets
 
 # Each comparison doubles the tables; so many are followed.
 COMPARISONS_MAX = 5
@@ -130,8 +130,11 @@ def _fixed(table: Table, entity: shape.Entity, answers: dict[Expr, bool], tainte
 
     def action_fixed(action: shape.Action) -> shape.Action:
         names = names_in(table, entity, action)
-        cases = tuple(_changed(case, _answering(answers, names_in(table, entity, action, case))) for case in action.cases)
-        return msgspec.structs.replace(_changed(action, _answering(answers, names)), cases=cases)
+        cases = tuple(
+            _changed(case, _answering(answers, names_in(table, entity, action, case))) for case in action.cases
+        )
+        changed: shape.Action = _changed(action, _answering(answers, names))
+        return msgspec.structs.replace(changed, cases=cases)
 
     own = _answering(answers, names_in(table, entity))
     changed = msgspec.structs.replace(

@@ -19,7 +19,8 @@ Node = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Cone:
-    """What matters: fields, parameters by action, the roles that travel with a cause, and whether it matters who it is."""
+    """What matters: fields, parameters by action, the roles that travel with a cause, and whether it matters who it
+    is."""
 
     fields: frozenset[str]
     params: frozenset[tuple[str, str]]
@@ -95,6 +96,8 @@ def _reads(use: Use) -> Iterator[Node]:
                 yield (part[0],)
             case "has_role":
                 yield ("role", part[1])
+            case _:
+                pass
 
 
 def uses(table: Table, entity: shape.Entity) -> Iterator[Use]:
@@ -157,9 +160,11 @@ def _body(
                     yield from _handler(table, entity, handler, names, action)
             case shape.Emit(event=event, args=args):
                 yield from _args(table, table.events[event].params, args, names, action, ())
-            case shape.Send(entity=to, action=name, args=args) | shape.With(
-                entity=to, action=name, args=args
-            ) | shape.Create(entity=to, action=name, args=args):
+            case (
+                shape.Send(entity=to, action=name, args=args)
+                | shape.With(entity=to, action=name, args=args)
+                | shape.Create(entity=to, action=name, args=args)
+            ):
                 yield from _args(table, table.entities[to].actions[name].params, args, names, action, ())
 
 

@@ -74,7 +74,7 @@ class Draws:
     def open_range(self, type_: Type) -> tuple[int, int]:
         """Return how far the search follows an int (or the whole part of a decimal) that is open at an end."""
         low, high = type_[1], type_[2]
-        near = [int(n) for n in self._numbers if abs(n) <= 1_000]
+        near = [int(n) for n in self._numbers if -1_000 <= n <= 1_000]
         least = int(Decimal(low)) if low is not None else min(near, default=0) - OPEN_SPAN
         most = int(Decimal(high)) if high is not None else max([*near, least]) + OPEN_SPAN
         return least, most
@@ -92,14 +92,14 @@ class Draws:
                 return self._decimal(low, high)
             case ("string",):
                 fresh = ("x", "y") if self._strings_met else ("x",)
-                return Draw((*fresh, *sorted(self._texts - set(fresh))[:VALUES_MAX]), whole=len(self._texts) <= VALUES_MAX)
+                return Draw((*fresh, *sorted(self._texts - set(fresh))[:VALUES_MAX]), whole=False)
             case ("time",):
                 return Draw((0,), whole=True)  # How times compare is drawn by itself.
             case ("duration",):
                 near = {d + by for d in self._durations for by in (-1, 0, 1)} | {0, 60_000}
                 return Draw(tuple(sorted(d for d in near if d >= 0))[:VALUES_MAX], whole=False)
             case ("principal",):
-                return Draw(self._principals, whole=True)
+                return Draw(self._principals, whole=False)
             case ("ref", entity):
                 return Draw((f"{entity[:1].lower()}1", f"{entity[:1].lower()}2"), whole=False)
             case ("optional", inner):
@@ -112,9 +112,9 @@ class Draws:
             case ("set", inner, size):
                 return self._set(inner, size)
             case ("list", inner, size):
-                drawn = self.of(inner).values[:2]
+                some = self.of(inner).values[:2]
                 most = min(2, size if size is not None else 2)
-                return Draw(tuple(chain.from_iterable(product(drawn, repeat=n) for n in range(most + 1))), whole=False)
+                return Draw(tuple(chain.from_iterable(product(some, repeat=n) for n in range(most + 1))), whole=False)
             case ("map", key, inner, size):
                 keys, values = self.of(key).values[:2], self.of(inner).values[:2]
                 one = [((k, v),) for k in keys for v in values] if size != 0 else []
@@ -172,7 +172,9 @@ class Draws:
             case _:
                 return self.of(type_).values[0]
 
-    def combinations(self, params: Iterable[shape.Param], mattering: frozenset[str], where: str) -> list[dict[str, Value]]:
+    def combinations(
+        self, params: Iterable[shape.Param], mattering: frozenset[str], where: str
+    ) -> list[dict[str, Value]]:
         """Return the parameters of one action in every combination that is drawn."""
         named = [(p.name, self.named(where, p.name, p.type, matters=p.name in mattering)) for p in params]
         made, cut = _cut(product(*(draw.values for _, draw in named)), COMBINATIONS_MAX)
@@ -215,5 +217,3 @@ def _strings_meet(table: Table, entity: shape.Entity) -> bool:
             for part in walk(each.condition)
         )
     )
-
-

@@ -171,9 +171,7 @@ class Moves:
     def _results(self, call: Pending) -> tuple[dict[str, Value], ...]:
         key = (call.tool, call.then.action if call.then else None, call.site)
         if key not in self._answers:
-            mattering = frozenset(
-                part[1] for e in self._deciding(call.then) for part in walk(e) if part[0] == "result"
-            )
+            mattering = frozenset(part[1] for e in self._deciding(call.then) for part in walk(e) if part[0] == "result")
             results = self._table.tools[call.tool].results
             self._answers[key] = tuple(self._draws.combinations(results, mattering, call.tool))
         return self._answers[key]

@@ -1,7 +1,7 @@
 """A run of the search, done once more with real ids and real moments.
 
-The search renames orders and has no clock; here each of its events becomes one that could stand in a journal. Moments are
-chosen so that no timer fires early or out of turn: the nearest that do, or none within a budget.
+The search renames orders and has no clock; here each of its events becomes one that could stand in a journal.
+Moments are chosen so that no timer fires early or out of turn: the nearest that do, or none within a budget.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Replayed:
     stages: tuple[Stage, ...]
 
 
-class _Spent(Exception):  # noqa: N818 - a signal inside this module
+class _Spent(Exception):
     pass
 
 
@@ -87,9 +87,7 @@ class _Replay:
         self.events = events
         self.shows = shows
         self.keys = _keys(canon, clocks.tables, events)
-        self.durations = sorted(
-            {d for type_, json in literals(table, entity) if type_[0] == "duration" and (d := decode(type_, json))}
-        )
+        self.durations = _durations(table, entity)
         self.moments = bool(clocks.comparisons)
         self.left = STEPS_MAX
 
@@ -138,7 +136,13 @@ class _Replay:
             near |= {due + by for due in dues for by in (-1, 0, 1)}
             if self.moments:
                 known = [now.created_at, *_moments_in(self.entity, now.fields)]
-                near |= {k + sign * d + by for k in known for d in (0, *self.durations) for sign in (1, -1) for by in (-1, 0, 1)}
+                near |= {
+                    k + sign * d + by
+                    for k in known
+                    for d in (0, *self.durations)
+                    for sign in (1, -1)
+                    for by in (-1, 0, 1)
+                }
         near |= {at + d + 1 for d in self.durations}
         yield from sorted(moment for moment in near if moment > at)[:MOMENTS_MAX]
 
@@ -190,6 +194,12 @@ class _Replay:
                 if isinstance(step(self.table, now, first), Accepted):
                     return True
         return False
+
+
+def _durations(table: Table, entity: shape.Entity) -> list[int]:
+    """Return the durations that the table names, shortest first."""
+    found = (decode(type_, json) for type_, json in literals(table, entity) if type_[0] == "duration")
+    return sorted({value for value in found if isinstance(value, int) and value})
 
 
 def _refusal(answer: Accepted | Refused) -> Refused | None:

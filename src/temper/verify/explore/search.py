@@ -1,8 +1,9 @@
 """Breadth first over `step`: every state of one entity, the nearest first, and what is asked of each.
 
-The first run found to a break is a shortest one; ties go to the event that is drawn first, so that a run is the same every
-time. A break counts as found only once it has been replayed with real ids and real moments (`replay`): where the search
-allows more than the world does (time, what others send), a run that only the search knows is kept as a suspicion.
+The first run found to a break is a shortest one; ties go to the event that is drawn first, so that a run is the same
+every time. A break counts as found only once it has been replayed with real ids and real moments (`replay`): where
+the search allows more than the world does (time, what others send), a run that only the search knows is kept as a
+suspicion.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ Monitors = tuple[frozenset[tuple[str, str]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A run that breaks something, or reaches it. `key` says what: ("always", 3), ("state", "Live"), ("fault", site), ...
+    """A run that breaks something, or reaches it. `key` says what: ("always", 3), ("state", "Live"), ("fault",
+    site), ...
 
     `run` is the replayed run; `None` for a suspicion, with the reason in `why`. `refused` is the fault that ended it.
     """
@@ -308,7 +310,7 @@ class _Search:
         fault = hidden_fault(self.table, node.snapshot, event)
         if fault is not None:
             self._fault(position, event, fault)
-        if answer.how is How.DEAD:
+        elif answer.how is How.DEAD:
             site = self._site_of(node.snapshot, event)
             key = ("home", site, self._wanted(node.snapshot, event), answer.after.state)
             if key not in self.found.breaks:
@@ -377,7 +379,9 @@ class _Search:
         if run is None:
             return Break(key, None, "only the search, which has no clock, knows a run")
         if any(isinstance(event, Deliver) or (isinstance(event, Act) and event.by_system) for event in events):
-            return Break(key, run, "it rests on what another entity sends or creates, which this search does not decide")
+            return Break(
+                key, run, "it rests on what another entity sends or creates, which this search does not decide"
+            )
         return Break(key, run)
 
 
@@ -472,7 +476,7 @@ def _reached(key: tuple[Any, ...]) -> Callable[[Table, Stage], bool]:
         if accepted is None:
             return False
         if kind == "state":
-            return accepted.after.state == what
+            return bool(accepted.after.state == what)
         return any(move.case == what for move in accepted.moves)
 
     return shows
@@ -492,9 +496,7 @@ def _principals(table: Table, entity: shape.Entity, cone: Cone) -> tuple[str, ..
     return tuple(f"p{n + 1}" for n in range(min(PRINCIPALS_MAX, 1 + slots + needed)))
 
 
-def _scoped(
-    table: Table, entity: shape.Entity, cone: Cone, draws: Draws
-) -> Mapping[str, tuple[int, int, bool]]:
+def _scoped(table: Table, entity: shape.Entity, cone: Cone, draws: Draws) -> Mapping[str, tuple[int, int, bool]]:
     """Return how far the search follows each number: what `scope` says, or a default where the type is open."""
     found: dict[str, tuple[int, int, bool]] = {}
     for each in entity.fields:

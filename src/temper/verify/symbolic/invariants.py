@@ -1,8 +1,8 @@
 """Invariants that hold of every reachable state: candidates from the table's own words, kept while they are inductive.
 
-A candidate belongs to one state: "in `Rolling`, `moved < brokers`". All start as believed; one that some path can break,
-while everything still believed holds before it, is dropped, until no more falls. What is left is inductive together.
-The author's `always` are candidates in every state: those that are left everywhere are proved.
+A candidate belongs to one state: "in `Rolling`, `moved < brokers`". All start as believed; one that some path can
+break, while everything still believed holds before it, is dropped, until no more falls. What is left is inductive
+together. The author's `always` are candidates in every state: those that are left everywhere are proved.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ from temper.verify.expressions import (
 )
 from temper.verify.symbolic.paths import Path
 from temper.verify.symbolic.solve import Found, search
-from temper.verify.symbolic.terms import Scene, Term, Terms
+from temper.verify.symbolic.terms import Term, Terms
 
 # Every pair of numbers is compared in each state while the entity has no more of them than this.
 FIELDS_MAX = 6
 # Per state. A table of the size of a page stays far below it; past it the author's own words come first.
 CANDIDATES_MAX = 120
 
-_OWN = frozenset("lit none some value to_decimal field let id created_at not and or implies if".split()) | frozenset(
-    "== != < <= > >= in ?? + - * // % concat union minus intersect size min max dot get put set list map record neg".split()
+_OWN = frozenset(
+    """
+    lit none some value to_decimal field let id created_at not and or implies if == != < <= > >= in ?? + - * // %
+    concat union minus intersect size min max dot get put set list map record neg
+    """.split()
 )
 
 Believed = dict[str, list[Expr]]
@@ -174,9 +177,4 @@ def _broken(terms: Terms, path: Path, kept: Believed, rlimit: int) -> list[Expr]
         if fallen:
             return fallen
     # The solver gave up on all of them together: ask for each.
-    one_by_one = [e for e, term in asked if search(terms, [*known, z3.Not(term)], rlimit)[0] is not Found.NONE]
-    return one_by_one
-
-
-
-
+    return [e for e, term in asked if search(terms, [*known, z3.Not(term)], rlimit)[0] is not Found.NONE]

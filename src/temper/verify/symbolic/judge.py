@@ -233,7 +233,8 @@ def compare_guards(old: Expr, new: Expr, table: Table, entity: str, action: str)
     terms = Terms(table)
     found = table.entities[entity]
     names = names_in(table, found, found.actions[action])
-    scene = terms.stranger(names, "guard", terms.given(("state",), "state", ("int", None, None)))
+    state = terms.given(("state",), "state", ("int", None, None))
+    scene = terms.stranger(names, "guard", state)
     params = {p.name: terms.given(("param", p.name), p.name, p.type) for p in found.actions[action].params}
     scene = replace(scene, params=params)
     try:
@@ -244,8 +245,8 @@ def compare_guards(old: Expr, new: Expr, table: Table, entity: str, action: str)
         [
             terms.bounds(found, scene.fields),
             *(terms.within(p.type, params[p.name]) for p in found.actions[action].params),
-            scene.state >= 0,
-            scene.state <= len(found.states),
+            state >= 0,
+            state <= len(found.states),
         ]
     )
     admits_more, _ = search(terms, [bounds, after, z3.Not(before)], RLIMIT)

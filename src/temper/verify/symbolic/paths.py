@@ -1,8 +1,8 @@
 """What an action can do, as formulas: one `Path` for each case, from each state, with the routes that follow.
 
 `step` says what an action does; this says it a second time, for every value at once. A property test holds the two
-together. The one difference is on purpose: who may take an action is left out where it depends on data, so that there are
-more paths here than runs.
+together. The one difference is on purpose: who may take an action is left out where it depends on data, so that
+there are more paths here than runs.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class _Doing:
         return _Doing(self.terms, self.table, dict(self.fields), self.condition, [*self.given], [*self.asked])
 
 
-def paths(terms: Terms, table: Table, entity: shape.Entity, action: shape.Action, states: Iterable[str]) -> Iterator[Path]:
+def paths(
+    terms: Terms, table: Table, entity: shape.Entity, action: shape.Action, states: Iterable[str]
+) -> Iterator[Path]:
     """Every path of an action from one of `states`."""
     for before in states:
         key = f"{entity.name}.{action.name}/{before}"
@@ -119,10 +121,14 @@ def _unset(terms: Terms, table: Table, entity: shape.Entity, key: str) -> dict[s
     return fields
 
 
-def case_condition(terms: Terms, table: Table, entity: shape.Entity, action: shape.Action, case: shape.Case, scene: Scene) -> Term:
+def case_condition(
+    terms: Terms, table: Table, entity: shape.Entity, action: shape.Action, case: shape.Case, scene: Scene
+) -> Term:
     """Return that the guards of a case hold in a scene, whoever asks."""
     return terms.both(
-        terms.term(guard.condition, replace(scene, names=names_in(table, entity, action, case), key=_cased(scene, case)))
+        terms.term(
+            guard.condition, replace(scene, names=names_in(table, entity, action, case), key=_cased(scene, case))
+        )
         for guard in guards(action, case)
     )
 
@@ -207,7 +213,9 @@ def _routed(
             now.given.append(Given(place.site, f"`{param.name}`", param.type, given[param.name], inside, now.condition))
         else:
             params[param.name] = absent(terms, table, entity, param, inside)
-    scene = replace(inside, key=f"{inside.key}/{following.name}", names=names_in(table, entity, following), params=params)
+    scene = replace(
+        inside, key=f"{inside.key}/{following.name}", names=names_in(table, entity, following), params=params
+    )
     for path in _cases(terms, table, entity, following, scene, now, depth + 1):
         yield replace(
             path,
@@ -260,9 +268,11 @@ def _do(body: tuple[shape.AnyClause, ...], scene: Scene, now: _Doing, under: Ter
                 now.asked += [Asked(site, e, scene, holds) for _, e in args]
                 for param in table.events[event].params:
                     now.given += _args(site, param, args, scene, holds)
-            case shape.Send(site=site, entity=to, action=name, args=args) | shape.Create(
-                site=site, entity=to, action=name, args=args
-            ) | shape.With(site=site, entity=to, action=name, args=args):
+            case (
+                shape.Send(site=site, entity=to, action=name, args=args)
+                | shape.Create(site=site, entity=to, action=name, args=args)
+                | shape.With(site=site, entity=to, action=name, args=args)
+            ):
                 now.asked += [Asked(site, e, scene, holds) for _, e in args]
                 for param in table.entities[to].actions[name].params:
                     now.given += _args(site, param, args, scene, holds)

@@ -1,13 +1,13 @@
 """A table's types and expressions as the solver's terms.
 
 Where a construct has no exact translation, its value is left open: a fresh constant, the same for the same expression
-over the same state. So a set of terms without a model means that there is no such state, whatever was left open; a model
-may be an artefact. Every claim of level 1 rests on the first alone, and `Terms.opened` says whether the second can be
-trusted.
+over the same state. So a set of terms without a model means that there is no such state, whatever was left open; a
+model may be an artefact. Every claim of level 1 rests on the first alone, and `Terms.opened` says whether the second
+can be trusted.
 
-Integers, times and durations are the solver's integers, decimals its reals; both have their declared range and no other.
-Strings, principals and references are elements of infinite sorts that can be told apart and nothing else. Division by zero
-is left open here, and asked about on its own.
+Integers, times and durations are the solver's integers, decimals its reals; both have their declared range and no
+other. Strings, principals and references are elements of infinite sorts that can be told apart and nothing else.
+Division by zero is left open here, and asked about on its own.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Terms:
         self.table = table
         self.context = z3.Context()
         self.axioms: list[Term] = []
-        """What holds of what has been made so far, whatever the state: distinct literals, sizes, the bounds of what is open."""
+        """What holds of what has been made so far, whatever the state: distinct literals, sizes, the bounds of what
+        is open."""
         self.opened: set[str] = set()
         """Kinds of expression that were left open so far."""
         self._sorts: dict[Any, Any] = {}
@@ -136,7 +137,8 @@ class Terms:
                 raise AssertionError(f"a type that is none: {type_!r}")
 
     def within(self, type_: Type, term: Term) -> Term:
-        """Return what a value of the type obeys. For elements of sets, lists and maps it says less than the type does."""
+        """Return what a value of the type obeys. For elements of sets, lists and maps it says less than the type
+        does."""
         match type_:
             case ("int", low, high):
                 return self.both(
@@ -274,7 +276,8 @@ class Terms:
                 return None
 
     def size(self, type_: Type, term: Term) -> Term:
-        """Return how many elements a collection has. Exact for sets of small types; else what is known of it is an axiom."""
+        """Return how many elements a collection has. Exact for sets of small types; else what is known of it is an
+        axiom."""
         if type_[0] == "set":
             members = self.members(type_[1])
             if members is not None:
@@ -438,9 +441,7 @@ class Terms:
         term = self.given((scene.event, "role", role), f"is_{role}", ("bool",))
         excluded = next((each.excludes for each in self.table.roles if each.name == role), ())
         for other in excluded:
-            self.axioms.append(
-                z3.Not(z3.And(term, self.given((scene.event, "role", other), f"is_{other}", ("bool",))))
-            )
+            self.axioms.append(z3.Not(z3.And(term, self.given((scene.event, "role", other), f"is_{other}", ("bool",)))))
         return term
 
     def in_state(self, scene: Scene, states: Iterable[str]) -> Term:
@@ -476,7 +477,7 @@ class Terms:
         left, right = self.term(a, scene), self.term(b, scene)
         if left.sort() != right.sort():
             left, right = (z3.ToReal(t) if t.sort().kind() == z3.Z3_INT_SORT else t for t in (left, right))
-            if type_of(e, scene.names)[0] not in {"decimal"}:
+            if type_of(e, scene.names)[0] != "decimal":
                 return self._left_open(e, scene)
         match op:
             case "+":
