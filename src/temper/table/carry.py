@@ -58,7 +58,7 @@ def carry(new: Table, now: Snapshot, *, at: int | None = None, from_version: int
     """Return an entity, for which `homeless` has no reason, as `new` has it. The version is still the old one.
 
     Fields are in the new order, new ones have their default. Visits, calls and timers go on; timers that are new to its
-    state count from `at` (where it is not given, from the entity's last change), and bear the stamp of the next version.
+    state count from `at` (where it is not given, from the entity's last change) and bear the stamp of the next version.
     """
     entity = new.entities[now.entity]
     upgrade = _upgrade(new, now.entity, from_version)

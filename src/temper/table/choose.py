@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from temper.table.clauses import Work
 from temper.table.evaluate import Frame
 from temper.table.events import Caller, Refused, Value, Why
-from temper.table.program import ActionCode, CaseCode, EntityProgram, admits
+from temper.table.program import NEW, ActionCode, CaseCode, EntityProgram, admits
 from temper.table.refusals import denied, excluded, not_here, refused_by
 from temper.table.values import describe, show_as
 from temper.text import suggest
@@ -54,6 +54,9 @@ def choose(
     work: Work | None = None,
 ) -> tuple[CaseCode, str] | Refused:
     """Return the case that is taken and as what the caller is admitted, or the first refusal."""
+    if state == NEW and NEW not in action.from_states:
+        # Nobody can be asked about an entity that is not there.
+        return not_here(program, action, state, frame.id)
     if not system:
         both = excluded(program, action, caller)
         if both is not None:

@@ -15,7 +15,17 @@ from temper.table.evaluate import Frame, Unset, compile_expr
 from temper.table.events import Accepted, Act, Caller, Deliver, Refused, Snapshot, Value
 from temper.table.expr import BINDERS, Absent, Names, parts, type_of, walk
 from temper.table.phrase import describe_expr
-from temper.table.program import NEW, ActionCode, CaseCode, EntityProgram, GuardCode, admits, by_phrase, program_of
+from temper.table.program import (
+    NEW,
+    ActionCode,
+    ByCode,
+    CaseCode,
+    EntityProgram,
+    GuardCode,
+    admits,
+    by_phrase,
+    program_of,
+)
 from temper.table.refusals import absent, denied, division, excluded, not_here, refused_by
 from temper.table.step import step
 from temper.table.table import Expr, Param, Table
@@ -103,6 +113,8 @@ def _possible(program: EntityProgram, now: Snapshot | None, name: str, caller: C
 
 def _judge(program: EntityProgram, action: ActionCode, frame: Frame, caller: Caller) -> Refused | frozenset[str]:
     """The parameters on which it depends (none: it is possible), or why it is not possible whatever they are."""
+    if frame.state == NEW and NEW not in action.from_states:
+        return not_here(program, action, frame.state, frame.id)
     both = excluded(program, action, caller)
     if both is not None:
         return both
@@ -225,7 +237,7 @@ def _clauses(
         yield Clause("by", site, both.text, holds=False)
     asked = bad is None and both is None
     if action.by:
-        allowed = admits(action.by, frame, caller, system) is not None if asked else None
+        allowed = _admitted(action.by, frame, caller, system) if asked else None
         yield Clause("by", site, f"by {by_phrase(action.by)}".replace("`", ""), allowed)
         # A case may name others.
         asked = asked and (allowed is True or any(case.own_by for case in action.cases))
@@ -242,11 +254,18 @@ def _case_clauses(case: CaseCode, frame: Frame, caller: Caller, system: bool, as
     values = () if here else (("state", frame.state),)
     yield Clause("from", site, f"from {', '.join(case.case.froms)}{to}", here if asked else None, values, site)
     if case.own_by:
-        allowed = admits(case.by, frame, caller, system) is not None if asked and here else None
+        allowed = _admitted(case.by, frame, caller, system) if asked and here else None
         yield Clause("by", site, f"by {by_phrase(case.by)}".replace("`", ""), allowed, (), site)
         asked = asked and allowed is not False
     for guard in case.guards:
         yield _when(guard, case.names, frame, asked=asked and here, case=site)
+
+
+def _admitted(bys: tuple[ByCode, ...], frame: Frame, caller: Caller, system: bool) -> bool | None:
+    try:
+        return admits(bys, frame, caller, system) is not None
+    except (ZeroDivisionError, Absent):
+        return None
 
 
 def _when(guard: GuardCode, names: Names, frame: Frame, *, asked: bool, case: str | None = None) -> Clause:

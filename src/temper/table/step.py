@@ -12,10 +12,10 @@
 What an event orders and creates is numbered from 1 in that order: the second order of event `e` is `e.2`. Calls belong
 to the visit in which the commit ends.
 
-Questions are asked in one order, and the first "no" is the answer: is there such an action; do the parameters fit; does
-the caller hold roles that exclude each other; does `by` admit the caller; is there a case from this state; do the
-action's own guards hold, in order; is there a case whose state, `by` and guards hold (if not, the first guard that
-failed is told).
+Questions are asked in one order, and the first "no" is the answer: is there such an action; do the parameters fit; is
+there such an entity; does the caller hold roles that exclude each other; does `by` admit the caller; is there a case
+from this state; do the action's own guards hold, in order; is there a case whose state, `by` and guards hold (if not,
+the first guard that failed is told).
 """
 
 from __future__ import annotations
