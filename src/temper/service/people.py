@@ -49,7 +49,7 @@ def token_problems(
 ) -> tuple[wire.FieldError, ...]:
     """Return what is wrong with a token that is asked for."""
     problems = []
-    for name, text in (("principal", principal), ("acts_for", acts_for or "-")):
+    for name, text in (("principal", principal), ("acts_for", acts_for if acts_for is not None else "-")):
         if not text or len(text) > PRINCIPAL_MAX or not text.isprintable():
             problems.append(
                 wire.FieldError(path=name, message=f"is not from 1 to {PRINCIPAL_MAX} printable characters")
