@@ -12,8 +12,8 @@ from temper.text.source import Source
 
 TAB_WIDTH = 4
 # A generated line can be thousands of columns long; what stands around the mark is enough to find it.
-COLUMNS_MAX = 160
-COLUMNS_BEFORE = 60
+COLUMNS_MAX = 100
+COLUMNS_BEFORE = 40
 
 _RESET = "\x1b[0m"
 _BOLD = "\x1b[1m"
@@ -26,11 +26,13 @@ _CYAN = "\x1b[1;36m"
 def render(diagnostic: Diagnostic, sources: Mapping[str, Source], *, colour: bool = False) -> str:
     """Return the diagnostic with the lines that it speaks of, each place marked.
 
-    `^` marks the problem, `-` what bears on it. Ends with a line end. A file that is not among `sources` is named without its lines.
+    `^` marks the problem, `-` what bears on it. Ends with a line end. A file that is not among `sources` is named without
+    its lines.
     """
     paint = _Paint(colour, _RED if diagnostic.severity is Severity.ERROR else _YELLOW)
     out = [
-        paint.problem(f"{diagnostic.severity.value}[{diagnostic.code.name}]") + paint.strong(f": {diagnostic.message}")
+        paint.problem(f"{diagnostic.severity.value}[{diagnostic.code.name}]")
+        + paint.strong(f": {_plain(diagnostic.message)}")
     ]
     by_file: dict[str, list[_Mark]] = {diagnostic.primary.span.file: []}
     for label, primary in [(diagnostic.primary, True), *((label, False) for label in diagnostic.secondary)]:
@@ -40,14 +42,14 @@ def render(diagnostic: Diagnostic, sources: Mapping[str, Source], *, colour: boo
     gutter = max((len(str(mark.line)) for marks in by_file.values() for mark in marks), default=1)
     for number, (file, marks) in enumerate(by_file.items()):
         arrow = "-->" if number == 0 else ":::"
-        place = file or "<text>"
+        place = _plain(file) or "<text>"
         if marks:
             place += f":{marks[0].line}:{marks[0].column}"
         out.append(" " * (gutter + 1) + paint.frame(arrow) + f" {place}")
         if marks:
             out.extend(_snippet(sources[file], marks, gutter, paint))
     if diagnostic.help is not None:
-        first, *more = diagnostic.help.split("\n")
+        first, *more = map(_plain, diagnostic.help.split("\n"))
         out.append("  " + paint.help("help:") + f" {first}")
         out.extend(f"        {line}" for line in more)
     return "\n".join(line.rstrip() for line in out) + "\n"
@@ -146,6 +148,11 @@ def _shown(line: str, first_mark: int) -> tuple[str, list[int]]:
     return head + "".join(glyphs[low:high]) + tail, [min(max(column + shift, 0), limit) for column in columns]
 
 
+def _plain(text: str) -> str:
+    """Return the text without anything that a terminal would carry out."""
+    return text if text.isprintable() else "".join(map(_glyph, text))
+
+
 def _glyph(char: str) -> str:
     if char == "\t":
         return " " * TAB_WIDTH
@@ -202,7 +209,7 @@ class _Canvas:
         self._cells.setdefault(row, {})[column] = (char, mark)
 
     def write(self, row: int, column: int, text: str, mark: _Mark) -> None:
-        for offset, char in enumerate(text):
+        for offset, char in enumerate(_plain(text)):
             self.put(row, column + offset, char, mark)
 
     def rows(self) -> list[str]:
