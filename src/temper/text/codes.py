@@ -17,7 +17,7 @@ B9xx  typed, but not carried out by this release
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, unique
 
 
 class Severity(Enum):
@@ -27,6 +27,7 @@ class Severity(Enum):
     WARNING = "warning"
 
 
+@unique  # Two codes of one title would be one code with two names.
 class Code(Enum):
     """A stable name for one kind of problem; the value is its title."""
 
@@ -175,7 +176,7 @@ class Code(Enum):
     # B5xx: level 2, found by running the table
     B501 = "property that a run breaks"
     B502 = "value outside its type"
-    B503 = "division by zero"
+    B503 = "division by zero in a run"
     B504 = "field set twice in one step"
     B505 = "outcome without a home"
     B506 = "state in which nothing can happen"

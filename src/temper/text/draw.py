@@ -26,8 +26,8 @@ _CYAN = "\x1b[1;36m"
 def render(diagnostic: Diagnostic, sources: Mapping[str, Source], *, colour: bool = False) -> str:
     """Return the diagnostic with the lines that it speaks of, each place marked.
 
-    `^` marks the problem, `-` what bears on it. Ends with a line end. A file that is not among `sources` is named without
-    its lines.
+    `^` marks the problem, `-` what bears on it. Ends with a line end. A file that is not among `sources` is named
+    without its lines.
     """
     paint = _Paint(colour, _RED if diagnostic.severity is Severity.ERROR else _YELLOW)
     out = [
