@@ -1,9 +1,9 @@
 """Blueprints in Markdown: documentation and tests at once.
 
 A block that is fenced as `blueprint` is a bundle of one file, or of several where lines `# file: NAME` part it. A line
-that ends in `# error: [B101]` earns exactly that diagnostic; `# error: [B101] "text"` asks for the text in its message
-or help too, and several may stand behind each other. A line without earns none. These comments are no part of what is
-read.
+that ends in `# error: [B101]`, or `# warning: [B405]`, earns exactly that diagnostic; `# error: [B101] "text"` asks for
+the text in its message or help too, and several may stand behind each other. A line without earns none. These comments
+are no part of what is read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DIAGNOSTICS = ROOT / "docs" / "reference" / "diagnostics"
 
 _FENCE = re.compile(r"^```blueprint[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# file: (\S+)")
-_MARKS = re.compile(r"\s*# error:((?:\s*\[B\d{3}\](?:\s+\"[^\"]*\")?)+)\s*$")
+_MARKS = re.compile(r"\s*# (?:error|warning):((?:\s*\[B\d{3}\](?:\s+\"[^\"]*\")?)+)\s*$")
 _MARK = re.compile(r"\[(B\d{3})\](?:\s+\"([^\"]*)\")?")
 
 
