@@ -14,6 +14,8 @@ from temper.table import Caller
 
 ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 PRINCIPAL_MAX = 200
+# A moment after the year 9999 can't be written down; nobody means more than this.
+TTL_MAX_MS = 36_525 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ def token_problems(
         for role in roles
         if not ROLE.fullmatch(role)
     )
-    if ttl_ms is not None and ttl_ms <= 0:
-        problems.append(wire.FieldError(path="ttl", message="is not above 0"))
+    if ttl_ms is not None and not 0 < ttl_ms <= TTL_MAX_MS:
+        problems.append(wire.FieldError(path="ttl", message="is not above 0, and 100 years at most"))
     return tuple(problems)
 
 
