@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 SERVER = "http://127.0.0.1:8420"
+EXITS = "exit codes: 0 fine, 1 broken or refused, 2 bad input or usage, 3 unknown or not checked, 4 no server"
 
 
 def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -13,7 +14,7 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     parser = kind(
         prog="temper",
         description="Blueprints of operational domains: judged before they run, durable while they run, changed alive.",
-        epilog="exit codes: 0 fine, 1 broken or refused, 2 bad input or usage, 3 unknown or not checked, 4 no server",
+        epilog=EXITS,
     )
     parser.add_argument("-V", "--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=kind)
@@ -25,11 +26,10 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
         return made
 
     # --- writing ---
-    guide = command("guide", "language:guide", "print the whole language, short enough for a prompt")
-    guide.set_defaults(json=False)
+    command("guide", "language:guide", "print the whole language, short enough for a prompt")
 
     new = command("new", "language:new", "begin a blueprint that passes")
-    new.add_argument("name", help="the blueprint's name, lower_snake")
+    new.add_argument("name", metavar="NAME", help="the blueprint's name, lower_snake")
     new.add_argument("--folder", help="where to put it (default: a folder of that name)")
 
     check = command("check", "language:check", "read blueprints, and say what is wrong with them")
@@ -42,7 +42,7 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     fmt.add_argument("--from-json", action="store_true", help="read the JSON form and print the text")
 
     explain = command("explain", "language:explain", "explain a diagnostic's code")
-    explain.add_argument("code", help="such as B101")
+    explain.add_argument("code", metavar="CODE", help="such as B101")
 
     verify = command("verify", "judgement:verify", "judge a bundle: algebra, search, scenarios")
     verify.add_argument("path", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
@@ -52,7 +52,7 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
 
     # --- serving ---
     serve = command("serve", "serving:serve", "serve blueprints over HTTP")
-    serve.add_argument("paths", nargs="*", metavar="PATH", help="bundles to push at the start")
+    serve.add_argument("paths", nargs="*", default=[], metavar="PATH", help="bundles to push at the start")
     _settings(serve)
     serve.add_argument("--host", help="where to listen (default: the settings', 127.0.0.1)")
     serve.add_argument("--port", type=int, help="0 lets the system choose (default: the settings', 8420)")
@@ -61,14 +61,14 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     token = command("token", "tokens:token", "make, list and revoke tokens")
     verbs = token.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=kind)
     make = verbs.add_parser("make", help="make a token and print it, once")
-    make.add_argument("principal", help="who bears it")
+    make.add_argument("principal", metavar="PRINCIPAL", help="who bears it")
     make.add_argument("--role", action="append", default=[], help="a role that the bearer holds; may repeat")
     make.add_argument("--admin", action="store_true", help="may push, roll back and make tokens")
     make.add_argument("--acts-for", help="the person behind an agent")
     make.add_argument("--ttl", help="how long it is good, such as 12h (default: until it is revoked)")
     listed = verbs.add_parser("list", help="list all tokens, without their secrets")
     revoke = verbs.add_parser("revoke", help="revoke a token at once")
-    revoke.add_argument("id", help="the token's id, as `list` shows it")
+    revoke.add_argument("id", metavar="ID", help="the token's id, as `list` shows it")
     for verb in (make, listed, revoke):
         verb.add_argument("--json", action="store_true", help="print data with stable keys instead of text")
         _settings(verb)
@@ -77,49 +77,49 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
 
     # --- changing ---
     plan = command("plan", "changing:plan", "say what pushing a bundle would change and strand")
-    plan.add_argument("path", metavar="PATH")
+    plan.add_argument("path", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
     _remote(plan)
     push = command("push", "changing:push", "verify a bundle and put it in force, at once and as a whole")
-    push.add_argument("path", metavar="PATH")
+    push.add_argument("path", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
     push.add_argument("--note", default="", help="a word for the list of versions")
     push.add_argument("--if-version", type=int, help="only if this version is in force (0: none)")
     _remote(push)
     versions = command("versions", "changing:versions", "list the versions of a blueprint")
-    versions.add_argument("blueprint")
+    versions.add_argument("blueprint", metavar="BLUEPRINT", help="its name")
     _remote(versions)
     rollback = command("rollback", "changing:rollback", "push an earlier version again")
-    rollback.add_argument("blueprint")
-    rollback.add_argument("to", type=_positive, nargs="?", help="a version's number (default: the one before)")
-    rollback.add_argument("--note", default="")
+    rollback.add_argument("blueprint", metavar="BLUEPRINT", help="its name")
+    rollback.add_argument("to", metavar="VERSION", type=_positive, nargs="?", help="a version's number (default: the one before)")
+    rollback.add_argument("--note", default="", help="a word for the list of versions")
     _remote(rollback)
 
     # --- working ---
     act = command("act", "working:act", "take an action")
-    act.add_argument("target", metavar="BLUEPRINT/ENTITY[/ID]")
-    act.add_argument("action")
+    act.add_argument("target", metavar="BLUEPRINT/ENTITY[/ID]", help="without an id, the action creates an entity")
+    act.add_argument("action", metavar="ACTION", help="the action's name")
     _params(act)
     act.add_argument("--key", help="an idempotency key: the same request with the same key is done once")
     act.add_argument("--if-version", type=int, help="only if the entity is at this version")
     act.add_argument("--dry-run", action="store_true", help="decide, and change nothing")
     _remote(act)
     show = command("show", "working:show", "show a blueprint, its entities, or one of them")
-    show.add_argument("target", nargs="?", default="", metavar="BLUEPRINT[/ENTITY[/ID]]")
+    show.add_argument("target", nargs="?", default="", metavar="BLUEPRINT[/ENTITY[/ID]]", help="without one, all that is served")
     show.add_argument("--filter", help="an expression, such as 'state is Rolling and moved > 2'")
     show.add_argument("--sort", help="a field, created_at, updated_at or id; `-` before it for downwards")
-    show.add_argument("--limit", type=_positive, default=50)
+    show.add_argument("--limit", type=_positive, default=50, help="entities on a page (default: %(default)s)")
     show.add_argument("--cursor", help="go on where a page ended")
     show.add_argument("--count", action="store_true", help="count all that the filter finds")
     _remote(show)
     now = command("now", "working:now", "say what can be done now, by you")
-    now.add_argument("target", metavar="BLUEPRINT/ENTITY[/ID]")
+    now.add_argument("target", metavar="BLUEPRINT/ENTITY[/ID]", help="without an id: how one can be created")
     _remote(now)
     why = command("why", "working:why", "say what an action would do, or which clause would refuse it")
-    why.add_argument("target", metavar="BLUEPRINT/ENTITY[/ID]")
-    why.add_argument("action")
+    why.add_argument("target", metavar="BLUEPRINT/ENTITY[/ID]", help="without an id, the action creates an entity")
+    why.add_argument("action", metavar="ACTION", help="the action's name")
     _params(why)
     _remote(why)
     history = command("history", "working:history", "tell what happened to an entity")
-    history.add_argument("target", metavar="BLUEPRINT/ENTITY/ID")
+    history.add_argument("target", metavar="BLUEPRINT/ENTITY/ID", help="which entity")
     history.add_argument("--after", type=int, default=0, help="only what came after this number")
     history.add_argument("--follow", action="store_true", help="stay, and tell what happens")
     _remote(history)
@@ -128,8 +128,7 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     demo = command("demo", "demo:demo", "see it all once: a rollout, a halt, a hot reload, the way back")
     demo.add_argument("--fast", action="store_true", help="leave out the pauses that are there for reading")
     completion = command("completion", "language:completion", "print a completion script")
-    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
-    completion.set_defaults(json=False)
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="for which shell")
     return parser
 
 
@@ -144,7 +143,7 @@ def _remote(parser: argparse.ArgumentParser) -> None:
 
 
 def _params(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("params", nargs="*", metavar="NAME=VALUE", help="a parameter; NAME:=JSON for any JSON value")
+    parser.add_argument("params", nargs="*", default=[], metavar="NAME=VALUE", help="a parameter; NAME:=JSON for any JSON value")
 
 
 def _positive(text: str) -> int:

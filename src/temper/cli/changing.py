@@ -20,7 +20,7 @@ def plan(args: argparse.Namespace) -> int:
     client = Client.of(args)
     blueprint, files = _bundle(args.path)
     with Progress("judging the candidate"):
-        answer = client.post(f"/v1/{blueprint}/plan", {"files": files})
+        answer = client.post(f"/v1/{blueprint}/plan", {"files": files}, patient=True)
     if args.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
@@ -84,7 +84,7 @@ def rollback(args: argparse.Namespace) -> int:
     if args.to is not None:
         body["to"] = args.to
     with Progress("verifying, then swapping"):
-        answer = client.post(f"/v1/{args.blueprint}/rollback", body)
+        answer = client.post(f"/v1/{args.blueprint}/rollback", body, patient=True)
     _tell(args, answer)
     return Exit.FINE
 
@@ -129,7 +129,7 @@ def _bundle(text: str) -> tuple[str, dict[str, str]]:
         findings = [finding(each, checked.sources, colour=coloured(sys.stderr)) for each in checked.problems]
         raise Stop(
             Exit.BROKEN,
-            "the blueprint is broken, and was not sent\n\n" + "\n\n".join(each.rendered for each in findings),
+            "the blueprint is broken, and was not sent\n\n" + "\n".join(each.rendered for each in findings).rstrip(),
             data={"passed": False, "findings": [wire.as_json(each) for each in findings]},
         )
     return checked.table.blueprint, files

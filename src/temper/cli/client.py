@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from temper.cli.exits import Exit, Stop
 TIMEOUT_SECONDS = 30.0
 # A push waits for the verifier.
 PUSH_SECONDS = 600.0
+# A stream is silent for as long as nothing happens, but for a heartbeat.
+STREAM_TIMEOUT = httpx2.Timeout(TIMEOUT_SECONDS, read=120.0)
 
 
 class Client:
@@ -59,10 +61,16 @@ class Client:
         return self._ask("GET", path, query)
 
     def post(
-        self, path: str, body: Any, query: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        body: Any,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        patient: bool = False,
     ) -> Any:
-        """Post JSON, and return the answer's."""
-        return self._ask("POST", path, query, body, headers)
+        """Post JSON, and return the answer's; `patient` where the answer waits for the verifier."""
+        return self._ask("POST", path, query, body, headers, timeout=PUSH_SECONDS if patient else TIMEOUT_SECONDS)
 
     def put(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Any:
         """Put JSON, and return the answer's."""
@@ -83,24 +91,39 @@ class Client:
     ) -> Any:
         with self._reaching():
             answer = self._http.request(
-                method, path, params=query, json=body, headers=dict(headers or {}), timeout=max(timeout, TIMEOUT_SECONDS)
+                method, path, params=query, json=body, headers=dict(headers or {}), timeout=timeout
             )
         if answer.is_success:
             return answer.json() if answer.content else None
         raise self._stop(answer)
 
-    def stream(self, path: str, query: Mapping[str, str | int] | None = None) -> Iterator[Any]:
-        """Yield the JSON of each event of a live stream."""
+    def stream(
+        self,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        *,
+        on_open: Callable[[], None] = lambda: None,
+    ) -> Iterator[Any]:
+        """Yield the JSON of each event of a live stream until the server ends it. `on_open` hears when it listens."""
         with (
             self._reaching(),
-            self._http.stream("GET", path, params=query, headers={"Accept": "text/event-stream"}, timeout=None) as answer,
+            self._http.stream(
+                "GET", path, params=query, headers={"Accept": "text/event-stream"}, timeout=STREAM_TIMEOUT
+            ) as answer,
         ):
             if not answer.is_success:
                 answer.read()
                 raise self._stop(answer)
+            on_open()
+            problem = False
             for line in answer.iter_lines():
-                if line.startswith("data:"):
-                    yield json.loads(line.removeprefix("data:"))
+                if line.startswith("event:"):
+                    problem = line.removeprefix("event:").strip() == "problem"
+                elif line.startswith("data:"):
+                    data = json.loads(line.removeprefix("data:"))
+                    if problem:
+                        raise problem_stop(data)
+                    yield data
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -139,7 +162,7 @@ def problem_stop(problem: Mapping[str, Any]) -> Stop:
     if clause:
         lines.append(f"  {clause['file']}:{clause['line']}: {clause['text']}")
     lines += [f"  {each['path']} {each['message']}" for each in problem.get("errors", ()) if each["message"] not in str(detail)]
-    lines += ["\n" + each["rendered"] for each in problem.get("findings", ())]
+    lines += ["\n" + each["rendered"].rstrip() for each in problem.get("findings", ())]
     for each in problem.get("stranded", ()):
         lines.append(f"  {each['entity']} {each['id']} in {each['state']}: {'; '.join(each['reasons'])}")
     possible = [each["action"] for each in problem.get("next", ())]

@@ -30,8 +30,8 @@ def verify(args: argparse.Namespace) -> int:
             report = {"digest": None, "passed": False, "levels": [], "properties": [], "scenarios": []}
             print(json.dumps({**report, "findings": [wire.as_json(each) for each in findings]}, indent=2))
         else:
-            print("\n\n".join(each.rendered for each in findings))
-            print(f"\nit does not compile, so that nothing was judged; `temper explain {findings[0].code}` says more")
+            print("\n".join(each.rendered for each in findings))
+            print(f"it does not compile, so that nothing was judged; `temper explain {findings[0].code}` says more")
         return Exit.BROKEN
     with Progress("judging") as progress:
         verified = verify_table(

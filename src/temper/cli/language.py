@@ -32,8 +32,8 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 def guide(args: argparse.Namespace) -> int:
     """Print the language's short form."""
-    del args
-    print(guide_text(), end="")
+    text = guide_text()
+    print(json.dumps({"guide": text}, ensure_ascii=False) if args.json else text, end="\n" if args.json else "")
     return Exit.FINE
 
 
@@ -82,7 +82,7 @@ def check(args: argparse.Namespace) -> int:
         print(json.dumps({"passed": errors == 0, "errors": errors, "findings": listed, "fixed": fixes}, indent=2))
     else:
         for each in findings:
-            print(each.rendered, end="\n\n")
+            print(each.rendered)
         paint = Paint(colour=coloured(sys.stdout))
         warned = len(findings) - errors
         mended_note = f", {_count(fixes, 'file')} mended" if fixes else ""
@@ -133,7 +133,7 @@ def _fmt_stream(args: argparse.Namespace, text: str, *, name: str = "<stdin>") -
 
 def _unreadable(findings: tuple[wire.Finding, ...]) -> Stop:
     for each in findings:
-        print(each.rendered, end="\n\n", file=sys.stderr)
+        print(each.rendered, file=sys.stderr)
     return Stop(
         Exit.BROKEN,
         "it can't be read, and was left as it is",
@@ -158,7 +158,8 @@ def completion(args: argparse.Namespace) -> int:
 
     from temper.cli.arguments import build
 
-    print(shtab.complete(build(), args.shell))
+    script = shtab.complete(build(), args.shell)
+    print(json.dumps({"shell": args.shell, "script": script}) if args.json else script)
     return Exit.FINE
 
 

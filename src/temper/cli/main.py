@@ -9,9 +9,10 @@ import argparse
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from temper import __version__
 from temper.cli.arguments import build
@@ -19,6 +20,8 @@ from temper.cli.exits import Exit, Stop
 from temper.cli.paint import Paint, coloured
 
 Command = Callable[[argparse.Namespace], int]
+INTERRUPTED = 130
+DEFECT = 70
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FINE
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001 - whatever it is, a script must not take it for a broken blueprint
+        traceback.print_exc()
+        print(f"temper {__version__} has a defect; please report what stands above", file=sys.stderr)
+        return DEFECT
 
 
 def _end(stop: Stop, *, as_json: bool) -> int:
@@ -72,7 +79,19 @@ class _Misused(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are told like every other: what, and what to do."""
+    """A parser that takes options and words in any order, and whose complaints are told like every other."""
+
+    _reading = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, with options between the words too: `act helix/Rollout/r1 Start --key k reason=none`."""
+        if self._reading or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._reading = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._reading = False
 
     def error(self, message: str) -> NoReturn:
         """Stop with exit code 2."""

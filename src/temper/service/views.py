@@ -163,7 +163,8 @@ def _ended(entry: Entry) -> dict[str, Any] | None:
 def line(entry: Entry) -> str:
     """Return an entry as one line for people: what was done, by whom, and what came of it."""
     who = _who(entry)
-    call = f"{entry.action}({_listed(entry.params)})" if entry.action else "nothing"
+    given = f"({_listed(entry.params)})" if entry.params else ""
+    call = f"{entry.action}{given}" if entry.action else "nothing"
     if entry.refused is not None:
         return f"{who}: {call} was refused: {entry.refused.text}"
     if entry.cause.value == "swap":
@@ -180,7 +181,9 @@ def line(entry: Entry) -> str:
 def _who(entry: Entry) -> str:
     if entry.ended is not None:
         ending = entry.ended.ending
-        error = f" ({entry.ended.error_text})" if entry.ended.error_text else ""
+        text = entry.ended.error_text
+        # Mostly it is handed to the action, and stands there then.
+        error = f" ({text})" if text and text not in entry.params.values() else ""
         return f"{entry.ended.tool} {ending}{error}"
     if entry.timer is not None:
         return "timer"
