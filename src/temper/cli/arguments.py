@@ -1,4 +1,4 @@
-"""Every command and option, in one place: `--help`, the completion scripts and `docs/reference/cli.md` come from here."""
+"""Every command and option: `--help`, the completion scripts and `docs/reference/cli.md` come from here."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     verify = command("verify", "judgement:verify", "judge a bundle: algebra, search, scenarios")
     verify.add_argument("path", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
     verify.add_argument("--levels", help="some of algebra,search,scenarios (default: all)")
-    verify.add_argument("--states", type=_positive, default=500_000, help="where the search stops (default: %(default)s)")
+    verify.add_argument(
+        "--states", type=_positive, default=500_000, help="where the search stops (default: %(default)s)"
+    )
     verify.add_argument("--seconds", type=float, default=120.0, help="where the judgement stops (default: %(default)s)")
 
     # --- serving ---
@@ -89,7 +91,9 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     _remote(versions)
     rollback = command("rollback", "changing:rollback", "push an earlier version again")
     rollback.add_argument("blueprint", metavar="BLUEPRINT", help="its name")
-    rollback.add_argument("to", metavar="VERSION", type=_positive, nargs="?", help="a version's number (default: the one before)")
+    rollback.add_argument(
+        "to", metavar="VERSION", type=_positive, nargs="?", help="a version's number (default: the one before)"
+    )
     rollback.add_argument("--note", default="", help="a word for the list of versions")
     _remote(rollback)
 
@@ -103,7 +107,9 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     act.add_argument("--dry-run", action="store_true", help="decide, and change nothing")
     _remote(act)
     show = command("show", "working:show", "show a blueprint, its entities, or one of them")
-    show.add_argument("target", nargs="?", default="", metavar="BLUEPRINT[/ENTITY[/ID]]", help="without one, all that is served")
+    show.add_argument(
+        "target", nargs="?", default="", metavar="BLUEPRINT[/ENTITY[/ID]]", help="without one, all that is served"
+    )
     show.add_argument("--filter", help="an expression, such as 'state is Rolling and moved > 2'")
     show.add_argument("--sort", help="a field, created_at, updated_at or id; `-` before it for downwards")
     show.add_argument("--limit", type=_positive, default=50, help="entities on a page (default: %(default)s)")
@@ -143,7 +149,9 @@ def _remote(parser: argparse.ArgumentParser) -> None:
 
 
 def _params(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("params", nargs="*", default=[], metavar="NAME=VALUE", help="a parameter; NAME:=JSON for any JSON value")
+    parser.add_argument(
+        "params", nargs="*", default=[], metavar="NAME=VALUE", help="a parameter; NAME:=JSON for any JSON value"
+    )
 
 
 def _positive(text: str) -> int:

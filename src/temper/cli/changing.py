@@ -28,7 +28,9 @@ def plan(args: argparse.Namespace) -> int:
     if answer["pushable"]:
         return Exit.FINE
     verdicts = {each["verdict"] for each in answer["report"]["properties"]}
-    return Exit.UNKNOWN if "unknown" in verdicts and "broken" not in verdicts and not answer["stranded"] else Exit.BROKEN
+    return (
+        Exit.UNKNOWN if "unknown" in verdicts and "broken" not in verdicts and not answer["stranded"] else Exit.BROKEN
+    )
 
 
 def plan_text(answer: dict[str, Any], paint: Paint) -> str:
@@ -43,13 +45,20 @@ def plan_text(answer: dict[str, Any], paint: Paint) -> str:
     if living:
         lines.append(f"  alive: {living}")
     for each in answer["stranded"]:
-        lines.append(paint(f"  no place for {each['entity']} {each['id']} in {each['state']}: ", "red") + "; ".join(each["reasons"]))
+        lines.append(
+            paint(f"  no place for {each['entity']} {each['id']} in {each['state']}: ", "red")
+            + "; ".join(each["reasons"])
+        )
     report = answer["report"]
     for each in report["properties"]:
         if each["verdict"] in ("broken", "unknown"):
             lines.append(f"  {paint(each['verdict'], 'red')}  {each['name']}")
-    lines += [f"  {paint('failed', 'red')}  scenario {each['title']}" for each in report["scenarios"] if not each["passed"]]
-    lines.append(paint("it can be pushed", "green") if answer["pushable"] else paint("it can't be pushed", "red", "bold"))
+    lines += [
+        f"  {paint('failed', 'red')}  scenario {each['title']}" for each in report["scenarios"] if not each["passed"]
+    ]
+    lines.append(
+        paint("it can be pushed", "green") if answer["pushable"] else paint("it can't be pushed", "red", "bold")
+    )
     return "\n".join(lines)
 
 
@@ -113,7 +122,14 @@ def versions(args: argparse.Namespace) -> int:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
         return Exit.FINE
     rows = [
-        ("*" if each.get("current") else "", str(each["number"]), each["digest"][:12], each["at"], each["by"], each.get("note", ""))
+        (
+            "*" if each.get("current") else "",
+            str(each["number"]),
+            each["digest"][:12],
+            each["at"],
+            each["by"],
+            each.get("note", ""),
+        )
         for each in answer["items"]
     ]
     print(table(rows, paint=Paint(colour=coloured(sys.stdout)), heads=("", "version", "digest", "at", "by", "note")))

@@ -161,7 +161,11 @@ def problem_stop(problem: Mapping[str, Any]) -> Stop:
     clause = problem.get("clause")
     if clause:
         lines.append(f"  {clause['file']}:{clause['line']}: {clause['text']}")
-    lines += [f"  {each['path']} {each['message']}" for each in problem.get("errors", ()) if each["message"] not in str(detail)]
+    lines += [
+        f"  {each['path']} {each['message']}"
+        for each in problem.get("errors", ())
+        if each["message"] not in str(detail)
+    ]
     lines += ["\n" + each["rendered"].rstrip() for each in problem.get("findings", ())]
     for each in problem.get("stranded", ()):
         lines.append(f"  {each['entity']} {each['id']} in {each['state']}: {'; '.join(each['reasons'])}")
@@ -192,9 +196,11 @@ def _undecided(problem: Mapping[str, Any]) -> bool:
 
 
 def target_path(target: str, *parts: int) -> list[str]:
-    """Return the parts of `blueprint/Entity/id`, quoted for a path; `parts` are the numbers of parts that are allowed."""
+    """Return the parts of `blueprint/Entity/id`, quoted for a path; `parts` says how many there may be."""
     given = [part for part in target.strip("/").split("/") if part]
     if len(given) not in parts:
         shapes = {0: "nothing", 1: "BLUEPRINT", 2: "BLUEPRINT/ENTITY", 3: "BLUEPRINT/ENTITY/ID"}
-        raise Stop(Exit.USAGE, f"`{target}` does not name a target", help=f"write {' or '.join(shapes[n] for n in parts)}")
+        raise Stop(
+            Exit.USAGE, f"`{target}` does not name a target", help=f"write {' or '.join(shapes[n] for n in parts)}"
+        )
     return [quote(part, safe="") for part in given]

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from temper.cli.exits import Exit, Stop
 from temper.cli.language import read, shown
@@ -27,7 +28,7 @@ def verify(args: argparse.Namespace) -> int:
     if checked.table is None:
         findings = [finding(each, checked.sources, colour=colour) for each in checked.problems]
         if args.json:
-            report = {"digest": None, "passed": False, "levels": [], "properties": [], "scenarios": []}
+            report: dict[str, Any] = {"digest": None, "passed": False, "levels": [], "properties": [], "scenarios": []}
             print(json.dumps({**report, "findings": [wire.as_json(each) for each in findings]}, indent=2))
         else:
             print("\n".join(each.rendered for each in findings))

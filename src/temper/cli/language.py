@@ -75,7 +75,9 @@ def check(args: argparse.Namespace) -> int:
                     _file(path, name).write_text(text, "utf-8")
             files = mended
         checked = check_texts({shown(path, name): text for name, text in files.items()})
-        findings += [finding(each, checked.sources, colour=not args.json and coloured(sys.stdout)) for each in checked.problems]
+        findings += [
+            finding(each, checked.sources, colour=not args.json and coloured(sys.stdout)) for each in checked.problems
+        ]
     errors = sum(each.severity == "error" for each in findings)
     if args.json:
         listed = [wire.as_json(each) for each in findings]
@@ -88,7 +90,9 @@ def check(args: argparse.Namespace) -> int:
         mended_note = f", {_count(fixes, 'file')} mended" if fixes else ""
         if errors:
             codes = sorted({each.code for each in findings if each.severity == "error"})
-            print(f"{paint(_count(errors, 'error'), 'red', 'bold')}{mended_note}; `temper explain {codes[0]}` says more")
+            print(
+                f"{paint(_count(errors, 'error'), 'red', 'bold')}{mended_note}; `temper explain {codes[0]}` says more"
+            )
         else:
             warned_note = f", {_count(warned, 'warning')}" if warned else ""
             print(f"{paint('fine', 'green')}{warned_note}{mended_note}")

@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _end(stop: Stop, *, as_json: bool) -> int:
     if as_json:
-        data = stop.data if stop.data is not None else {"error": stop.text, **({"help": stop.help} if stop.help else {})}
+        data = (
+            stop.data if stop.data is not None else {"error": stop.text, **({"help": stop.help} if stop.help else {})}
+        )
         print(json.dumps(data, indent=2, ensure_ascii=False))
     else:
         paint = Paint(colour=coloured(sys.stderr))

@@ -8,9 +8,18 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TextIO
+from typing import Self, TextIO
 
-_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36"}
+_CODES = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
 PROGRESS_AFTER_SECONDS = 1.0
 
 
@@ -62,14 +71,16 @@ class Progress:
         """Change what is said."""
         self._text = text
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         """Begin to wait."""
         if sys.stderr.isatty():
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Take the line back."""
         self._done.set()
         if self._thread is not None:

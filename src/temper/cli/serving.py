@@ -16,7 +16,8 @@ from temper.cli.paint import Paint, coloured
 from temper.cli.settings import settings
 from temper.runtime import watch
 from temper.service import CannotOpen, Declined, Loaded, Person, Workshop, check_texts, duration_ms, wire
-from temper.web import Limits, serve as serve_http
+from temper.web import Limits
+from temper.web import serve as serve_http
 
 # Who pushes what the command line names: it is on the machine where the data is.
 OPERATOR = Person("command line", admin=True)
@@ -50,12 +51,12 @@ async def _serve(args: argparse.Namespace, loaded: Loaded) -> int:
         section = loaded.settings.server
         watching = asyncio.create_task(_watch(workshop, args.paths, teller)) if args.watch else None
         try:
-            await serve_http(
-                workshop, section.host, section.port, limits=_limits(loaded), on_ready=teller.ready
-            )
+            await serve_http(workshop, section.host, section.port, limits=_limits(loaded), on_ready=teller.ready)
         except OSError as error:
             raise Stop(
-                Exit.USAGE, f"can't listen on {section.host}:{section.port}: {error.strerror}", help="name another --port"
+                Exit.USAGE,
+                f"can't listen on {section.host}:{section.port}: {error.strerror}",
+                help="name another --port",
             ) from error
         finally:
             if watching is not None:
@@ -105,8 +106,8 @@ class _Teller:
         self._as_json = as_json
         self._paint = Paint(colour=coloured(sys.stdout) and not as_json)
 
-    def _say(self, event: str, text: str, **data: object) -> None:
-        print(json.dumps({"event": event, **data}, ensure_ascii=False) if self._as_json else text, flush=True)
+    def _say(self, event: str, shown: str, **data: object) -> None:
+        print(json.dumps({"event": event, **data}, ensure_ascii=False) if self._as_json else shown, flush=True)
 
     def first_token(self, token: str) -> None:
         text = (

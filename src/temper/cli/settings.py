@@ -16,7 +16,7 @@ FILE = "temper.toml"
 
 
 def settings(args: argparse.Namespace) -> Loaded:
-    """Return the settings that the options name, or those of this folder's `temper.toml`. Stops on a problem in them."""
+    """Return the settings that the options name, or this folder's `temper.toml`. Stops on a problem in them."""
     path = Path(args.settings) if args.settings else Path(FILE)
     loaded = load_settings(path if args.settings or path.exists() else None, os.environ)
     if loaded.problems:

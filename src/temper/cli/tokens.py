@@ -51,7 +51,11 @@ def _in_folder(args: argparse.Namespace, ttl_ms: int | None) -> Any:
     folder = data_folder(args)
     path = folder / "tokens.db"
     if args.verb != "make" and not path.exists():
-        raise Stop(Exit.USAGE, f"there are no tokens in `{folder}`", help="name the data folder with --data, or a server with --server")
+        raise Stop(
+            Exit.USAGE,
+            f"there are no tokens in `{folder}`",
+            help="name the data folder with --data, or a server with --server",
+        )
     store = _open(path)
     try:
         now = SystemClock().now()

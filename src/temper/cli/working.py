@@ -148,9 +148,13 @@ def acted_text(answer: Mapping[str, Any], paint: Paint) -> str:
     entity = answer["entity"]
     where = f"{entity['entity']} {paint(entity['id'], 'bold')}"
     path = f"{answer['before']} -> {answer['after']}" if answer["before"] != answer["after"] else answer["after"]
-    lines = [f"{where}: {answer['action']}, {paint(path, 'green')}" + (" (done before)" if answer.get("replayed") else "")]
+    lines = [
+        f"{where}: {answer['action']}, {paint(path, 'green')}" + (" (done before)" if answer.get("replayed") else "")
+    ]
     lines += [f"  {name}: {value(was)} -> {value(new)}" for name, (was, new) in answer.get("changed", {}).items()]
-    lines += [f"  calls {call['tool']}" for call in entity.get("calls", ()) if call["order"] in answer.get("orders", ())]
+    lines += [
+        f"  calls {call['tool']}" for call in entity.get("calls", ()) if call["order"] in answer.get("orders", ())
+    ]
     lines += [f"  emits {each['event']}" for each in answer.get("emitted", ())]
     return "\n".join(lines)
 
@@ -161,7 +165,9 @@ def why_text(answer: Mapping[str, Any], paint: Paint) -> str:
     head = paint("it would be taken", "green") if would == "take" else paint("it would be refused", "red")
     lines = [f"{answer['action']}: {head}" + (f": {answer['text']}" if answer.get("text") else "")]
     for each in answer.get("clauses", ()):
-        sign = {True: paint("holds", "green"), False: paint("fails", "red"), None: paint("not asked", "dim")}[each["holds"]]
+        sign = {True: paint("holds", "green"), False: paint("fails", "red"), None: paint("not asked", "dim")}[
+            each["holds"]
+        ]
         values = ", ".join(f"{name} is {value(what)}" for name, what in each.get("values", {}).items())
         place = f"  {each['place']['file']}:{each['place']['line']}" if each.get("place") else ""
         lines.append(f"  {sign}  {each['text']}" + (f"  ({values})" if values else "") + paint(place, "dim"))
@@ -174,7 +180,9 @@ def entity_text(answer: Mapping[str, Any], paint: Paint) -> str:
     """Return an entity: its state, fields, open calls and running timers."""
     state = paint(answer["state"], "green" if answer.get("final") else "cyan", "bold")
     lines = [f"{answer['entity']} {paint(answer['id'], 'bold')}  {state}  version {answer['version']}"]
-    lines.append(table([(f"{name}:", value(what)) for name, what in answer["fields"].items()], paint=paint, indent="  "))
+    lines.append(
+        table([(f"{name}:", value(what)) for name, what in answer["fields"].items()], paint=paint, indent="  ")
+    )
     for call in answer.get("calls", ()):
         tries = f", attempt {call['attempts']}" if call.get("attempts") else ""
         error = f": {call['last_error']}" if call.get("last_error") else ""
@@ -213,7 +221,10 @@ def _blueprint_text(answer: Mapping[str, Any], paint: Paint) -> str:
 
 
 def _served_text(answer: Mapping[str, Any], paint: Paint) -> str:
-    rows = [(each["blueprint"], str(each["number"]), each["digest"][:12], each["at"], each["by"]) for each in answer["items"]]
+    rows = [
+        (each["blueprint"], str(each["number"]), each["digest"][:12], each["at"], each["by"])
+        for each in answer["items"]
+    ]
     heads = ("blueprint", "version", "digest", "since", "by")
     return table(rows, paint=paint, heads=heads) if rows else "nothing is served yet; `temper push PATH`"
 
@@ -245,7 +256,9 @@ def _body(client: Client, path: list[str], action: str, params: list[str]) -> di
             try:
                 body[name[:-1]] = json.loads(text)
             except json.JSONDecodeError as error:
-                raise Stop(Exit.USAGE, f"`{text}` is not JSON: {error}", help="text needs quotes in it: name:='\"text\"'") from error
+                raise Stop(
+                    Exit.USAGE, f"`{text}` is not JSON: {error}", help="text needs quotes in it: name:='\"text\"'"
+                ) from error
             continue
         if schemas is None:
             schemas = _schemas(client, path, action)

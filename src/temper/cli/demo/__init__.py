@@ -2,8 +2,8 @@
 
 In:    whether to leave out the pauses, and whether a program is to read what comes of it.
 Out:   the story on the terminal, or with `--json` one object that holds `final_state`.
-Never: a part that is played: the verifier, the server, the adapter and the tokens are those that everybody gets. Only the
-       cluster is a twin.
+Never: a part that is played: the verifier, the server, the adapter and the tokens are those that everybody gets.
+       Only the cluster is a twin.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The blueprints of the story: Helix before it had a way back, Helix as it is, and Helix with a guard that was forgotten."""
+"""The blueprints of the story: Helix before it had a way back, as it is, and with a guard that was forgotten."""
 
 from __future__ import annotations
 

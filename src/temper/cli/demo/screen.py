@@ -1,4 +1,7 @@
-"""The story as it is seen: headings, the brokers as they move, what was said. On a terminal it moves; elsewhere it is lines."""
+"""The story as it is seen: headings, the brokers as they move, what was said.
+
+On a terminal it moves; elsewhere it is lines.
+"""
 
 from __future__ import annotations
 

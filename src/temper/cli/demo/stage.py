@@ -1,4 +1,4 @@
-"""What the story happens on: a twin of a cluster and a server, each a process of its own, in a folder that goes with them.
+"""What the story happens on: a twin of a cluster and a server, processes of their own, in a folder that goes with them.
 
 Whatever is started here is ended here, by its id, however the block is left.
 """
@@ -103,7 +103,7 @@ class Stage:
 
 @contextmanager
 def stage(settings: str) -> Iterator[Stage]:
-    """Start a twin, and a server with these settings, for as long as the block lasts. The server may still be starting."""
+    """Start a twin, and a server with these settings, for as long as the block lasts. The server may still start."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="temper-demo-")))
         twin = stack.enter_context(_started("the twin", _twin_command(), folder))
@@ -167,12 +167,12 @@ class _Said:
 
 @contextmanager
 def _started(name: str, command: list[str], folder: Path) -> Iterator[_Said]:
-    complaints = folder / f"{name.split()[-1]}.log"
+    complaints = folder / f"{name.removeprefix('the ')}.log"
     # A session of its own, so that Ctrl-C reaches us alone and the end comes in order. What the caller's shell says of
     # servers and tokens is about theirs.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("TEMPER_")}
     with complaints.open("wb") as errors:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own modules, and nothing that anybody else gave
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -199,4 +199,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
     assert process.stdout is not None, "it is a pipe"
     process.stdout.close()
-

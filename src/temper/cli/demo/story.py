@@ -71,7 +71,13 @@ def _plant(screen: Screen, found: dict[str, Any]) -> None:
     story = next((each for each in report["properties"] if each["verdict"] == "broken" and each.get("trace")), None)
     if story is None:
         raise Stop(Exit.BROKEN, "the planted bug was not caught", data={"report": report})
-    found["planted_bug"] = {"line": slip.line, "was": slip.old, "is": slip.new, "passed": report["passed"], "story": story}
+    found["planted_bug"] = {
+        "line": slip.line,
+        "was": slip.old,
+        "is": slip.new,
+        "passed": report["passed"],
+        "story": story,
+    }
     screen.story(story)
     screen.pause(2.2)
 
@@ -113,9 +119,16 @@ class _Play:
             for name, role in (("bob", "builder"), ("ann", "operator"), ("cat", "release_manager")):
                 self.people[name] = self.set_up.person(name, role)
             pushed = self.admin.put(HELIX, {"files": blueprints.earlier(), "note": "no way back yet"})
-        screen.say(f"version {pushed['version']} is in force at [bold]{self.set_up.url}{HELIX}[/] [dim]({pushed['digest'][:12]})[/]")
-        screen.say("with tokens for [bold]bob[/], a builder, [bold]ann[/], an operator, and [bold]cat[/], a release manager")
-        screen.say(f"a twin of the Kubernetes API runs the StatefulSet [bold]{CLUSTER}[/]: {BROKERS} brokers of build v1")
+        screen.say(
+            f"version {pushed['version']} is in force at [bold]{self.set_up.url}{HELIX}[/]"
+            f" [dim]({pushed['digest'][:12]})[/]"
+        )
+        screen.say(
+            "with tokens for [bold]bob[/], a builder, [bold]ann[/], an operator, and [bold]cat[/], a release manager"
+        )
+        screen.say(
+            f"a twin of the Kubernetes API runs the StatefulSet [bold]{CLUSTER}[/]: {BROKERS} brokers of build v1"
+        )
         screen.pause(1.2)
 
     def roll(self) -> None:
@@ -176,7 +189,9 @@ class _Play:
         builds = set(self.found["brokers"].values())
         state = self.found["final_state"]
         if state != "RolledBack" or builds != {"v1"}:
-            raise Stop(Exit.BROKEN, f"it ended in {state}, with brokers of {', '.join(sorted(builds))}", data=self.found)
+            raise Stop(
+                Exit.BROKEN, f"it ended in {state}, with brokers of {', '.join(sorted(builds))}", data=self.found
+            )
         self.screen.say("[bold green]Every broker runs v1 again.[/] Now yours:")
         self.screen.commands(
             [
@@ -204,7 +219,9 @@ class _Play:
                     break
                 if time.monotonic() > give_up:
                     raise Stop(
-                        Exit.BROKEN, f"the rollout is {entity['state']} and not {state} after {MOVES_SECONDS:.0f} s", data=entity
+                        Exit.BROKEN,
+                        f"the rollout is {entity['state']} and not {state} after {MOVES_SECONDS:.0f} s",
+                        data=entity,
                     )
                 time.sleep(FRAME_SECONDS)
             picture.show(self.set_up.cluster.brokers(), entity, last=True)
