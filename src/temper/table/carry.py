@@ -73,8 +73,8 @@ def carry(new: Table, now: Snapshot, *, at: int | None = None, from_version: int
         else:
             fields[field.name] = defaults[field.name]
     after = replace(now, state=_state_after(upgrade, now), fields=fields)
-    places = {place.site for place in entity.places if after.state in place.states}
-    deferred = tuple(held if held.place in places else replace(held, place="") for held in now.deferred)
+    keeping = {(place.site, name) for place in entity.places if after.state in place.states for name in place.defer}
+    deferred = tuple(held if (held.place, held.action) in keeping else replace(held, place="") for held in now.deferred)
     timers = tuple(_carried_timers(new, entity, after, now.updated_at if at is None else at))
     return replace(after, timers=timers, deferred=deferred)
 
