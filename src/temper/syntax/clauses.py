@@ -54,7 +54,7 @@ class ClauseReader(OpeningReader):
         span = (
             Span(self.file, self.starts[first], self.ends[row.end - 1]) if row.end > first else self.token_span(first)
         )
-        parts.extend(self.rows(row, self.action_part))
+        parts.extend(self.rows_unless_used(row, self.action_part))
         self.panic = broken
         if own_case is not None:
             self.one_own_case(own_case, parts[inline:])
@@ -160,7 +160,7 @@ class ClauseReader(OpeningReader):
             )
         span = self.span(first) if not self.panic else Span(self.file, self.starts[first], self.ends[self.row.end - 1])
         if row is not None:
-            parts.extend(self.rows(row, self.case_part))
+            parts.extend(self.rows_unless_used(row, self.case_part))
         return t.From(froms, to, tuple(parts), span=span, trivia=trivia)
 
     def case_sources(self) -> tuple[t.Name, ...]:
