@@ -138,6 +138,10 @@ async def test_what_is_declined_says_why(
         (b"idempotency-key", b"\xe9", 400),
         (b"if-match", b"3", 400),
         (b"if-match", b'"3", "4"', 400),
+        (b"if-match", b'W/"3"', 400),
+        (b"if-match", b'"abc"', 400),
+        (b"if-match", b'""', 400),
+        (b"if-match", b'"\xb2"', 400),
         (b"content-type", b"application/x-www-form-urlencoded", 415),
         (b"content-type", b"text/json", 415),
     ],
@@ -160,11 +164,9 @@ async def test_a_header_that_came_twice_is_declined(name: bytes) -> None:
     assert "twice" in response.json["title"]
 
 
-@pytest.mark.parametrize(
-    ("sent", "version"), [(b'"3"', 3), (b"*", None), (b'W/"3"', -1), (b'"abc"', -1), (b'""', -1), (b'"\xb2"', -1)]
-)
+@pytest.mark.parametrize(("sent", "version"), [(b'"3"', 3), (b"*", None), (b'"003"', 3)])
 async def test_if_match_is_a_version(sent: bytes, version: int | None) -> None:
-    """A weak tag and one that is none of ours match nothing: the verb is asked for a version that is not there."""
+    """And goes to the verb with the key."""
     fake = Fake()
     response = await call(
         fake.door(), "POST", f"{ONE}/Switch", headers=[(b"if-match", sent), (b"idempotency-key", b"k 1")]

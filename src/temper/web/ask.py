@@ -36,8 +36,9 @@ READ: Final = frozenset(
         b"last-event-id",
     }
 )
-ETAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_DURATION: Final = re.compile(r"[0-9]{1,9}(ms|s|m|h|d)")  # nobody needs a number of ten digits in any of them
+_VERSION: Final = re.compile(r'"[0-9]{1,18}"')
+_ETAG: Final = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
+DURATION: Final = re.compile(r"(0|[1-9][0-9]{0,8})(ms|s|m|h|d)")  # nobody needs ten digits of any of them
 _FIELDS_MAX: Final = 32
 _SEQ_MAX: Final = 10**18 - 1  # below what SQLite, and what a pattern of 18 digits, can hold
 
@@ -155,7 +156,8 @@ class Ask:
     def if_match(self) -> int | str | None:
         """Return the version that `If-Match` names, `"*"` for any, or `None` where it was not sent.
 
-        A tag that is none of ours can't be the current one, so that it comes back as the version -1.
+        A weak tag, or one that is none of ours, could only ever be stale (RFC 9110, 13.1.1). It is declined as what it
+        is, a mistake: reading again, as one does with what is stale, would not mend it.
         """
         sent = self.headers.get(b"if-match")
         if sent is None:
@@ -163,18 +165,15 @@ class Ask:
         text = sent.decode("latin-1").strip()
         if text == "*":
             return "*"
-        found = ETAG.fullmatch(text)
-        if found is None:
+        if not _VERSION.fullmatch(text):
             decline(
                 "bad-request",
                 400,
                 "the header `If-Match` can't be read",
                 help='give one version in quotes, as `ETag` has it: `If-Match: "3"`',
-                errors=[("If-Match", 'is one entity tag, such as "3", or *')],
+                errors=[("If-Match", 'is a version in quotes, such as "3", or *')],
             )
-        weak, opaque = found.groups()
-        # A weak tag never matches here (RFC 9110, 13.1.1).
-        return int(opaque) if weak is None and opaque.isascii() and opaque.isdigit() and len(opaque) < 19 else -1
+        return int(text[1:-1])
 
     def none_match(self, tag: str) -> bool:
         """Say whether the caller has what `tag` names already."""
@@ -182,7 +181,7 @@ class Ask:
         if sent is None:
             return False
         text = sent.decode("latin-1").strip()
-        return text == "*" or tag in {f'"{opaque}"' for _, opaque in ETAG.findall(text)}
+        return text == "*" or tag in _ETAG.findall(text)
 
     def after(self) -> int | None:
         """Return after which event a stream goes on: `Last-Event-ID`, which clients send unasked, or `?after=`."""
@@ -296,14 +295,14 @@ def span(description: str, name: str, *, default: str) -> Parameter:
         return duration(value)
 
     def schema(limits: Limits) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^{_DURATION.pattern}$", "default": default}
+        return {"type": "string", "pattern": f"^{DURATION.pattern}$", "default": default}
 
     return Parameter(name, read, schema, description, default)
 
 
 def duration(value: str) -> int:
     """Return a duration as the language writes it, such as `30s`, in milliseconds."""
-    if not _DURATION.fullmatch(value):
+    if not DURATION.fullmatch(value):
         raise Unfit("is a duration, such as `30s` or `5m`")
     return duration_ms(value)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Limits:
     """Bounds of the door. Lengths are in bytes, times in seconds."""
 
-    url_max: int = 8 * 1024  # 414, and the connection ends
+    url_max: int = 32 * 1024  # 414, and the connection ends
     headers_max: int = 32 * 1024  # 431, and the connection ends
     head_timeout: float = 15.0  # for a request's head to arrive; then the connection ends
     body_max: int = 1024 * 1024  # of an action, a token, a rollback: 413

@@ -61,7 +61,7 @@ class Documents:
 _BODY: Final = (408, 413, 415, 422)
 _DECIDED: Final = (403, 404, 409, *_BODY)
 
-# Beyond what every operation may answer: 400, 401, 500, 503.
+# Beyond what every operation may answer: 400, 401, 500, 503, and 414 where it takes a query.
 _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.OPENAPI, "GET"): (304,),
     (Resource.BLUEPRINT_OPENAPI, "GET"): (304, 404),
@@ -97,6 +97,7 @@ _PROBLEMS: Final = {
     409: "It was refused as things are: `detail` says why, `next` what is possible.",
     412: "It has another version than `If-Match` names.",
     413: "The body is too large.",
+    414: "The path and the query are too long.",
     415: "The body's media type is not read here.",
     422: "It could be read, but does not fit: `errors` or `findings` say where.",
     500: "The server failed. Its log says more under the problem's `instance`.",
@@ -115,9 +116,8 @@ _IF_NONE_MATCH: Final[Json] = {
 _IF_MATCH: Final[Json] = {
     "name": "If-Match",
     "in": "header",
-    "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*")$'},
-    "description": "Do it only while the version is this one, else answer 412. `*` means any.",
-    "example": '"3"',
+    "schema": {"anyOf": [{"const": "*"}, {"type": "string", "pattern": '^"[0-9]{1,18}"$'}]},
+    "description": 'Do it only while the version is this one, such as `"3"`, else answer 412. `*` means any.',
 }
 _LAST_EVENT_ID: Final[Json] = {
     "name": "Last-Event-ID",
@@ -201,8 +201,9 @@ class Writer:
             "List the live blueprints",
             ok=("Their current versions.", _items("Version")),
         )
-        named = [_path_parameter("blueprint", {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"})]
-        self._pushes(Resource.BLUEPRINT.value, "blueprint", "server", named)
+        named = _path_parameter("blueprint", {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"})
+        self._shape(Resource.BLUEPRINT.value, "blueprint_shape", "server", [named])
+        self._pushes(Resource.BLUEPRINT.value, "blueprint", "server", [named | {"example": "lamp"}], example=_EXAMPLE)
         self._add(
             Resource.TOKENS,
             "GET",
@@ -229,14 +230,26 @@ class Writer:
             parameters=[_path_parameter("token", {"type": "string", "minLength": 1})],
         )
 
-    def _pushes(self, at: str, prefix: str, tag: str, parameters: list[Json]) -> None:
-        """Add the push and the plan of a blueprint, live or not yet."""
-        files = {"files": {"lamp.blueprint": _EXAMPLE}, "note": "the first version"}
-        media = {
-            "application/json": {"schema": _ref("Bundle"), "example": files},
-            "text/x-blueprint": {"schema": {"type": "string"}, "example": _EXAMPLE},
+    def _shape(self, at: str, name: str, tag: str, parameters: list[Json]) -> None:
+        self._add(
+            Resource.BLUEPRINT, "GET", name, "Say what the blueprint offers", at=at, tag=tag,
+            ok=("What it offers.", _ref("BlueprintShape")), parameters=[*parameters, _IF_NONE_MATCH], headers=_ETAG,
+        )  # fmt: skip
+
+    def _pushes(self, at: str, prefix: str, tag: str, parameters: list[Json], *, example: str | None = None) -> None:
+        """Add the push and the plan of a blueprint, live or not yet.
+
+        What is live gets no example: whoever tries one out would replace it.
+        """
+        media: Json = {
+            "application/json": {"schema": _ref("Bundle")},
+            "text/x-blueprint": {"schema": {"type": "string"}},
             "text/plain": {"schema": {"type": "string"}},
         }
+        if example is not None:
+            files = {"files": {"lamp.blueprint": example}, "note": "the first version"}
+            media["application/json"]["example"] = files
+            media["text/x-blueprint"]["example"] = example
         body = {"required": True, "content": media}
         self._add(
             Resource.BLUEPRINT,
@@ -269,10 +282,7 @@ class Writer:
         name, at = shape.name, f"/v1/{shape.name}"
         self._tags.append({"name": name, "description": shape.description or f"The blueprint `{name}`."})
         base = "" if self._alone else f"{name}_"
-        self._add(
-            Resource.BLUEPRINT, "GET", f"{base}shape", "Say what the blueprint offers", at=at, tag=name,
-            ok=("What it offers.", _ref("BlueprintShape")), parameters=[_IF_NONE_MATCH], headers=_ETAG,
-        )  # fmt: skip
+        self._shape(at, f"{base}shape", name, [])
         self._pushes(at, base.rstrip("_") or "blueprint", name, [])
         self._add(
             Resource.VERSIONS, "GET", f"{base}versions", "List its versions, newest first",
@@ -324,7 +334,7 @@ class Writer:
         schemas[f"{view}.Waited"] = _refined(schemas["Waited"], entity=_ref(view))
         self._add(
             Resource.ENTITIES, "GET", f"{base}_list", f"List, filter, sort and count every {kind}", at=at, tag=tag,
-            ok=("A page.", _ref(f"{view}.Page")), description=entity.description,
+            ok=("A page.", _ref(f"{view}.Page")), description=entity.description, enums={"sort": _sorts(entity)},
         )  # fmt: skip
         self._create(shape, entity, base, at, view)
         self._add(
@@ -421,7 +431,6 @@ class Writer:
             "in": "header",
             "schema": {"type": "string", "maxLength": self._limits.key_max, "pattern": "^[!-~]([ -~]*[!-~])?$"},
             "description": "Made up by the caller for one request: sent again, it is answered, not done again.",
-            "example": "3f8a2c",
         }
 
     def _stream(self, resource: Resource, name: str, summary: str, at: str, tag: str, parameters: list[Json]) -> None:
@@ -433,7 +442,7 @@ class Writer:
             at=at,
             tag=tag,
             description="Server-sent events. Each has a history entry as its data, and the entry's `seq` as its id.",
-            ok=("Events, as they are committed.", {"type": "string"}),
+            ok=("Events, as they are committed.", _EVENT),
             media="text/event-stream",
             parameters=[*parameters, _LAST_EVENT_ID],
         )
@@ -475,13 +484,15 @@ class Writer:
                 if links:
                     response["links"] = links
             responses[str(number)] = response
-        for number in sorted({400, 401, 500, 503, *_ANSWERS[resource, method]}):
+        known = self._queries[resource][method]
+        usual = {400, 401, 500, 503, *({414} if known else ())}
+        for number in sorted({*usual, *_ANSWERS[resource, method]}):
             responses[str(number)] = (
                 {"description": "The caller has it already."} if number == 304 else self._problem(number)
             )
         query = [
             self._query(parameter, (enums or {}).get(parameter.name), parameter.name in (required or set()))
-            for parameter in self._queries[resource][method].values()
+            for parameter in known.values()
         ]
         operation: Json = {"operationId": name, "summary": summary, "tags": [tag]}
         if description:
@@ -511,10 +522,20 @@ class Writer:
         return response
 
 
-_ID: Final[Json] = {
-    "type": "string",
-    "pattern": "^[A-Za-z0-9][A-Za-z0-9._~-]{0,63}$",
-    "not": {"enum": ["actions", "events"]},
+_ID: Final[Json] = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._~-]{0,63}$"}
+# What an event of a stream is, once a client has taken it apart.
+_EVENT: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"enum": ["message", "problem"], "description": "A `problem` ends the stream: its data says why."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/HistoryEntry"},
+        },
+    },
+    "required": ["data"],
 }
 
 _EXAMPLE: Final = """\
@@ -548,8 +569,13 @@ def _components() -> dict[str, Json]:
         "enum": [f"/problems/{kind}" for kind in KINDS],
         "description": "\n".join(f"* `/problems/{kind}`: {said}" for kind, said in KINDS.items()),
     }
-    schemas["TokenWanted"]["properties"]["ttl"] = {
-        "anyOf": [{"type": "string", "pattern": "^[0-9]{1,9}(ms|s|m|h|d)$"}, {"type": "null"}],
+    wanted = schemas["TokenWanted"]["properties"]
+    principal = {"type": "string", "minLength": 1, "maxLength": 200}
+    wanted["principal"] = principal
+    wanted["acts_for"] = {"anyOf": [principal, {"type": "null"}], "default": None}
+    wanted["roles"]["items"] = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"}
+    wanted["ttl"] = {
+        "anyOf": [{"type": "string", "pattern": "^[1-9][0-9]{0,8}(ms|s|m|h|d)$"}, {"type": "null"}],
         "default": None,
     }
     return schemas
@@ -565,8 +591,18 @@ def _refined(schema: Json, **properties: Json) -> Json:
 
 def _with_id(params: Json) -> Json:
     """Return the schema of a creating action's body: its parameters, and the id that the caller may choose."""
-    described = {**_ID, "description": "The id of the new entity. One is made up where it is left out."}
+    described = {
+        **_ID,
+        "not": {"enum": ["actions", "events"]},
+        "description": "The id of the new entity. One is made up where it is left out.",
+    }
     return {**params, "properties": {"id": described, **params.get("properties", {})}}
+
+
+def _sorts(entity: wire.EntityShape) -> list[str]:
+    """Return what a list can be sorted by."""
+    names = ("created_at", "updated_at", "id", "state", *entity.fields.get("properties", {}))
+    return [way + name for name in names for way in ("", "-")]
 
 
 def _story(action: wire.ActionShape) -> str:

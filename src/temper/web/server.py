@@ -19,6 +19,7 @@ from temper.web.answer import KEPT_BY_NOBODY
 from temper.web.door import Door, app
 from temper.web.limits import Limits
 
+_BACKLOG: Final = 2048
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -67,9 +68,20 @@ async def serve(
 async def _listen(host: str, port: int) -> socket.socket:
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # IPv4 first where a name has both, as `localhost` has: it is what people and older clients then try.
-    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
-    listener = socket.create_server(address[:2], family=family, backlog=2048)
-    listener.setblocking(False)
+    family, kind, protocol, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    # With its protocol named, as `socket.create_server` would not: an event loop turns Nagle's algorithm off only where
+    # it sees TCP, and each small answer would else wait 40 ms for the client's acknowledgement.
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
