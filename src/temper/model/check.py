@@ -180,8 +180,8 @@ def _properties(top: list[tree.Declaration], typer: Typer, problems: Problems) -
     for node in top:
         match node:
             case tree.Entity():
-                entity = typer.world.entities[node.name.text]
-                if entity.node is not node:
+                entity = typer.world.entities.get(node.name.text)
+                if entity is None or entity.node is not node:
                     continue
                 inside = PropertyReader(entity, typer, problems)
                 for part in node.parts:

@@ -140,6 +140,8 @@ class NameReader(Fitter):
                 help=f"its values are {listed(wanted.values)}",
             )
         elif enumerations := [type for type in self._enumerations() if text in type.values]:
+            if isinstance(wanted, UnknownT):
+                return bad(span)  # What would have said its type is wrong, and that has been told.
             self.problems.add(
                 Code.B207,
                 span,

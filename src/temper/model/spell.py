@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
+from typing import Any
+
 from temper.syntax import format_expression, tree
 
 
@@ -9,7 +12,7 @@ def property_text(node: tree.Property) -> str:
     """Return the property on one line, without its title and its assumptions."""
     match node:
         case tree.Always(_, condition):
-            return f"always {format_expression(condition)}"
+            return f"always {_text(condition)}"
         case tree.Eventually(_, froms, to):
             return f"eventually {_states(froms)} leads to {_states(to)}"
         case tree.Never(_, role, states):
@@ -21,7 +24,7 @@ def property_text(node: tree.Property) -> str:
 
 
 def _needs(node: tree.Needs) -> str:
-    words = [_state(node.state), "needs", format_expression(node.count)]
+    words = [_state(node.state), "needs", _text(node.count)]
     if node.role is not None:
         words += ["of", node.role.text]
     if node.by:
@@ -43,3 +46,18 @@ def _states(states: tuple[tree.StateName, ...]) -> str:
 
 def _names(names: tuple[tree.Name, ...]) -> str:
     return ", ".join(name.text for name in names)
+
+
+def _text(expr: tree.Expr) -> str:
+    return format_expression(expr) if _readable(expr) else "..."
+
+
+def _readable(part: Any) -> bool:
+    """Return whether nothing inside could not be read; such an expression has no text."""
+    if isinstance(part, tree.BadExpr | tree.BadType):
+        return False
+    if isinstance(part, tuple):
+        return all(map(_readable, part))
+    if is_dataclass(part):
+        return all(_readable(getattr(part, field.name)) for field in fields(part))
+    return True
