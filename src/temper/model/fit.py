@@ -70,6 +70,14 @@ class Fitter(Lookup, ABC):
                 # What was narrowed is given back as it was.
                 return value.parts[0] if value.op == "value" else some(self.coerce(value, want.inner))
             return self._mismatch(value, want)
+        if value.op == "none":
+            self.problems.add(
+                Code.B201,
+                value.span,
+                f"{one(want)} is expected, and this is `none`",
+                help="give a value, or declare what it is given to with a `?`",
+            )
+            return bad(value.span)
         if isinstance(have, OptionalT):
             if fits(have.inner, want):
                 self.may_be_none(value)

@@ -44,7 +44,6 @@ class Declarations:
         self.world = names
         self.typer = typer
         self.problems = problems
-        self._records: list[str] = []
 
     def read(self) -> None:
         """Fill the world: first what is called how, then of which type it is."""
@@ -55,7 +54,8 @@ class Declarations:
         for const in self.world.consts:
             self.typer.const(const)
         for record in self.world.records.values():
-            self._record(record)
+            record.fields = self.params(record.node.fields, None)
+        self._records_end()
         for entity in self.world.entities.values():
             self._states(entity)
             self._fields(entity)
@@ -293,15 +293,19 @@ class Declarations:
         )
         return UNKNOWN
 
-    def _record(self, record: world.Record) -> None:
-        record.fields = self.params(record.node.fields, None)
-        if record.name in self._reached(record.name, []):
-            self.problems.add(
-                Code.B114,
-                record.node.name.span,
-                f"record `{record.name}` holds itself",
-                help="records are values inside values; to point at another thing, refer to an entity",
-            )
+    def _records_end(self) -> None:
+        """Say so where a record lies inside itself; of several that lie in each other, the first is named."""
+        told: set[str] = set()
+        for record in self.world.records.values():
+            inside = self._reached(record.name, [])
+            if record.name in inside and record.name not in told:
+                told.update(inside)
+                self.problems.add(
+                    Code.B114,
+                    record.node.name.span,
+                    f"record `{record.name}` holds itself",
+                    help="records are values inside values; to point at another thing, refer to an entity",
+                )
 
     def _reached(self, name: str, seen: list[str]) -> list[str]:
         """Return the records that lie inside the record `name`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from temper.model.typed import Typed
-from temper.model.types import OptionalT, Type
+from temper.model.types import OptionalT, Type, UnknownT
 from temper.syntax import tree
 from temper.text import Span
 
@@ -56,7 +56,7 @@ class Field:
     @property
     def must_be_set(self) -> bool:
         """Whether every creating action has to give it a value."""
-        return not self.has_default and not isinstance(self.type, OptionalT)
+        return not self.has_default and not isinstance(self.type, OptionalT | UnknownT)
 
 
 @dataclass(slots=True)
