@@ -179,9 +179,10 @@ async def test_a_stream_ends_when_the_server_stops() -> None:
 
 async def test_what_does_not_finish_is_cut_off_in_the_end() -> None:
     """A server stops within its bound, whatever hangs in it."""
-    async with running(Slow(), Limits(drain_timeout=1)) as server:
+    slow = Slow()
+    async with running(slow, Limits(drain_timeout=1)) as server:
         answer = asyncio.create_task(server.raw(request("POST", "/v1/lamp/Lamp/l1/Switch")))
-        await asyncio.sleep(0.05)
+        await slow.begun.wait()
         server.stop.set()
         await asyncio.wait_for(server.task, 10)
         answer.cancel()

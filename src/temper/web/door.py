@@ -1,7 +1,7 @@
 """The door: from a request's bytes to an answer, by way of one table of operations.
 
 A raw ASGI application. Acting, creating and reading are most of what a server does, and each layer between the socket
-and the verb would cost a few microseconds of every request on one core (bench/http.py), so there is none: a path is
+and the verb would cost a few microseconds of every request on one core (bench/door.py), so there is none: a path is
 looked up as it was sent, the head is read once, the body once.
 """
 

@@ -1,0 +1,259 @@
+"""Durable actions a second over HTTP: create, then ten transitions, each answered once it is on disk.
+
+    uv run python bench/door.py [--seconds 5] [--clients 1 64] [--folder .] [--json]
+
+Beside them, in the same run: how often this disk can `fdatasync`, and what a bare ASGI application that answers "hello"
+does on the same server. Machines differ, and the same machine from minute to minute: read the ratios.
+
+Each server is a process of its own, and so is the client: this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from temper.service import Loaded, Person, Settings, Workshop
+from temper.web import serve as serve_http
+
+TRANSITIONS = 10
+BLUEPRINT = """\
+blueprint bench
+
+role owner
+
+entity Lamp
+  states Off, On
+
+  switched: int 0.. = 0
+
+  action Hang by owner from new to Off
+  action Switch by owner
+    from Off to On
+    from On to Off
+    set switched += 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Answers a second, and how long one took, in milliseconds."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+async def main() -> None:
+    """Measure, and print."""
+    wanted = arguments()
+    with tempfile.TemporaryDirectory(prefix="temper-bench-", dir=wanted.folder) as folder:
+        syncs = fdatasyncs(Path(folder), wanted.seconds)
+        rates: dict[str, dict[int, Rate]] = {}
+        for kind, steps in (("hello", hello), ("temper", lamp)):
+            async with server(kind, folder) as (port, token):
+                rates[kind] = {
+                    clients: await measure(port, partial(steps, token), clients, wanted.seconds)
+                    for clients in wanted.clients
+                }
+    if wanted.json:
+        shown = {kind: {clients: asdict(rate) for clients, rate in each.items()} for kind, each in rates.items()}
+        print(json.dumps({"fdatasync_per_second": syncs, **shown}))
+        return
+    print(f"fdatasync: {syncs:,.0f}/s, one after the other")
+    for clients in wanted.clients:
+        bare, ours = rates["hello"][clients], rates["temper"][clients]
+        print(f"{clients} clients at once")
+        for name, rate in (("hello, bare", bare), ("durable actions", ours)):
+            print(f"  {name:<16}{rate.per_second:>9,.0f}/s   p50 {rate.p50_ms:7.2f} ms   p99 {rate.p99_ms:7.2f} ms")
+        ratios = f"{ours.per_second / syncs:.2f} of fdatasync, {ours.per_second / bare.per_second:.2f} of bare HTTP"
+        print(f"  {'':<16}{ratios}")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long each measurement takes")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 64], help="connections at once")
+    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="on the disk that is measured")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def fdatasyncs(folder: Path, seconds: float) -> float:
+    """Return how often a second a page is appended to a file and made durable."""
+    page = os.urandom(4096)
+    with (folder / "floor").open("wb", buffering=0) as file:
+        count, end, begun = 0, time.perf_counter() + seconds, time.perf_counter()
+        while time.perf_counter() < end:
+            file.write(page)
+            os.fdatasync(file.fileno())
+            count += 1
+        return count / (time.perf_counter() - begun)
+
+
+# --- the client -------------------------------------------------------------------------------------------------------
+
+
+class Connection(asyncio.Protocol):
+    """One connection that is kept: a request, and the answer's status and body."""
+
+    def __init__(self) -> None:
+        self._received = b""
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionError("the server closed the connection"))
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, blank, body = self._received.partition(b"\r\n\r\n")
+        if not blank:
+            return
+        at = head.index(b"content-length: ") + 16
+        length = int(head[at:].partition(b"\r")[0])
+        if len(body) >= length:
+            self._received = b""
+            assert self._answer is not None, "nothing was asked"
+            self._answer.set_result((int(head[9:12]), body))
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answer
+
+
+# What a client asks, one after the other; it is sent each answer's body.
+Steps = Generator[bytes, bytes, None]
+
+
+def hello(token: str) -> Steps:
+    """Ask for the same, over and over."""
+    request = b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n"
+    while True:
+        yield request
+
+
+def lamp(token: str) -> Steps:
+    """Create a lamp and switch it ten times, over and over."""
+    head = f"host: bench\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n"
+    head += "content-length: 2\r\n\r\n{}"
+    while True:
+        body = yield f"POST /v1/bench/Lamp HTTP/1.1\r\n{head}".encode()
+        switch = f"POST /v1/bench/Lamp/{json.loads(body)['entity']['id']}/Switch HTTP/1.1\r\n{head}".encode()
+        for _ in range(TRANSITIONS):
+            yield switch
+
+
+async def measure(port: int, steps: Callable[[], Steps], clients: int, seconds: float) -> Rate:
+    """Return what `clients` get done in `seconds`, after a while of warming up."""
+    took: list[float] = []
+    clock = time.perf_counter
+    warm = clock() + min(1.0, seconds / 4)
+    end = warm + seconds
+
+    async def client() -> None:
+        _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
+        asking = steps()
+        request = next(asking)
+        while (begun := clock()) < end:
+            status, body = await connection.ask(request)
+            assert status in (200, 201), body
+            if begun >= warm:
+                took.append(clock() - begun)
+            request = asking.send(body)
+        connection.close()
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    took.sort()
+    return Rate(len(took) / seconds, took[len(took) // 2] * 1000, took[len(took) * 99 // 100] * 1000)
+
+
+# --- the servers ------------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def server(kind: str, folder: str) -> AsyncIterator[tuple[int, str]]:
+    """Run a server in a process of its own; give its port and a token."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, "--serve", kind, folder, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        port, token = json.loads(await process.stdout.readline())
+        yield port, token
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+async def serve_kind(kind: str, folder: str) -> None:
+    """Serve until standard input ends, so that no server outlives its client."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().run_in_executor(None, sys.stdin.read).add_done_callback(lambda _: stop.set())
+    await {"hello": serve_hello, "temper": serve_temper}[kind](folder, stop)
+
+
+async def serve_hello(folder: str, stop: asyncio.Event) -> None:
+    """Serve the least that an ASGI application can do, as uvicorn does it by itself."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    class Bare(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            say(self.servers[0].sockets[0].getsockname()[1], "")
+
+    config = uvicorn.Config(app, port=0, http="httptools", ws="none", lifespan="off", access_log=False, log_config=None)
+    bare = Bare(config)
+    serving = asyncio.create_task(bare.serve())
+    await stop.wait()
+    bare.should_exit = True
+    await serving
+
+
+async def serve_temper(folder: str, stop: asyncio.Event) -> None:
+    """Serve the bench's blueprint: pushed as any is, with its journal in `folder`."""
+    workshop = await Workshop.open(Loaded(Settings(), Path(folder)))
+    try:
+        root = Person("root", admin=True)
+        await workshop.push(root, "bench", {"bench.blueprint": BLUEPRINT})
+        token = workshop.make_token(root, "ann", ("owner",)).token
+        await serve_http(workshop, port=0, on_ready=lambda host, port: say(port, token), stop=stop, signals=False)
+    finally:
+        await workshop.close()
+
+
+def say(port: int, token: str) -> None:
+    print(json.dumps([port, token]), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        uvloop.run(serve_kind(*sys.argv[2:]))
+    else:
+        uvloop.run(main())
