@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from temper.table import Armed, Caller, Table, carry, homeless
+from temper.table import Armed, Caller, Ending, Table, carry, homeless
 from tests.table.build import BOB, HELIX, Life, compiled, helix
 
 
@@ -111,6 +111,17 @@ def test_ruling_26_open_calls_and_deferred_ones(edits: list[tuple[str, str]], re
         assert was in text, was
         text = text.replace(was, becomes)
     assert list(homeless(life.table, compiled(text), life.here)) == reasons
+
+
+def test_a_correction_that_may_never_come_strands_nobody() -> None:
+    """After `unknown`, what the call would lead to may go."""
+    life = rolling()
+    life.ends(life.here.calls[0].order, Ending.UNKNOWN)
+    assert [call.ended for call in life.here.calls] == [True]
+    assert (
+        homeless(life.table, edited(("Moved", "Shifted"), ("kubernetes.set_partition", "kubernetes.move")), life.here)
+        == ()
+    )
 
 
 def test_a_deferred_one_whose_place_is_gone_may_be_offered() -> None:

@@ -202,7 +202,7 @@ def test_an_id_that_is_taken() -> None:
     world = Entities(compiled(KEYED))
     done(world.act("Account", "a1", "Open", owner="ann"))
     refusal = no(world.act("Account", "a1", "Open", owner="bob"))
-    assert (refusal.why, refusal.text) == (Why.EXISTS, "there is a Account `a1` already")
+    assert (refusal.why, refusal.text) == (Why.EXISTS, "there is an Account `a1` already")
     done(world.act("Account", "a2", "Open", owner="bob"))
 
 

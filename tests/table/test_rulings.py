@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -353,6 +354,20 @@ def test_ruling_13_without_unknown_it_goes_to_else_as_a_timeout() -> None:
     assert accepted(life.ends(order, fee=1)).how is How.LATE
 
 
+def test_ruling_13_of_many_that_ended_unknown_the_last_can_be_corrected() -> None:
+    """An entity does not grow for ever: the oldest correction is given up."""
+    life = charging(CALLS + "      action Retry by anyone from Unsure to Due\n")
+    orders = []
+    for _ in range(17):
+        orders.append(life.here.calls[-1].order)
+        accepted(life.ends(orders[-1], Ending.UNKNOWN))
+        life.done("Retry")
+        life.done("Charge")
+    assert [call.order for call in life.here.calls if call.ended] == orders[1:]
+    assert refused(life.ends(orders[0], fee=1)).why is Why.STALE
+    assert accepted(life.ends(orders[1], fee=1)).how is How.LATE
+
+
 def test_ruling_14_late_when_its_visit_is_over_even_if_the_state_is_entered_again() -> None:
     life = charging()
     order = life.here.calls[0].order
@@ -472,6 +487,17 @@ def test_ruling_15_a_deferred_one_holds_back_no_other() -> None:
     life.done("Unlock")
     assert accepted(life.offer("e3")).after.fields["count"] == 4
     assert [held.id for held in life.here.deferred] == ["e2"]
+
+
+def test_ruling_15_what_a_state_defers_is_bounded() -> None:
+    life = Life(compiled(DEFERS), "Till")
+    life.done("Make")
+    held = Deferred("d", "Pay", {"much": 1}, ANN, "Till/in/Shut")
+    life.now = replace(life.here, deferred=(held,) * 999)
+    assert accepted(life.deliver("Pay", much=1)).how is How.DEFERRED
+    dead = accepted(life.deliver("Pay", much=1))
+    assert dead.how is How.DEAD
+    assert dead.late == "`Pay` is possible from `Open`; this Till is `Shut`; 1,000 are deferred already"
 
 
 def test_ruling_16_sends_are_ordered_as_they_are_written() -> None:

@@ -86,7 +86,7 @@ def shop(state: str = "Open") -> Life:
         # Rights are asked before the state.
         ("Open", "Free", CAT, {}, Why.DENIED, "`Free` is by `operator`; `cat` is `release_manager`"),
         ("Open", "Free", ANN, {}, Why.NOT_HERE, "`Free` is possible from `Held`; this Order is `Open`"),
-        ("Open", "Place", ANN, {"customer": "x"}, Why.NOT_HERE, "`Place` creates a Order; this one is `Open`"),
+        ("Open", "Place", ANN, {"customer": "x"}, Why.NOT_HERE, "`Place` creates an Order; this one is `Open`"),
         ("Open", "Take", ANN, {"units": 0}, Why.GUARD, "take at least one"),
         ("Held", "Take", ANN, {"units": 5}, Why.GUARD, "take more than five"),
         ("Open", "Take", ANN, {"units": 5}, Why.DIVISION, "`Take` divides by zero"),

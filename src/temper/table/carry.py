@@ -36,7 +36,9 @@ def homeless(old: Table, new: Table, now: Snapshot, *, from_version: int | None 
     reasons += _homeless_fields(new, entity, upgrade, now)
     reasons += _homeless_timers(old, entity, _state_after(upgrade, now), now)
     for pending in now.calls:
-        reasons += _homeless_call(new, entity, pending)
+        # A correction may never come, and is a dead letter at worst.
+        if not pending.ended:
+            reasons += _homeless_call(new, entity, pending)
     for held in now.deferred:
         reasons += _homeless_action(new, entity, held.action, held.params, f"the deferred `{held.action}`")
     if reasons:
@@ -148,8 +150,7 @@ def _same_kind(timer: Timer, armed: Armed) -> bool:
 def _homeless_call(new: Table, entity: Entity, pending: Pending) -> Iterator[str]:
     tool = new.tools.get(pending.tool)
     if tool is None:
-        if not pending.ended:
-            yield f"there is no tool `{pending.tool}` any more, and a call of it is open"
+        yield f"there is no tool `{pending.tool}` any more, and a call of it is open"
         return
     results = {result.name for result in tool.results}
     what = f"the open call of `{pending.tool}`"

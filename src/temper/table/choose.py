@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from temper.table.clauses import Work
 from temper.table.evaluate import Frame
 from temper.table.events import Caller, Refused, Value, Why
-from temper.table.program import NEW, ActionCode, CaseCode, EntityProgram, admits
+from temper.table.program import NEW, ActionCode, CaseCode, EntityProgram, GuardCode, admits
 from temper.table.refusals import denied, excluded, not_here, refused_by
 from temper.table.values import describe, show_as
 from temper.text import suggest
@@ -72,7 +72,7 @@ def choose(
             work.site = guard.guard.site
         if not guard.holds(frame):
             return refused_by(guard, action)
-    first: Refused | None = None
+    first: GuardCode | None = None
     admitted = False
     for case in cases:
         actor = admits(case.by, frame, caller, system) if case.own_by else common
@@ -83,11 +83,11 @@ def choose(
             if work is not None:
                 work.site = guard.guard.site
             if not guard.holds(frame):
-                first = first or refused_by(guard, action)
+                first = first or guard
                 break
         else:
             return case, actor
     if not admitted:
         return denied(action, tuple(by for case in cases for by in case.by), caller, system)
     assert first is not None, "a case without guards is taken"
-    return first
+    return refused_by(first, action)

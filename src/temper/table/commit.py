@@ -28,6 +28,7 @@ from temper.table.events import (
 )
 from temper.table.expr import ELSEWHERE, Absent, Names, walk
 from temper.table.program import NEW
+from temper.table.refusals import one
 from temper.table.step import decide
 from temper.table.table import Always, Entity, Expr, Table
 
@@ -155,7 +156,7 @@ class _Together:
             if existing is not None:
                 return existing
             if now is not None or self._has(entity.name, event.entity_id):
-                text = f"there is a {entity.name} `{event.entity_id}` already"
+                text = f"there is {one(entity.name)} `{event.entity_id}` already"
                 raise _Refusal(Refused(Why.EXISTS, text, entity.site, event.action))
         self._check_uniques(entity, before, accepted)
         if self._check_always and accepted.moves:
@@ -246,7 +247,7 @@ class _Together:
     def _check_properties(self, before: Snapshot | None, accepted: Accepted) -> None:
         sites = broken(self._table, before, accepted.after, accepted.moves)
         if sites:
-            name = next(one.name for one in self._table.properties if one.site == sites[0])
+            name = next(always.name for always in self._table.properties if always.site == sites[0])
             action = accepted.moves[0].action
             text = f"after `{action}`, `{name}` would not hold"
             raise _Refusal(Refused(Why.BREAKS, text, sites[0], action))
@@ -267,9 +268,9 @@ def _always(table: Table, entity: str) -> tuple[tuple[Always, Code], ...]:
     if entity not in known:
         names = entity_names(table, entity)
         known[entity] = tuple(
-            (one, compile_expr(one.condition, names))
-            for one in table.properties
-            if isinstance(one, Always) and one.entity == entity and not looks_elsewhere(one.condition, names)
+            (always, compile_expr(always.condition, names))
+            for always in table.properties
+            if isinstance(always, Always) and always.entity == entity and not looks_elsewhere(always.condition, names)
         )
     return known[entity]
 

@@ -27,7 +27,7 @@ class Pending:
     """A call that has been ordered, with all that its outcomes need: a later table changes nothing for it.
 
     The handlers' arguments hold literals, results and errors only; the rest was read when the call was made.
-    `ended` is set after `unknown`: one correction may still come.
+    `ended` is set after `unknown`: one correction may still come. The last 16 of those are kept.
     """
 
     order: str

@@ -44,12 +44,13 @@ def denied(action: ActionCode, bys: tuple[ByCode, ...], caller: Caller, system: 
 
 def not_here(program: EntityProgram, action: ActionCode, state: str, id: str) -> Refused:
     site, name = action.action.site, action.name
-    froms = [one for one in dict.fromkeys(s for case in action.cases for s in case.case.froms) if one != NEW]
+    froms = [other for other in dict.fromkeys(s for case in action.cases for s in case.case.froms) if other != NEW]
     if state == NEW:
-        return Refused(Why.MISSING, f"there is no {program.name} `{id}`", site, name)
+        text = f"there is no {program.name} `{id}`" if id else f"there is no {program.name} yet"
+        return Refused(Why.MISSING, text, site, name)
     if not froms:
-        return Refused(Why.NOT_HERE, f"`{name}` creates a {program.name}; this one is `{state}`", site, name)
-    shown = ", ".join(f"`{one}`" for one in froms)
+        return Refused(Why.NOT_HERE, f"`{name}` creates {one(program.name)}; this one is `{state}`", site, name)
+    shown = ", ".join(f"`{other}`" for other in froms)
     text = f"`{name}` is possible from {shown}; this {program.name} is `{state}`"
     if state in program.final:
         return Refused(Why.FINISHED, f"{text}, which is final", site, name)
@@ -62,3 +63,8 @@ def division(action: str | None, site: str | None) -> Refused:
 
 def absent(action: str | None, site: str | None, gone: Absent) -> Refused:
     return Refused(Why.OUT_OF_TYPE, f"`{action}` has no {gone}", site, action)
+
+
+def one(entity: str) -> str:
+    """Return `an Order`, `a Rollout`."""
+    return f"{'an' if entity[0] in 'AEIOU' else 'a'} {entity}"

@@ -51,6 +51,11 @@ from temper.table.table import Handler, Param, Place, Table
 from temper.table.take import Base, Taking
 from temper.table.values import describe, fits, show_as
 
+# An entity is read and written whole. An `unknown` is rare, and its correction comes soon or never.
+ENDED_MAX = 16
+# What comes in while a state defers it is bounded by nobody; past this it is a dead letter.
+DEFERRED_MAX = 1_000
+
 
 def step(table: Table, now: Snapshot | None, event: Event) -> Accepted | Refused:
     """Return what `event` does to `now`, which is `None` where there is no such entity yet. Total and deterministic.
@@ -127,8 +132,9 @@ def _outcome(program: EntityProgram, now: Snapshot, event: Outcome, barred: tupl
     if pending.ended and event.ending is Ending.UNKNOWN:
         return Refused(Why.STALE, f"the call `{event.order}` has ended as unknown already")
     base = Base(now)
-    keep = (replace(pending, ended=True),) if event.ending is Ending.UNKNOWN else ()
-    base.calls = tuple(other for call in now.calls for other in (keep if call is pending else (call,)))
+    base.calls = tuple([call for call in now.calls if call is not pending])
+    if event.ending is Ending.UNKNOWN:
+        base.calls = _with_ended(base.calls, replace(pending, ended=True))
 
     ending, results, kind, text = event.ending, event.results, event.error_kind, event.error_text
     if ending is Ending.ANSWERED:
@@ -160,6 +166,14 @@ def _outcome(program: EntityProgram, now: Snapshot, event: Outcome, barred: tupl
     if isinstance(given, Refused):
         barred = (given, *barred[1:])
     return _take_or_late(program, now, event.at, late, base, barred, why)
+
+
+def _with_ended(calls: tuple[Pending, ...], pending: Pending) -> tuple[Pending, ...]:
+    """The calls with one more that may still be corrected; of too many, the oldest is given up."""
+    ended = [call for call in calls if call.ended]
+    if len(ended) >= ENDED_MAX:
+        calls = tuple([call for call in calls if call is not ended[0]])
+    return (*calls, pending)
 
 
 def _bad_answer(program: EntityProgram, tool: str, results: Mapping[str, Value]) -> str | None:
@@ -210,7 +224,6 @@ def _fire(program: EntityProgram, now: Snapshot, event: Fire) -> Accepted | Refu
     if armed.due > event.at:
         return Refused(Why.STALE, "this timer is not due yet")
     base = Base(now)
-    base.fired = event.timer
     if armed.period_ms is not None:
         # Ticks that were missed merge into this one: the next is the first that is still to come.
         missed = (event.at - armed.due) // armed.period_ms
@@ -265,6 +278,8 @@ def _take_or_late(
     if home is None:
         return _quiet(now, at, late.caller, base, How.DEAD, why)
     if isinstance(home, Place):
+        if len(base.deferred) >= DEFERRED_MAX:
+            return _quiet(now, at, late.caller, base, How.DEAD, f"{why}; {DEFERRED_MAX:,} are deferred already")
         base.deferred = (*base.deferred, Deferred(late.id, late.action, late.params, late.caller, home.site))
         return _quiet(now, at, late.caller, base, How.DEFERRED, why)
     if home.handler is None:

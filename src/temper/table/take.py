@@ -34,13 +34,12 @@ from temper.table.values import fits, show_as
 class Base:
     """What an entity has after an event has been taken off it: its calls, its timers, what it has deferred."""
 
-    __slots__ = ("calls", "deferred", "fired", "timers")
+    __slots__ = ("calls", "deferred", "timers")
 
     def __init__(self, now: Snapshot | None) -> None:
         self.calls: tuple[Pending, ...] = now.calls if now else ()
         self.timers: tuple[Armed, ...] = now.timers if now else ()
         self.deferred: tuple[Deferred, ...] = now.deferred if now else ()
-        self.fired: str | None = None
 
 
 class Taking(Work):
