@@ -119,7 +119,8 @@ class _Layout:
             return bool(self.brackets) and text in _CLOSES and line.indent == row.indent
         if self.brackets:
             return not self.opens_a_row(line)
-        last = self.out.texts[-1]
+        # All of the row's tokens may have been left out.
+        last = self.out.texts[-1] if len(self.out.texts) > row.start else ""
         if last in CONTINUE_AT_END:
             return not (last == "," and self.opens_a_row(line))
         if text in CONTINUE_AT_START:

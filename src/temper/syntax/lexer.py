@@ -34,7 +34,7 @@ _TOKEN = re.compile(
     | (\t[ \t]*)                                                 # 9 tabs
     | (\r(?=\n|\Z))                                              # 10 a stray carriage return
     | (\Z)                                                       # 11 the end, perhaps behind spaces
-    | (.)                                                        # 12 anything else
+    | ([^\W\x00-\x7f]\w*|.)                                      # 12 letters of other alphabets, or anything else
     )""",
     re.VERBOSE | re.DOTALL,
 )
@@ -370,6 +370,7 @@ def _other_quotes(tokens: Tokens, text: str, start: int, end: int) -> int:
 
 def _unexpected(tokens: Tokens, char: str, start: int, end: int) -> None:
     shown = char if char.isprintable() else f"U+{ord(char):04X}"
+    what = "character" if len(char) == 1 else "letters"
     help: str | None = None
     fix: str | None = None
     meant = {
@@ -389,11 +390,11 @@ def _unexpected(tokens: Tokens, char: str, start: int, end: int) -> None:
     if char in meant:
         fix = meant[char]
         help = f"write `{fix.strip()}`" if fix.strip() else "write a plain space"
-    elif char.isalpha():
+    elif char[0].isalpha():
         help = "names are made of the letters `a` to `z`, digits and `_`"
     elif char in "@$`~^|\\":
         help = "comments begin with `#`; a text stands in double quotes"
-    _report(tokens, Code.B001, f"unexpected character `{shown}`", start, end, help=help, fix=fix, broken=True)
+    _report(tokens, Code.B001, f"unexpected {what} `{shown[:40]}`", start, end, help=help, fix=fix, broken=True)
 
 
 def _report_tabs(tokens: Tokens, tabs: list[tuple[int, int]]) -> None:
