@@ -184,10 +184,12 @@ def type_of(e: Expr, names: Names) -> Type:
     type_: Type
     inner: Type
     match e:
-        case ("lit", type_, _):
+        case ("lit", _, _):
+            type_ = e[1]
             return type_
         case ("none", type_):
-            return type_ if type_[0] == "optional" else ("optional", type_)
+            whole: Type = type_ if type_[0] == "optional" else ("optional", type_)
+            return whole
         case ("some", part):
             return ("optional", type_of(part, names))
         case ("value", part):

@@ -84,7 +84,7 @@ class _Judgement:
         passed = (
             not any(each.severity is Severity.ERROR for each in self.findings)
             and all(each.passed for each in scenarios)
-            and not any(each.verdict is Verdict.BROKEN for each in self.results)
+            and not any(each.verdict in (Verdict.BROKEN, Verdict.UNKNOWN) for each in self.results)
         )
         return Report(
             digest(self.table), self.table.blueprint, passed, tuple(self.levels), tuple(self.results),

@@ -24,6 +24,8 @@ _FIELD_MOMENT = -1000
 # Versions in the search: the stamp of a timer armed by the next event can't be that of one armed before.
 VERSION = 1000
 NOBODY = "p"
+# Handlers are remembered by identity, and so kept alive; past so many they are forgotten and made anew.
+HANDLERS_MAX = 50_000
 
 
 class Canon:
@@ -40,7 +42,7 @@ class Canon:
         self._moments = {each.name: _FIELD_MOMENT * (index + 1) for index, each in enumerate(entity.fields)}
         self._durations = constant_durations(entity)
         self._draws = draws
-        self._handlers: dict[int, tuple[shape.Handler, shape.Handler]] = {}
+        self._handlers: dict[int, tuple[shape.Handler, shape.Handler, str]] = {}
         self._callers: dict[Caller, Caller] = {}
         self._ignored = ignored_everywhere(entity)
         self._params = {
@@ -84,13 +86,12 @@ class Canon:
             current = call.visit == now.visit and not call.ended
             if not current and now.state in self._ignored.get(call.site, ()):
                 continue
-            then, otherwise, unknown = (
-                None if handler is None else self._handler(handler)
-                for handler in (call.then, call.otherwise, call.unknown)
-            )
+            then, then_text = self._handler(call.then)
+            otherwise, otherwise_text = self._handler(call.otherwise)
+            unknown, unknown_text = self._handler(call.unknown)
             caller = self.caller(call.caller)
             who = (caller.principal, tuple(sorted(caller.roles)), caller.acts_for or "")
-            key = (call.site, current, call.ended, who, repr((then, otherwise, unknown)))
+            key = (call.site, current, call.ended, who, then_text, otherwise_text, unknown_text)
             made = Pending(
                 call.order, call.site, call.tool, {}, 1 if current else 0, then, otherwise, unknown,
                 call.unknown_is_failure, caller, call.ended,
@@ -101,13 +102,18 @@ class Canon:
         calls = tuple(replace(call, order=f"o{index + 1}") for index, (_, call) in enumerate(kept))
         return calls, tuple(key for key, _ in kept), names
 
-    def _handler(self, handler: shape.Handler) -> shape.Handler:
-        """Return a handler whose arguments are plain where the parameter makes no difference."""
+    def _handler(self, handler: shape.Handler | None) -> tuple[shape.Handler | None, str]:
+        """Return a handler whose arguments are plain where the parameter makes no difference, and a key for it."""
+        if handler is None:
+            return None, ""
         known = self._handlers.get(id(handler))
         if known is None or known[0] is not handler:
             args = tuple((name, self._arg(handler.action, name, e)) for name, e in handler.args)
-            known = self._handlers[id(handler)] = (handler, shape.Handler(handler.action, args))
-        return known[1]
+            made = shape.Handler(handler.action, args)
+            if len(self._handlers) >= HANDLERS_MAX:
+                self._handlers.clear()
+            known = self._handlers[id(handler)] = (handler, made, repr(made))
+        return known[1], known[2]
 
     def _arg(self, action: str, name: str, e: Expr) -> Expr:
         type_ = self._params[action, name]

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from temper.table import Expr, Table, Type, shape
-from temper.verify.clauses import all_clauses
+from temper.verify.clauses import all_clauses, lates
 from temper.verify.explore.cone import uses
 from temper.verify.expressions import COMPARISONS, FALSE, TRUE, bounded, children, names_in, rebuilt, walk, without_lets
 
@@ -33,6 +33,8 @@ class Clocks:
     comparisons: tuple[Expr, ...]
     tainted: frozenset[str]
     blind: str | None
+    affected: frozenset[str] | None = None
+    """The actions for which the tables may differ; `None` for all."""
 
 
 def clocks_of(table: Table, entity: shape.Entity) -> Clocks:
@@ -63,7 +65,24 @@ def clocks_of(table: Table, entity: shape.Entity) -> Clocks:
         _fixed(table, entity, dict(zip(atoms, answers, strict=True)), tainted)
         for answers in product((False, True), repeat=len(atoms))
     )
-    return Clocks(tables, atoms, tainted, blind)
+    return Clocks(tables, atoms, tainted, blind, _affected(table, entity, atoms))
+
+
+def _affected(table: Table, entity: shape.Entity, atoms: tuple[Expr, ...]) -> frozenset[str] | None:
+    """Return the actions whose taking asks for one of the comparisons; `None` where a place asks for one."""
+    found: set[str] = set()
+    for use in uses(table, entity):
+        if any(part[0] in COMPARISONS and _atom(part)[0] in atoms for part in walk(without_lets(use.expr, use.names))):
+            if use.action is None:
+                return None
+            found.add(use.action)
+    for place in entity.places:
+        if place.route is not None and place.route.action in found:
+            return None
+    for late in lates(entity):
+        if late.handler is not None and late.handler.action in found:
+            found.update(late.actions)
+    return frozenset(found)
 
 
 def _timely(type_: Type) -> bool:

@@ -58,6 +58,8 @@ class Moves:
         self._failures: dict[Any, tuple[tuple[str, str], ...]] = {}
         self._durations = constant_durations(entity)
         self._deliveries: tuple[Deliver, ...] | None = None
+        self.fires = {timer.site: timer.handler.action for place in entity.places for timer in place.timers}
+        """The action of each timer."""
         self.id = f"{entity.name[:1].lower()}1"
 
     @property
@@ -137,12 +139,12 @@ class Moves:
     def events(self, now: Snapshot) -> Iterator[Event]:
         """Every event that is tried on a snapshot: people first, then outcomes, timers, sends and deferred ones."""
         yield from self.acts(now.state)
-        known: set[Any] = set()
+        last: Pending | None = None
         for call in now.calls:
-            same = (call.site, call.visit, call.ended, call.caller, repr((call.then, call.otherwise, call.unknown)))
-            if same not in known:  # Of several alike it makes no difference which one ends.
-                known.add(same)
+            # Of several alike, which stand together, it makes no difference which one ends.
+            if last is None or not _alike(call, last):
                 yield from self._outcomes(call)
+            last = call
         for armed in now.timers:
             if armed.due is not None:
                 yield Fire(EVENT, AT, armed.timer, armed.stamp)
@@ -204,3 +206,13 @@ class Moves:
                 for caller in self._causers(name)
             )
         return self._deliveries
+
+
+def _alike(a: Pending, b: Pending) -> bool:
+    return (
+        a.site == b.site
+        and a.visit == b.visit
+        and a.ended == b.ended
+        and a.caller == b.caller
+        and (a.then, a.otherwise, a.unknown) == (b.then, b.otherwise, b.unknown)
+    )

@@ -214,12 +214,30 @@ class _Search:
     def _answers(self, now: Snapshot | None) -> Iterator[tuple[Event, Accepted | Refused]]:
         events: Iterator[Event] | tuple[Act, ...]
         events = self.moves.acts("new") if now is None else self.moves.events(now)
-        tables = self.clocks.tables
+        first, *others = self.clocks.tables
         for event in events:
             if isinstance(event, Fire) and now is not None and self._waits(now, event):
                 continue
-            for table in tables:
-                yield event, step(table, now, event)
+            yield event, step(first, now, event)
+            if others and self._affected(now, event):
+                for table in others:
+                    yield event, step(table, now, event)
+
+    def _affected(self, now: Snapshot | None, event: Event) -> bool:
+        """Say whether how times compare can make a difference to what an event does."""
+        affected = self.clocks.affected
+        if affected is None or now is None:
+            return True
+        match event:
+            case Act() | Deliver():
+                return event.action in affected
+            case Outcome():
+                call = next(each for each in now.calls if each.order == event.order)
+                return any(h is not None and h.action in affected for h in (call.then, call.otherwise, call.unknown))
+            case Fire():
+                return self.moves.fires[event.timer] in affected
+            case _:
+                return next(held for held in now.deferred if held.id == event.deferred).action in affected
 
     def _waits(self, now: Snapshot, event: Fire) -> bool:
         """Say whether another timer is due before this one, and can fire: due timers fire in due order."""
