@@ -43,7 +43,7 @@ def verify(args: argparse.Namespace) -> int:
             colour=colour,
             progress=progress.tell,
         )
-    print(json.dumps(verified.report, indent=2, ensure_ascii=False) if args.json else verified.text)
-    if verified.passed:
-        return Exit.FINE
-    return Exit.UNKNOWN if verified.undecided else Exit.BROKEN
+    print(json.dumps(verified.report, indent=2, ensure_ascii=False) if args.json else verified.text.rstrip())
+    if verified.undecided:
+        return Exit.UNKNOWN
+    return Exit.FINE if verified.passed else Exit.BROKEN

@@ -122,9 +122,11 @@ def history(args: argparse.Namespace) -> int:
         return Exit.FINE
     for each in collected:
         print(_shown(each, args, paint))
-    if args.follow:
+    while args.follow:
+        # The server ends a stream after a while; the next one goes on where it ended.
         for each in client.stream(f"{path}/events", {"after": after}):
             print(_shown(each, args, paint), flush=True)
+            after = each["seq"]
     return Exit.FINE
 
 
@@ -139,8 +141,18 @@ def entry_text(each: Mapping[str, Any], paint: Paint) -> str:
     version = f"v{each['table_version']}" if each.get("table_version") else each["table"]
     colour = "red" if each.get("refused") else "dim" if each["how"] in ("ignored", "deferred") else ""
     text = paint(each["text"], colour) if colour else each["text"]
-    fields = ", ".join(f"{name} {value(was)} -> {value(new)}" for name, (was, new) in each.get("changed", {}).items())
+    fields = ", ".join(changed_lines(each))
     return f"{paint(at, 'dim')}  {paint(version, 'dim')}  {text}" + (paint(f"  [{fields}]", "dim") if fields else "")
+
+
+def changed_lines(each: Mapping[str, Any]) -> list[str]:
+    """Return what became of each field: `moved: 1 -> 2`, or where it was made, `moved: 0`."""
+    made = each["before"] == "new"
+    return [
+        f"{name}: {value(new)}" if made else f"{name}: {value(was)} -> {value(new)}"
+        for name, (was, new) in each.get("changed", {}).items()
+        if was != new
+    ]
 
 
 def acted_text(answer: Mapping[str, Any], paint: Paint) -> str:
@@ -151,7 +163,7 @@ def acted_text(answer: Mapping[str, Any], paint: Paint) -> str:
     lines = [
         f"{where}: {answer['action']}, {paint(path, 'green')}" + (" (done before)" if answer.get("replayed") else "")
     ]
-    lines += [f"  {name}: {value(was)} -> {value(new)}" for name, (was, new) in answer.get("changed", {}).items()]
+    lines += [f"  {each}" for each in changed_lines(answer)]
     lines += [
         f"  calls {call['tool']}" for call in entity.get("calls", ()) if call["order"] in answer.get("orders", ())
     ]

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from temper.table import Table
-from temper.verify import Limits, Verdict, render_report, report_json, verify
+from temper.verify import LEVELS, Limits, Verdict, render_report, report_json, verify
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A report: as JSON-able data, and drawn. `undecided` when nothing is broken but something asked for is unknown."""
+    """A report: as JSON-able data, and drawn.
+
+    `undecided` when nothing is broken, but something is unknown, or not checked because a level was left out.
+    """
 
     report: dict[str, Any]
     text: str
@@ -37,9 +40,11 @@ def verify_table(
         or any(each.severity.value == "error" for each in report.findings)
         or not all(each.passed for each in report.scenarios)
     )
+    # What no level of this release asks is said in the report; whoever ran them all can do no more about it.
+    left_out = not set(LEVELS) <= set(levels)
     return Verified(
         report=report_json(report),
         text=render_report(report, table, colour=colour),
         passed=report.passed,
-        undecided=not report.passed and not failed,
+        undecided=not failed and (Verdict.UNKNOWN in verdicts or (left_out and Verdict.NOT_CHECKED in verdicts)),
     )

@@ -157,6 +157,12 @@ class _Said:
         said: dict[str, Any] = json.loads(line)
         return said
 
+    def close(self) -> None:
+        """Let go of the process, which has ended."""
+        assert self._process.stdout is not None, "it is a pipe"
+        self._reader.join(END_SECONDS)
+        self._process.stdout.close()
+
     def _read(self) -> None:
         assert self._process.stdout is not None, "it is a pipe"
         # To the end, so that the process never waits for us to read.
@@ -181,10 +187,12 @@ def _started(name: str, command: list[str], folder: Path) -> Iterator[_Said]:
             env=environment,
             start_new_session=True,
         )
+    said = _Said(name, process, complaints)
     try:
-        yield _Said(name, process, complaints)
+        yield said
     finally:
         _end(process)
+        said.close()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -197,5 +205,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    assert process.stdout is not None, "it is a pipe"
-    process.stdout.close()
