@@ -46,8 +46,11 @@ class ClauseReader(OpeningReader):
         if name is not None and self.texts[self.i] == "(" and not self.panic:
             params = self.params("an action's parameter")
         parts: list[ActionPart] = []
-        while self.resume(ACTION_PARTS) and not self.at_end() and self.texts[self.i] != ":":
-            self.action_part(None, parts)
+        while self.resume(ACTION_PARTS) and not self.at_end():
+            if self.texts[self.i] == ":":
+                self.needless_colon()
+            else:
+                self.action_part(None, parts)
         inline = len(parts)
         own_case = next((part for part in parts if isinstance(part, t.From)), None)
         broken = self.panic
@@ -148,8 +151,11 @@ class ClauseReader(OpeningReader):
                     help="write a `from` line for each, with the `when` that tells them apart",
                 )
         parts: list[CasePart] = []
-        while self.resume(CASE_PARTS) and not self.at_end() and self.texts[self.i] not in {":", "from"}:
-            self.case_part(None, parts)
+        while self.resume(CASE_PARTS) and not self.at_end() and self.texts[self.i] != "from":
+            if self.texts[self.i] == ":":
+                self.needless_colon()
+            else:
+                self.case_part(None, parts)
         if on_own_line and self.texts[self.i] == "from" and not self.panic:
             self.fail(
                 Code.B073,
@@ -183,7 +189,7 @@ class ClauseReader(OpeningReader):
         while True:
             if who and self.trailing_comma():
                 break
-            who.append(self.expr(PRECEDENCE["or"]) if self.texts[self.i] not in RESERVED else self.who())
+            who.append(self.expr(PRECEDENCE["and"]) if self.texts[self.i] not in RESERVED else self.who())
             if self.texts[self.i] in {"or", "and"} and not self.panic:
                 span = self.here()
                 if self.texts[self.i] == "or":
@@ -219,7 +225,7 @@ class ClauseReader(OpeningReader):
             )
             self.i += 1
             return t.Ref(t.Name("anyone", span=span), span=span)
-        return self.expr(PRECEDENCE["or"])
+        return self.expr(PRECEDENCE["and"])
 
     def when(self, trivia: Trivia) -> t.When:
         first = self.i - 1
@@ -286,7 +292,7 @@ class ClauseReader(OpeningReader):
             out.append(t.Param(given, type_, self.default(), span=self.span(first)))
             if not self.take(","):
                 break
-        self.expect(")", what="`,` or `)`")
+        self.close(")")
         return tuple(out)
 
     # --- clauses
@@ -591,8 +597,11 @@ class ClauseReader(OpeningReader):
         states = self.names("a state after `in`")
         parts: list[t.Stay] = []
         span = self.header_span(first)
-        while self.resume(STAYS) and not self.at_end() and self.texts[self.i] != ":":
-            self.stay(None, parts)
+        while self.resume(STAYS) and not self.at_end():
+            if self.texts[self.i] == ":":
+                self.needless_colon()
+            else:
+                self.stay(None, parts)
         if not self.panic:
             span = self.header_span(first)
         broken = self.panic

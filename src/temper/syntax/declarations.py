@@ -73,6 +73,7 @@ class DeclarationReader(ScenarioReader):
             if names and others:
                 out.append(t.Excludes(names[0], others, span=self.span(first), trivia=trivia))
             return
+        self.no_commas(tuple(names))
         if names:
             out.append(t.Role(tuple(names), span=self.span(first), trivia=trivia))
 
@@ -81,18 +82,7 @@ class DeclarationReader(ScenarioReader):
         name = self.upper("a type")
         if name is None:
             return
-        if self.texts[self.i] == ":":
-            span = self.here()
-            self.report(
-                Code.B035,
-                "expected `=`, found `:`",
-                span,
-                help="a type is written `type Name = ...`",
-                fix=Fix(span, " ="),
-            )
-            self.i += 1
-        else:
-            self.expect("=", help="a type is written `type Name = ...`")
+        self.equals("a type is written `type Name = ...`")
         out.append(t.TypeDecl(name, self.type(), span=self.span(first), trivia=row.trivia()))
 
     def record(self, row: Row, out: list[t.Declaration]) -> None:
@@ -129,7 +119,14 @@ class DeclarationReader(ScenarioReader):
             self.judge_lower(part, "a tool")
         params = self.params("a tool's parameter") if self.texts[self.i] == "(" and not self.panic else ()
         results: tuple[t.Param, ...] = ()
-        if self.take("->") and not self.panic:
+        if self.texts[self.i] == ":" and self.kinds[self.i + 1] != END and not self.panic:
+            span, form = self.here(), "write `-> (answer: T)`"
+            self.report(Code.B035, "expected `->`, found `:`", span, help=form, fix=Fix(span, " ->"))
+            self.i += 1
+            answers = True
+        else:
+            answers = self.take("->")
+        if answers and not self.panic:
             if self.texts[self.i] == "(":
                 results = self.params("a tool's result")
             else:
@@ -147,8 +144,11 @@ class DeclarationReader(ScenarioReader):
                         fix=Fix(span, f"(answer: {written})"),
                     )
         inline: list[_ToolPart] = []
-        while not self.panic and not self.at_end() and self.texts[self.i] != ":":
-            self.tool_part(None, inline)
+        while not self.panic and not self.at_end():
+            if self.texts[self.i] == ":":
+                self.needless_colon()
+            else:
+                self.tool_part(None, inline)
         span = self.span(first) if not self.panic else self.token_span(first)
         parts = (*inline, *self.rows(row, self.tool_part))
         if name:
@@ -302,12 +302,12 @@ class DeclarationReader(ScenarioReader):
     def states(self, row: Row, out: list[t.EntityPart]) -> None:
         first = self.i - 1
         names = self.uppers("a state")
-        self.no_commas(names, "a state")
+        self.no_commas(names)
         out.append(t.States(names, span=self.span(first), trivia=row.trivia()))
 
-    def no_commas(self, names: tuple[t.Name, ...], what: str) -> None:
+    def no_commas(self, names: tuple[t.Name, ...]) -> None:
         """Say so where names stand beside each other without commas."""
-        if names and not self.panic and self.kinds[self.i] == UPPER:
+        if names and not self.panic and self.at_word():
             self.fail(
                 Code.B035,
                 f"expected `,` between two names, found {self.found()}",
@@ -319,7 +319,7 @@ class DeclarationReader(ScenarioReader):
     def final(self, row: Row, out: list[t.EntityPart]) -> None:
         first = self.i - 1
         names = self.names("a state")
-        self.no_commas(names, "a state")
+        self.no_commas(names)
         out.append(t.Final(names, span=self.span(first), trivia=row.trivia()))
 
     def group(self, row: Row, out: list[t.EntityPart]) -> None:
@@ -329,7 +329,7 @@ class DeclarationReader(ScenarioReader):
             return
         self.equals("a group is written `group Open = A, B`")
         members = self.names("a state")
-        self.no_commas(members, "a state")
+        self.no_commas(members)
         out.append(t.Group(name, members, span=self.span(first), trivia=row.trivia()))
 
     def unique(self, row: Row, out: list[t.EntityPart]) -> None:
@@ -349,14 +349,16 @@ class DeclarationReader(ScenarioReader):
         """Return `a`, or `(a, b)`."""
         if self.take("("):
             names = self.names("a field")
-            self.expect(")", what="`,` or `)`")
+            self.close(")")
             return names
-        name = self.name("a field")
-        if name is None:
-            return ()
-        if self.texts[self.i] == "," and not self.panic:
-            self.fail(Code.B035, "several fields stand in brackets", self.here(), help=f"write `{word} (a, b)`")
-        return (name,)
+        first = self.i
+        names = self.names("a field")
+        if len(names) > 1:
+            span = self.span(first)
+            meant = f"({', '.join(name.text for name in names)})"
+            help = f"write `{word} {meant}`"
+            self.report(Code.B035, "several fields stand in brackets", span, help=help, fix=Fix(span, meant))
+        return names
 
     # --- upgrades
 
@@ -383,8 +385,11 @@ class DeclarationReader(ScenarioReader):
         name = self.name("an entity")
         span = self.header_span(first)
         parts: list[_UpgradePart] = []
-        while name is not None and not self.panic and not self.at_end() and self.texts[self.i] != ":":
-            self.upgrade_part(None, parts)
+        while name is not None and not self.panic and not self.at_end():
+            if self.texts[self.i] == ":":
+                self.needless_colon()
+            else:
+                self.upgrade_part(None, parts)
         if row is not None:
             parts.extend(self.rows(row, self.upgrade_part))
         if name is not None:

@@ -29,6 +29,12 @@ _FOREIGN_VALUES = {
 }  # fmt: skip
 
 
+_FOREIGN_QUANTIFIERS = {
+    "forall": "all", "every": "all", "each": "all", "exists": "any", "some": "any", "ForAll": "all", "Exists": "any",
+}  # fmt: skip
+_WORDS_OF_QUANTIFIERS = QUANTIFIERS_IN_BRACKETS | _FOREIGN_QUANTIFIERS.keys()
+
+
 class ExpressionReader(Reader):
     """Reads expressions."""
 
@@ -58,6 +64,12 @@ class ExpressionReader(Reader):
             if precedence is None:
                 if op == "not" and texts[self.i + 1] == "in":
                     op, precedence = "not in", _COMPARISON
+                elif op == "=>" and not self.panic:
+                    span = self.here()
+                    self.report(
+                        Code.B008, "unknown operator `=>`", span, help="write `implies`", fix=Fix(span, "implies")
+                    )
+                    op, precedence = "implies", PRECEDENCE["implies"]
                 elif op == "=" and least < _COMPARISON and not self.panic:
                     precedence = self.single_equals()
                     op = "=="
@@ -140,12 +152,13 @@ class ExpressionReader(Reader):
         sign, word = ("!=", "is not") if negated else ("==", "is")
         span = Span(self.file, self.starts[op_at], self.ends[self.i - 1])
         if text == "none" or _FOREIGN_VALUES.get(text) == "none":
+            whole = Span(self.file, span.start, self.ends[self.i])
             self.report(
                 Code.B058,
-                f"`{word}` does not compare with `none`",
+                f"`{word}` does not compare with `{text}`",
                 span,
                 help=f"write `{sign} none`",
-                fix=Fix(span, sign),
+                fix=Fix(whole, f"{sign} none"),
             )
             self.i += 1
             return t.Binary(sign, subject, t.NoneValue(span=self.token_span(self.i - 1)), span=self.span(first))
@@ -247,8 +260,10 @@ class ExpressionReader(Reader):
                 node = self.quantifier_in_brackets() if text in QUANTIFIERS_IN_BRACKETS else self.apply(i)
             elif text in _FOREIGN_VALUES:
                 return self.foreign_value(text)
-            elif text in QUANTIFIERS_IN_BRACKETS and self.kinds[i + 1] <= UPPER and self.texts[i + 2] == "in":
-                return self.quantifier_without_brackets(text)
+            elif self.kinds[i + 1] <= UPPER and self.texts[i + 2] == "in" and text in _WORDS_OF_QUANTIFIERS:
+                if text in QUANTIFIERS_IN_BRACKETS:
+                    return self.quantifier_without_brackets(text)
+                return self.foreign_quantifier(text)
             else:
                 span = Span(self.file, self.starts[i], self.ends[i])
                 node = t.Ref(t.Name(text, span=span), span=span)
@@ -372,9 +387,9 @@ class ExpressionReader(Reader):
         if least >= _COMPARISON:
             self.report(
                 Code.B050,
-                "`not` binds more loosely than what stands before it",
+                "expected an operand, found `not`",
                 self.token_span(i),
-                help="put brackets around it: `(not ...)`",
+                help="`not` binds more loosely than what stands before it; put brackets around it: `(not ...)`",
             )
         self.i = i + 1
         operand = self.expr(NOT_PRECEDENCE - 1)
@@ -482,6 +497,13 @@ class ExpressionReader(Reader):
         self.height += 1
         return self.bad() if var is None else t.Quantifier(kind, var, over, body, span=self.span(i))
 
+    def foreign_quantifier(self, text: str) -> t.Expr:
+        span = self.here()
+        meant = _FOREIGN_QUANTIFIERS[text]
+        help = f"write `{meant} x in s: ...`"
+        self.report(Code.B060, f"unknown word `{text}`", span, help=help, fix=Fix(span, meant))
+        return self.quantifier_bare(meant)
+
     def ranging(self, kind: str) -> tuple[t.Name | None, t.Expr, t.Expr]:
         """Return the parts of `x in s: e`."""
         form = f"`{kind}({{}} in s: ...)`" if kind in QUANTIFIERS_IN_BRACKETS else f"`{kind} {{}} in s: ...`"
@@ -491,7 +513,8 @@ class ExpressionReader(Reader):
             return None, self.bad(), self.bad()
         var = self.lower("a variable")
         if self.texts[self.i] != "in" and not self.panic:
-            self.fail_here(f"`in` after the variable of `{kind}`", code=Code.B060, help=f"write {form}")
+            fix = Fix(self.here(), "in") if self.texts[self.i] in {"of", "from", "over", ":"} else None
+            self.fail_here(f"`in` after the variable of `{kind}`", code=Code.B060, help=f"write {form}", fix=fix)
             return None, self.bad(), self.bad()
         self.i += not self.panic
         over = self.expr(_COMPARISON)
@@ -581,7 +604,7 @@ class ExpressionReader(Reader):
             if not self.take(","):
                 break
         self.height = height + 1
-        self.expect(")", what="`,` or `)`")
+        self.close(")")
         return tuple(out)
 
     def items(self, closer: str) -> tuple[tuple[t.Expr, ...], int]:
@@ -609,7 +632,7 @@ class ExpressionReader(Reader):
             return self.mapped("list", body, i, "]")
         items, height = self.more_items(body, "]")
         self.height = height + 1
-        self.expect("]", what="`,` or `]`")
+        self.close("]")
         return t.ListOf(items, span=self.span(i))
 
     def more_items(self, item: t.Expr, closer: str) -> tuple[tuple[t.Expr, ...], int]:
@@ -653,7 +676,7 @@ class ExpressionReader(Reader):
             return self.map_(body, i)
         items, height = self.more_items(body, "}")
         self.height = height + 1
-        self.expect("}", what="`,` or `}`")
+        self.close("}")
         return t.SetOf(items, span=self.span(i))
 
     def filter_or_first(self) -> t.Expr:
@@ -697,5 +720,5 @@ class ExpressionReader(Reader):
             key = self.expr()
             height = max(height, self.height)
         self.height = height + 1
-        self.expect("}", what="`,` or `}`")
+        self.close("}")
         return t.MapOf(tuple(pairs), span=self.span(first))

@@ -50,7 +50,7 @@ _SIMPLE_ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", '\\"': '"', "\\\\": "\
 
 # What other languages write, and what is written here. `None` has no counterpart.
 _FOREIGN_SIGNS = {
-    "===": "==", "!==": "!=", "<>": "!=", "&&": "and", "||": "or", "!": "not", "=>": "implies", ":=": "=",
+    "===": "==", "!==": "!=", "<>": "!=", "&&": "and", "||": "or", "!": "not", ":=": "=",
     "++": None, "--": None, "**": None, "/": "//", "...": "..",
 }  # fmt: skip
 _FOREIGN_UNITS = {
@@ -392,7 +392,9 @@ def _unexpected(tokens: Tokens, char: str, start: int, end: int) -> None:
         help = f"write `{fix.strip()}`" if fix.strip() else "write a plain space"
     elif char[0].isalpha():
         help = "names are made of the letters `a` to `z`, digits and `_`"
-    elif char in "@$`~^|\\":
+    elif char == "|":
+        help = "write `or` between conditions, `one of (a, b)` for a choice of words, `T?` for what may be `none`"
+    elif char in "@$`~^\\":
         help = "comments begin with `#`; a text stands in double quotes"
     _report(tokens, Code.B001, f"unexpected {what} `{shown[:40]}`", start, end, help=help, fix=fix, broken=True)
 

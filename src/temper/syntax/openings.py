@@ -11,6 +11,8 @@ from temper.syntax.types import TypeReader
 from temper.syntax.words import (
     HANDLERS,
     OPENERS,
+    PRECEDENCE,
+    RESERVED,
 )
 from temper.text import Code, Fix
 
@@ -84,6 +86,14 @@ class OpeningReader(TypeReader):
             return None
         if text in OPENERS and not self.is_name_here(text):
             self.fail(Code.B034, f"`{text}` can't stand here", span, help=f"it stands {_WHERE.get(text, 'elsewhere')}")
+            return None
+        if following in PRECEDENCE or (following in {".", "="} and text in RESERVED):
+            self.fail(
+                Code.B033,
+                "an expression can't stand here by itself",
+                span,
+                help="what must hold always is written `always ...`, what must hold for an action `when ...`",
+            )
             return None
         meant = _FOREIGN_WORDS.get(text, "?")
         if meant == "?" or (meant is not None and meant not in known):

@@ -77,8 +77,10 @@ class PropertyReader(ClauseReader):
                 Code.B035, f"expected `leads to`, found {self.found()}", span, help=form, fix=Fix(span, "leads to")
             )
             self.i += 1
+        elif self.texts[self.i] == "to":
+            self.fail_here("`leads to`", help=form, fix=self.insert(" leads"))
         elif self.expect("leads", what="`leads to`", help=form):
-            self.expect("to", help=form)
+            self.expect("to", help=form, fix=self.insert(" to"))
         to = self.state_names() if not self.panic else ()
         span = self.header_span(first)
         assumes: list[t.Assume] = []

@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 from temper.syntax import tree as t
 from temper.syntax.layout import Row
 from temper.syntax.lexer import END, INT, LOWER, PROBLEMS_MAX, STRING, UNITS, UPPER, Tokens
-from temper.syntax.words import RESERVED
+from temper.syntax.words import OPENERS, RESERVED
 from temper.text import Code, Diagnostic, Fix, Label, Span, suggest
 
 # Deeper than anyone reads; it keeps every later walk over a tree far from Python's own limit.
@@ -160,6 +160,11 @@ class Reader:
         self.fail_here(what or f"`{text}`", help=help, fix=fix)
         return False
 
+    def close(self, bracket: str) -> None:
+        """Step over what closes a list."""
+        if not self.take(bracket):
+            self.fail_here(f"`,` or `{bracket}`", fix=self.insert(",") if self.kinds[self.i] <= STRING else None)
+
     def at_end(self) -> bool:
         return self.kinds[self.i] == END
 
@@ -203,7 +208,7 @@ class Reader:
         i = self.i
         kind, text = self.kinds[i], self.texts[i]
         if kind > UPPER:
-            self.fail_here(what)
+            self.fail_here(f"the name of {what}")
             return None
         self.i = i + 1
         span = Span(self.file, self.starts[i], self.ends[i])
@@ -229,8 +234,8 @@ class Reader:
         """Return a name that is given here, of the kind that is written in upper camel."""
         i = self.i
         kind, text = self.kinds[i], self.texts[i]
-        if kind > UPPER:
-            self.fail_here(what)
+        if kind > UPPER or text in OPENERS:
+            self.fail_here(f"the name of {what}")
             return None
         self.i = i + 1
         span = Span(self.file, self.starts[i], self.ends[i])
@@ -319,14 +324,11 @@ class Reader:
         self.row = row
         text, kind = self.texts[self.i], self.kinds[self.i]
         span = self.here()
-        if text == ":" and self.i + 1 == row.end:
-            self.report(
-                Code.B037,
-                "unexpected `:` at the end of the line",
-                span,
-                help="indentation alone says what belongs to a line",
-                fix=Fix(span, ""),
-            )
+        if text == "?":
+            help = "a choice between values is written `if c then a else b`"
+            self.report(Code.B054, "unexpected `?`", span, help=help)
+        elif text == ":":
+            self.needless_colon()
         elif text == "else":
             self.report(Code.B055, "`else` has nothing to belong to", span, help=ELSE_HELP)
         elif text == "=":
@@ -347,6 +349,14 @@ class Reader:
             self.report(Code.B036, f"unexpected {self.found()}", span, help=self.leftover_help(text))
         self.panic = True
         self.i = row.end
+
+    def needless_colon(self) -> None:
+        """Report the colon where we are, and step over it."""
+        span = self.here()
+        self.report(
+            Code.B037, "unexpected `:`", span, help="indentation alone says what belongs to a line", fix=Fix(span, "")
+        )
+        self.i += 1
 
     def leftover_help(self, text: str) -> str | None:
         return "the line was complete before it"

@@ -37,6 +37,8 @@ class TypeReader(ExpressionReader):
             node: t.TypeExpr = t.BadType(span=self.here())
         else:
             node = self.plain_type()
+            if self.texts[self.i] == "[" and self.texts[self.i + 1] == "]" and not self.panic:
+                self.fail(Code.B062, "a collection is not written with `[]`", self.here(), help=_COLLECTION_HELP)
         while self.texts[self.i] in {"?", "??"}:
             text = self.texts[self.i]
             if text == "??" or isinstance(node, t.OptionalType):
@@ -136,11 +138,10 @@ class TypeReader(ExpressionReader):
             if self.kinds[self.i] in {INT, DEC} or (texts[self.i] == "-" and self.kinds[self.i + 1] in {INT, DEC}):
                 low = self.range_end()
                 if texts[self.i] != "..":
-                    if texts[self.i] == "-" and self.kinds[self.i + 1] == INT:
+                    if texts[self.i] in {"-", "to"} and self.kinds[self.i + 1] == INT:
                         span = self.here()
-                        self.report(
-                            Code.B062, "a range is not written with `-`", span, help="write `..`", fix=Fix(span, "..")
-                        )
+                        message = f"a range is not written with `{texts[self.i]}`"
+                        self.report(Code.B062, message, span, help="write `..`", fix=Fix(span, ".."))
                         self.i += 1
                         return t.NumberType(kind, low, self.range_end(), ranged=True, span=self.span(first))
                     self.fail_here("`..`", code=Code.B062, help="a range is written `0..64`, or `0..` with an open end")
@@ -200,7 +201,7 @@ class TypeReader(ExpressionReader):
                 values.append(value)
             if not self.take(","):
                 break
-        self.expect(")", what="`,` or `)`")
+        self.close(")")
         return t.EnumType(tuple(values), span=self.span(i))
 
     def collection_type(self, kind: str) -> t.TypeExpr:
@@ -238,6 +239,10 @@ class TypeReader(ExpressionReader):
         if self.texts[self.i] == "==":
             span = self.here()
             self.report(Code.B052, "`==` compares", span, help=f"{help}, with one `=`", fix=Fix(span, "="))
+            self.i += 1
+        elif self.texts[self.i] == ":" and not self.panic:
+            span = self.here()
+            self.report(Code.B035, "expected `=`, found `:`", span, help=help, fix=Fix(span, " ="))
             self.i += 1
         elif not self.panic:
             self.expect("=", help=help)

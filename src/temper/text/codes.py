@@ -61,11 +61,11 @@ class Code(Enum):
     B034 = "declaration in the wrong place"
     B035 = "something else was expected"
     B036 = "words left over at the end of a line"
-    B037 = "colon at the end of a line"
+    B037 = "needless colon"
     B038 = "trailing comma"
     B039 = "missing colon"
     # expressions and types
-    B050 = "missing expression"
+    B050 = "expression expected"
     B051 = "`=` where values are compared"
     B052 = "`==` where a value is set"
     B053 = "comparisons in a chain"
