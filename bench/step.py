@@ -15,7 +15,7 @@ from pathlib import Path
 
 from temper.model import check
 from temper.syntax import parse_bundle
-from temper.table import Accepted, Act, Caller, Ending, Outcome, Snapshot, Table, compile_machine, possible, step
+from temper.table import Accepted, Act, Caller, Ending, Outcome, Snapshot, Table, Value, compile_machine, possible, step
 from temper.text import Source
 
 HELIX = Path(__file__).parents[1] / "apps" / "helix" / "helix.blueprint"
@@ -66,7 +66,7 @@ def main() -> None:
     counter = table_of(COUNTER)
     one = after(counter, None, Act("e", 0, "Make", {}, ANN, "Counter", "c"))
     helix = table_of(HELIX.read_text("utf-8"))
-    params = {"cluster": "helix", "build": "v2", "previous": "v1", "brokers": 3}
+    params: dict[str, Value] = {"cluster": "helix", "build": "v2", "previous": "v1", "brokers": 3}
     planned = after(helix, None, Act("e", 0, "Plan", params, BOB, "Rollout", "r"))
     rolling = after(helix, planned, Act("e", 0, "Start", {}, ANN, "Rollout", "r"))
 

@@ -107,6 +107,9 @@ def test_a_state_and_a_tool_more() -> None:
         ("action added", "Rollout: `Pause`, from `Rolling` to `Paused`"),
         ("action added", "Rollout: `Go`, from `Paused` to `Rolling`"),
     ]
+    ended = more.replace("final Live", "final Shelved, Live").replace("Halted, Paused", "Halted, Shelved, Paused")
+    ended = ended.replace("  in Halted, R", "  action Shelve by operator from Paused to Shelved\n  in Halted, R")
+    assert ("state added", "Rollout can be `Shelved`, which is final") in told(more, ended)
     assert [kind for kind, _ in told(tool + more, HELIX)] == [
         "tool removed", "state removed", "action removed", "action removed",
     ]  # fmt: skip

@@ -2,8 +2,9 @@
 
 In:    a checked `Machine` (from `temper.model`, to `compile_machine` alone), or a stored table's JSON.
 Out:   `Table` and its canonical form; `step`, the only place that says what an event does to an entity, and `commit`,
-       which takes what belongs together; `possible` and `broken`, which ask `step`'s own predicates; `change` between
-       two tables; `encode` and `decode` of values. The classes of a table are in `shape`.
+       which takes what belongs together; `possible`, `why` and `broken`, which ask `step`'s own predicates; `due`;
+       `change` between two tables, `homeless` and `carry` for those who live by the first; `evaluate`; `encode` and
+       `decode` of values. The classes of a table are in `shape`.
 Never: clocks, randomness, I/O. Time and ids arrive as data.
 """
 

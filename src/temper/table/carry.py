@@ -18,6 +18,8 @@ from temper.table.values import BadValue, decode, describe, fits
 
 # New timers are nobody's doing but the push's.
 _SWAP = Caller("system")
+# Fits no type.
+_UNREADABLE: Any = object()
 
 
 def homeless(old: Table, new: Table, now: Snapshot, *, from_version: int | None = None) -> tuple[str, ...]:
@@ -174,8 +176,8 @@ def _known(new: Table, handler: Handler) -> dict[str, Value]:
             try:
                 known[name] = decode(value[1], value[2], records=new.records)
             except (BadValue, KeyError):
-                # Of a record that is another one now: no value of the new types.
-                known[name] = frozenset({()})
+                # Of a record that is another one now.
+                known[name] = _UNREADABLE
     return known
 
 

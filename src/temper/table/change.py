@@ -134,7 +134,8 @@ class _Difference:
         name = new.name
         for state in _both(old.states, new.states):
             if state not in old.states:
-                yield Change("state added", new.site, f"{name} can be `{state}`")
+                last = ", which is final" if state in new.final else ""
+                yield Change("state added", new.site, f"{name} can be `{state}`{last}")
             elif state not in new.states:
                 yield Change("state removed", old.site, f"{name} can't be `{state}` any more")
         for state in new.states:
