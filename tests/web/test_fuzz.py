@@ -58,7 +58,7 @@ async def test_a_fuzzer_finds_nothing(tmp_path: Path) -> None:
         await workshop.push(FUZZER, "helix", files)
         # Streams and waits end soon: the tool reads each answer to its end.
         async with running(workshop, Limits(stream_max=0.02, wait_max=0.02)) as server:
-            code, said, report = await fuzz(f"http://127.0.0.1:{server.port}", tmp_path, examples=5, seed=1)
+            code, said, report = await fuzz(f"http://127.0.0.1:{server.port}", tmp_path, examples=10, seed=1)
     finally:
         await workshop.close()
     assert code == 0, said

@@ -138,7 +138,8 @@ async def test_a_revoked_token_ends_its_stream() -> None:
         fake.entries.put_nowait(entry(len(pieces)))
     event, data = pieces[-1].decode().strip().split("\n")
     assert event == "event: problem"
-    assert msgspec.json.decode(data.removeprefix("data: "))["status"] == 401
+    problem = msgspec.json.decode(data.removeprefix("data: "))
+    assert (problem["status"], problem["type"]) == (401, "/problems/unauthenticated")
 
 
 @pytest.mark.parametrize("why", ["the server stops", "its time is up"])

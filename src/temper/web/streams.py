@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from temper.service import Declined, Workshop, wire
-from temper.web.answer import KEPT_BY_NOBODY, encode
+from temper.web.answer import KEPT_BY_NOBODY, encode, problem
 from temper.web.ask import Ask, Gone, Receive, Send
 from temper.web.problems import decline
 
@@ -88,7 +88,7 @@ async def pour(stream: Stream, workshop: Workshop, closing: asyncio.Event, send:
             elif closed.done():
                 break
     except Declined as declined:
-        await _piece(send, b"event: problem\ndata: %b\n\n" % encode(declined.problem))
+        await _piece(send, b"event: problem\ndata: %b\n\n" % problem(declined.problem).body)
     finally:
         await _end(entry, gone, closed)
         await _close(stream.entries)
