@@ -171,13 +171,24 @@ def _answering(answers: dict[Expr, bool], names: Any) -> Callable[[Expr], Expr]:
         if e[0] in COMPARISONS:
             atom, agrees = _atom(e)
             if atom in answers:
-                return TRUE if answers[atom] == agrees else FALSE
+                answer = _answer(atom, holds=answers[atom])
+                return answer if agrees else ("not", answer)
         return rebuilt(e, answered)
 
     def change(e: Expr) -> Expr:
         return answered(without_lets(e, names))
 
     return change
+
+
+def _answer(atom: Expr, *, holds: bool) -> Expr:
+    """Return what stands for a comparison that was answered. Whether a moment is there at all is not drawn: it is known."""
+    if atom[0] != "==":
+        return TRUE if holds else FALSE
+    absent = tuple(("==", side, ("none", ("time",))) for side in atom[1:])
+    both = ("and", *absent)
+    neither = ("and", ("not", absent[0]), ("not", absent[1]))
+    return ("or", both, neither) if holds else both
 
 
 def _changed(part: Any, change: Callable[[Expr], Expr]) -> Any:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
-from temper.table import Expr, Table, shape
+from temper.table import Expr, Table, Type, shape
 from temper.verify.clauses import NEW, all_clauses, expressions, flat, lates, outcomes
-from temper.verify.expressions import Names, bounded, names_in, walk, without_lets
+from temper.verify.expressions import Names, bounded, names_in, type_of, walk, without_lets
 
 Node = tuple[str, ...]
 """`("field", name)`, `("param", action, name)`, `("caller",)`, `("acts_for",)`, `("role", name)`."""
@@ -149,7 +150,7 @@ def _body(
     for clause in flat(body):
         match clause:
             case shape.Set(field=name, value=value):
-                decides = bounded(types[name], table) or _divides(value)
+                decides = _decides(value, types[name], table, names)
                 yield Use(value, names, action, None if decides else (("field", name),))
             case shape.If() | shape.For():
                 for e in expressions(clause):
@@ -187,8 +188,35 @@ def _args(
 ) -> Iterator[Use]:
     types = {param.name: param.type for param in params}
     for name, e in args:
-        decides = bounded(types[name], table) or _divides(e) if name in types else True
+        decides = name not in types or _decides(e, types[name], table, names)
         yield Use(e, names, action, None if decides else into)
+
+
+def _decides(e: Expr, target: Type, table: Table, names: Names) -> bool:
+    """Say whether it depends on the value of an expression that an action can be taken."""
+    return _divides(e) or (bounded(target, table) and not _fits(e, target, names))
+
+
+def _fits(e: Expr, target: Type, names: Names) -> bool:
+    """Say whether an expression reads what is declared to fit a type: then it need not be looked at to know that it does."""
+    if e[0] == "some":
+        return target[0] == "optional" and _fits(e[1], target[1], names)
+    declared = e[0] == "field" or (e[0] == "param" and e[1] in names.params)
+    return declared and _inside(type_of(e, names), target)
+
+
+def _inside(type_: Type, target: Type) -> bool:
+    if type_ == target:
+        return True
+    match type_, target:
+        case (("int" | "decimal", low, high), ("int" | "decimal", least, most)) if type_[0] == target[0]:
+            return (least is None or (low is not None and Decimal(low) >= Decimal(least))) and (
+                most is None or (high is not None and Decimal(high) <= Decimal(most))
+            )
+        case (("optional", inner), ("optional", whole)):
+            return _inside(inner, whole)
+        case _:
+            return False
 
 
 def _divides(e: Expr) -> bool:

@@ -150,10 +150,10 @@ class _Replay:
         id = f"e{number + 1}"
         match event:
             case Act():
-                for params in self._params(event.action, event.params, at):
+                for params in self._params(event.action, event.params, now, at):
                     yield replace(event, id=id, at=at, params=params)
             case Deliver():
-                for params in self._params(event.action, event.params, at):
+                for params in self._params(event.action, event.params, now, at):
                     yield replace(event, id=id, at=at, order=f"s{number + 1}", params=params)
             case Outcome():
                 assert now is not None, "nobody has no calls"
@@ -171,8 +171,10 @@ class _Replay:
                 if index < len(now.deferred):
                     yield Offer(id, at, now.deferred[index].id)
 
-    def _params(self, action: str, params: Mapping[str, Value], at: int) -> Iterator[Mapping[str, Value]]:
-        """The parameters with real moments: the present, the past, or one that a duration of the table leads to."""
+    def _params(
+        self, action: str, params: Mapping[str, Value], now: Snapshot | None, at: int
+    ) -> Iterator[Mapping[str, Value]]:
+        """The parameters with real moments: the present, the past, what a duration leads to, or what a field holds."""
         types: dict[str, Type] = {param.name: param.type for param in self.entity.actions[action].params}
         timely = [name for name in params if types[name] == ("time",)]
         timely += [name for name in params if types[name] == ("optional", ("time",)) and params[name] is not None]
@@ -180,8 +182,10 @@ class _Replay:
             yield params
             return
         hour = 3_600_000
-        for by in (hour, 0, -hour, *self.durations, *(-d for d in self.durations)):
-            yield {**params, **dict.fromkeys(timely, at + by)}
+        held = tuple(_moments_in(self.entity, now.fields)) if now is not None else ()
+        near = (at + by for by in (hour, 0, -hour, *self.durations, *(-d for d in self.durations)))
+        for moment in dict.fromkeys((*near, *held)):
+            yield {**params, **dict.fromkeys(timely, moment)}
 
     def _out_of_turn(self, now: Snapshot, fire: Fire) -> bool:
         """Say whether another timer is due earlier, and can fire."""

@@ -121,7 +121,7 @@ class _Search:
         self.progress = progress
         self.cone: Cone = cone_of(table, self.entity)
         self.clocks: Clocks = clocks_of(table, self.entity)
-        principals = _principals(table, self.entity, self.cone)
+        principals = self.principals = _principals(table, self.entity, self.cone)
         self.draws = Draws(table, self.entity, principals)
         self.canon = Canon(table, self.entity, self.cone, self.draws, self.clocks.tainted)
         caused = {role: causes(table, role) for role in self.cone.roles}
@@ -207,6 +207,8 @@ class _Search:
                     self.progress(self.entity.name, len(seen), found.transitions)
         found.states = len(seen)
         found.partial = dict(self.draws.partial)
+        if self.cone.principals:
+            found.partial["principals"] = ", ".join(self.principals)
         found.sends = bool(self.moves.delivers)
         found.seconds = time.monotonic() - began
         return found
