@@ -8,6 +8,8 @@ import json
 import sys
 from pathlib import Path
 
+import uvloop
+
 from temper.cli.changing import change_lines
 from temper.cli.client import problem_stop
 from temper.cli.exits import Exit, Stop
@@ -29,7 +31,7 @@ def serve(args: argparse.Namespace) -> int:
     if args.watch and not args.paths:
         raise Stop(Exit.USAGE, "there is nothing to watch", help="name the bundles: `temper serve --watch PATH`")
     try:
-        return asyncio.run(_serve(args, loaded))
+        return uvloop.run(_serve(args, loaded))
     except CannotOpen as cannot:
         listed = "\n".join(f"  {problem}" for problem in cannot.problems)
         raise Stop(Exit.USAGE, f"the server cannot start\n{listed}") from cannot

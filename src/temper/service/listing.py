@@ -15,7 +15,7 @@ from temper.kernel import Order
 from temper.service import wire
 from temper.service.space import Space, states_of
 from temper.service.views import entity_view
-from temper.table import BadValue, Expr, Snapshot, Type, Value, canonical_key, decode, encode, shape
+from temper.table import BadValue, Expr, Records, Snapshot, Type, Value, canonical_key, decode, encode, shape
 from temper.text import suggest
 
 # A page that filters looks at so many entities, and then says where to go on: no request reads without end.
@@ -66,16 +66,10 @@ def _by_creation(space: Space, asked: Listing, order: Order) -> Found | wire.Fie
     items: list[Snapshot] = []
     looked_at, after = 0, asked.cursor
     while True:
-        # The store's cursor stands behind its page's last item, so that a page must not hold more than is still wanted.
+        # The store's cursor stands behind its page's last item: a page must not hold more than is still wanted.
         wanted = asked.limit - len(items)
         try:
-            page = space.store.list(
-                asked.kind.name,
-                states=states,
-                after=after,
-                limit=min(wanted, CHUNK) if not asked.condition else wanted,
-                order=order,
-            )
+            page = space.store.list(asked.kind.name, states=states, after=after, limit=wanted, order=order)
         except ValueError:
             return wire.FieldError(path="cursor", message="is not one that a page gave")
         items += [each for each in page.items if holds(each)]
@@ -125,11 +119,11 @@ def _by_key(space: Space, asked: Listing, key: SortKey, *, downwards: bool) -> F
     pick = heapq.nlargest if downwards else heapq.nsmallest
     chosen = [each for _, each in pick(asked.limit, matching, key=lambda pair: pair[0])]
     more = len(matching) > len(chosen)
-    return chosen, _write_cursor(chosen[-1], key) if more else None
+    return chosen, _write_cursor(chosen[-1], key, space.table.records) if more else None
 
 
-def _write_cursor(last: Snapshot, key: SortKey) -> str:
-    content = msgspec.json.encode([key.name, encode(key.type, key.of(last)), last.id])
+def _write_cursor(last: Snapshot, key: SortKey, records: Records) -> str:
+    content = msgspec.json.encode([key.name, encode(key.type, key.of(last), records), last.id])
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from temper.kernel import Cause, Done, Entry, OrderRow
 from temper.service import wire
 from temper.service.findings import site_place, site_text
-from temper.table import Possible, Refused, Snapshot, Table, Value, digest, encode, json_schema, shape
+from temper.table import Pending, Possible, Refused, Snapshot, Table, digest, encode, json_schema, shape
 
 TIME = ("time",)
 
@@ -24,18 +24,17 @@ def entity_view(table: Table, now: Snapshot, orders: Callable[[str], OrderRow | 
     """Return the entity; with `orders`, its open calls say how far they are."""
     entity = table.entities[now.entity]
     types = {field.name: field.type for field in entity.fields}
-    tools = table.tools
     return wire.EntityView(
         entity=now.entity,
         id=now.id,
         state=now.state,
         version=now.version,
-        fields={name: encode(types[name], value) for name, value in now.fields.items() if name in types},
+        fields={name: encode(types[name], value, table.records) for name, value in now.fields.items() if name in types},
         created_at=moment(now.created_at),
         updated_at=moment(now.updated_at),
         final=now.state in entity.final,
         calls=tuple(
-            _open_call(pending.order, pending.tool, _arguments(tools.get(pending.tool), pending.args), orders)
+            _open_call(pending.order, pending.tool, _arguments(table, pending), orders)
             for pending in now.calls
             if not pending.ended
         ),
@@ -50,9 +49,14 @@ def entity_view(table: Table, now: Snapshot, orders: Callable[[str], OrderRow | 
     )
 
 
-def _arguments(tool: shape.Tool | None, args: Mapping[str, Value]) -> dict[str, Any]:
+def _arguments(table: Table, pending: Pending) -> dict[str, Any]:
+    """Return a call's arguments; of a tool that the table has no more, as they print."""
+    tool = table.tools.get(pending.tool)
     types = {param.name: param.type for param in tool.params} if tool is not None else {}
-    return {name: encode(types[name], value) if name in types else str(value) for name, value in args.items()}
+    return {
+        name: encode(types[name], value, table.records) if name in types else str(value)
+        for name, value in pending.args.items()
+    }
 
 
 def _open_call(

@@ -67,6 +67,8 @@ from temper.table import why as clauses_of
 from temper.text import suggest
 
 BLUEPRINT = re.compile(r"[a-z][a-z0-9_]{0,63}")
+# Words that stand where a blueprint's name stands in a path.
+RESERVED_BLUEPRINTS = frozenset({"tokens"})
 
 
 class CannotOpen(Exception):
@@ -654,7 +656,7 @@ class Workshop:
         )
 
     def _compile(self, blueprint: str, files: Mapping[str, str]) -> Table:
-        if not BLUEPRINT.fullmatch(blueprint):
+        if not BLUEPRINT.fullmatch(blueprint) or blueprint in RESERVED_BLUEPRINTS:
             raise Declined(
                 wire.Problem(type="bad-request", title=f"`{blueprint}` is no name for a blueprint", status=422)
             )
