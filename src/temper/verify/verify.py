@@ -411,13 +411,20 @@ class _Judgement:
             for case in action.cases
             if case.site not in blamed and not any(guard.site in blamed for guard in (*action.when, *case.when))
         ]
-        if algebra is not None and algebra.never_taken:
-            for site in algebra.never_taken:
+        from_dead = {
+            case.site
+            for action in entity.actions.values()
+            for case in action.cases
+            if algebra is not None and set(case.froms) <= {*unreachable(entity), *algebra.unreachable}
+        }
+        never = [site for site in algebra.never_taken if site not in from_dead] if algebra is not None else []
+        if never:
+            for site in never:
                 self._point(
                     Code.B406, "no reachable state satisfies this case", site, "never taken",
                     "what holds in the states it starts from excludes its guards: change them, or take it away",
                 )  # fmt: skip
-            why = f"{len(algebra.never_taken)} can't"
+            why = f"{len(never)} can't"
             return replace(result, verdict=Verdict.UNKNOWN, by="induction", why=f"{why}: see the warnings")
         return self._all_reached(result, "case", wanted, found)
 
@@ -572,8 +579,6 @@ def _covered(each: Explored) -> str:
     if each.partial:
         words.append("values drawn: " + "; ".join(f"{name} {values}" for name, values in each.partial.items()))
     words += each.cut.values()
-    if each.principals > 1:
-        words.append(f"{each.principals} principals")
     if each.comparisons:
         words.append(f"{each.comparisons} comparisons of times, both ways each")
     if each.sends:

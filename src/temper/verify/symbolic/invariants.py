@@ -16,6 +16,7 @@ from temper.table import Expr, Table, Type, shape
 from temper.verify.clauses import NEW, all_clauses
 from temper.verify.expressions import (
     COMPARISONS,
+    INT,
     Names,
     conjuncts,
     field_type,
@@ -117,8 +118,12 @@ def _constants(table: Table, entity: shape.Entity) -> Iterator[Expr]:
             if isinstance(clause, shape.Set) and clause.field == each.name
         ]
         for value in known:
-            if value[0] == "lit":
+            if about_state(value) and not any(part[0] == "field" for part in walk(value)):
                 yield ("==", ("field", each.name), value)
+        if each.type[0] == "int":
+            # One beside what it is set to: what `+= 1` and `-= 1` lead to.
+            near = {value[2] + by for value in known if value[0] == "lit" for by in (-1, 1)}
+            yield from (("==", ("field", each.name), ("lit", INT, value)) for value in sorted(near))
         if each.type[0] == "optional":
             none: Expr = ("none", each.type)
             yield from (("==", ("field", each.name), none), ("!=", ("field", each.name), none))
