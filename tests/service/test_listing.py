@@ -20,12 +20,12 @@ async def filled(shop: Workshop) -> list[str]:
     return ids
 
 
-async def pages(shop: Workshop, limit: int, **asked: str) -> list[str]:
+async def pages(shop: Workshop, limit: int, filter: str | None = None, sort: str | None = None) -> list[str]:
     """Return the ids of all pages, one after the other."""
     ids: list[str] = []
     cursor = None
     while True:
-        page = await shop.list(ANN, "helix", "Rollout", limit=limit, cursor=cursor, **asked)
+        page = await shop.list(ANN, "helix", "Rollout", limit=limit, cursor=cursor, filter=filter, sort=sort)
         assert len(page.items) <= limit
         ids += [each.id for each in page.items]
         cursor = page.cursor
