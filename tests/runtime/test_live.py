@@ -383,7 +383,7 @@ async def test_a_space_at_rest_does_nothing() -> None:
             turns += 1
             return turn(asks, at, room)
 
-        live.live._host.turn = counted  # type: ignore[method-assign]
+        live.live._host.turn = counted  # type: ignore[method-assign]  # to count them
         await quiet(50)
         assert (turns, len(store.batches)) == (0, before)
 
