@@ -46,11 +46,7 @@ class ClauseReader(OpeningReader):
         if name is not None and self.texts[self.i] == "(" and not self.panic:
             params = self.params("an action's parameter")
         parts: list[ActionPart] = []
-        while self.resume(ACTION_PARTS) and not self.at_end():
-            if self.texts[self.i] == ":":
-                self.needless_colon()
-            else:
-                self.action_part(None, parts)
+        self.parts_on_line(self.action_part, parts, ACTION_PARTS)
         inline = len(parts)
         own_case = next((part for part in parts if isinstance(part, t.From)), None)
         broken = self.panic
@@ -78,7 +74,7 @@ class ClauseReader(OpeningReader):
 
     def action_part(self, row: Row | None, out: list[ActionPart]) -> None:
         """Read one part of an action; without a row, on the action's own line."""
-        word = self.keyword(row or self.row, _ACTION, "a part of an action")
+        word = self.keyword(_ACTION, "a part of an action")
         if word is None:
             return
         trivia = row.trivia() if row is not None else NO_TRIVIA
@@ -94,7 +90,7 @@ class ClauseReader(OpeningReader):
 
     def case_part(self, row: Row | None, out: list[CasePart]) -> None:
         """Read one part of a case; without a row, on the case's own line."""
-        word = self.keyword(row or self.row, _CASE, "a part of a case")
+        word = self.keyword(_CASE, "a part of a case")
         if word is None:
             return
         part = self.case_part_of(word, row.trivia() if row is not None else NO_TRIVIA)
@@ -151,11 +147,7 @@ class ClauseReader(OpeningReader):
                     help="write a `from` line for each, with the `when` that tells them apart",
                 )
         parts: list[CasePart] = []
-        while self.resume(CASE_PARTS) and not self.at_end() and self.texts[self.i] != "from":
-            if self.texts[self.i] == ":":
-                self.needless_colon()
-            else:
-                self.case_part(None, parts)
+        self.parts_on_line(self.case_part, parts, CASE_PARTS, until="from")
         if on_own_line and self.texts[self.i] == "from" and not self.panic:
             self.fail(
                 Code.B073,
@@ -299,7 +291,7 @@ class ClauseReader(OpeningReader):
 
     def clause_row(self, row: Row, out: list[t.Clause]) -> None:
         """Read a clause that stands on a line of its own."""
-        word = self.keyword(row, _CLAUSE, "a clause")
+        word = self.keyword(_CLAUSE, "a clause")
         if word is None:
             return
         clause = self.clause_of(word, row.trivia())
@@ -309,7 +301,7 @@ class ClauseReader(OpeningReader):
 
     def clause(self) -> t.Clause | None:
         """Return the clause that stands within a line."""
-        word = self.keyword(self.row, _CLAUSE, "a clause")
+        word = self.keyword(_CLAUSE, "a clause")
         return None if word is None else self.clause_of(word, NO_TRIVIA)
 
     def clause_of(self, word: str, trivia: Trivia) -> t.Clause | None:
@@ -521,7 +513,7 @@ class ClauseReader(OpeningReader):
         invoke = self.invoke() if not self.panic else None
         if invoke is None:
             return None
-        name = self.lower("a name") if self.take("as") else None
+        name = self.lower("an instance") if self.take("as") else None
         return t.Create(entity, invoke, name, span=self.span(first), trivia=trivia)
 
     def emit(self, trivia: Trivia) -> t.Emit | None:
@@ -572,6 +564,10 @@ class ClauseReader(OpeningReader):
             self.report(
                 Code.B039, "missing `:`", self.token_span(self.i), help=f"write `{form}: CLAUSE`", fix=self.insert(":")
             )
+        elif colon and self.at_end() and row.children and not row.used:
+            self.report(
+                Code.B039, "missing `:`", self.here(), help=f"write `{form}:`, and clauses below", fix=self.insert(":")
+            )
         elif colon and not self.expect(":", help=f"write `{form}: CLAUSE`"):
             return ()
         if self.at_end():
@@ -597,11 +593,7 @@ class ClauseReader(OpeningReader):
         states = self.names("a state after `in`")
         parts: list[t.Stay] = []
         span = self.header_span(first)
-        while self.resume(STAYS) and not self.at_end():
-            if self.texts[self.i] == ":":
-                self.needless_colon()
-            else:
-                self.stay(None, parts)
+        self.parts_on_line(self.stay, parts, STAYS)
         if not self.panic:
             span = self.header_span(first)
         broken = self.panic
@@ -626,7 +618,7 @@ class ClauseReader(OpeningReader):
 
     def stay(self, row: Row | None, out: list[t.Stay]) -> None:
         """Read one of what belongs to states; without a row, on the line of `in`."""
-        word = self.keyword(row or self.row, _STAY, "what belongs to states")
+        word = self.keyword(_STAY, "what belongs to states")
         if word is None:
             return
         first = self.i - 1

@@ -40,13 +40,12 @@ class DeclarationReader(ScenarioReader):
                 help="indent it below an `entity` line; the top has `const` for what never changes",
             )
             return
-        word = self.keyword(row, _TOP, "a declaration")
-        if word is None:
-            return
-        if word == "":
+        if self.begins_needs():
             self.needs(row, out)
             return
-        _TOP[word](self, row, out)
+        word = self.keyword(_TOP, "a declaration")
+        if word is not None:
+            _TOP[word](self, row, out)
 
     def role(self, row: Row, out: list[t.Declaration]) -> None:
         first = self.i - 1
@@ -144,11 +143,7 @@ class DeclarationReader(ScenarioReader):
                         fix=Fix(span, f"(answer: {written})"),
                     )
         inline: list[_ToolPart] = []
-        while not self.panic and not self.at_end():
-            if self.texts[self.i] == ":":
-                self.needless_colon()
-            else:
-                self.tool_part(None, inline)
+        self.parts_on_line(self.tool_part, inline, TOOL_PARTS)
         span = self.span(first) if not self.panic else self.token_span(first)
         parts = (*inline, *self.rows(row, self.tool_part))
         if name:
@@ -165,7 +160,7 @@ class DeclarationReader(ScenarioReader):
 
     def tool_part(self, row: Row | None, out: list[_ToolPart]) -> None:
         """Read one of what stands below a tool; without a row, on its line."""
-        word = self.keyword(row or self.row, _TOOL, "what stands below a tool")
+        word = self.keyword(_TOOL, "what stands below a tool")
         first = self.i - 1
         trivia = row.trivia() if row is not None else NO_TRIVIA
         if word == "timeout":
@@ -258,13 +253,12 @@ class DeclarationReader(ScenarioReader):
                 )
                 self.field(row, out, colon=False)
                 return
-        word = self.keyword(row, _ENTITY, "a line of an entity")
-        if word is None:
-            return
-        if word == "":
+        if self.begins_needs():
             self.needs(row, out)
             return
-        _ENTITY[word](self, row, out)
+        word = self.keyword(_ENTITY, "a line of an entity")
+        if word is not None:
+            _ENTITY[word](self, row, out)
 
     def looks_like_field(self) -> bool:
         """Return whether a word and a type stand here, with nothing between them."""
@@ -385,11 +379,8 @@ class DeclarationReader(ScenarioReader):
         name = self.name("an entity")
         span = self.header_span(first)
         parts: list[_UpgradePart] = []
-        while name is not None and not self.panic and not self.at_end():
-            if self.texts[self.i] == ":":
-                self.needless_colon()
-            else:
-                self.upgrade_part(None, parts)
+        if name is not None:
+            self.parts_on_line(self.upgrade_part, parts, ())
         if row is not None:
             parts.extend(self.rows(row, self.upgrade_part))
         if name is not None:

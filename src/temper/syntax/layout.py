@@ -122,7 +122,7 @@ class _Layout:
         # All of the row's tokens may have been left out.
         last = self.out.texts[-1] if len(self.out.texts) > row.start else ""
         if last in CONTINUE_AT_END:
-            return not (last == "," and self.opens_a_row(line))
+            return not self.opens_a_row(line)
         if text in CONTINUE_AT_START:
             return True
         return last == ":" and self.ends_in_quantifier(row)

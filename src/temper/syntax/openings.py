@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TypeVar
 
-from temper.syntax.layout import Row
 from temper.syntax.lexer import STRING, UPPER
 from temper.syntax.reader import ELSE_HELP
 from temper.syntax.types import TypeReader
@@ -15,6 +15,8 @@ from temper.syntax.words import (
     RESERVED,
 )
 from temper.text import Code, Fix
+
+_T = TypeVar("_T")
 
 _WHERE = {
     "states": "in an entity", "final": "in an entity", "group": "in an entity", "unique": "in an entity",
@@ -48,19 +50,14 @@ _FOREIGN_WORDS = {
 class OpeningReader(TypeReader):
     """Finds out what a line or a clause is, by the word it begins with."""
 
-    def keyword(self, row: Row, known: Mapping[str, object], what: str) -> str | None:
-        """Return the word that says what the row is; "" where it begins like `S needs`.
-
-        Steps over it if it is known, or if it is known what was meant.
-        """
+    def keyword(self, known: Mapping[str, object], what: str) -> str | None:
+        """Return the word that says what stands here, and step over it, if it is known or known what was meant."""
         i = self.i
         text, kind = self.texts[i], self.kinds[i]
         following = self.texts[i + 1]
         if text in known and following != ":":
             self.i = i + 1
             return text
-        if self.begins_needs():
-            return ""
         if kind > UPPER:
             self.fail_here(what)
             return None
@@ -84,7 +81,7 @@ class OpeningReader(TypeReader):
                 help=f"`{text}` goes on with a `call`: put it on the call's line, or indent it more deeply than that",
             )
             return None
-        if text in OPENERS and not self.is_name_here(text):
+        if text in OPENERS:
             self.fail(Code.B034, f"`{text}` can't stand here", span, help=f"it stands {_WHERE.get(text, 'elsewhere')}")
             return None
         if following in PRECEDENCE or (following in {".", "="} and text in RESERVED):
@@ -114,9 +111,6 @@ class OpeningReader(TypeReader):
             help=f"{what} begins with one of {', '.join(f'`{word}`' for word in known)}",
         )
         return None
-
-    def is_name_here(self, text: str) -> bool:
-        return False
 
     @staticmethod
     def instead(text: str, known: Iterable[str]) -> str:
@@ -161,3 +155,16 @@ class OpeningReader(TypeReader):
                 self.panic = False
                 return True
         return False
+
+    def parts_on_line(
+        self, read: Callable[[None, list[_T]], None], out: list[_T], known: Collection[str], *, until: str = ""
+    ) -> None:
+        """Read parts up to the end of the line, going on after a problem at the next word of `known`."""
+        while self.resume(known) and not self.at_end() and self.texts[self.i] != until:
+            at = self.i
+            if self.texts[at] == ":":
+                self.needless_colon()
+            else:
+                read(None, out)
+            if self.i == at:  # What nobody could read is left over, and reported so.
+                return

@@ -116,7 +116,7 @@ class ScenarioReader(PropertyReader):
             return
         creates: t.Name | None = None
         if self.texts[self.i + 1] == "=":
-            creates = self.lower("a name")
+            creates = self.lower("an instance")
             self.i += 1
         target = self.name("what is acted upon")
         if target is None:
@@ -139,7 +139,7 @@ class ScenarioReader(PropertyReader):
         first = self.i
         self.i += 1
         entity = self.name("an entity after `given`")
-        name = self.lower("a name")
+        name = self.lower("an instance")
         args = self.args() if self.texts[self.i] == "(" and not self.panic else ()
         if entity is not None and name is not None:
             out.append(t.Given(entity, name, args, span=self.span(first), trivia=row.trivia()))
