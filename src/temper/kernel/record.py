@@ -16,6 +16,7 @@ from temper.table import (
     Deliver,
     Event,
     Fire,
+    Move,
     Offer,
     Outcome,
     Refused,
@@ -53,21 +54,13 @@ def accepted(codec: Codec, before: Snapshot | None, event: Event, done: Accepted
         by=who(done.caller),
         before=NEW if before is None else before.state,
         after=after.state,
-        moves=tuple(
-            Moved(
-                action=move.action,
-                before=move.before,
-                after=move.after,
-                site=move.case,
-                params=codec.params(after.entity, move.action, move.params) if move is not first else {},
-                entered=move.entered,
-            )
-            for move in done.moves
-        ),
+        moves=tuple([_moved(codec, after.entity, move, move is first) for move in done.moves]),
         set=new,
         was=old,
-        orders=tuple(_ordered(codec, order) for order in done.orders),
-        emitted=tuple(Published(one.event, codec.published(one.event, one.params)) for one in done.emitted),
+        orders=tuple([_ordered(codec, order) for order in done.orders]) if done.orders else (),
+        emitted=tuple([Published(one.event, codec.published(one.event, one.params)) for one in done.emitted])
+        if done.emitted
+        else (),
         ended=_ended(codec, before, event),
         timer=event.timer if isinstance(event, Fire) else None,
         late=done.late,
@@ -115,6 +108,18 @@ def swapped(old: Codec, new: Codec, before: Snapshot, after: Snapshot, version: 
         after=after.state,
         set={name: value for name, value in now.items() if name not in was or was[name] != value},
         was={name: value for name, value in was.items() if name not in now or now[name] != value},
+    )
+
+
+def _moved(codec: Codec, entity: str, move: Move, first: bool) -> Moved:
+    return Moved(
+        action=move.action,
+        before=move.before,
+        after=move.after,
+        site=move.case,
+        # The first move's are the entry's own.
+        params={} if first else codec.params(entity, move.action, move.params),
+        entered=move.entered,
     )
 
 

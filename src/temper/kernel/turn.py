@@ -233,7 +233,10 @@ class Turn:
     def _taken(self, now: Snapshot | None, event: Event, result: Commit) -> tuple[Change, tuple[Entry, ...]]:
         """Return a commit as a change, with what becomes of the order that it came by."""
         entries = self._entries(now, result)
-        rows = [row for part in result.parts for row in self._rows(part.accepted)]
+        rows: list[OrderRow] = []
+        for part in result.parts:
+            if part.accepted.orders:
+                rows.extend(self._rows(part.accepted))
         ended, letters = self._carried_out(event, result.parts[0].accepted, rows)
         snapshots = tuple([part.accepted.after for part in result.parts])
         for after, entry in zip(snapshots, entries, strict=True):
@@ -304,6 +307,8 @@ class Turn:
         self, event: Event, done: Accepted, rows: list[OrderRow]
     ) -> tuple[tuple[str, ...], tuple[Letter, ...]]:
         """Return the orders that this commit ends, and the letters that it leaves. A dead send stays, in `rows`."""
+        if isinstance(event, Act):
+            return (), ()
         dead = done.how is How.DEAD
         text = done.late or "nothing says what becomes of it"
         match event:
@@ -319,7 +324,7 @@ class Turn:
                 return ((order,) if self._order(order) is not None else ()), letters
             case Offer(deferred=order) if dead:
                 return (), (Letter(order, done.after.entity, done.after.id, text, self._at),)
-            case Act() | Fire() | Offer():
+            case Fire() | Offer():
                 return (), ()
             case _:
                 assert_never(event)
@@ -536,4 +541,11 @@ def _other_use() -> Conflict:
 
 def _at(event: Event, at: int) -> Event:
     """The moment of the decision is the event's: entries of a space stand in the order of their times."""
-    return event if event.at == at else replace(event, at=at)
+    if event.at == at:
+        return event
+    if isinstance(event, Act):
+        # What `replace` does, in a third of its time: each request comes through here.
+        return Act(
+            event.id, at, event.action, event.params, event.caller, event.entity, event.entity_id, event.by_system
+        )
+    return replace(event, at=at)
