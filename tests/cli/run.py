@@ -33,7 +33,7 @@ class Ran:
 def temper(
     *words: str, env: Mapping[str, str] | None = None, folder: Path | None = None, given: str | None = None
 ) -> Ran:
-    """Run `temper WORDS` in a folder, with nothing of ours in the environment but `env`; `given` comes by standard input."""
+    """Run `temper WORDS` in a folder, with `env` and nothing else of ours in the environment; `given` is its input."""
     out, err = io.StringIO(), io.StringIO()
     kept = {key: value for key, value in os.environ.items() if not key.startswith("TEMPER_")}
     with (
@@ -58,7 +58,7 @@ def _inside(folder: Path | None) -> Iterator[None]:
 
 
 def keys(value: Any, *, but: frozenset[str] = frozenset()) -> str:
-    """Return the keys of JSON data, sorted: `code, items[id, place(file, line)]`. What is below `but` is not looked at."""
+    """Return the keys of JSON data, sorted: `code, items[id, place(file, line)]`. Below `but` it does not look."""
     return _drawn(_tree(value, but))
 
 

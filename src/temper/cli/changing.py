@@ -17,9 +17,8 @@ from temper.service import check_texts, finding, wire
 
 def plan(args: argparse.Namespace) -> int:
     """Say what a push would change."""
-    client = Client.of(args)
     blueprint, files = _bundle(args.path)
-    with Progress("judging the candidate"):
+    with Client.of(args) as client, Progress("judging the candidate"):
         answer = client.post(f"/v1/{blueprint}/plan", {"files": files}, patient=True)
     if args.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
@@ -77,10 +76,9 @@ def change_lines(changes: list[dict[str, Any]], paint: Paint) -> list[str]:
 
 def push(args: argparse.Namespace) -> int:
     """Push a bundle."""
-    client = Client.of(args)
     blueprint, files = _bundle(args.path)
     headers = {"If-Match": f'"{args.if_version}"'} if args.if_version is not None else {}
-    with Progress("verifying, then swapping"):
+    with Client.of(args) as client, Progress("verifying, then swapping"):
         answer = client.put(f"/v1/{blueprint}", {"files": files, "note": args.note}, headers)
     _tell(args, answer)
     return Exit.FINE
@@ -88,11 +86,10 @@ def push(args: argparse.Namespace) -> int:
 
 def rollback(args: argparse.Namespace) -> int:
     """Push an earlier version again."""
-    client = Client.of(args)
     body: dict[str, Any] = {"note": args.note}
     if args.to is not None:
         body["to"] = args.to
-    with Progress("verifying, then swapping"):
+    with Client.of(args) as client, Progress("verifying, then swapping"):
         answer = client.post(f"/v1/{args.blueprint}/rollback", body, patient=True)
     _tell(args, answer)
     return Exit.FINE
@@ -117,7 +114,8 @@ def _tell(args: argparse.Namespace, answer: dict[str, Any]) -> None:
 
 def versions(args: argparse.Namespace) -> int:
     """List versions, newest first."""
-    answer = Client.of(args).get(f"/v1/{args.blueprint}/versions")
+    with Client.of(args) as client:
+        answer = client.get(f"/v1/{args.blueprint}/versions")
     if args.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
         return Exit.FINE

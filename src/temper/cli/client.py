@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx2
@@ -55,6 +55,14 @@ class Client:
                 help="put one into TEMPER_TOKEN; `temper serve` prints an administrator's at its first start",
             )
         return cls(server, token)
+
+    def __enter__(self) -> Self:
+        """Ask within the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the connection."""
+        self._http.close()
 
     def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Any:
         """Return the JSON at `path`."""

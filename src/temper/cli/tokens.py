@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from temper.cli.client import Client
 from temper.cli.exits import Exit, Stop
@@ -34,17 +35,21 @@ def token(args: argparse.Namespace) -> int:
 
 
 def _through_server(args: argparse.Namespace, ttl_ms: int | None) -> Any:
-    client = Client.of(args)
-    if args.verb == "list":
-        return client.get("/v1/tokens")
-    if args.verb == "revoke":
-        return client.delete(f"/v1/tokens/{args.id}")
+    with Client.of(args) as client:
+        if args.verb == "list":
+            return client.get("/v1/tokens")
+        if args.verb == "revoke":
+            return client.delete(f"/v1/tokens/{quote(args.id, safe='')}")
+        return client.post("/v1/tokens", _wanted(args, ttl_ms))
+
+
+def _wanted(args: argparse.Namespace, ttl_ms: int | None) -> dict[str, Any]:
     body = {"principal": args.principal, "roles": args.role, "admin": args.admin}
     if args.acts_for:
         body["acts_for"] = args.acts_for
     if ttl_ms is not None:
         body["ttl"] = args.ttl
-    return client.post("/v1/tokens", body)
+    return body
 
 
 def _in_folder(args: argparse.Namespace, ttl_ms: int | None) -> Any:

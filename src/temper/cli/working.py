@@ -5,29 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from temper.cli.client import Client, target_path
 from temper.cli.exits import Exit, Stop
 from temper.cli.paint import Paint, coloured, table
 
+# Entries that a history is asked for at once.
+PAGE = 200
+
 
 def act(args: argparse.Namespace) -> int:
     """Take an action, or create an entity by one."""
-    client = Client.of(args)
-    path = target_path(args.target, 2, 3)
-    body = _body(client, path, args.action, args.params)
     headers = {}
     if args.key:
         headers["Idempotency-Key"] = args.key
     if args.if_version is not None:
         headers["If-Match"] = f'"{args.if_version}"'
-    query: dict[str, str | int] = {"dry_run": "true"} if args.dry_run else {}
-    if len(path) == 2:
-        answer = client.post("/v1/" + "/".join(path), body, {"action": args.action, **query}, headers)
-    else:
-        answer = client.post("/v1/" + "/".join((*path, args.action)), body, query, headers)
+    answer = _asked(args, dry_run=args.dry_run, headers=headers)
     if args.dry_run:
         return _explained(args, answer)
     if args.json:
@@ -39,14 +35,17 @@ def act(args: argparse.Namespace) -> int:
 
 def why(args: argparse.Namespace) -> int:
     """Say what an action would do, and which clause decides it."""
-    client = Client.of(args)
+    return _explained(args, _asked(args, dry_run=True, headers={}))
+
+
+def _asked(args: argparse.Namespace, *, dry_run: bool, headers: Mapping[str, str]) -> Any:
     path = target_path(args.target, 2, 3)
-    body = _body(client, path, args.action, args.params)
-    if len(path) == 2:
-        answer = client.post("/v1/" + "/".join(path), body, {"action": args.action, "dry_run": "true"})
-    else:
-        answer = client.post("/v1/" + "/".join((*path, args.action)), body, {"dry_run": "true"})
-    return _explained(args, answer)
+    query: dict[str, str | int] = {"dry_run": "true"} if dry_run else {}
+    with Client.of(args) as client:
+        body = _body(client, path, args.action, args.params)
+        if len(path) == 2:
+            return client.post("/".join(("/v1", *path)), body, {"action": args.action, **query}, headers)
+        return client.post("/".join(("/v1", *path, args.action)), body, query, headers)
 
 
 def _explained(args: argparse.Namespace, answer: Mapping[str, Any]) -> int:
@@ -59,7 +58,6 @@ def _explained(args: argparse.Namespace, answer: Mapping[str, Any]) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Show what is served, a page of entities, or one of them."""
-    client = Client.of(args)
     path = target_path(args.target, 0, 1, 2, 3)
     query: dict[str, str | int] = {}
     if len(path) == 2:
@@ -74,7 +72,8 @@ def show(args: argparse.Namespace) -> int:
             )
             if value is not None
         }
-    answer = client.get("/".join(("/v1", *path)), query)
+    with Client.of(args) as client:
+        answer = client.get("/".join(("/v1", *path)), query)
     if args.json:
         _print_json(answer)
         return Exit.FINE
@@ -87,7 +86,8 @@ def show(args: argparse.Namespace) -> int:
 def now(args: argparse.Namespace) -> int:
     """List the actions that are possible now."""
     path = target_path(args.target, 2, 3)
-    answer = Client.of(args).get("/".join(("/v1", *path, "actions")))
+    with Client.of(args) as client:
+        answer = client.get("/".join(("/v1", *path, "actions")))
     if args.json:
         _print_json(answer)
         return Exit.FINE
@@ -106,28 +106,28 @@ def now(args: argparse.Namespace) -> int:
 
 def history(args: argparse.Namespace) -> int:
     """Tell what happened to an entity, oldest first."""
-    client = Client.of(args)
     path = "/".join(("/v1", *target_path(args.target, 3)))
-    paint = _paint()
-    after = args.after
-    collected: list[Any] = []
-    while True:
-        items = client.get(f"{path}/history", {"after": after, "limit": 200})["items"]
-        if not items:
-            break
-        after = items[-1]["seq"]
-        collected += items
-    if args.json and not args.follow:
-        _print_json({"items": collected})
-        return Exit.FINE
-    for each in collected:
-        print(_shown(each, args, paint))
-    while args.follow:
-        # The server ends a stream after a while; the next one goes on where it ended.
-        for each in client.stream(f"{path}/events", {"after": after}):
-            print(_shown(each, args, paint), flush=True)
-            after = each["seq"]
+    with Client.of(args) as client:
+        collected = list(_entries(client, path, args.after))
+        if args.json and not args.follow:
+            _print_json({"items": collected})
+            return Exit.FINE
+        paint = _paint()
+        for each in collected:
+            print(_shown(each, args, paint), flush=args.follow)
+        after = collected[-1]["seq"] if collected else args.after
+        while args.follow:
+            # The server ends a stream after a while; the next one goes on where it ended.
+            for each in client.stream(f"{path}/events", {"after": after}):
+                print(_shown(each, args, paint), flush=True)
+                after = each["seq"]
     return Exit.FINE
+
+
+def _entries(client: Client, path: str, after: int) -> Iterator[Any]:
+    while items := client.get(f"{path}/history", {"after": after, "limit": PAGE})["items"]:
+        yield from items
+        after = items[-1]["seq"]
 
 
 def _shown(each: Mapping[str, Any], args: argparse.Namespace, paint: Paint) -> str:

@@ -79,8 +79,9 @@ def _broker(pod: Mapping[str, Any]) -> Broker:
 class Stage:
     """A cluster, and a server to whose settings it is bound."""
 
-    def __init__(self, cluster: Cluster, server: _Said) -> None:
+    def __init__(self, cluster: Cluster, server: _Said, stack: ExitStack) -> None:
         self.cluster = cluster
+        self._stack = stack
         self.url = ""
         self._server = server
         self._token = ""
@@ -93,12 +94,13 @@ class Stage:
 
     def administrator(self) -> Client:
         """Return the client of who may push and make tokens."""
-        return Client(self.url, self._token)
+        return self._stack.enter_context(Client(self.url, self._token))
 
     def person(self, principal: str, role: str) -> Client:
         """Return the client of somebody with a role, whose token is made through the API."""
-        made = self.administrator().post("/v1/tokens", {"principal": principal, "roles": [role]})
-        return Client(self.url, made["token"])
+        with Client(self.url, self._token) as admin:
+            made = admin.post("/v1/tokens", {"principal": principal, "roles": [role]})
+        return self._stack.enter_context(Client(self.url, made["token"]))
 
 
 @contextmanager
@@ -113,7 +115,7 @@ def stage(settings: str) -> Iterator[Stage]:
         path = folder / "temper.toml"
         path.write_text(at_the_twin(settings, cluster.kubeconfig, folder / "data"), "utf-8")
         command = [sys.executable, "-m", "temper", "serve", "--settings", str(path), "--port", "0", "--json"]
-        yield Stage(cluster, stack.enter_context(_started("the server", command, folder)))
+        yield Stage(cluster, stack.enter_context(_started("the server", command, folder)), stack)
 
 
 def at_the_twin(settings: str, kubeconfig: Path, data: Path) -> str:
