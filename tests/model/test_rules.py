@@ -46,6 +46,10 @@ def test_the_shop_of_these_tests_is_sound() -> None:
         ("tool a.b()\n  timeout 0s\n", [("B206", "0s")]),
         ("tool a.b()\n  retry 0 every 1s\n", [("B206", "0")]),
         ("tool a.b()\n  timeout 1s\n  timeout 2s\n", [("B340", "timeout 2s")]),
+        (
+            "upgrade from 1\n  Order\n    drop k\nupgrade from 1\n  Order\n    drop j\n",
+            [("B905", "upgrade from 1"), ("B340", "upgrade from 1")],
+        ),
         ("scope Order 0\n", [("B206", "0")]),
         ("scope Ordr 1\n", [("B108", "Ordr")]),
         ("scope Order.n 3..1\n", [("B209", "Order.n 3..1")]),
@@ -79,6 +83,10 @@ def test_the_top(top: str, found: Found) -> None:
         ("let who = caller\n", [("B211", "caller")]),
         ("k: Level = medium\n", [("B106", "medium")]),
         ("unique nn\n", [("B113", "nn")]),
+        ("unique (m, owner)\n", []),
+        ("unique tags\n", [("B213", "tags")]),
+        ("key (n, level)\n", []),
+        ("key m\n", [("B213", "m")]),
         ("unique (n, n)\n", [("B110", "n")]),
         ("key nn\n", [("B113", "nn")]),
         ("key n\nkey m\n", [("B340", "key m")]),
@@ -224,6 +232,7 @@ def test_a_creating_action_gives_each_field_a_value(lines: str, found: Found) ->
         ("action A by clerk from Draft to Busy\n  set n = 1\nin Busy on entry set n = 2\n", [("B312", "n = 2")]),
         ("action A by clerk from Draft to Busy\n  set n = 1\nin Lost on entry set n = 2\n", []),
         ("action A by clerk from Draft to Busy\n  set n = 1\nin Draft on exit set n = 2\n", [("B312", "n = 2")]),
+        ("in Draft, Open on entry set n = 2\n", [("B312", "n = 2")]),
         ("action A by clerk from Draft\n  set n = 1\nin Draft on exit set n = 2\n", []),
         # A group is entered from outside only.
         ("action A by clerk from Draft to Busy\n  set n = 1\nin Open on entry set n = 2\n", []),
@@ -570,6 +579,7 @@ def test_a_property_is_called_by_its_title_or_by_its_text() -> None:
         ("emitted Paid(amount: 3)", []),
         ("emitted Paid(total: 3)", [("B107", "total")]),
         ("emitted Payed", [("B109", "Payed")]),
+        ("given Order o(state: Busy, owner: ann)", [("B106", "ann")]),
         ("now > created_at", [("B211", "now"), ("B211", "created_at")]),
     ],
 )  # fmt: skip

@@ -226,12 +226,12 @@ def test_descriptions_are_the_comments_directly_above() -> None:
 
 
 def test_an_in_line_that_names_several_makes_a_place_of_each() -> None:
-    places = order_of("in Draft, Open\n  on entry set n = 1\n  late Go ignore\n" + GO).places
+    places = order_of("in Lost, Open\n  on entry set n = 1\n  late Go ignore\n" + GO).places
     assert [(place.name, place.group, place.states) for place in places] == [
-        ("Draft", False, ("Draft",)),
+        ("Lost", False, ("Lost",)),
         ("Open", True, ("Draft", "Busy")),
     ]
-    assert [place.site for place in places] == ["Order/in/Draft", "Order/in/Open"]
+    assert [place.site for place in places] == ["Order/in/Lost", "Order/in/Open"]
 
 
 GO = "action Go by system from Draft to Busy\naction A by clerk from Draft\n  send this.Go\n"

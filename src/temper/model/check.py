@@ -57,7 +57,7 @@ def check(bundle: tree.Tree, *, preview: bool = False) -> tuple[m.Machine, tuple
         _properties(top, typer, problems),
         tuple(item for node in top if isinstance(node, tree.Scope) for item in read_scope(node, typer, problems)),
         tuple(ScenarioReader(typer, problems).read(node) for node in top if isinstance(node, tree.Scenario)),
-        tuple(read_upgrade(node, typer, problems) for node in top if isinstance(node, tree.Upgrade)),
+        _upgrades(top, typer, problems),
         names,
     )
     return machine, problems.sorted()
@@ -148,7 +148,7 @@ def _tools(top: list[tree.Declaration], typer: Typer, problems: Problems) -> tup
                     )
                 case tree.Idempotent():
                     pass
-        if tool.span == node.name[0].span.to(node.name[-1].span):
+        if tool.node is node:
             idempotent = tree.Idempotent in parts
             found.append(
                 m.Tool(
@@ -164,6 +164,24 @@ def _tools(top: list[tree.Declaration], typer: Typer, problems: Problems) -> tup
                 )
             )
     return tuple(found)
+
+
+def _upgrades(top: list[tree.Declaration], typer: Typer, problems: Problems) -> tuple[m.Upgrade, ...]:
+    first: dict[int, tree.Upgrade] = {}
+    for node in top:
+        if not isinstance(node, tree.Upgrade):
+            continue
+        if node.version in first:
+            problems.add(
+                Code.B340,
+                node.span,
+                f"`upgrade from {node.version}` is written twice",
+                help="put both under one line",
+                beside=((first[node.version].span, "the first"),),
+            )
+            continue
+        first[node.version] = node
+    return tuple(read_upgrade(node, typer, problems) for node in first.values())
 
 
 _WORDS: dict[type, str] = {

@@ -389,6 +389,8 @@ class Clauses:
         if event is None:
             event = self._declared_by_use(clause, scope)
             self.typer.world.events[name] = event
+        elif not event.declared and not self._used_alike(clause, event):
+            return m.Emit(name, (), clause.span)
         if event.declared:
             args = self.typer.arguments(clause.args, event.params, scope, clause.event.span, f"`{name}`")
             return m.Emit(name, args, clause.span)
@@ -396,11 +398,8 @@ class Clauses:
 
     def _declared_by_use(self, clause: tree.Emit, scope: Scope) -> world.Event:
         params: list[Param] = []
-        for arg in clause.args:
-            name = arg.name
-            if name is None and isinstance(arg.value, tree.Ref):
-                name = arg.value.name
-            if name is None:
+        for arg, name in _named(clause):
+            if not name:
                 self.problems.add(
                     Code.B326,
                     arg.value.span,
@@ -408,31 +407,26 @@ class Clauses:
                     help=f"name it: `emit {clause.event.text}(name: ...)`, or declare the event at the top",
                 )
                 continue
-            if any(param.name == name.text for param in params):
-                self.problems.add(Code.B208, arg.value.span, f"`{name.text}` is given twice")
+            if any(param.name == name for param in params):
+                self.problems.add(Code.B208, arg.value.span, f"`{name}` is given twice", help="leave one out")
                 continue
             value = self.typer.infer(arg.value, scope)
-            params.append(Param(name.text, opened(value.type), None, name.span))
+            params.append(Param(name, opened(value.type), None, (arg.name or arg.value).span))
         return world.Event(clause.event.text, tuple(params), clause.event.span, declared=False)
 
     def _used_again(self, clause: tree.Emit, event: world.Event, scope: Scope) -> Args:
-        """Return the arguments; every `emit` of an event that has no line of its own gives the same parameters."""
+        """Return the arguments, for the parameters that the first `emit` has declared."""
         params = {param.name: param for param in event.params}
         given: dict[str, Typed] = {}
-        for arg in clause.args:
-            name = arg.name
-            if name is None and isinstance(arg.value, tree.Ref):
-                name = arg.value.name
-            if name is None or name.text not in params:
-                if clause.event.span != event.span:
-                    self._used_otherwise(clause, event)
-                return ()
-            given[name.text] = self.typer.expect(arg.value, params[name.text].type, scope)
-        if any(param.name not in given for param in event.params):
-            self._used_otherwise(clause, event)
+        for arg, name in _named(clause):
+            if name in params:
+                given[name] = self.typer.expect(arg.value, params[name].type, scope)
         return tuple((param.name, given[param.name]) for param in event.params if param.name in given)
 
-    def _used_otherwise(self, clause: tree.Emit, event: world.Event) -> None:
+    def _used_alike(self, clause: tree.Emit, event: world.Event) -> bool:
+        """Return whether this gives the parameters that the first `emit` does, or say that it does not."""
+        if sorted(name for _, name in _named(clause)) == sorted(param.name for param in event.params):
+            return True
         names = ", ".join(param.name for param in event.params)
         self.problems.add(
             Code.B326,
@@ -441,6 +435,18 @@ class Clauses:
             help=f"give it `({names})` here too, or declare it at the top with `event {event.name}(...)`",
             beside=((event.span, "emitted here first"),),
         )
+        return False
 
 
-_NO_TOOL = world.Tool("the tool", (), (), Span("", 0, 0))
+def _named(clause: tree.Emit) -> list[tuple[tree.Arg, str]]:
+    """Return the arguments with their names; one that is a bare word is named after it, others have an empty one."""
+    found: list[tuple[tree.Arg, str]] = []
+    for arg in clause.args:
+        name = arg.name
+        if name is None and isinstance(arg.value, tree.Ref):
+            name = arg.value.name
+        found.append((arg, "" if name is None else name.text))
+    return found
+
+
+_NO_TOOL = world.Tool("the tool", (), (), Span("", 0, 0), None)

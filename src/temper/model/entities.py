@@ -12,7 +12,7 @@ from temper.model.names import Declarations
 from temper.model.problems import Problems, listed
 from temper.model.scope import ACTION, ACTION_LET, DEFAULT, STAY, WHENEVER, Local, Scope, Setting
 from temper.model.typed import Typed, constant, facts
-from temper.model.types import DURATION, PRINCIPAL, TIME, PrincipalT, SetT, UnknownT, one, plain, same
+from temper.model.types import DURATION, PRINCIPAL, TIME, PrincipalT, SetT, UnknownT, one, plain, same, scalar
 from temper.syntax import tree
 from temper.text import Code, Span
 
@@ -100,22 +100,18 @@ class EntityReader:
             )
 
     def _states(self) -> tuple[m.State, ...]:
-        found: list[m.State] = []
+        found: dict[str, m.State] = {}
         for part in self.entity.node.parts:
             if isinstance(part, tree.States):
                 description = part.description if len(part.names) == 1 else ""
-                found.extend(
-                    m.State(name.text, name.span, description)
-                    for name in part.names
-                    if self.entity.states.get(name.text) == name.span
-                )
-        return tuple(found)
+                for name in part.names:
+                    found.setdefault(name.text, m.State(name.text, name.span, description))
+        return tuple(found.values())
 
     def _field(self, field: world.Field) -> m.Field:
         default: Typed | None = None
-        for part in self.entity.node.parts:
-            if isinstance(part, tree.Field) and part.name.span == field.span and part.default is not None:
-                default = self.typer.expect(part.default, field.type, Scope(DEFAULT, self.entity))
+        if field.node.default is not None:
+            default = self.typer.expect(field.node.default, field.type, Scope(DEFAULT, self.entity))
         return m.Field(field.name, field.type, default, field.span, field.description)
 
     def _let(self, name: str) -> m.Let:
@@ -132,8 +128,16 @@ class EntityReader:
             field = self.entity.fields.get(name.text)
             if field is None:
                 self._no_field(name)
-            else:
-                found.append(name.text)
+                continue
+            found.append(name.text)
+            if not scalar(plain(field.type) if word == "unique" else field.type):
+                self.problems.add(
+                    Code.B213,
+                    name.span,
+                    f"{one(field.type)} can't be part of a `{word}`",
+                    help="name fields that hold single values" + ("" if word == "unique" else ", and are never `none`"),
+                    beside=((field.span, "declared here"),),
+                )
         return tuple(found)
 
     def _no_field(self, name: tree.Name) -> None:

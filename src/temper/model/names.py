@@ -63,11 +63,10 @@ class Declarations:
             match declaration:
                 case tree.Tool() if ".".join(part.text for part in declaration.name) not in self.world.tools:
                     self._tool(declaration)
-                case tree.Event():
+                case tree.Event(name):
                     params = self.params(declaration.params, None)
-                    known = self.world.events.get(declaration.name.text)
-                    if known is not None and known.span == declaration.name.span:
-                        known.params = params
+                    if name.text in self.world.events and not self.world.events[name.text].params:
+                        self.world.events[name.text].params = params
                 case _:
                     pass
         for entity in self.world.entities.values():
@@ -319,7 +318,9 @@ class Declarations:
     def _tool(self, node: tree.Tool) -> None:
         name = ".".join(part.text for part in node.name)
         span = node.name[0].span.to(node.name[-1].span)
-        self.world.tools[name] = world.Tool(name, self.params(node.params, None), self.params(node.results, None), span)
+        self.world.tools[name] = world.Tool(
+            name, self.params(node.params, None), self.params(node.results, None), span, node
+        )
 
     # --- entities -----------------------------------------------------------------------------------------------------
 
@@ -381,14 +382,16 @@ class Declarations:
                 case tree.Field(name, type, default):
                     if self.once(name, taken):
                         entity.fields[name.text] = world.Field(
-                            name.text, self.type(type), name.span, default is not None, part.description
+                            name.text, part, self.type(type), name.span, default is not None, part.description
                         )
                 case tree.Let(name):
                     if self.once(name, taken):
                         entity.lets[name.text] = world.Let(name.text, part)
                 case tree.Inverse(name, other, field):
                     if self.once(name, taken):
-                        entity.inverses[name.text] = world.Inverse(name.text, other.text, field.text, 0, name.span)
+                        entity.inverses[name.text] = world.Inverse(
+                            name.text, part, other.text, field.text, 0, name.span
+                        )
                 case tree.Key(fields):
                     entity.key = tuple(field.text for field in fields)
                 case _:
@@ -423,7 +426,7 @@ class Declarations:
             if not isinstance(part, tree.Inverse):
                 continue
             inverse = entity.inverses.get(part.name.text)
-            if inverse is None or inverse.span != part.name.span:
+            if inverse is None or inverse.node is not part:
                 continue
             self.problems.not_yet(
                 Code.B903,

@@ -14,7 +14,7 @@ class Problems:
 
     preview: bool = False
     found: list[Diagnostic] = field(default_factory=list)
-    _seen: set[tuple[Code, Span]] = field(default_factory=set)
+    _seen: set[tuple[Code, Span, str]] = field(default_factory=set)
 
     def add(
         self,
@@ -27,10 +27,10 @@ class Problems:
         fix: Fix | None = None,
         beside: Iterable[tuple[Span, str]] = (),
     ) -> None:
-        """Add one problem; the same kind at the same place is told once."""
-        if (code, span) in self._seen:
+        """Add one problem; the same at the same place is told once."""
+        if (code, span, message) in self._seen:
             return
-        self._seen.add((code, span))
+        self._seen.add((code, span, message))
         secondary = tuple(Label(place, text) for place, text in beside if place.file)
         self.found.append(Diagnostic(code, message, Label(span, label), secondary, help, fix))
 

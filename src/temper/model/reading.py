@@ -16,6 +16,7 @@ from temper.model.types import (
     TIME,
     EnumT,
     ListT,
+    PrincipalT,
     RecordT,
     RefT,
     SetT,
@@ -27,7 +28,7 @@ from temper.model.types import (
 )
 from temper.model.world import Phase, World
 from temper.syntax import tree
-from temper.text import Code, Span
+from temper.text import Code, Fix, Span
 
 WORDS = ("this", "caller", "now", "state", "id", "created_at")
 
@@ -158,6 +159,14 @@ class NameReader(Fitter):
         elif entity is not None and text in entity.states | entity.groups:
             self.problems.add(
                 Code.B106, span, f"`{text}` is a state, not a value", help=f"ask for it: `state is {text}`"
+            )
+        elif isinstance(wanted, PrincipalT) and scope.setting.outside:
+            self.problems.add(
+                Code.B106,
+                span,
+                f"unknown name `{text}`",
+                help=f'a principal is written as text here: `"{text}"`',
+                fix=Fix(span, f'"{text}"'),
             )
         elif text in self.world.entities:
             self._not_readable(

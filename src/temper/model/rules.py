@@ -145,13 +145,13 @@ def _sets_once(entity: m.Entity, action: m.Action, case: m.Case, problems: Probl
     for clause in _certain(entity, action, case):
         if not isinstance(clause, m.Set):
             continue
-        if clause.field in first and first[clause.field] != clause.span:
+        if clause.field in first:
             problems.add(
                 Code.B312,
                 clause.span,
                 f"`{clause.field}` is set twice when `{action.name}` is taken",
                 help="all right-hand sides read the values before the action: say it in one `set`",
-                beside=((first[clause.field], "set here too"),),
+                beside=((first[clause.field], "set here too"),) if first[clause.field] != clause.span else (),
             )
         first.setdefault(clause.field, clause.span)
 
@@ -166,7 +166,7 @@ def _routes(entity: m.Entity, problems: Problems) -> None:
         if place.route is None:
             continue
         for state in place.states:
-            if state in routes and routes[state].span != place.route.span:
+            if state in routes:
                 problems.add(
                     Code.B330,
                     place.route.span,

@@ -48,6 +48,7 @@ class Action:
 @dataclass(slots=True)
 class Field:
     name: str
+    node: tree.Field
     type: Type
     span: Span
     has_default: bool
@@ -70,6 +71,7 @@ class Let:
 @dataclass(slots=True)
 class Inverse:
     name: str
+    node: tree.Inverse
     entity: str
     field: str
     max: int
@@ -105,6 +107,7 @@ class Tool:
     params: tuple[Param, ...]
     results: tuple[Param, ...]
     span: Span
+    node: tree.Tool | None
 
 
 @dataclass(slots=True)
