@@ -117,7 +117,7 @@ def blueprints(draw: st.DrawFn, *, times: bool = False) -> str:
         "  kind: one of (low, high) = low",
         "  note: string?",
         "  tags: set of one of (red, blue) max 2 = {}",
-        *(["  since: time?", "  span: duration = 30m"] if times else []),
+        *(["  since: time?", "  span: duration = 30m", "  owner: principal?"] if times else []),
         "  action Make(m) by a, b from new to S0",
         "    set m",
         *(["    set since = now"] if times and draw(st.booleans()) else []),
@@ -129,6 +129,13 @@ def blueprints(draw: st.DrawFn, *, times: bool = False) -> str:
         compared = draw(st.sampled_from(["now >= (since ?? now) + span", "since == none", "now < (since ?? now) + 1h"]))
         lines += [f"      when {compared}"]
         lines += [f"    set since = {draw(st.sampled_from(['now', 'none', 'now + 1h']))}"]
+    if times and draw(st.booleans()):
+        lines += ["  action Claim by a, b", f"    from {draw(st.sampled_from(froms))}"]
+        lines += [
+            f"      when {draw(st.sampled_from(['owner == none', 'owner != caller', 'flag']))}",
+            "    set owner = caller",
+        ]
+        lines += ["  action Drop by owner", f"    from {', '.join(froms)}", "    set owner = none"]
     lines += draw(actions("Y0", "v: int 0..3", "system", froms))
     lines += draw(actions("Y1", "", draw(st.sampled_from(["system", "system, a"])), froms))
     calling = draw(st.sampled_from(froms))

@@ -402,15 +402,17 @@ APPROVAL = """
 
 def test_ruling_10_distinct_callers_are_counted_besides_the_author() -> None:
     """Whoever wrote it approves it too, and counts for the set but not for the rule."""
-    careless = verify(table_of(APPROVAL.replace("GUARD", "")))
+    careless = verify(table_of(APPROVAL.replace("GUARD", "")), levels=("search",))
     broken = result_of(careless, "Ready needs 2 of reviewer by Approve besides author since Push")
     assert broken.verdict is Verdict.BROKEN
     assert [step.action for step in broken.trace] == ["Write", "Approve", "Approve", "Release"]
     name = "Ready needs 2 of reviewer by Approve besides author since Push"
     # Whoever acts for the author is the author, as far as this goes (ruling 28).
-    agents = verify(table_of(APPROVAL.replace("GUARD", "when caller != author")))
+    agents = verify(table_of(APPROVAL.replace("GUARD", "when caller != author")), levels=("search",))
     assert result_of(agents, name).verdict is Verdict.BROKEN
-    careful = verify(table_of(APPROVAL.replace("GUARD", "when caller != author and caller.acts_for != author")))
+    careful = verify(
+        table_of(APPROVAL.replace("GUARD", "when caller != author and caller.acts_for != author")), levels=("search",)
+    )
     assert result_of(careful, name).verdict is Verdict.HOLDS
 
 

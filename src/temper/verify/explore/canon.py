@@ -91,7 +91,8 @@ class Canon:
             unknown, unknown_text = self._handler(call.unknown)
             caller = self.caller(call.caller)
             who = (caller.principal, tuple(sorted(caller.roles)), caller.acts_for or "")
-            key = (call.site, current, call.ended, who, then_text, otherwise_text, unknown_text)
+            texts = (then_text, otherwise_text, unknown_text)
+            key = (call.site, current, call.ended, who, *texts)
             made = Pending(
                 call.order, call.site, call.tool, {}, 1 if current else 0, then, otherwise, unknown,
                 call.unknown_is_failure, caller, call.ended,

@@ -182,7 +182,7 @@ def _answering(answers: dict[Expr, bool], names: Any) -> Callable[[Expr], Expr]:
 
 
 def _answer(atom: Expr, *, holds: bool) -> Expr:
-    """Return what stands for a comparison that was answered. Whether a moment is there at all is not drawn: it is known."""
+    """Return what stands for a comparison that was answered. Whether a moment is there at all is known, not drawn."""
     if atom[0] != "==":
         return TRUE if holds else FALSE
     absent = tuple(("==", side, ("none", ("time",))) for side in atom[1:])

@@ -198,7 +198,7 @@ def _decides(e: Expr, target: Type, table: Table, names: Names) -> bool:
 
 
 def _fits(e: Expr, target: Type, names: Names) -> bool:
-    """Say whether an expression reads what is declared to fit a type: then it need not be looked at to know that it does."""
+    """Say whether an expression reads what is declared to fit a type: then there is no need to look at its value."""
     if e[0] == "some":
         return target[0] == "optional" and _fits(e[1], target[1], names)
     declared = e[0] == "field" or (e[0] == "param" and e[1] in names.params)

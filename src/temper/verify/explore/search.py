@@ -35,10 +35,11 @@ from temper.table import (
 from temper.verify.causes import causes
 from temper.verify.explore.canon import AT, Canon, Key
 from temper.verify.explore.clocks import Clocks, clocks_of
-from temper.verify.explore.cone import Cone, cone_of
+from temper.verify.explore.cone import Cone, cone_of, literals
 from temper.verify.explore.draws import Draws
 from temper.verify.explore.moves import EVENT, Moves
 from temper.verify.explore.replay import Replayed, Stage, replay
+from temper.verify.explore.symmetry import Renaming, Symmetry, renamed, renamed_event, renamed_snapshot
 from temper.verify.expressions import children, walk
 from temper.verify.faults import handler_of, hidden_fault
 from temper.verify.limits import Limits
@@ -106,6 +107,10 @@ class _Node:
     parent: int
     event: Event | None
     key: Key
+    names: Renaming | None = None
+    """How principals were renamed after the event."""
+    used: int = 0
+    """How many principals occur; they are the first ones."""
 
 
 def explore(table: Table, name: str, limits: Limits, progress: Progress | None = None) -> Explored:
@@ -122,6 +127,7 @@ class _Search:
         self.cone: Cone = cone_of(table, self.entity)
         self.clocks: Clocks = clocks_of(table, self.entity)
         principals = self.principals = _principals(table, self.entity, self.cone)
+        self.symmetry = Symmetry(principals) if self.cone.principals and len(principals) > 1 else None
         self.draws = Draws(table, self.entity, principals)
         self.canon = Canon(table, self.entity, self.cone, self.draws, self.clocks.tainted)
         caused = {role: causes(table, role) for role in self.cone.roles}
@@ -173,7 +179,7 @@ class _Search:
         while position < len(self.nodes):
             node = self.nodes[position]
             moved = False
-            for event, answer in self._answers(node.snapshot):
+            for event, answer in self._answers(node.snapshot, node.used):
                 if isinstance(answer, Refused):
                     if answer.why in FAULTS:
                         self._fault(position, event, answer)
@@ -183,6 +189,12 @@ class _Search:
                 after = answer.after
                 key, same = self.canon.of(after)
                 moved = moved or bool(answer.moves) or key != node.key
+                names: Renaming | None = None
+                used = 0
+                if self.symmetry is not None:
+                    names, used = self.symmetry.order((key, monitors))
+                    if names is not None:
+                        key, monitors = renamed(key, names), renamed(monitors, names)
                 pair = (key, monitors)
                 if pair in seen:
                     continue
@@ -192,7 +204,9 @@ class _Search:
                     found.stopped = f"stopped at {limits.states_max:,} states"
                     break
                 seen[pair] = len(self.nodes)
-                self.nodes.append(_Node(same, monitors, position, event, key))
+                if names is not None:
+                    same = renamed_snapshot(same, names)
+                self.nodes.append(_Node(same, monitors, position, event, key, names, used))
                 self._visited(len(self.nodes) - 1, same)
             if found.stopped:
                 break
@@ -213,11 +227,13 @@ class _Search:
         found.seconds = time.monotonic() - began
         return found
 
-    def _answers(self, now: Snapshot | None) -> Iterator[tuple[Event, Accepted | Refused]]:
+    def _answers(self, now: Snapshot | None, used: int) -> Iterator[tuple[Event, Accepted | Refused]]:
         events: Iterator[Event] | tuple[Act, ...]
         events = self.moves.acts("new") if now is None else self.moves.events(now)
         first, *others = self.clocks.tables
         for event in events:
+            if self.symmetry is not None and not self.symmetry.fresh(event, used):
+                continue
             if isinstance(event, Fire) and now is not None and self._waits(now, event):
                 continue
             yield event, step(first, now, event)
@@ -307,10 +323,10 @@ class _Search:
                 found.unclear[asked.index] = f"it has no value somewhere: {problem}"
                 continue
             if not holds:
-                self._breaks(key, (*self._run(position), event), _false_step(asked))
+                self._breaks(key, self._run(position, event), _false_step(asked))
         for index, role, states in self.never:
             if role in answer.caller.roles and any(m.entered and m.after in states for m in answer.moves):
-                self._breaks(("never", index), (*self._run(position), event), _entered_by(role, states))
+                self._breaks(("never", index), self._run(position, event), _entered_by(role, states))
         if not self.needs:
             return node.monitors
         return self._counted(position, node, event, answer)
@@ -321,7 +337,7 @@ class _Search:
             counted, kept = tally(each, states, held, answer)
             after.append(kept)
             if counted is not None and counted < each.count:
-                self._breaks(("needs", index), (*self._run(position), event), _short(each, states))
+                self._breaks(("needs", index), self._run(position, event), _short(each, states))
         return tuple(after)
 
     def _not_taken(self, position: int, node: _Node, event: Outcome | Deliver, answer: Accepted) -> None:
@@ -334,7 +350,7 @@ class _Search:
             site = self._site_of(node.snapshot, event)
             key = ("home", site, self._wanted(node.snapshot, event), answer.after.state)
             if key not in self.found.breaks:
-                self._breaks(key, (*self._run(position), event), _dead)
+                self._breaks(key, self._run(position, event), _dead)
 
     @staticmethod
     def _wanted(now: Snapshot, event: Outcome | Deliver) -> str:
@@ -352,7 +368,7 @@ class _Search:
     def _fault(self, position: int, event: Event, refused: Refused) -> None:
         key = ("fault", refused.why, refused.site)
         if key not in self.found.breaks:
-            self._breaks(key, (*self._run(position), event), _refused_so(refused.why), refused)
+            self._breaks(key, self._run(position, event), _refused_so(refused.why), refused)
 
     def _stuck(self, position: int) -> None:
         state = self.nodes[position].key[0]
@@ -362,19 +378,28 @@ class _Search:
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 
-    def _run(self, index: int) -> tuple[Event, ...]:
-        events: list[Event] = []
+    def _run(self, index: int, last: Event | None = None) -> tuple[Event, ...]:
+        """Return the events that lead to a node, and one more, with one name for each principal all the way."""
+        nodes: list[_Node] = []
         while index > 0:
-            node = self.nodes[index]
+            nodes.append(self.nodes[index])
+            index = self.nodes[index].parent
+        real: dict[str, str] | None = None
+        events: list[Event] = []
+        for node in reversed(nodes):
             assert node.event is not None, "only the beginning has no event"
-            events.append(node.event)
-            index = node.parent
-        return tuple(reversed(events))
+            events.append(node.event if real is None else renamed_event(node.event, real))
+            if node.names is not None:
+                before = real or {}
+                real = {new: before.get(old, old) for old, new in node.names.items()}
+        if last is not None:
+            events.append(last if real is None else renamed_event(last, real))
+        return tuple(events)
 
     def _reach(self, key: tuple[Any, ...], index: int, event: Event | None = None) -> None:
         if key in self.found.reached:
             return
-        run = self._run(index) if event is None else (*self._run(index), event)
+        run = self._run(index, event)
         self.found.reached[key] = self._tried(key, run, _reached(key))
 
     def _breaks(
@@ -513,7 +538,9 @@ def _principals(table: Table, entity: shape.Entity, cone: Cone) -> tuple[str, ..
         if each.name in cone.fields
     )
     needed = max((each.count for each in table.properties if isinstance(each, shape.Needs)), default=0)
-    return tuple(f"p{n + 1}" for n in range(min(PRINCIPALS_MAX, 1 + slots + needed)))
+    texts = {json for _, json in literals(table, entity) if isinstance(json, str)}
+    letter = next((each for each in "pqrst" if not any(text.startswith(each) for text in texts)), "principal_")
+    return tuple(f"{letter}{n + 1}" for n in range(min(PRINCIPALS_MAX, 1 + slots + needed)))
 
 
 def _scoped(table: Table, entity: shape.Entity, cone: Cone, draws: Draws) -> Mapping[str, tuple[int, int, bool]]:
