@@ -44,7 +44,10 @@ class Var:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A rule that is taken where `condition` holds breaks the blueprint: a value leaves its type, a division by zero, ..."""
+    """A rule whose guard holds and then `condition` breaks the blueprint: a value leaves its type, a division by zero, ...
+
+    It is found, and the rule is not taken there. Of several the first counts.
+    """
 
     condition: Code
     why: str
@@ -55,6 +58,7 @@ class Fault:
 class Rule:
     """A ground step. Where its guard holds it can be taken, unless a fault's condition holds, which is then found.
 
+    An update gives a variable's value (its `low` included), worked out before the step; it fits where the rule is taken.
     `event` is what the rule is, as data from which the table's event is made again when a run is replayed by `commit`.
     `fair` names the class of fairness to which it belongs: "system", a role, or "" for what nobody promises.
     `weight` is how many of the table's events the rule stands for, so that transitions count as the tables' do.
@@ -75,7 +79,8 @@ class Rule:
 class Question:
     """What is asked of every state (`bad` reads the state) or of every step (`step`: `bad` reads `next` too).
 
-    `kind` is "always", "never", "needs", "reach" (then `bad` is what is to be reached), or another word of the lowering's.
+    `kind` is "always", "never", "needs", "reach" (then `bad` is what is to be reached), or another word of the
+    lowering's. A step is a rule that is taken; one that meets a fault is none.
     """
 
     name: str
@@ -107,7 +112,8 @@ class Orbit:
     """Members that can be exchanged for each other without a change of behaviour.
 
     `members[k]` are the variables of member k, in the same order for each. A variable in `values` names a member by
-    its code (`base + k`); one in `masks` holds a set of them (bit `base + k`). `values` and `masks` may be members' own.
+    its code (`base + k`); one in `masks` holds a set of them (bit `base + k`). `values` and `masks` may be members'
+    own.
     """
 
     members: tuple[tuple[int, ...], ...]
@@ -149,8 +155,8 @@ class Searched:
 
     `found` maps the number of a question to a shortest path to a state (or over a step) where its `bad` holds; `faults`
     maps (site, why) to a shortest path. A question that is not in `found` holds in all `states`; if `stopped` is `None`
-    these are all that can be reached. `transitions` counts the steps by the rules' weights; `deadlocks` the states that no
-    rule leaves, of which `stuck` is a nearest. `memory_bytes` is what the visited set took.
+    these are all that can be reached. `transitions` counts the steps by the rules' weights; `deadlocks` the states in
+    which no rule can be taken, of which `stuck` is a nearest. `memory_bytes` is what the visited set took.
     """
 
     engine: str
