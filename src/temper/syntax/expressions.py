@@ -11,6 +11,7 @@ from temper.syntax.words import (
     DURATION_UNITS,
     NEGATIVE_PRECEDENCE,
     NOT_PRECEDENCE,
+    OPENERS,
     PRECEDENCE,
     QUANTIFIERS_IN_BRACKETS,
     RESERVED,
@@ -248,6 +249,9 @@ class ExpressionReader(Reader):
         self.height = 1
         node: t.Expr
         if kind <= UPPER:
+            if text in OPENERS and self.kinds[i + 1] == UPPER:
+                # `a < from A`: no operand is followed by a capital, but a clause that begins here is.
+                return self.no_operand()
             if text in RESERVED:
                 reserved = self.reserved(text, least)
                 if reserved is not None:
@@ -260,7 +264,7 @@ class ExpressionReader(Reader):
                 node = self.quantifier_in_brackets() if text in QUANTIFIERS_IN_BRACKETS else self.apply(i)
             elif text in _FOREIGN_VALUES:
                 return self.foreign_value(text)
-            elif self.kinds[i + 1] <= UPPER and self.texts[i + 2] == "in" and text in _WORDS_OF_QUANTIFIERS:
+            elif text in _WORDS_OF_QUANTIFIERS and self.begins_range(i + 1):
                 if text in QUANTIFIERS_IN_BRACKETS:
                     return self.quantifier_without_brackets(text)
                 return self.foreign_quantifier(text)
@@ -300,6 +304,10 @@ class ExpressionReader(Reader):
         else:
             return self.no_operand()
         return self.postfix(node, i) if self.texts[self.i] in {".", "[", "("} else node
+
+    def begins_range(self, i: int) -> bool:
+        """Return whether `x in` stands at token `i`; the `not in` behind a field named `every` is something else."""
+        return self.kinds[i] <= UPPER and self.texts[i] not in RESERVED and self.texts[i + 1] == "in"
 
     def postfix(self, node: t.Expr, first: int) -> t.Expr:
         texts = self.texts

@@ -275,14 +275,11 @@ class _Layout:
             return False
         if not self.braces_hold_lines:
             self.braces_hold_lines = True
-            before = self.raw.ends[index - 1]
             self.report(
                 Code.B010,
                 "unexpected `{`",
                 index,
                 "indentation alone says what belongs to a line; take the braces away",
-                fix="",
-                fix_from=before,
             )
         return True
 
@@ -320,7 +317,6 @@ class _Layout:
         help: str,
         *,
         fix: str | None = None,
-        fix_from: int | None = None,
         other: int | None = None,
         broken: bool = False,
     ) -> None:
@@ -338,6 +334,6 @@ class _Layout:
                 Label(Span(name, start, end)),
                 () if other is None else (Label(Span(name, raw.starts[other], raw.ends[other]), "opened here"),),
                 help,
-                None if fix is None else Fix(Span(name, start if fix_from is None else fix_from, end), fix),
+                None if fix is None else Fix(Span(name, start, end), fix),
             )
         )
