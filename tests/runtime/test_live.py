@@ -157,6 +157,40 @@ async def test_a_bug_strikes_those_alone_who_meet_it(monkeypatch: pytest.MonkeyP
         assert store.count("Shelf") == 3
 
 
+async def test_a_bug_in_an_append_strikes_those_alone_who_meet_it() -> None:
+    class Buggy(Slow):
+        def append(self, batch: Batch) -> int:
+            assert not any(now.id == "s2" for change in batch.changes for now in change.snapshots), "the bug"
+            return super().append(batch)
+
+    store = Buggy()
+    async with space(store=store) as live:
+        answers = await asyncio.gather(
+            *(live.act("Shelf", f"s{n}", "Stock", name=f"n{n}", stock=1) for n in range(4)), return_exceptions=True
+        )
+        assert [type(answer) for answer in answers] == [Done, Done, AssertionError, Done]
+        assert live.live.read("Shelf", "s2") is None
+        assert (await live.done("Shelf", "s3", "Take", units=1)).snapshot.version == 2
+
+
+async def test_nobody_waits_for_ever_on_a_space_that_has_stopped() -> None:
+    """A bug outside of all that is foreseen."""
+    store = Slow()
+    async with space(store=store) as live:
+        await quiet()
+
+        def broken(batch: Batch) -> None:
+            raise AssertionError("the bug")
+
+        live.live._host.adopt = broken  # type: ignore[method-assign]  # the bug
+        asked = [asyncio.create_task(live.act("Shelf", "s1", "Stock", name="n", stock=1))]
+        answers = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
+        assert isinstance(answers[0], StoreFault)
+        assert isinstance(await live.act("Shelf", "s2", "Stock", name="m", stock=1), Expired)
+        with pytest.raises(StoreFault, match="start the server again"):
+            await live.live.swap(compiled(LARGER), version(compiled(LARGER), 2))
+
+
 async def test_whoever_went_away_before_the_decision_did_nothing() -> None:
     store = Slow()
     async with space(store=store) as live:

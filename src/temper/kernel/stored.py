@@ -99,6 +99,9 @@ _to_json = msgspec.json.Encoder().encode
 _entity_from_json = msgspec.json.Decoder(StoredEntity).decode
 _send_from_json = msgspec.json.Decoder(StoredSend).decode
 
+# Versions whose tables are kept ready; one of an older version is loaded again.
+_CODECS_MAX = 64
+
 # Their values are JSON as they are: `encode` would give them back.
 _PLAIN = frozenset({"bool", "int", "string", "one_of", "principal", "ref"})
 
@@ -380,7 +383,7 @@ class Codec:
 class Codecs:
     """The codecs of a space's versions, by number, and the way from an older one to the one in force.
 
-    `read` returns the stored table of a version. It is asked once for each version that something still is kept in.
+    `read` returns the stored table of a version.
     """
 
     def __init__(self, read: Callable[[int], Table]) -> None:
@@ -392,6 +395,9 @@ class Codecs:
         """Return the codec of that version."""
         found = self._codecs.get(number)
         if found is None:
+            if len(self._codecs) >= _CODECS_MAX:
+                oldest = next(each for each in self._codecs if each != self.current)
+                self._codecs.pop(oldest, None)
             found = self._codecs[number] = Codec(self._read(number))
         return found
 

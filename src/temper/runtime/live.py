@@ -96,6 +96,7 @@ class Live:
         self._loop = asyncio.get_running_loop()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="temper-writer")
         self._queue: deque[_Asked | _Swap] = deque()
+        self._deciding: Sequence[_Asked | _Swap] = []
         self._work = asyncio.Event()
         self._alarm: Alarm | None = None
         self._due_from = 0
@@ -108,6 +109,7 @@ class Live:
         self._waiters: dict[tuple[str, str], list[_Waiter]] = {}
         self._closing = False
         self._closed = False
+        self._broken: str | None = None
         self._turns: asyncio.Task[None] | None = None
 
     @classmethod
@@ -134,9 +136,9 @@ class Live:
         live = cls(host, store, version, adapters, clock, limits)
         batch = host.recover(clock.now())
         if batch.changes:
-            last = await live._loop.run_in_executor(live._writer, store.append, batch)
-            live._adopt(batch, last)
+            live._adopt(batch, store.append(batch))
         live._turns = live._loop.create_task(live._run(), name=f"temper {live.table.blueprint}")
+        live._turns.add_done_callback(live._stopped)
         live._work.set()
         return live
 
@@ -150,6 +152,8 @@ class Live:
 
         `Busy` at once when too much waits.
         """
+        if self._broken is not None:
+            return Expired(self._broken)
         if self._closing or len(self._queue) >= self._limits.queue_max:
             return Busy(_PAUSE_MS)
         future: asyncio.Future[Answer | None] = self._loop.create_future()
@@ -163,6 +167,7 @@ class Live:
         """Retry or discard a stuck order; `False` if there is none of that id (any more). Raises `StoreFault`."""
         if self.store.order(ask.order) is None and self.store.letter(ask.order) is None:
             return False
+        self._must_live()
         future: asyncio.Future[Answer | None] = self._loop.create_future()
         self._queue.append(_Asked(ask, future))
         self._work.set()
@@ -180,8 +185,7 @@ class Live:
 
         Returns those that have no place in it if there are any; then nothing has changed. Raises `StoreFault`.
         """
-        if self._closing:
-            raise StoreFault("the space is closing")
+        self._must_live()
         future: asyncio.Future[int | tuple[Stranded, ...]] = self._loop.create_future()
         self._queue.append(_Swap(table, version, future))
         self._work.set()
@@ -238,7 +242,7 @@ class Live:
         self._closed = True
         self._work.set()
         if self._turns is not None:
-            await self._turns
+            await asyncio.gather(self._turns, return_exceptions=True)
         if self._alarm is not None:
             self._alarm.cancel()
         self._news.set()
@@ -253,14 +257,32 @@ class Live:
         while True:
             await self._work.wait()
             self._work.clear()
-            if self._queue and isinstance(self._queue[0], _Swap):
-                await self._exchange(self._queue.popleft())  # type: ignore[arg-type]  # just seen to be one
+            first = self._queue[0] if self._queue else None
+            if isinstance(first, _Swap):
+                self._queue.popleft()
+                self._deciding = [first]
+                await self._exchange(first)
             else:
-                await self._turn(self._take())
+                asked = self._take()
+                self._deciding = asked
+                await self._turn(asked)
             if self._queue:
                 self._work.set()
             elif self._closed:
                 return
+
+    def _must_live(self) -> None:
+        if self._broken is not None or self._closing:
+            raise StoreFault(self._broken or "the space is closing")
+
+    def _stopped(self, turns: asyncio.Task[None]) -> None:
+        """Nobody waits for ever on a space whose turns have ended, be it by a bug of ours."""
+        if not turns.cancelled() and turns.exception() is not None:
+            _log.critical("the turns of a space ended", exc_info=turns.exception())
+            self._broken = "the space has stopped after a bug: start the server again"
+        for each in (*self._deciding, *self._queue):
+            if each.future is not None and not each.future.done():
+                each.future.set_exception(StoreFault(self._broken or "the space is closed"))
 
     def _take(self) -> list[_Asked]:
         """Return the asks of the next batch: those before the next swap, so many as go together."""
@@ -281,21 +303,27 @@ class Live:
         busy, room = self._room()
         asks = [each.ask for each in asked]
         with_due = due and at >= self._due_from
+        batch: Batch | None = None
+        last = self._last
         try:
             batch = host.turn(asks, at, room) if with_due else host.decide(asks, at)
+            if batch.changes:
+                last = await self._loop.run_in_executor(self._writer, self.store.append, batch)
+        except StoreFault as fault:
+            assert batch is not None, "only the append faults"
+            host.abandon(batch)
+            self._faulted(asked, fault)
+            return
         except Exception as bug:  # noqa: BLE001 - whatever it is, the space lives on
-            _log.error("deciding raised", exc_info=bug)
+            if batch is not None:
+                host.abandon(batch)
+            _log.error("a turn raised", exc_info=bug)
             if with_due or len(asked) > 1:
                 await self._apart(asked, at)
             elif asked[0].future is not None and not asked[0].future.done():
                 asked[0].future.set_exception(bug)
             return
         if batch.changes:
-            try:
-                last = await self._loop.run_in_executor(self._writer, self.store.append, batch)
-            except StoreFault as fault:
-                self._faulted(asked, batch, fault)
-                return
             self._adopt(batch, last)
         for each, answer in zip(asked, batch.answers, strict=True):
             if each.future is not None and not each.future.done():
@@ -356,8 +384,7 @@ class Live:
         else:
             self._alarm = self._clock.ring(at, self._work.set)
 
-    def _faulted(self, asked: Sequence[_Asked], batch: Batch, fault: StoreFault) -> None:
-        self._host.abandon(batch)
+    def _faulted(self, asked: Sequence[_Asked], fault: StoreFault) -> None:
         _log.error("an append failed: %s", fault.text)
         again: list[_Asked] = []
         for each in asked:
