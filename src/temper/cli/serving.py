@@ -6,6 +6,8 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvloop
@@ -43,30 +45,41 @@ async def _serve(args: argparse.Namespace, loaded: Loaded) -> int:
     try:
         if workshop.first_token is not None:
             teller.first_token(workshop.first_token)
-        for path in map(Path, args.paths):
+        async with _watched(workshop, args.paths if args.watch else [], teller):
+            for path in map(Path, args.paths):
+                try:
+                    teller.pushed(await _push(workshop, path))
+                except Declined as declined:
+                    raise problem_stop(wire.as_json(declined.problem)) from declined
+            for notice in workshop.notices:
+                teller.notice(str(notice))
+            section = loaded.settings.server
             try:
-                teller.pushed(await _push(workshop, path))
-            except Declined as declined:
-                raise problem_stop(wire.as_json(declined.problem)) from declined
-        for notice in workshop.notices:
-            teller.notice(str(notice))
-        section = loaded.settings.server
-        watching = asyncio.create_task(_watch(workshop, args.paths, teller)) if args.watch else None
-        try:
-            await serve_http(workshop, section.host, section.port, limits=_limits(loaded), on_ready=teller.ready)
-        except OSError as error:
-            raise Stop(
-                Exit.USAGE,
-                f"can't listen on {section.host}:{section.port}: {error.strerror}",
-                help="name another --port",
-            ) from error
-        finally:
-            if watching is not None:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                await serve_http(workshop, section.host, section.port, limits=_limits(loaded), on_ready=teller.ready)
+            except OSError as error:
+                raise Stop(
+                    Exit.USAGE,
+                    f"can't listen on {section.host}:{section.port}: {error.strerror}",
+                    help="name another --port",
+                ) from error
     finally:
         await workshop.close()
     return Exit.FINE
+
+
+@asynccontextmanager
+async def _watched(workshop: Workshop, paths: list[str], teller: _Teller) -> AsyncIterator[None]:
+    if not paths:
+        yield
+        return
+    watching = asyncio.create_task(_watch(workshop, paths, teller))
+    # It listens before the bundles are read for the first time, so that no change falls between the two.
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 async def _push(workshop: Workshop, path: Path) -> wire.Pushed:

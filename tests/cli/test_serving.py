@@ -1,0 +1,168 @@
+"""`temper serve`: its start, its watch, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.run import temper
+from tests.cli.server_process import SECONDS, running_server
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a bundle in `gate`."""
+    assert temper("new", "gate", folder=tmp_path).code == 0
+    return tmp_path
+
+
+def test_a_first_start_prints_a_token_and_a_second_does_not(folder: Path) -> None:
+    """What was served, and who may ask, is there again; the bundle that is the same is no new version."""
+    with running_server("gate", folder=folder) as server:
+        assert [each["event"] for each in server.heard] == ["first-token", "pushed", "ready"]
+        token = server.token
+        server.run("act", "gate/Request", "Ask", "what=x", "id=a1", as_=("ann", "requester"))
+    assert server.process.returncode == 0
+    with running_server("gate", folder=folder) as server:
+        assert [each["event"] for each in server.heard] == ["pushed", "ready"]
+        assert server.heard[0]["unchanged"]
+        shown = temper("show", "gate/Request/a1", env={"TEMPER_SERVER": server.url, "TEMPER_TOKEN": token})
+        assert shown.out.startswith("Request a1  Open  version 1")
+
+
+def test_a_file_that_changes_is_pushed(folder: Path) -> None:
+    """At once when it passes; when it is broken the version in force stays, and the next change is pushed again."""
+    path = folder / "gate" / "gate.blueprint"
+    text = path.read_text()
+    with running_server("gate", "--watch", folder=folder) as server:
+        path.write_text(text.replace("somebody else must approve it", "not your own"))
+        assert server.event("pushed")["version"] == 2
+        path.write_text(text.replace("to Approved", "to Aproved"))
+        refused = server.event("not-pushed")
+        assert refused["path"] == "gate"
+        assert refused["problem"]["findings"][0]["code"] == "B101"
+        path.write_text(text)
+        assert server.event("pushed")["version"] == 3
+        assert len(server.run("versions", "gate", "--json").json["items"]) == 3
+
+
+def test_a_server_that_is_killed_is_out_of_reach(folder: Path) -> None:
+    """Every command says so with exit code 4; one that waits does too."""
+    with running_server("gate", folder=folder) as server:
+        server.run("act", "gate/Request", "Ask", "what=x", "id=a1", as_=("ann", "requester"))
+        env = {"TEMPER_SERVER": server.url, "TEMPER_TOKEN": server.token, "PATH": ""}
+        command = [sys.executable, "-m", "temper", "history", "gate/Request/a1", "--follow", "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as follower:
+            assert follower.stdout is not None
+            assert json.loads(follower.stdout.readline())["action"] == "Ask"
+            server.process.kill()
+            server.process.wait(SECONDS)
+            assert follower.wait(SECONDS) == 4
+        for words in (
+            "show",
+            "show gate/Request",
+            "versions gate",
+            "act gate/Request/a1 Withdraw",
+            "token list",
+            "push gate",
+        ):
+            ran = temper(*words.split(), env={**env, "PATH": os.environ["PATH"]}, folder=folder)
+            assert ran.code == 4, ran
+            assert f"no server answers at {server.url}" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "says"),
+    [
+        ("nowhere", "", "there is no file or folder `nowhere`"),
+        ("--watch", "", "there is nothing to watch"),
+        ("--settings nowhere.toml", "", "nowhere.toml: cannot be read"),
+        ("", "[server]\nprot = 1", "server: "),
+        ("", "[server\n", "is not TOML"),
+        ("", '[push]\nlevels = ["magic"]', "there is no level `magic`"),
+        ("", '[tools."a.b"]\nadapter = "htpp"', "did you mean `http`?"),
+    ],
+)  # fmt: skip
+def test_a_server_does_not_start_on_bad_input(folder: Path, words: str, settings: str, says: str) -> None:
+    """One row, one reason: exit code 2, and what to mend."""
+    (folder / "temper.toml").write_text(settings)
+    ran = temper("serve", "--port", "0", *words.split(), folder=folder)
+    assert ran.code == 2, ran
+    assert says in ran.err
+
+
+def test_a_broken_bundle_is_not_served(folder: Path) -> None:
+    """Exit code 1, with the diagnostic."""
+    path = folder / "gate" / "gate.blueprint"
+    path.write_text(path.read_text().replace("to Approved", "to Aproved"))
+    ran = temper("serve", "gate", "--port", "0", folder=folder)
+    assert ran.code == 1, ran
+    assert "did you mean `Approved`?" in ran.err
+
+
+def test_a_port_that_is_taken_is_named(folder: Path) -> None:
+    """Exit code 2, and another one is asked for."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = temper("serve", "--port", str(port), folder=folder)
+    assert ran.code == 2, ran
+    assert f"can't listen on 127.0.0.1:{port}" in ran.err
+    assert "name another --port" in ran.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_ends_in_order(folder: Path, number: signal.Signals) -> None:
+    """With exit code 0, whether it is told to by a service manager or by a person."""
+    with running_server(folder=folder) as server:
+        server.process.send_signal(number)
+        assert server.process.wait(SECONDS) == 0
+
+
+def test_a_server_speaks_to_people_too(folder: Path) -> None:
+    """The token as a line to paste, then where it listens."""
+    command = [sys.executable, "-m", "temper", "serve", "gate", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=folder, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().rstrip() for _ in range(4)]
+        process.terminate()
+        assert process.wait(SECONDS) == 0
+    assert lines[0] == "this is the first start: the administrator's token is below, and is shown once"
+    assert lines[1].startswith("  export TEMPER_TOKEN=temper_")
+    assert lines[2].startswith("gate: version 1 (")
+    assert lines[3].startswith("serving at http://127.0.0.1:")
+
+
+def test_tokens_are_made_in_a_data_folder(folder: Path) -> None:
+    """On the machine where the data is, nobody has to be asked: what is made there is good at once."""
+    assert temper("token", "list", folder=folder).code == 2
+    with running_server("gate", folder=folder) as server:
+        made = temper("token", "make", "ann", "--role", "requester", "--ttl", "1h", "--json", folder=folder)
+        assert made.code == 0, made
+        env = {"TEMPER_SERVER": server.url, "TEMPER_TOKEN": made.json["token"]}
+        assert temper("act", "gate/Request", "Ask", "what=x", env=env).code == 0
+        assert temper("token", "revoke", made.json["info"]["id"], folder=folder).code == 0
+        assert temper("act", "gate/Request", "Ask", "what=x", env=env).code == 2
+    assert "ann" in temper("token", "list", folder=folder).out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("make ann --ttl soon", "`soon` is no duration"),
+        ("make ann --role Requester", "role"),
+        ("revoke nobody", "there is no token"),
+    ],
+)
+def test_a_token_is_not_made_of_bad_input(folder: Path, words: str, says: str) -> None:
+    """One row, one reason: exit code 2."""
+    temper("token", "make", "eva", "--admin", folder=folder)
+    ran = temper("token", *words.split(), folder=folder)
+    assert ran.code == 2, ran
+    assert says in ran.err
