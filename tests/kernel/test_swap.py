@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from temper.kernel import Cause, Done, MemoryStore, No, Stranded
 from temper.table import Ending, digest
 from tests.kernel.driving import Driver
@@ -111,6 +113,20 @@ def test_a_final_one_without_a_place_stays_as_it_was() -> None:
     before = driver.read("Shelf", "s1")
     driver.swap(compiled(SHOP.replace("stock: int 0..100", "stock: int 0..9")), 2)
     assert driver.read("Shelf", "s1") == before
+
+
+def test_final_ones_of_more_versions_than_are_kept_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each shelf was closed under another version; the first is read by the last all the same."""
+    monkeypatch.setattr("temper.kernel.stored._CODECS_MAX", 2)
+    driver = Driver()
+    for number in range(1, 7):
+        driver.act("Shelf", f"s{number}", "Stock", name=f"n{number}", stock=number)
+        driver.act("Shelf", f"s{number}", "Close", BOSS)
+        driver.swap(compiled((LARGER, SHOP)[number % 2]), number + 1)
+    driver.restart()
+    found = [now.fields for now in driver.store.list("Shelf", limit=10).items]
+    assert [fields["stock"] for fields in found] == [1, 2, 3, 4, 5, 6]
+    assert {fields["spare"] for fields in found} == {3}
 
 
 def test_a_new_unique_counts_for_those_who_are_there() -> None:

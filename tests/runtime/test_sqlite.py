@@ -58,9 +58,22 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, statement: str, says
     with pytest.raises(StoreFault) as fault:
         SqliteStore(path)
     assert fault.value.text == f"`{path}` {says}"
+    # Nor is it turned into ours.
+    assert not (tmp_path / "space.db-wal").exists()
     # And it is let go of: mended, it opens.
     path.unlink()
     SqliteStore(path).close()
+
+
+def test_somebody_elses_database_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "space.db"
+    db = apsw.Connection(str(path))
+    db.execute("create table theirs(x)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreFault, match="is no space of Temper's"):
+        SqliteStore(path)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"this is no database, and long enough to be taken for a page" * 100, b"short"])

@@ -132,8 +132,7 @@ class SqliteStore:
         self.path = path
         self._lock = _locked(path)
         try:
-            self._writer = _connect(path)
-            _prepare(self._writer, path)
+            self._writer = _writer(path)
         except StoreFault:
             self._lock.close()
             raise
@@ -347,7 +346,7 @@ class SqliteStore:
         """A cursor of this thread's own connection."""
         reader: apsw.Connection | None = getattr(self._threads, "reader", None)
         if reader is None:
-            reader = self._threads.reader = _connect(self.path, writing=False)
+            reader = self._threads.reader = _reader(self.path)
             self._readers.append(reader)
         return reader.cursor()
 
@@ -618,26 +617,39 @@ def _locked(path: Path) -> IO[str]:
     return lock
 
 
-def _connect(path: Path, *, writing: bool = True) -> apsw.Connection:
-    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writing else 0)
-    db = apsw.Connection(str(path), flags=flags, statementcachesize=200)
-    db.set_busy_timeout(5_000)
-    if writing:
+def _writer(path: Path) -> apsw.Connection:
+    """Return the connection that writes; make the tables of a new file. One that is not ours is left as it is."""
+    db = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+    try:
+        new = db.execute("select count(*) from sqlite_schema").get == 0
+        if not new:
+            _see_whose(db, path)
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = full")
         db.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         db.execute("pragma journal_size_limit = 67108864")
-    else:
-        db.execute("pragma query_only = on")
+        if new:
+            with db:
+                db.execute(_SCHEMA)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
-def _prepare(db: apsw.Connection, path: Path) -> None:
-    """Make the tables of a new file, or see whether they are ours."""
-    if db.execute("select count(*) from sqlite_schema").get == 0:
-        with db:
-            db.execute(_SCHEMA)
-        return
+def _reader(path: Path) -> apsw.Connection:
+    db = _connect(path, apsw.SQLITE_OPEN_READWRITE)
+    db.execute("pragma query_only = on")
+    return db
+
+
+def _connect(path: Path, flags: int) -> apsw.Connection:
+    db = apsw.Connection(str(path), flags=flags, statementcachesize=200)
+    db.set_busy_timeout(5_000)
+    return db
+
+
+def _see_whose(db: apsw.Connection, path: Path) -> None:
     if db.execute("pragma application_id").get != APPLICATION_ID:
         raise StoreFault(f"`{path}` is no space of Temper's")
     found = db.execute("select value from meta where name = 'format'").get
