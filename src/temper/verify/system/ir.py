@@ -44,7 +44,7 @@ class Var:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A rule whose guard holds and then `condition` breaks the blueprint: a value leaves its type, a division by zero, ...
+    """A rule whose guard holds and then `condition` breaks the blueprint: a value leaves its type, say.
 
     It is found, and the rule is not taken there. Of several the first counts.
     """
@@ -58,7 +58,7 @@ class Fault:
 class Rule:
     """A ground step. Where its guard holds it can be taken, unless a fault's condition holds, which is then found.
 
-    An update gives a variable's value (its `low` included), worked out before the step; it fits where the rule is taken.
+    An update gives a variable its value (`low` included), worked out before the step; it fits if the rule is taken.
     `event` is what the rule is, as data from which the table's event is made again when a run is replayed by `commit`.
     `fair` names the class of fairness to which it belongs: "system", a role, or "" for what nobody promises.
     `weight` is how many of the table's events the rule stands for, so that transitions count as the tables' do.
