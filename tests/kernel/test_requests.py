@@ -205,13 +205,16 @@ def test_a_key_for_something_else_is_a_conflict() -> None:
 
 
 class Failing(MemoryStore):
-    """A store whose disk is full while `full` is set."""
+    """A store whose disk is full while `full` is set, or which does not know what it has done while `lost` is."""
 
-    full = False
+    full = lost = False
 
     def append(self, batch: Batch) -> int:
         if self.full:
             raise StoreFault("the disk is full")
+        if self.lost:
+            super().append(batch)
+            raise StoreFault("the connection broke during the commit", unknown=True)
         return super().append(batch)
 
 
@@ -228,6 +231,26 @@ def test_what_could_not_be_appended_did_not_happen() -> None:
     assert driver.read("Shelf", "s1").fields["stock"] == 5
     driver.act("Shelf", "s1", "Take", units=2)
     assert driver.read("Shelf", "s1").fields["stock"] == 3
+
+
+def test_an_append_of_unknown_fate_is_what_the_store_says_it_is() -> None:
+    """It was done, though nobody could say so: the same key finds that out."""
+    store = Failing()
+    driver = Driver(store=store)
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    store.lost = True
+    take = replace(driver.request("Shelf", "s1", "Take", units=1), key="k", fingerprint="f")
+    batch = driver.host.decide([take], driver.at)
+    with pytest.raises(StoreFault):
+        store.append(batch)
+    driver.host.abandon(batch)
+    store.lost = False
+    assert driver.read("Shelf", "s1").fields["stock"] == 4
+    again = driver.ask(take)
+    assert isinstance(again, Done)
+    assert (again.replayed, again.snapshot.version) == (True, 2)
+    assert isinstance(driver.act("Shelf", "s1", "Take", units=1), Done)
+    assert driver.folded()["Shelf", "s1"].fields["stock"] == 3
 
 
 def test_more_entities_than_the_host_keeps_in_memory() -> None:

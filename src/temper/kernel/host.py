@@ -115,9 +115,15 @@ class Host:
                 self._keep(now)
 
     def abandon(self, batch: Batch) -> None:
-        """Forget a batch that could not be appended. Its timers and sends are as due as before."""
+        """Forget a batch that could not be appended. Its timers and sends are as due as before.
+
+        If its fate is unknown, what it was about is read again from the store: whatever that says is so.
+        """
         self._next = None
         self.held.clear()
+        for change in batch.changes:
+            for now in change.snapshots:
+                self._cache.pop((now.entity, now.id), None)
 
     # --- what is due ---
 
