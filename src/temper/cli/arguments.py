@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 SERVER = "http://127.0.0.1:8420"
+JSON = "print data with stable keys instead of text"
 EXITS = "exit codes: 0 fine, 1 broken or refused, 2 bad input or usage, 3 unknown or not checked, 4 no server"
 
 
@@ -19,9 +19,9 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     parser.add_argument("-V", "--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=kind)
 
-    def command(name: str, run: str, help: str, **more: Any) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=help, description=_sentence(help), **more)
-        made.add_argument("--json", action="store_true", help="print data with stable keys instead of text")
+    def command(name: str, run: str, help: str, json: str = JSON) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=help, description=_sentence(help))
+        made.add_argument("--json", action="store_true", help=json)
         made.set_defaults(run=run)
         return made
 
@@ -36,7 +36,9 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     check.add_argument("paths", nargs="+", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
     check.add_argument("--fix", action="store_true", help="carry out every fix that is offered")
 
-    fmt = command("fmt", "language:fmt", "lay blueprints out; with --json, print their JSON form")
+    fmt = command(
+        "fmt", "language:fmt", "lay blueprints out", "print the JSON form of one file, and leave the file as it is"
+    )
     fmt.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, or `-` for standard input")
     fmt.add_argument("--check", action="store_true", help="change nothing; exit 1 if something would change")
     fmt.add_argument("--from-json", action="store_true", help="read the JSON form and print the text")
@@ -53,7 +55,9 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     verify.add_argument("--seconds", type=float, default=120.0, help="where the judgement stops (default: %(default)s)")
 
     # --- serving ---
-    serve = command("serve", "serving:serve", "serve blueprints over HTTP")
+    serve = command(
+        "serve", "serving:serve", "serve blueprints over HTTP", "tell what happens as one JSON object a line"
+    )
     serve.add_argument("paths", nargs="*", default=[], metavar="PATH", help="bundles to push at the start")
     _settings(serve)
     serve.add_argument("--host", help="where to listen (default: the settings', 127.0.0.1)")
@@ -72,7 +76,7 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     revoke = verbs.add_parser("revoke", help="revoke a token at once")
     revoke.add_argument("id", metavar="ID", help="the token's id, as `list` shows it")
     for verb in (make, listed, revoke):
-        verb.add_argument("--json", action="store_true", help="print data with stable keys instead of text")
+        verb.add_argument("--json", action="store_true", help=JSON)
         _settings(verb)
         verb.add_argument("--server", help="ask a server instead of its data folder")
         verb.set_defaults(run="tokens:token")
@@ -131,7 +135,12 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     _remote(history)
 
     # --- the rest ---
-    demo = command("demo", "demo:demo", "see it all once: a rollout, a halt, a hot reload, the way back")
+    demo = command(
+        "demo",
+        "demo:demo",
+        "see a rollout halt, get its way back while it hangs, and take it",
+        "print one object at the end",
+    )
     demo.add_argument("--fast", action="store_true", help="leave out the pauses that are there for reading")
     completion = command("completion", "language:completion", "print a completion script")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="for which shell")

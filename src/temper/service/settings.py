@@ -25,7 +25,9 @@ class ServerSection(Section, frozen=True):
     """Where the server listens and keeps its data."""
 
     host: str = "127.0.0.1"
+    """The address to listen on."""
     port: int = 8420
+    """The port to listen on; 0 lets the system choose."""
     data: str = "temper-data"
     """A folder, relative to the settings file."""
     drain: str = "10s"

@@ -3,7 +3,8 @@
 An entry is `name:port`, `address:port` or `network:port` (`hooks.example.com:443`, `[::1]:8080`, `10.0.0.0/8:443`). A
 connection must be to a host that an entry names, and, when the host is a name, each address it resolves to must be
 
-* public; or * private or loopback, and the name one that exists only inside (`localhost`, `pager`, `pager.internal`,
+* public; or
+* private or loopback, and the name one that exists only inside (`localhost`, `pager`, `pager.internal`,
   `x.svc.cluster.local`): who lists such a name means the inside; or
 * covered by an entry with an address or a network.
 

@@ -1,0 +1,135 @@
+"""`docs/reference/settings.md`, made from the settings' own docstrings: those of the server and those of the adapters.
+
+`python -m tests.docs.settings_reference` writes it.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from textwrap import dedent
+from typing import Any
+
+import msgspec
+
+from temper.service import Settings
+from tests.house.tree import ROOT
+
+PAGE = ROOT / "docs" / "reference" / "settings.md"
+
+HEAD = """\
+# Settings
+
+<!-- Made from the docstrings of src/temper by `python -m tests.docs.settings_reference`; a test compares. -->
+
+```toml
+[server]
+port = 8420
+data = "temper-data"
+
+[tools."pager.page"]
+adapter = "http"
+method = "POST"
+url = "https://hooks.example.com/{service}"
+headers = { Authorization = "Bearer {secret:PAGER_TOKEN}" }
+json = { text = "{text}" }
+```
+
+`temper serve` reads `temper.toml` in the folder that it is started in, or the file that `--settings` names.
+Everything has a default, so that the file may be missing.
+A setting that is not known is refused, with the one that was probably meant, and nothing starts.
+Durations are written as in a blueprint, such as `250ms`, `30s` or `5m`.
+"""
+
+TOOLS = """\
+## Tools
+
+A blueprint says which tools it calls; `[tools."NAME"]` says how, by naming an `adapter` and what that one needs.
+`[adapters.NAME]` holds what all tools of one adapter share.
+A tool that nothing is bound to can be pushed, with a note that says so, and its calls fail as `not_bound`.
+
+Secrets are named in the settings and read from the server's environment when it starts.
+They are put into requests, and taken out of every text that is kept or shown.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    return "\n".join([HEAD, *_sections(), TOOLS, *_tools()])
+
+
+def _sections() -> Iterator[str]:
+    for section in msgspec.structs.fields(Settings):
+        if not isinstance(section.default, msgspec.Struct):
+            continue
+        kind = type(section.default)
+        meanings = _meanings(kind)
+        yield f"## `[{section.name}]`\n\n{inspect.getdoc(kind)}\n"
+        yield "| setting | default | means |\n|---|---|---|"
+        for field in msgspec.structs.fields(kind):
+            yield f"| `{field.name}` | `{_toml(field.default)}` | {meanings[field.name]} |"
+        yield ""
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """The text below each field of a struct."""
+    tree = ast.parse(dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    found = {}
+    for field, below in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            assert isinstance(field.target, ast.Name)
+            found[field.target.id] = str(below.value.value)
+    return found
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case int():
+            return f"{value:_}" if value > 9999 else str(value)
+        case tuple():
+            return f"[{', '.join(_toml(each) for each in value)}]"
+        case str():
+            return f'"{value}"'
+        case _:
+            return str(value)
+
+
+def _tools() -> Iterator[str]:
+    for title, module in (
+        ("### Templates", "template"),
+        ("### Paths", "path"),
+        ("## The `http` adapter", "http"),
+        ("### Egress", "egress"),
+        ("## The `kubernetes` adapter", "kubernetes"),
+        ("### Conditions", "condition"),
+    ):
+        text = inspect.getdoc(import_module(f"temper.runtime.tools.{module}"))
+        assert text, f"{module} says what it is"
+        yield f"{title}\n\n{_sentences(text)}\n"
+
+
+def _sentences(text: str) -> str:
+    """The text with one sentence a line, as our pages are written; tables, lists and code as they are."""
+    blocks = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
+    return "".join(block if block.startswith("```") else _paragraphs(block) for block in blocks)
+
+
+def _paragraphs(text: str) -> str:
+    return "\n\n".join(
+        block
+        if block.lstrip().startswith(("|", "* "))
+        else re.sub(r"(?<=[.:]) (?=[A-Z])", "\n", block.replace("\n", " "))
+        if block.strip()
+        else block
+        for block in text.split("\n\n")
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")

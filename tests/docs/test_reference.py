@@ -1,0 +1,68 @@
+"""The reference pages say what the program does: they are made from it, and their examples are taken by it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import certifi
+import pytest
+
+from temper.runtime import Declared, load_tools
+from temper.service import load_settings
+from tests.docs import cli_reference, settings_reference
+
+EXAMPLES = re.findall(r"^```toml\n(.*?)^```$", settings_reference.page(), re.MULTILINE | re.DOTALL)
+DECLARED = {
+    "pager.page": Declared(("service", "text"), ("ticket",)),
+    "kubernetes.set_partition": Declared(("cluster", "partition"), ("ready",)),
+}
+KUBECONFIG = {
+    "current-context": "production",
+    "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+    "users": [{"name": "u", "user": {"token": "t"}}],
+    "contexts": [{"name": "production", "context": {"cluster": "c", "user": "u"}}],
+}
+
+
+@pytest.mark.parametrize("reference", [cli_reference, settings_reference])
+def test_a_page_is_made_from_the_program(reference: object) -> None:
+    """`python -m tests.docs.cli_reference` and `python -m tests.docs.settings_reference` write them."""
+    assert reference.PAGE.read_text("utf-8") == reference.page()  # type: ignore[attr-defined]  # both modules have them
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_an_example_is_taken(tmp_path: Path, number: int) -> None:
+    """One row, one example of the page: as a file, with nothing wrong in it but that this machine is another one."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(json.dumps(KUBECONFIG))
+    text = EXAMPLES[number].replace("~/.kube/config", str(kubeconfig)).replace("/etc/ssl/inside.pem", certifi.where())
+    (tmp_path / "temper.toml").write_text(text)
+    loaded = load_settings(tmp_path / "temper.toml", {"PAGER_TOKEN": "secret"})
+    assert loaded.problems == ()
+    tools = {"tools": loaded.settings.tools, "adapters": loaded.settings.adapters}
+    declared = {name: declared for name, declared in DECLARED.items() if name in loaded.settings.tools}
+    if number == 0:
+        # The page's first example is for a blueprint that reads nothing of the answer.
+        declared = {"pager.page": Declared(("service", "text"))}
+    adapters, problems = load_tools(tools, declared, loaded.environment)
+    assert problems == []
+    assert sorted(adapters) == sorted(loaded.settings.tools) != []
+
+
+@pytest.mark.parametrize("adapter", ["http", "kubernetes"])
+def test_every_setting_of_an_adapter_is_shown(adapter: str) -> None:
+    """An adapter that is asked for what it does not know lists what it does; each of that is in its section."""
+    _, problems = load_tools({"tools": {"a.b": {"adapter": adapter, "nonsense": 1}}}, {}, {})
+    known = next(each.help for each in problems if "nonsense" in each.text)
+    names = re.findall(r"`(\w+)`", known)
+    assert "adapter" in names
+    section = settings_reference.page().split(f"## The `{adapter}` adapter\n")[1]
+    assert [name for name in names if not re.search(rf"\b{name} = ", section)] == []
+
+
+def test_every_example_is_toml() -> None:
+    """There are three: one at the top, and one for each adapter."""
+    assert [sorted(tomllib.loads(text)) for text in EXAMPLES] == [["server", "tools"], ["tools"], ["adapters", "tools"]]
