@@ -300,9 +300,8 @@ class Clauses:
         if len(own) == 1 and own[0].who and own[0].who[-1].span.file:
             end = own[0].who[-1].span
             fix = Fix(Span(end.file, end.end, end.end), ", system")
-        has_case = any(isinstance(part, tree.From) for part in action.node.parts)
-        if not has_case:
-            return  # It is told already, and it may be open once it has cases.
+        if not action.says_who:
+            return  # That is told already, and it may be open once it says so.
         self.problems.add(
             Code.B321,
             span,

@@ -213,7 +213,7 @@ class EntityReader:
         node = action.node
         scope = Scope(ACTION, self.entity)
         for param in action.params:
-            if param.name in self.typer.world.roles:
+            if param.name in self.typer.world.roles and param.name not in self.entity.fields:
                 self.problems.add(
                     Code.B112,
                     param.span,

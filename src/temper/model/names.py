@@ -472,13 +472,15 @@ class Declarations:
             action = world.Action(part.name.text, part, self.params(part.params, entity))
             entity.actions[action.name] = action
             own = [by for by in part.parts if isinstance(by, tree.By)] or default
-            alone = []
+            alone: list[bool] = []
+            said: list[bool] = []
             for case in part.parts:
                 if not isinstance(case, tree.From):
                     continue
                 who = [name for by in [by for by in case.parts if isinstance(by, tree.By)] or own for name in by.who]
                 system = any(isinstance(name, tree.Ref) and name.name.text == "system" for name in who)
                 alone.append(system and len(who) == 1)
+                said.append(bool(who))
                 if any(name.text == "new" for name in case.froms):
                     action.creates = True
                     action.system_creates |= system
@@ -486,6 +488,7 @@ class Declarations:
                     action.moves = True
                     action.system_moves |= system
             action.system_alone = bool(alone) and all(alone)
+            action.says_who = bool(said) and all(said)
 
 
 def _records_in(type: Type) -> list[str]:

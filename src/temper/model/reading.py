@@ -121,7 +121,15 @@ class NameReader(Fitter):
     def _unresolved(self, name: tree.Name, scope: Scope, wanted: Type | None) -> Typed:
         text, span = name.text, name.span
         entity = scope.entity
-        if text in {"result", "error"}:
+        if scope.result is not None and any(param.name == text for param in scope.result.results):
+            self.problems.add(
+                Code.B106,
+                span,
+                f"unknown name `{text}`",
+                help=f"did you mean `result.{text}`, which the tool answers?",
+                fix=Fix(span, f"result.{text}"),
+            )
+        elif text in {"result", "error"}:
             self._not_readable(
                 text, span, scope, "`result` is read in the arguments of `then`, `error` in those of `else`"
             )

@@ -43,6 +43,8 @@ class Action:
     system_moves: bool = False
     system_alone: bool = False
     """Nobody else may take any of its cases."""
+    says_who: bool = False
+    """Each of its cases, of which it has some, says who may take it."""
 
 
 @dataclass(slots=True)
