@@ -148,7 +148,7 @@ def blueprints(draw: st.DrawFn, *, times: bool = False) -> str:
     if times and draw(st.booleans()):
         lines.append("    at since do Y1")
     if draw(st.integers(0, 3)) == 0:
-        lines += [f"  in {draw(st.sampled_from(froms))}", f"    every 10m do Y1"]
+        lines += [f"  in {draw(st.sampled_from(froms))}", "    every 10m do Y1"]
     match draw(st.integers(0, 3)):
         case 0:
             lines.append("  late Y0, Y1 ignore")

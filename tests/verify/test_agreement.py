@@ -1,4 +1,5 @@
-"""The readings agree: the solver's formulas with `step`, the search with runs of the real thing, and the levels with each other."""
+"""The readings agree: the solver's formulas with `step`, the search with runs of the real thing, and the levels with
+each other."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ LIMITS = Limits(states_max=500)
 ENTITY = "E"
 
 
-# --- the solver's formulas and `step` ----------------------------------------------------------------------------------
+# --- the solver's formulas and `step`
+# ----------------------------------------------------------------------------------
 
 fields = st.fixed_dictionaries(
     {
@@ -68,7 +70,8 @@ def _params(draw_k: int, table: Table, action: str) -> dict[str, Any]:
 @settings(max_examples=25)
 @given(tables(), st.lists(st.tuples(st.sampled_from(STATES), fields, st.integers(0, 3)), min_size=3, max_size=3))
 def test_the_formulas_say_what_step_does(table: Table, moments: list[tuple[str, dict[str, Any], int]]) -> None:
-    """For concrete fields and parameters exactly the path of the case that `step` takes has a model, with its values."""
+    """For concrete fields and parameters exactly the path of the case that `step` takes has a model, with its
+    values."""
     entity = table.entities[ENTITY]
     for state, values, k in moments:
         for action in entity.actions.values():
@@ -131,7 +134,8 @@ def _scene(terms: Terms, table: Table, state: str) -> Any:
 @settings(max_examples=40)
 @given(tables(times=True), st.data())
 def test_no_run_leaves_the_states_of_the_search(table: Table, data: st.DataObject) -> None:
-    """Runs with real ids and real moments, of whatever the search draws: each state of theirs is one that it has seen."""
+    """Runs with real ids and real moments, of whatever the search draws: each state of theirs is one that it has
+    seen."""
     looking = _Search(table, ENTITY, LIMITS, None)
     found = looking.run()
     assume(found.stopped is None and found.blind is None)
@@ -232,7 +236,8 @@ def _due(now: Snapshot, timer: str) -> int:
 @settings(max_examples=8)
 @given(tables(times=True))
 def test_a_report_contradicts_itself_nowhere(table: Table) -> None:
-    """One verdict for each question, a run with each broken one that was searched, and the same again the second time."""
+    """One verdict for each question, a run with each broken one that was searched, and the same again the second
+    time."""
     first = verify(table, limits=LIMITS)
     again = verify(table, limits=LIMITS)
     assert [(each.name, each.verdict, each.why) for each in first.properties] == [

@@ -38,13 +38,27 @@ entity E
         ("  action P by r from A to B when n > 9\n  action Q by r from B to A", ["B401", "B403"]),
         ("  action P by r\n    when n > 5\n    from A to B when n < 5\n  action Q by r from B to A", ["B401", "B403"]),
         ("  action P by r from A to B when m < 0\n  action Q by r from B to A", ["B401", "B403"]),
-        ("  action P by r from A to B when level == low and level == high\n  action Q by r from B to A", ["B401", "B403"]),
+        (
+            "  action P by r from A to B when level == low and level == high\n  action Q by r from B to A",
+            ["B401", "B403"],
+        ),
         ("  action P by r from A to B when price > 100.5\n  action Q by r from B to A", ["B401", "B403"]),
         ("  action P by r from A to B when size(tags) > 3\n  action Q by r from B to A", ["B401", "B403"]),
-        ("  action P by r from A to B when note == none and note == \"x\"\n  action Q by r from B to A", ["B401", "B403"]),
+        (
+            '  action P by r from A to B when note == none and note == "x"\n  action Q by r from B to A',
+            ["B401", "B403"],
+        ),
         # Shadowed by what stands before.
         ("  action P by r\n    from A to B\n    from A to A when n == 3\n  action Q by r from B to A", ["B402"]),
-        ("  action P by r\n    from A to B when n < 5\n    from A to A when n >= 5\n    from A\n    set n = 7\n  action Q by r from B to A", ["B402"]),
+        (
+            ("  action P by r\n"
+            "    from A to B when n < 5\n"
+            "    from A to A when n >= 5\n"
+            "    from A\n"
+            "    set n = 7\n"
+            "  action Q by r from B to A"),
+            ["B402"],
+        ),
         # An earlier case that not everybody may take shadows nothing.
         ("  action P\n    from A to B\n      by r\n    from A to A\n      by q\n  action Q by r from B to A", []),
         # Reachable by the shape, not by what holds.
@@ -63,18 +77,46 @@ def test_what_is_found_by_looking(lines: str, codes: list[str]) -> None:
 @pytest.mark.parametrize(
     ("lines", "property_", "proved"),
     [
-        ("  action P by r from A to B\n    set n = 4\n  action Q by r from B to A\n    set n = 0", "always state is B implies n == 4", True),
+        (
+            "  action P by r from A to B\n    set n = 4\n  action Q by r from B to A\n    set n = 0",
+            "always state is B implies n == 4",
+            True,
+        ),
         # It needs more than itself: in B the number is what P has made it.
-        ("  action P by r from A to B\n    set m = n\n  action Q by r from B to A\n    set m = 0\n    set n = 3", "always m <= 9", True),
+        (
+            "  action P by r from A to B\n    set m = n\n  action Q by r from B to A\n    set m = 0\n    set n = 3",
+            "always m <= 9",
+            True,
+        ),
         ("  action P by r from A to B\n    set m += 1\n  action Q by r from B to A", "always m >= 0", True),
         ("  action P by r from A to B\n    set m += 1\n  action Q by r from B to A", "always m < 1_000_000", False),
         ("  action P by r from A to B\n    set m += 2\n  action Q by r from B to A", "always before.m <= m", True),
-        ("  action P by r from A to B\n    set level = middle\n  action Q by r from B to A", "always level != high", True),
-        ("  action P by r from A to B\n    set note = \"x\"\n  action Q by r from B to A\n    set note = none", "always state is B implies note != none", True),
-        ("  action P by r from A to B when size(tags) < 2\n    set tags += {\"a\"}\n  action Q by r from B to A", "always size(tags) <= 2", True),
-        ("  action P by r from A to B\n    set price = price // 2\n  action Q by r from B to A", "always price <= 1", True),
+        (
+            "  action P by r from A to B\n    set level = middle\n  action Q by r from B to A",
+            "always level != high",
+            True,
+        ),
+        (
+            '  action P by r from A to B\n    set note = "x"\n  action Q by r from B to A\n    set note = none',
+            "always state is B implies note != none",
+            True,
+        ),
+        (
+            '  action P by r from A to B when size(tags) < 2\n    set tags += {"a"}\n  action Q by r from B to A',
+            "always size(tags) <= 2",
+            True,
+        ),
+        (
+            "  action P by r from A to B\n    set price = price // 2\n  action Q by r from B to A",
+            "always price <= 1",
+            True,
+        ),
         ("  action P by r from A to B\n    set n = n % 3\n  action Q by r from B to A", "always n < 3", True),
-        ("  action P by r from A to B\n    set owner = caller\n  action Q by owner from B to A", "always state is B implies owner != none", True),
+        (
+            "  action P by r from A to B\n    set owner = caller\n  action Q by owner from B to A",
+            "always state is B implies owner != none",
+            True,
+        ),
     ],
 )  # fmt: skip
 def test_an_invariant_is_proved_or_left_open(lines: str, property_: str, proved: bool) -> None:
@@ -93,8 +135,17 @@ def test_an_invariant_is_proved_or_left_open(lines: str, property_: str, proved:
         ("  action P by r from A to B\n    set n += 1\n  action Q by r from B to A\n    set n -= 1", "proved"),
         ("  action P(k: int 0..9) by r from A to B\n    set n = k\n  action Q by r from B to A", "proved"),
         ("  action P(k: int) by r from A to B\n    set n = k\n  action Q by r from B to A", "unknown"),
-        ("  action P by r from A to B when size(tags) < 3\n    set tags += {\"a\"}\n  action Q by r from B to A", "proved"),
-        ("  action P by r from A to B\n    set tags += {\"a\", \"b\"}\n  action Q by r from B to A\n    set tags = {}", "proved"),
+        (
+            '  action P by r from A to B when size(tags) < 3\n    set tags += {"a"}\n  action Q by r from B to A',
+            "proved",
+        ),
+        (
+            ("  action P by r from A to B\n"
+            '    set tags += {"a", "b"}\n'
+            "  action Q by r from B to A\n"
+            "    set tags = {}"),
+            "proved",
+        ),
         ("  action P by r from A to B\n    set price = price * 2\n  action Q by r from B to A", "unknown"),
     ],
 )  # fmt: skip

@@ -62,15 +62,18 @@ PLACED = "buyer(ann) o = Order.Place(number: 1, amount: 5) -> Open\n"
     "lines",
     [
         # Who, what, and what comes of it.
-        PLACED + "buyer(ann) o.Pay -> Paying\nbank.charge answers (receipt: \"r1\") -> o is Paid\no.receipt == \"r1\"",
-        PLACED + "buyer(ann) o.Pay -> Paying\nbank.charge fails \"no funds\" -> o is Open\no.refused_because == \"no funds\"",
+        PLACED + 'buyer(ann) o.Pay -> Paying\nbank.charge answers (receipt: "r1") -> o is Paid\no.receipt == "r1"',
+        PLACED
+        + 'buyer(ann) o.Pay -> Paying\nbank.charge fails "no funds" -> o is Open\no.refused_because == "no funds"',
         PLACED + "buyer(ann) o.Pay -> Paying\nbank.charge times out -> o is Open",
         # The true answer after the time-out comes late, once, and is ignored.
-        PLACED + "buyer(ann) o.Pay -> Paying\nbank.charge times out -> o is Open\nbank.charge answers (receipt: \"r\") -> o is Open",
+        PLACED
+        + "buyer(ann) o.Pay -> Paying\nbank.charge times out -> o is Open\n"
+        + 'bank.charge answers (receipt: "r") -> o is Open',
         PLACED + "clerk(cat) o.Pay -> denied",
-        PLACED + "clerk(cat) o.Ship -> refused \"no case\"",
-        PLACED + "buyer(ann) Order.Place(number: 1, amount: 5) -> refused \"not unique\"",
-        PLACED + "buyer(ann) Order.Place(number: 1, amount: 5) -> refused \"another Order has this\"",
+        PLACED + 'clerk(cat) o.Ship -> refused "no case"',
+        PLACED + 'buyer(ann) Order.Place(number: 1, amount: 5) -> refused "not unique"',
+        PLACED + 'buyer(ann) Order.Place(number: 1, amount: 5) -> refused "another Order has this"',
         PLACED + "buyer(ann) Order.Place(number: 2, amount: 5) -> Open",
         # The clock: everything that falls due on the way, in due order.
         PLACED + "wait 2d -> o is Open\no.reminded == 2",
@@ -78,7 +81,7 @@ PLACED = "buyer(ann) o = Order.Place(number: 1, amount: 5) -> Open\n"
         PLACED + "wait 1h\nwait 23h\no.reminded == 1",
         # Put into a state, with its timers.
         "given Order o(state: Open, number: 7, amount: 0)\nwait 3d -> o is Cancelled",
-        "given Order o(state: Paid, number: 7, amount: 0)\nclerk(cat) o.Ship -> refused \"nothing to ship\"",
+        'given Order o(state: Paid, number: 7, amount: 0)\nclerk(cat) o.Ship -> refused "nothing to ship"',
         "given Order o(state: Paid, number: 7, amount: 1)\nclerk(cat) o.Ship -> Paid\nemitted Shipped(number: 7)",
     ],
 )  # fmt: skip
@@ -92,14 +95,34 @@ def test_a_scenario_that_comes_out(lines: str) -> None:
     ("lines", "code", "message", "label"),
     [
         (PLACED + "buyer(ann) o.Pay -> Paid", "B601", "this leads to `Paying`, not to `Paid`", "it is `Paying`"),
-        (PLACED + "clerk(cat) o.Pay -> Paying", "B601", "this is refused: `Pay` is by `buyer`; `cat` is `clerk`", "refused: denied"),
-        (PLACED + "buyer(ann) o.Pay -> denied", "B601", "this is not denied: it leads to `Paying`", "Order is `Paying`"),
+        (
+            PLACED + "clerk(cat) o.Pay -> Paying",
+            "B601",
+            "this is refused: `Pay` is by `buyer`; `cat` is `clerk`",
+            "refused: denied",
+        ),
+        (
+            PLACED + "buyer(ann) o.Pay -> denied",
+            "B601",
+            "this is not denied: it leads to `Paying`",
+            "Order is `Paying`",
+        ),
         (PLACED + "clerk(cat) o.Ship -> denied", "B601", "this is not denied, but refused: ", "refused: no case"),
-        (PLACED + "clerk(cat) o.Ship -> refused \"too heavy\"", "B601", "this is refused for another reason: ", "refused: no case"),
+        (
+            PLACED + 'clerk(cat) o.Ship -> refused "too heavy"',
+            "B601",
+            "this is refused for another reason: ",
+            "refused: no case",
+        ),
         (PLACED + "o.reminded == 2", "B601", "`o.reminded == 2` does not hold", "o.reminded is 0"),
         (PLACED + "wait 1d -> o is Cancelled", "B601", "`o.state is Cancelled` does not hold", "o is Open"),
         (PLACED + "emitted Shipped(number: 1)", "B601", "`Shipped` was not emitted", "emitted so far: nothing"),
-        (PLACED + "bank.charge answers (receipt: \"r\")", "B602", "no call of `bank.charge` waits for an outcome", "nothing has called it, or it has ended"),
+        (
+            PLACED + 'bank.charge answers (receipt: "r")',
+            "B602",
+            "no call of `bank.charge` waits for an outcome",
+            "nothing has called it, or it has ended",
+        ),
     ],
 )  # fmt: skip
 def test_a_line_that_does_not_come_out_says_what_happened_instead(

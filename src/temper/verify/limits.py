@@ -17,6 +17,6 @@ class Limits:
     states_max: int = 200_000
     # An agent waits that long for an answer; past it, it goes on without one.
     seconds: float = 60.0
-    rlimit: int = 2_000_000
+    rlimit: int = 500_000
     pending_max: int = 3
     deferred_max: int = 2

@@ -28,7 +28,9 @@ _COLOURS = {
 }
 # Wide enough for the longest verdict.
 _VERDICT_WIDTH = max(len(verdict.value) for verdict in Verdict)
-_NAME_WIDTH = 52
+# A property's name has so much room, if it needs it.
+_NAME_MIN = 24
+_NAME_MAX = 60
 _WIDTH = 120
 # A story longer than this is told by its beginning and its end; the data has it all.
 _STEPS_MAX = 14
@@ -47,6 +49,8 @@ class _Drawing:
         self.report = report
         self.table = table
         self.colour = colour
+        shown = [len(each.name) for each in report.properties if not self._told_together(each)]
+        self.name_width = max(_NAME_MIN, min(_NAME_MAX, max(shown, default=0)))
 
     def text(self) -> str:
         blocks = [self._findings(), *self._stories(), self._properties(), self._levels(), self._verdict()]
@@ -89,10 +93,15 @@ class _Drawing:
             own = [each for each in mine if each.site in written or not self._always_asked(each)]
             unwritten = [each for each in mine if each not in own]
             lines.extend(self._line(each) for each in own)
-            lines.extend(self._line(each) for each in unwritten if each.verdict not in {Verdict.PROVED, Verdict.HOLDS})
+            lines.extend(self._line(each) for each in unwritten if not self._told_together(each))
             for verdict in (Verdict.PROVED, Verdict.HOLDS):
                 lines.extend(self._together(verdict, [each for each in unwritten if each.verdict is verdict]))
         return "\n".join(lines)
+
+    @classmethod
+    def _told_together(cls, each: PropertyResult) -> bool:
+        """Say whether a result is one of many: an unwritten question with nothing to say about it."""
+        return cls._always_asked(each) and each.verdict in {Verdict.PROVED, Verdict.HOLDS}
 
     @staticmethod
     def _always_asked(each: PropertyResult) -> bool:
@@ -100,14 +109,15 @@ class _Drawing:
 
     def _line(self, each: PropertyResult) -> str:
         word = self.paint(_COLOURS[each.verdict], each.verdict.value.ljust(_VERDICT_WIDTH))
-        name = each.name if len(each.name) <= _NAME_WIDTH else each.name[: _NAME_WIDTH - 3] + "..."
+        width = self.name_width
+        name = each.name if len(each.name) <= width else each.name[: width - 3] + "..."
         by = f"by {each.by}" if each.by else ""
         why = each.why if each.verdict is not Verdict.BROKEN else self._where(each)
         reason = "; ".join(part for part in (by, why) if part)
-        room = _WIDTH - _VERDICT_WIDTH - _NAME_WIDTH - 6
+        room = _WIDTH - _VERDICT_WIDTH - width - 6
         if len(reason) > room:
             reason = reason[: room - 3] + "..."
-        return f"  {word}  {name.ljust(_NAME_WIDTH)}  {self.paint('dim', reason)}".rstrip()
+        return f"  {word}  {name.ljust(width)}  {self.paint('dim', reason)}".rstrip()
 
     def _where(self, each: PropertyResult) -> str:
         place = place_of(self.table, each.site)

@@ -22,11 +22,11 @@ from temper.verify.places import span_of, text_of
 from temper.verify.properties import asked_alone
 from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, Verdict
 from temper.verify.scenarios import run_scenarios
-from temper.verify.shapes import has_orders, homes_everywhere, traps, unreachable, waits
+from temper.verify.shapes import cases_from, has_orders, homes_everywhere, traps, unreachable, waits
 from temper.verify.symbolic.algebra import Algebra
 
 LEVELS = ("algebra", "search", "scenarios")
-LATER = "a later release asks it: this one does not search for cycles"
+LATER = "this release does not look for fair cycles"
 Progress = Callable[[str], None]
 
 
@@ -205,7 +205,7 @@ class _Judgement:
     def _never(self, index: int, each: shape.Never, found: _Found) -> PropertyResult:
         entity = self.table.entities[each.entity or ""]
         if not enters(self.table, entity, each.states, causes(self.table, each.role)):
-            why = f"nothing that {each.role} may do, and nothing that follows from it, leads there"
+            why = f"nothing that {each.role} does or causes leads there"
             return self._result(each, Verdict.PROVED, "table", why)
         return self._searched(index, each, ("never", index), found.explored)
 
@@ -516,7 +516,8 @@ class _Judgement:
             assert each.run is not None, "a break has a run"
             why = f"in `{key[1]}` nothing can happen any more"
             trace = trace_of(self.table, each.run)
-            if explored.partial:
+            names = {action.name for action, _ in cases_from(entity, key[1])} | {"roles", "principals"}
+            if any(name.partition(".")[0] in names for name in explored.partial):
                 why = f"a run ends where nothing that was tried can happen ({bounds(explored)})"
                 return replace(result, verdict=Verdict.UNKNOWN, by="search", why=why, trace=trace)
             help = f"give `{key[1]}` an action that is always possible, or a timer"

@@ -25,8 +25,8 @@ from temper.table import (
     Value,
     decode,
     shape,
-    step,
 )
+from temper.verify.explore.alone import step_alone
 from temper.verify.explore.canon import Canon
 from temper.verify.explore.clocks import Clocks
 from temper.verify.explore.cone import literals
@@ -109,7 +109,7 @@ class _Replay:
                     raise _Spent
                 if isinstance(real, Fire) and now is not None and self._out_of_turn(now, real):
                     continue
-                answer = step(self.table, now, real)
+                answer = step_alone(self.table, now, real)
                 accepted = answer if isinstance(answer, Accepted) else None
                 stage = Stage(real, now, accepted, None if accepted else _refusal(answer), history)
                 if last:
@@ -195,7 +195,7 @@ class _Replay:
         for other in now.timers:
             if other.due is not None and other.due < mine:
                 first = Fire(fire.id, fire.at, other.timer, other.stamp)
-                if isinstance(step(self.table, now, first), Accepted):
+                if isinstance(step_alone(self.table, now, first), Accepted):
                     return True
         return False
 
@@ -218,7 +218,7 @@ def _keys(canon: Canon, tables: Sequence[Table], events: Sequence[Event]) -> lis
         after: dict[Any, Snapshot | None] = {}
         for snapshot in now.values():
             for table in tables:
-                answer = step(table, snapshot, event)
+                answer = step_alone(table, snapshot, event)
                 if isinstance(answer, Accepted):
                     key, same = canon.of(answer.after)
                     after[key] = same

@@ -30,9 +30,9 @@ from temper.table import (
     Why,
     evaluate,
     shape,
-    step,
 )
 from temper.verify.causes import causes
+from temper.verify.explore.alone import step_alone
 from temper.verify.explore.canon import AT, Canon, Key
 from temper.verify.explore.clocks import Clocks, clocks_of
 from temper.verify.explore.cone import Cone, cone_of, literals
@@ -236,10 +236,10 @@ class _Search:
                 continue
             if isinstance(event, Fire) and now is not None and self._waits(now, event):
                 continue
-            yield event, step(first, now, event)
+            yield event, step_alone(first, now, event)
             if others and self._affected(now, event):
                 for table in others:
-                    yield event, step(table, now, event)
+                    yield event, step_alone(table, now, event)
 
     def _affected(self, now: Snapshot | None, event: Event) -> bool:
         """Say whether how times compare can make a difference to what an event does."""
@@ -261,7 +261,7 @@ class _Search:
         """Say whether another timer is due before this one, and can fire: due timers fire in due order."""
         for other in self.moves.earlier(now, event.timer, event.stamp):
             first = Fire(EVENT, AT, other.timer, other.stamp)
-            if all(isinstance(step(table, now, first), Accepted) for table in self.clocks.tables):
+            if all(isinstance(step_alone(table, now, first), Accepted) for table in self.clocks.tables):
                 return True
         return False
 
@@ -497,10 +497,10 @@ def _short(each: shape.Needs, states: frozenset[str]) -> Callable[[Table, Stage]
 
 def _refused_so(why: Why) -> Callable[[Table, Stage], bool]:
     def shows(table: Table, stage: Stage) -> bool:
-        # A fault inside an outcome is an action that was not taken: the entity shows it as late.
-        return (stage.refused is not None and stage.refused.why is why) or (
-            stage.accepted is not None and stage.accepted.how is not How.TAKEN
-        )
+        refused = stage.refused
+        if refused is None and stage.before is not None and isinstance(stage.event, Outcome | Deliver):
+            refused = hidden_fault(table, stage.before, stage.event)
+        return refused is not None and refused.why is why
 
     return shows
 

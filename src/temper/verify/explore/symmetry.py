@@ -1,8 +1,8 @@
 """Principals that may change places.
 
 A table names no principal, so that one state with `p1` and `p2` swapped is as good as the other. Principals are renamed
-by where they occur: whoever is in the first place first. Two that occur in the same places keep their order, which costs
-a state more at worst.
+by where they occur: whoever is in the first place first. Two that occur in the same places keep their order, which
+costs a state more at worst.
 """
 
 from __future__ import annotations

@@ -1,0 +1,191 @@
+"""A report as text and as data, and a run as a story and as a scenario."""
+
+from __future__ import annotations
+
+import json
+from textwrap import dedent
+
+import pytest
+
+from temper.table import encode
+from temper.verify import Limits, Verdict, render_report, report_json, run_scenarios, scenario_text, story, verify
+from tests.verify.test_search import PLANTS, TIMED
+from tests.verify.texts import HELIX, lines_of, result_of, table_of
+
+MOVED = """
+blueprint helix
+
+role operator, builder
+
+tool kubernetes.set_partition(name: string, partition: int)
+  timeout 2m
+
+entity Rollout
+  states Rolling, Done
+  final Done
+
+  cluster: string
+  brokers: int 1..64
+  moved: int 0..64 = 0
+
+  action Start(cluster, brokers) by builder, operator from new to Rolling
+    set cluster, brokers
+
+  in Rolling
+    on entry call kubernetes.set_partition(cluster, brokers - moved - 1) then Moved else Give
+
+  action Moved by system
+    from Rolling to Rolling when moved < 64
+    set moved += 1
+
+  action Give by operator, system from Rolling to Done
+  late Moved, Give ignore
+
+  always moved <= brokers
+"""
+
+STORY = """\
+broken  always moved <= brokers                                     helix.blueprint:29
+  the shortest run, 3 steps
+  1  builder creates r1 by Start(cluster: "c", brokers: 1)  -> Rolling  line 16    calls kubernetes.set_partition("c", 0)
+  2  kubernetes.set_partition("c", 0) answers: Moved        -> Rolling  line 23    moved 0 -> 1   calls kubernetes.set_partition("c", -1)
+  3  kubernetes.set_partition("c", -1) answers: Moved       -> Rolling  line 23    moved 1 -> 2   calls kubernetes.set_partition("c", -2)
+  then moved is 2 and brokers is 1
+  help: add `when moved < brokers` to `Moved` from `Rolling`; it asks for `moved < 64` alone"""  # noqa: E501 - as it is drawn
+
+SCENARIO = """\
+scenario "always moved <= brokers"
+  builder(p1) r1 = Rollout.Start(cluster: "c", brokers: 1) -> Rolling
+  kubernetes.set_partition answers -> r1 is Rolling
+  kubernetes.set_partition answers
+"""
+
+
+def test_a_counterexample_is_a_story() -> None:
+    """In the blueprint's own words: who did what, where it stands, what it changed, and what would have stopped it."""
+    table = table_of(MOVED, "helix.blueprint")
+    assert story(result_of(verify(table), "always moved <= brokers"), table) == STORY
+
+
+def test_a_counterexample_is_a_scenario_that_fails_until_it_is_mended() -> None:
+    """It parses, fails on its last line with the property's name, and passes once the guard is there."""
+    table = table_of(MOVED)
+    text = scenario_text(result_of(verify(table), "always moved <= brokers"), table)
+    assert text == SCENARIO
+    (failed,) = run_scenarios(table_of(f"{MOVED}\n{text}"))
+    assert failed.problem is not None
+    assert "`always moved <= brokers` would not hold" in failed.problem.message
+    (passed,) = run_scenarios(table_of(f"{MOVED.replace('moved < 64', 'moved < brokers')}\n{text}"))
+    assert passed.passed, passed.problem
+
+
+@pytest.mark.parametrize(("was", "instead", "name", "run", "code"), PLANTS)
+def test_every_planted_run_is_a_scenario_that_fails(
+    was: str, instead: str, name: str, run: list[str] | None, code: str
+) -> None:
+    """On the blueprint that it breaks; and the flagship itself has no trouble with it."""
+    text = dedent(HELIX).replace(was, instead)
+    table = table_of(text)
+    told = scenario_text(result_of(verify(table), name), table)
+    (failed,) = run_scenarios(table_of(f"{text}\n{told}"))
+    assert not failed.passed
+
+
+def test_a_witness_is_a_scenario_that_passes() -> None:
+    """The run of a `can reach` comes out as it is told."""
+    text = dedent(HELIX) + "  can reach Live\n"
+    table = table_of(text)
+    witness = result_of(verify(table), "can reach Live")
+    (passed,) = run_scenarios(table_of(f"{text}\n{scenario_text(witness, table)}"))
+    assert passed.passed, passed.problem
+
+
+def test_a_run_that_waits_is_a_scenario_that_waits() -> None:
+    """Moments are told as waiting."""
+    table = table_of(TIMED.replace("GUARD", ""))
+    told = scenario_text(result_of(verify(table), "always not late_sale"), table)
+    assert "  wait 3600001ms\n" in told
+    (failed,) = run_scenarios(table_of(dedent(TIMED.replace("GUARD", "")) + "\n" + told))
+    assert failed.problem is not None
+    assert "would not hold" in failed.problem.message
+
+
+def test_the_report_of_the_flagship_fits_a_screen() -> None:
+    """Forty lines of 120 columns, in words that are different things."""
+    table = table_of(HELIX)
+    text = render_report(verify(table), table, colour=False)
+    lines = text.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 120
+    assert "  proved               always moved <= brokers" in text
+    assert "  not checked          eventually Rolling leads to Verifying, Halted" in text
+    assert "not covered: `eventually` (fair cycles)" in text
+    assert "Plan.brokers 1, 2, 63, 64" in text
+    assert "\x1b" not in text
+    assert "\x1b" in render_report(verify(table), table, colour=True)
+
+
+def test_a_broken_report_tells_its_stories_first() -> None:
+    """Then the line of each property, with the place of the broken one."""
+    table = table_of(MOVED, "helix.blueprint")
+    text = render_report(verify(table), table, colour=False)
+    assert text.startswith(STORY)
+    assert "not passed: " in text
+    assert "  broken               always moved <= brokers" in text
+
+
+def test_the_data_has_its_stable_keys() -> None:
+    """Scripts and agents read them."""
+    data = json.loads(json.dumps(report_json(verify(table_of(MOVED)))))
+    assert {"digest", "blueprint", "passed", "levels", "properties", "findings", "scenarios"} <= data.keys()
+    assert [level["name"] for level in data["levels"]] == ["algebra", "search", "scenarios"]
+    assert {"name", "seconds", "covered", "not_covered", "states", "transitions"} <= data["levels"][1].keys()
+    assert data["levels"][1]["states"] > 0
+    broken = next(each for each in data["properties"] if each["verdict"] == "broken")
+    assert {"name", "entity", "verdict", "by", "why", "trace", "help"} <= broken.keys()
+    step = broken["trace"][1]
+    assert step["who"] == "the tool kubernetes.set_partition"
+    assert step["changed"] == {"moved": {"was": 0, "is": 1}}
+    assert step["event"]["kind"] == "outcome"
+    assert data["findings"][0]["code"] == "B501"
+    assert encode(("int", None, None), 1) == step["changed"]["moved"]["is"]
+
+
+def test_a_finding_points_at_the_property_and_at_each_step() -> None:
+    """A counterexample is a diagnostic too."""
+    (finding,) = verify(table_of(MOVED)).findings
+    assert finding.primary.text == "then moved is 2 and brokers is 1"
+    assert [label.text.split(":")[0] for label in finding.secondary] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "verdicts"),
+    [
+        (
+            ("algebra",),
+            {"always moved <= brokers": "proved", "eventually Rolling leads to Verifying, Halted": "not checked"},
+        ),
+        (("search",), {"always moved <= brokers": "holds within bounds", "every guard can hold": "not checked"}),
+        (("scenarios",), {"always moved <= brokers": "not checked", "every state has a way out": "not checked"}),
+    ],
+)  # fmt: skip
+def test_what_did_not_run_is_not_called_checked(levels: tuple[str, ...], verdicts: dict[str, str]) -> None:
+    """One row, some levels: what is known after them."""
+    lines = lines_of(verify(table_of(HELIX), levels=levels))
+    assert {name: lines[name] for name in verdicts} == verdicts
+
+
+def test_progress_is_told_in_words() -> None:
+    """Which level looks at what."""
+    heard: list[str] = []
+    verify(table_of(HELIX), limits=Limits(), progress=heard.append)
+    assert heard[0] == "algebra of Rollout"
+    assert "search of Rollout" in heard
+    assert heard[-1] == "scenarios"
+
+
+def test_the_verdicts_are_six_words() -> None:
+    """They are different words because they are different things."""
+    assert {verdict.value for verdict in Verdict} == {
+        "proved", "holds within bounds", "tested", "broken", "unknown", "not checked"
+    }  # fmt: skip
