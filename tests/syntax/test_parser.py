@@ -68,6 +68,7 @@ LANGUAGE = Path(__file__).parents[2] / "docs" / "reference" / "language.md"
         ("a in (b).c", "(a in b.c)"),
         ("a in {b}", "(a in SetOf([b]))"),
         ("if a then b else c", "IfExpr(a b c)"),
+        ("if A then B else not C", "IfExpr(A B (not C))"),
         ("if a then b else if c then d else e", "IfExpr(a b IfExpr(c d e))"),
         ("if a then b else c + 1", "IfExpr(a b (c + 1))"),
         ("a + if b then c else d", "(a + IfExpr(b c d))"),

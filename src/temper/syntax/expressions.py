@@ -249,7 +249,7 @@ class ExpressionReader(Reader):
         self.height = 1
         node: t.Expr
         if kind <= UPPER:
-            if text in OPENERS and self.kinds[i + 1] == UPPER:
+            if text in OPENERS and text not in RESERVED and self.kinds[i + 1] == UPPER:
                 # `a < from A`: no operand is followed by a capital, but a clause that begins here is.
                 return self.no_operand()
             if text in RESERVED:
