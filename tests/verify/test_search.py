@@ -73,7 +73,7 @@ def test_a_call_has_its_endings_one_late_correction_and_no_third() -> None:
     """Busy with the call open; Busy with it ended as unknown; Done with n 0, 1 and 2; Failed. That is 6, and one more:
 
     * open: answered with 0, 1 or 2 leads to Done (3 states), failed to Failed, unknown (`_`) to Busy, ended;
-    * ended as unknown, its correction is late: answered (3 values) or failed, it is ignored in Busy, and leaves Busy with
+    * ended as unknown, its correction is late: answered (3 values) or failed: ignored in Busy, and leaves Busy with
       no call at all. In that 7th state nothing can happen any more, and the report says so.
     """
     table = table_of(ONE_CALL)
