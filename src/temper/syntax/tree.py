@@ -222,8 +222,8 @@ class BadExpr(Node):
 
 
 Expr: TypeAlias = (
-    Bool | NoneValue | Int | Dec | Str | Duration | Ref | Dot | Index | Apply | Unary | Binary | Is | OneOfNames | IfExpr
-    | SetOf | ListOf | MapOf | Quantifier | Filter | Mapped | BadExpr
+    Bool | NoneValue | Int | Dec | Str | Duration | Ref | Dot | Index | Apply | Unary | Binary | Is | OneOfNames
+    | IfExpr | SetOf | ListOf | MapOf | Quantifier | Filter | Mapped | BadExpr
 )  # fmt: skip
 
 
@@ -417,7 +417,7 @@ class Let(Line):
 
 @dataclass(frozen=True, slots=True)
 class From(Line):
-    """A case: `from A, B to C when E else "..."`, with the clauses that belong to it.
+    """A case: `from A, B to C when E else "..."`, with the clauses that belong to it, on its line or on deeper ones.
 
     `froms` are states or groups, or one of the words `new`, `any`, `all`.
     """
