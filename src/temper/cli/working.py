@@ -93,7 +93,8 @@ def now(args: argparse.Namespace) -> int:
         return Exit.FINE
     paint = _paint()
     lines = []
-    for each in answer["items"]:
+    # What can be done stands first; the rest, with its reasons, below.
+    for each in sorted(answer["items"], key=lambda each: ("yes", "depends", "no").index(each["status"])):
         sign, colour = {"yes": ("yes", "green"), "depends": ("if", "yellow"), "no": ("no", "dim")}[each["status"]]
         params = ", ".join(f"{one['name']}{'' if one['required'] else '?'}" for one in each.get("params", ()))
         name = each["action"] + (f"({params})" if params else "")

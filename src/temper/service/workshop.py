@@ -717,6 +717,8 @@ class Workshop:
             for each in judged.report["properties"]
             if each["verdict"] in ("broken", "unknown")
         ]
+        if judged.report.get("stopped"):
+            bad = [judged.report["stopped"]]
         bad += [f"scenario failed: {each['title']}" for each in judged.report["scenarios"] if not each["passed"]]
         bad += [each["message"] for each in judged.report["findings"] if each["severity"] == "error"]
         raise Declined(
