@@ -39,15 +39,16 @@ def digits(number: int, size: int) -> System:
     )
 
 
+def widened(bits: int) -> System:
+    """Return six digits, and a variable of so many bits that never changes: a wide space with few states in use."""
+    plain = digits(6, 8)
+    return System((*plain.variables, Var("wide", 1 << bits)), ((0,) * 7,), plain.rules, plain.questions)
+
+
 @pytest.mark.parametrize(
     ("system", "bitmap", "words"),
-    [
-        (digits(6, 8), True, 1),
-        # Wide variables with few values in use: the hash table, with growth, in one word and in two.
-        (System((*digits(6, 8).variables, Var("wide", 1 << 40)), ((0,) * 7,), digits(6, 8).rules, digits(6, 8).questions), False, 1),
-        (System((*digits(6, 8).variables, Var("wide", 1 << 60)), ((0,) * 7,), digits(6, 8).rules, digits(6, 8).questions), False, 2),
-    ],
-)  # fmt: skip
+    [(digits(6, 8), True, 1), (widened(40), False, 1), (widened(60), False, 2)],
+)
 def test_each_visited_set_is_exact(system: System, bitmap: bool, words: int) -> None:
     """8 ** 6 states; each of 6 digits can go up in 7 of its 8 values; the far corner is 42 steps away."""
     layout = Layout(system)

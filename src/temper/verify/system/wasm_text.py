@@ -162,8 +162,6 @@ class _Text:
                 *self._ask("ask_step", self.notes.steps, step=True),
                 self._note_fault(),
                 *pieces,
-                self._seen(),
-                self._push(),
                 self._seed(),
                 self._expand(calls),
                 "" if self.layout.bitmap else self._rehash(),
@@ -171,7 +169,7 @@ class _Text:
             )
         )
 
-    # n: states found; head: states expanded; blocks: entries of the table; the limits say when to come back for more room.
+    # n: states found; head: states expanded; blocks: entries of the table; the limits: when to come back for room.
     GLOBALS: ClassVar = (
         ("n", "i32"),
         ("head", "i32"),
@@ -355,67 +353,74 @@ class _Text:
             return "(i32.wrap_i64 (i64.shl (i64.shr_u (local.get $t0) (i64.const 6)) (i64.const 3)))"
         mixed = "(i64.mul (i64.shr_u (local.get $t0) (i64.const 6)) (i64.const -7046029254386353131))"
         if self.layout.words == 2:
-            mixed = (
-                f"(i64.xor {mixed} (i64.mul (i64.add (local.get $t1) (i64.const 1)) (i64.const -4417276706812531889)))"
-            )
+            other = "(i64.mul (i64.add (local.get $t1) (i64.const 1)) (i64.const -4417276706812531889))"
+            mixed = f"(i64.xor {mixed} {other})"
         shift = 4 if self.entry == 16 else 5
         return (
             f"(i32.and (i32.shl (i32.wrap_i64 (i64.shr_u (i64.xor (local.tee $x {mixed})"
-            f" (i64.shr_u (local.get $x) (i64.const 29))) (i64.const 32))) (i32.const {shift})) (global.get $mask))"
+            f" (i64.shr_u (local.get $x) (i64.const 29))) (i64.const 32))) (i32.const {shift})) (local.get $mask))"
         )
 
+    # The locals that looking a state up takes, beside those of the state itself.
+    LOOK: ClassVar = "(local $x i64) (local $v i64) (local $key i64) (local $bit i64) (local $h i32) (local $mask i32) (local $blocks i32)"
+
     def _probe(self) -> str:
-        """Leave in $h the byte of the word in which the state of $t has its bit; take a free entry where it has none."""
+        """Leave in $h the byte of the word in which the state of $t has its bit, in an entry that was free if need be."""
         if self.layout.bitmap:
             return ""
-        keys = [("(i64.add (i64.shr_u (local.get $t0) (i64.const 6)) (i64.const 1))", 0)]
-        if self.layout.words == 2:
-            keys.append(("(local.get $t1)", 8))
+        keys = [("(local.get $key)", 0)]
         same = "(i64.eq (local.get $v) (local.get $key))"
         if self.layout.words == 2:
+            keys.append(("(local.get $t1)", 8))
             same = f"(i32.and {same} (i64.eq (i64.load $tab offset=8 (local.get $h)) (local.get $t1)))"
         claim = "".join(f"(i64.store $tab offset={at} (local.get $h) {key})" for key, at in keys)
         bits = 8 if self.entry == 16 else 16
-        return f"""(local.set $key {keys[0][0]})
-   (block $at (loop $probe
+        return f"""(local.set $key (i64.add (i64.shr_u (local.get $t0) (i64.const 6)) (i64.const 1)))
+    (block $at (loop $probe
+     (local.set $v (i64.load $tab (local.get $h)))
+     (br_if $at {same})
+     (if (i64.eqz (local.get $v)) (then {claim}
+      (local.set $blocks (i32.add (local.get $blocks) (i32.const 1))) (br $at)))
+     (local.set $h (i32.and (i32.add (local.get $h) (i32.const {self.entry})) (local.get $mask)))
+     (br $probe)))
+    (local.set $h (i32.add (local.get $h) (i32.const {bits})))"""
+
+    def _look(self, new: str) -> str:
+        """Mark the state of $t, whose look begins at $h, and do `new` if it was not marked before."""
+        return f"""{self._probe()}
     (local.set $v (i64.load $tab (local.get $h)))
-    (br_if $at {same})
-    (if (i64.eqz (local.get $v)) (then {claim}
-     (global.set $blocks (i32.add (global.get $blocks) (i32.const 1))) (br $at)))
-    (local.set $h (i32.and (i32.add (local.get $h) (i32.const {self.entry})) (global.get $mask)))
-    (br $probe)))
-   (local.set $h (i32.add (local.get $h) (i32.const {bits})))"""
+    (local.set $bit (i64.shl (i64.const 1) (local.get $t0)))
+    (if (i64.eqz (i64.and (local.get $v) (local.get $bit))) (then
+     (i64.store $tab (local.get $h) (i64.or (local.get $v) (local.get $bit)))
+     {new}))"""
 
-    def _seen(self) -> str:
-        """Mark the state of $t, whose look begins at $h, and return whether it was marked before."""
-        return f""" (func $seen {self._params("t")} (param $h i32) (result i32) (local $v i64) (local $key i64) (local $bit i64)
-   {self._probe()}
-   (local.set $v (i64.load $tab (local.get $h)))
-   (local.set $bit (i64.shl (i64.const 1) (local.get $t0)))
-   (if (i64.ne (i64.and (local.get $v) (local.get $bit)) (i64.const 0)) (then (return (i32.const 1))))
-   (i64.store $tab (local.get $h) (i64.or (local.get $v) (local.get $bit)))
-   (i32.const 0))"""
-
-    def _push(self) -> str:
+    def _push(self, parent: str) -> str:
+        """Put the state of $t at the end of the queue, and ask of it what is asked of states."""
         stores = "".join(
             f"(i64.store $q offset={8 * word} (local.get $at) (local.get $t{word}))" for word in self.words
         )
-        ask = f"(call $ask {self._states('t')} (global.get $n))" if self.notes.states else ""
-        return f""" (func $push {self._params("t")} (param $parent i32) (local $at i32)
-   (local.set $at (i32.mul (global.get $n) (i32.const {self.size})))
-   {stores}
-   (i32.store $par (i32.shl (global.get $n) (i32.const 2)) (local.get $parent))
-   {ask}
-   (global.set $n (i32.add (global.get $n) (i32.const 1))))"""
+        ask = f"(call $ask {self._states('t')} (local.get $n))" if self.notes.states else ""
+        return f"""(local.set $at (i32.mul (local.get $n) (i32.const {self.size})))
+     {stores}
+     (i32.store $par (i32.shl (local.get $n) (i32.const 2)) {parent})
+     {ask}
+     (local.set $n (i32.add (local.get $n) (i32.const 1)))"""
+
+    # What the kernel counts, from globals to locals and back: a local is a register.
+    BEGIN: ClassVar = """(local.set $n (global.get $n)) (local.set $blocks (global.get $blocks))
+   (local.set $mask (global.get $mask))"""
+    END: ClassVar = "(global.set $n (local.get $n)) (global.set $blocks (local.get $blocks))"
 
     def _seed(self) -> str:
-        return f""" (func (export "seed") {self._params("t")} (local $x i64)
-   (if (i32.eqz (call $seen {self._states("t")} {self._address()})) (then
-    (call $push {self._states("t")} (i32.const -1)))))"""
+        return f""" (func (export "seed") {self._params("t")} {self.LOOK} (local $n i32) (local $at i32)
+   {self.BEGIN}
+   (local.set $h {self._address()})
+   {self._look(self._push("(i32.const -1)"))}
+   {self.END})"""
 
     def _expand(self, calls: str) -> str:
         loads = "".join(
-            f"(local.set $s{word} (i64.load $q offset={8 * word} (i32.mul (global.get $head) (i32.const {self.size}))))"
+            f"(local.set $s{word} (i64.load $q offset={8 * word} (i32.mul (local.get $head) (i32.const {self.size}))))"
             for word in self.words
         )
         candidates = "".join(
@@ -431,20 +436,26 @@ class _Text:
         step = f"(call $ask_step {self._states('s')} {self._states('t')})" if self.notes.steps else ""
         following = f"(local.set $i (i32.add (local.get $i) (i32.const {self.size})))"
         locals_ = " ".join(f"(local $s{word} i64) (local $t{word} i64)" for word in self.words)
-        return f""" (func (export "expand") (param $budget i32) (result i32) {locals_}
-   (local $x i64) (local $k i32) (local $i i32) (local $h i32) (local $acc i64)
+        full = "(i32.gt_u (local.get $blocks) (global.get $blocks_max))"
+        return f""" (func (export "expand") (param $budget i32) (result i32) {locals_} {self.LOOK}
+   (local $n i32) (local $head i32) (local $at i32) (local $k i32) (local $i i32) (local $acc i64) (local $answer i32)
+   {self.BEGIN}
+   (local.set $head (global.get $head))
   (block $out (loop $main
-   (if (i32.ge_u (global.get $head) (global.get $n)) (then (return (i32.const 0))))
-   (if (i32.eqz (local.get $budget)) (then (return (i32.const 1))))
-   (if (i32.or (i32.gt_u (global.get $n) (global.get $n_max)) (i32.gt_u (global.get $blocks) (global.get $blocks_max)))
-    (then (return (i32.const 2))))
+   (local.set $answer (i32.const 0))
+   (br_if $out (i32.ge_u (local.get $head) (local.get $n)))
+   (local.set $answer (i32.const 1))
+   (br_if $out (i32.eqz (local.get $budget)))
+   (local.set $answer (i32.const 2))
+   (br_if $out (i32.or (i32.gt_u (local.get $n) (global.get $n_max)) {full}))
    (local.set $budget (i32.sub (local.get $budget) (i32.const 1)))
+   (global.set $head (local.get $head))
    {loads}
    (local.set $k (i32.const 0))
    {calls}
    {counted}
    (if (i32.eqz (local.get $k)) (then
-    (if (i32.eqz (global.get $deadlocks)) (then (global.set $stuck (global.get $head))))
+    (if (i32.eqz (global.get $deadlocks)) (then (global.set $stuck (local.get $head))))
     (global.set $deadlocks (i32.add (global.get $deadlocks) (i32.const 1)))))
    (; the addresses first, and a touch of each: the memory fetches the next while this one is looked at ;)
    (local.set $i (i32.const 0))
@@ -458,13 +469,14 @@ class _Text:
    (block $done (loop $each (br_if $done (i32.ge_u (local.get $i) (local.get $k)))
     {candidates}
     {step}
-    (if (i32.eqz (call $seen {self._states("t")} (i32.load $buf offset={ADDRESSES_AT} (local.get $i))))
-     (then (call $push {self._states("t")} (global.get $head))))
+    (local.set $h (i32.load $buf offset={ADDRESSES_AT} (local.get $i)))
+    {self._look(self._push("(local.get $head)"))}
     {following} (br $each)))
-   (global.set $head (i32.add (global.get $head) (i32.const 1)))
-   (global.set $acc (local.get $acc))
+   (local.set $head (i32.add (local.get $head) (i32.const 1)))
    (br $main)))
-  (i32.const 0))"""
+  (global.set $head (local.get $head)) (global.set $acc (local.get $acc))
+  {self.END}
+  (local.get $answer))"""
 
     def _rehash(self) -> str:
         loads = "".join(
@@ -472,12 +484,15 @@ class _Text:
             for word in self.words
         )
         locals_ = " ".join(f"(local $t{word} i64)" for word in self.words)
-        return f""" (func (export "rehash") {locals_} (local $x i64) (local $j i32)
-  (global.set $blocks (i32.const 0))
-  (block $out (loop $each (br_if $out (i32.ge_u (local.get $j) (global.get $n)))
+        return f""" (func (export "rehash") {locals_} {self.LOOK} (local $n i32) (local $j i32)
+  {self.BEGIN}
+  (local.set $blocks (i32.const 0))
+  (block $out (loop $each (br_if $out (i32.ge_u (local.get $j) (local.get $n)))
    {loads}
-   (drop (call $seen {self._states("t")} {self._address()}))
-   (local.set $j (i32.add (local.get $j) (i32.const 1))) (br $each))))"""
+   (local.set $h {self._address()})
+   {self._look("")}
+   (local.set $j (i32.add (local.get $j) (i32.const 1))) (br $each)))
+  {self.END})"""
 
     # --- expressions ---
 
