@@ -16,7 +16,7 @@ from temper.text import Code, Diagnostic, Label, Severity
 from temper.verify.causes import causes, enters
 from temper.verify.clauses import flat
 from temper.verify.explain import holds_now, missing_guard, trace_of
-from temper.verify.explore.search import Break, Explored, explore
+from temper.verify.explore.search import RESTS, Break, Explored, explore
 from temper.verify.limits import Limits
 from temper.verify.places import span_of, text_of
 from temper.verify.properties import asked_alone
@@ -27,6 +27,11 @@ from temper.verify.symbolic.algebra import Algebra
 
 LEVELS = ("algebra", "search", "scenarios")
 LATER = "this release does not look for fair cycles"
+SEVERAL = "it speaks of several entities at once, and this release searches one at a time"
+# What no level of this release can decide does not keep a report from passing; it is shown for what it is.
+BEYOND = (LATER, SEVERAL, RESTS)
+# Unwritten questions that a table has to be sound on. The others are about its use: a reader may answer them.
+SAFETY = frozenset({"no assignment leaves its type", "nothing divides by zero", "every outcome has a home"})
 Progress = Callable[[str], None]
 
 
@@ -84,12 +89,20 @@ class _Judgement:
         passed = (
             not any(each.severity is Severity.ERROR for each in self.findings)
             and all(each.passed for each in scenarios)
-            and not any(each.verdict in (Verdict.BROKEN, Verdict.UNKNOWN) for each in self.results)
+            and all(self._known(each) for each in self.results)
         )
         return Report(
             digest(self.table), self.table.blueprint, passed, tuple(self.levels), tuple(self.results),
             tuple(self.findings), scenarios,
         )  # fmt: skip
+
+    def _known(self, each: PropertyResult) -> bool:
+        """Say whether a verdict lets a report pass: it is not broken, and is known if it is asked for."""
+        if each.verdict is Verdict.BROKEN:
+            return False
+        if each.verdict not in {Verdict.UNKNOWN, Verdict.NOT_CHECKED} or any(why in each.why for why in BEYOND):
+            return True
+        return each.name not in SAFETY and each.site not in {one.site for one in self.table.properties}
 
     # --- levels -------------------------------------------------------------------------------------------------------
 
@@ -167,8 +180,7 @@ class _Judgement:
             match each:
                 case shape.Always():
                     if index not in alone:
-                        why = "it speaks of several entities at once, and this release searches one at a time"
-                        result = self._result(each, Verdict.NOT_CHECKED, "", why)
+                        result = self._result(each, Verdict.NOT_CHECKED, "", SEVERAL)
                     else:
                         result = self._always(index, each, found)
                 case shape.Never():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from temper.table import Armed, Caller, Deferred, Expr, Pending, Snapshot, Table, Type, Value, encode, shape
+from temper.table import Armed, Caller, Deferred, Expr, Pending, Snapshot, Table, Type, Value, decode, encode, shape
 from temper.verify.clauses import all_clauses, outcomes, targets
 from temper.verify.explore.cone import Cone
 from temper.verify.explore.draws import Draws
@@ -159,8 +159,6 @@ class Canon:
 
 def constant_durations(entity: shape.Entity) -> dict[str, int]:
     """Return the `after` timers whose duration is written down, and how long it is."""
-    from temper.table import decode
-
     found: dict[str, int] = {}
     for place in entity.places:
         for timer in place.timers:

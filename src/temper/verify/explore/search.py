@@ -45,6 +45,7 @@ from temper.verify.faults import handler_of, hidden_fault
 from temper.verify.limits import Limits
 from temper.verify.properties import Asked, asked_alone, states_of
 
+RESTS = "it rests on what another entity sends or creates, which this search does not decide"
 # The clock is read, and progress told, every so many states.
 _PULSE = 256
 # A break that no replay confirms is looked for again this often.
@@ -424,9 +425,7 @@ class _Search:
         if run is None:
             return Break(key, None, "only the search, which has no clock, knows a run")
         if any(isinstance(event, Deliver) or (isinstance(event, Act) and event.by_system) for event in events):
-            return Break(
-                key, run, "it rests on what another entity sends or creates, which this search does not decide"
-            )
+            return Break(key, run, RESTS)
         return Break(key, run)
 
 
