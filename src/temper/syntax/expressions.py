@@ -448,7 +448,7 @@ class ExpressionReader(Reader):
 
     def quantifier_bare(self, kind: str) -> t.Expr:
         i = self.i
-        if self.texts[i + 1] == "(" and self.kinds[i + 2] <= UPPER and self.texts[i + 3] == "in":
+        if self.texts[i + 1] == "(" and self.begins_range(i + 2):
             return self.quantifier_with_needless_brackets(kind)
         self.i = i + 1
         var, over, body = self.ranging(kind)
@@ -478,7 +478,7 @@ class ExpressionReader(Reader):
         """Return `count(x in s: e)`; without the `x in`, it is a function like others."""
         i = self.i
         kind = self.texts[i]
-        if not (self.kinds[i + 2] <= UPPER and self.texts[i + 3] == "in"):
+        if not self.begins_range(i + 2):
             return self.apply(i)
         self.i = i + 2
         var, over, body = self.ranging(kind)
@@ -671,7 +671,7 @@ class ExpressionReader(Reader):
         self.i = i + 1
         if self.take("}"):
             return t.SetOf((), span=self.span(i))
-        if self.kinds[i + 1] <= UPPER and self.texts[i + 2] == "in" and self.texts[i + 1] not in RESERVED:
+        if self.begins_range(i + 1):
             body = self.filter_or_first()
             if isinstance(body, t.Filter):
                 return body
