@@ -60,7 +60,9 @@ class Rule:
 
     An update gives a variable its value (`low` included), worked out before the step; it fits if the rule is taken.
     `event` is what the rule is, as data from which the table's event is made again when a run is replayed by `commit`.
-    `fair` names the class of fairness to which it belongs: "system", a role, or "" for what nobody promises.
+    Rules that have one `fair` are one action as far as fairness goes: what stays possible is that *one* of them is
+    taken. Before the first `/` stands its class ("system", a role, a tool's name), and after it which action of that
+    class it is (an instance, a call site); an empty `fair` is what nobody promises.
     `weight` is how many of the table's events the rule stands for, so that transitions count as the tables' do.
     """
 

@@ -362,10 +362,15 @@ class _Text:
         )
 
     # The locals that looking a state up takes, beside those of the state itself.
-    LOOK: ClassVar = "(local $x i64) (local $v i64) (local $key i64) (local $bit i64) (local $h i32) (local $mask i32) (local $blocks i32)"
+    LOOK: ClassVar = " ".join(
+        [
+            *(f"(local ${name} i64)" for name in ("x", "v", "key", "bit")),
+            *(f"(local ${name} i32)" for name in ("h", "mask", "blocks")),
+        ]
+    )
 
     def _probe(self) -> str:
-        """Leave in $h the byte of the word in which the state of $t has its bit, in an entry that was free if need be."""
+        """Leave in $h the byte of the word in which the state of $t has its bit; its entry is made if need be."""
         if self.layout.bitmap:
             return ""
         keys = [("(local.get $key)", 0)]
