@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
 
 from temper.verify.system.ir import Code, Leads, Path, State, System
@@ -297,16 +298,15 @@ class _Question:
     def _loop(self, component: list[int], entry: int, fair: frozenset[str]) -> tuple[int, ...]:
         """Return a walk from `entry` back to it that gives each fair action its turn, or a moment without one."""
         members = set(component)
-        rules = self.graph.system.rules
         owed = {action for index in component for action in self.graph.able(index) if class_of(action) in fair}
         walk: list[int] = []
         at = entry
         for action in sorted(owed):
             # Its turn, if it can have one inside; a moment at which it can't be taken where it can't.
-            steps = self._walk(at, members, lambda index, rule, action=action: rules[rule].fair == action)
-            if steps is None:
-                steps = self._walk_to(at, members, lambda index, action=action: action not in self.graph.able(index))
-                assert steps is not None, "the component is fair"
+            steps = self._walk(at, members, partial(self._takes, action)) or self._walk_to(
+                at, members, partial(self._can_not, action)
+            )
+            assert steps is not None, "the component is fair"
             walk += steps[0]
             at = steps[1]
         back = self._walk_to(at, members, lambda index: index == entry)
@@ -321,11 +321,11 @@ class _Question:
                     return (rule, *around[0])
         return tuple(walk)
 
-    def _walk(self, at: int, members: set[int], taken: Callable[[int, int], bool]) -> tuple[list[int], int] | None:
+    def _walk(self, at: int, members: set[int], taken: Callable[[int], bool]) -> tuple[list[int], int] | None:
         """A shortest walk inside whose last step is one that is wanted."""
         for index, way in self._near(at, members):
             for rule, target in self.graph.edges[index]:
-                if target in members and taken(index, rule):
+                if target in members and taken(rule):
                     return [*way, rule], target
         return None
 
