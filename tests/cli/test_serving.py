@@ -107,6 +107,17 @@ def test_a_broken_bundle_is_not_served(folder: Path) -> None:
     assert "did you mean `Approved`?" in ran.err
 
 
+def test_a_failure_is_a_line_like_every_other(folder: Path) -> None:
+    """Whoever reads the server's lines learns from one of them that it has failed."""
+    path = folder / "gate" / "gate.blueprint"
+    path.write_text(path.read_text().replace("to Approved", "to Aproved"))
+    ran = temper("serve", "gate", "--port", "0", "--json", folder=folder)
+    assert ran.code == 1, ran
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    assert [each["event"] for each in events] == ["first-token", "failed"]
+    assert events[1]["findings"][0]["code"] == "B101"
+
+
 def test_a_port_that_is_taken_is_named(folder: Path) -> None:
     """Exit code 2, and another one is asked for."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

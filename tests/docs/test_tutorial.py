@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.docs.tutorial import changed, commands, masked, reader
@@ -11,9 +13,9 @@ PAGES = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
-def test_a_tutorial_does_what_it_says(page: object) -> None:
+def test_a_tutorial_does_what_it_says(page: Path) -> None:
     """`python -m tests.docs.tutorial PAGE` writes what the commands print now."""
-    text = page.read_text("utf-8")  # type: ignore[attr-defined]  # a path
+    text = page.read_text("utf-8")
     with reader() as somebody:
         steps = list(somebody.read(text))
     assert len(steps) == sum(line.startswith("$ ") for line in text.splitlines())

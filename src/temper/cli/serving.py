@@ -29,6 +29,18 @@ OPERATOR = Person("command line", admin=True)
 
 def serve(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
+    try:
+        return _until_told(args)
+    except Stop as stop:
+        if not args.json:
+            raise
+        # A line like every other: whoever reads lines reads this one too.
+        data = stop.data if stop.data is not None else {"error": stop.text, "help": stop.help}
+        print(json.dumps({"event": "failed", **data}, ensure_ascii=False), flush=True)
+        return stop.code
+
+
+def _until_told(args: argparse.Namespace) -> int:
     loaded = settings(args)
     if args.watch and not args.paths:
         raise Stop(Exit.USAGE, "there is nothing to watch", help="name the bundles: `temper serve --watch PATH`")

@@ -9,12 +9,12 @@ Never: a part that is played: the verifier, the server, the adapter and the toke
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from temper.cli.demo.screen import Screen
@@ -26,12 +26,14 @@ HAPPY_END = "RolledBack"
 
 def demo(args: argparse.Namespace) -> int:
     """Tell the story; succeed only if it ended well."""
-    if importlib.util.find_spec("lightkube") is None:
+    try:
+        version("lightkube")
+    except PackageNotFoundError:
         raise Stop(
             Exit.USAGE,
             "the demo reaches its cluster through the Kubernetes client, which is not installed",
             help="install `temper-blueprint[kubernetes]`",
-        )
+        ) from None
     began = time.monotonic()
     with _ended_in_order():
         found = tell(Screen(fast=args.fast, silent=args.json))

@@ -89,6 +89,9 @@ class Stage:
     def open(self) -> None:
         """Wait until the server listens; nothing is pushed to it yet."""
         while (said := self._server.line())["event"] != "ready":
+            if said["event"] == "failed":
+                why = said.get("title") or said.get("error")
+                raise Stop(Exit.UNREACHABLE, f"the server did not start: {why}", data=said)
             self._token = said.get("token", self._token)
         self.url = said["url"]
 
