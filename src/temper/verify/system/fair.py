@@ -2,9 +2,10 @@
 
 `A leads to B` is broken by a run that is in A and from then on never in B, if the run is fair: it takes each fair
 action again and again, or again and again can't take it (weak fairness), or can take it only so often (strong
-fairness). Such a run ends in a strongly connected component of the states outside B, which may be a single state in which nothing happens
-any more. Components are looked for by Tarjan's algorithm, and for strong fairness taken apart again without the states
-in which an action is refused its turn (Emerson and Lei, "Modalities for model checking", 1987).
+fairness). Such a run ends in a strongly connected component of the states outside B, which may be a single state in
+which nothing happens any more. Components are looked for by Tarjan's algorithm, and for strong fairness taken apart
+again without the states in which an action is refused its turn (Emerson and Lei, "Modalities for model checking",
+1987).
 
 Edges are real ones: a state in which people could act and do not is left by nothing, and nobody is made to act unless a
 property assumes it. Symmetry is never used here: exchanging instances along a loop would make unfair runs of fair ones.
@@ -320,6 +321,12 @@ class _Question:
                     assert around is not None, "the component is strongly connected"
                     return (rule, *around[0])
         return tuple(walk)
+
+    def _takes(self, action: str, rule: int) -> bool:
+        return self.graph.system.rules[rule].fair == action
+
+    def _can_not(self, action: str, index: int) -> bool:
+        return action not in self.graph.able(index)
 
     def _walk(self, at: int, members: set[int], taken: Callable[[int], bool]) -> tuple[list[int], int] | None:
         """A shortest walk inside whose last step is one that is wanted."""
