@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -46,6 +47,11 @@ def _any(item: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[tuple
 
 def _maybe(item: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | item
+
+
+def _evenly(*kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw from each as often as from the others; `|` would draw from a union of many more often."""
+    return st.sampled_from(kinds).flatmap(lambda kind: kind)
 
 
 TRIVIA = st.just(t.NO_TRIVIA) | st.builds(
@@ -213,15 +219,13 @@ ACTION = st.builds(
 )
 LATE = st.builds(t.Late, UPPER_LIST, _maybe(INVOKE))
 DEFER = st.builds(t.Defer, UPPER_LIST)
-STAY = (
-    st.builds(t.OnEntry, CLAUSE)
-    | st.builds(t.OnExit, CLAUSE)
-    | st.builds(t.After, EXPR, INVOKE)
+STAY = _evenly(
+    LATE | DEFER,
+    st.builds(t.OnEntry, CLAUSE) | st.builds(t.OnExit, CLAUSE),
+    st.builds(t.After, EXPR, INVOKE)
     | st.builds(t.At, LOWER, INVOKE)
     | st.builds(t.Every, EXPR, INVOKE)
-    | st.builds(t.Whenever, EXPR, INVOKE)
-    | LATE
-    | DEFER
+    | st.builds(t.Whenever, EXPR, INVOKE),
 )
 IN = st.builds(t.In, UPPER_LIST, _some(_commented(STAY)))
 
@@ -259,13 +263,13 @@ ENTITY_PART = (
     | st.builds(t.Key, LOWER_LIST)
     | LET
     | BY
-    | ACTION
-    | IN
     | LATE
     | DEFER
     | PROPERTY
 )
-ENTITY = st.builds(t.Entity, UPPER, _any(_commented(ENTITY_PART), 5))
+# Half of an entity is what can happen to it.
+ENTITY_PARTS = _some(_commented(_evenly(ENTITY_PART, ACTION, IN)), 6)
+ENTITY = st.builds(t.Entity, UPPER, ENTITY_PARTS)
 TOOL_PART = (
     st.builds(t.Timeout, EXPR)
     | st.builds(t.Retry, EXPR, EXPR, _maybe(EXPR))
@@ -291,7 +295,7 @@ EXPECT = _any(EXPECTATION, 2)
 ACTOR = LOWER.filter(lambda name: name.text not in {"given", "wait", "fails"})
 STEP_TOOL = st.builds(lambda first, others: (first, *others), ACTOR, _any(LOWER, 2))
 STEP = (
-    st.builds(t.Act, _some(ACTOR), _maybe(LOWER), _maybe(LOWER), ACTOR | UPPER, INVOKE, EXPECT)
+    st.builds(t.Act, _some(ACTOR), _maybe(LOWER), _maybe(ACTOR), ACTOR | UPPER, INVOKE, EXPECT)
     | st.builds(t.Given, UPPER, LOWER, ARGS)
     | st.builds(t.ToolDoes, STEP_TOOL, st.just("fails"), _maybe(TEXTS), st.just(()), EXPECT)
     | st.builds(t.ToolDoes, STEP_TOOL, st.just("answers"), st.none(), ARGS, EXPECT)
@@ -300,27 +304,24 @@ STEP = (
     | st.builds(t.Check, EXPR)
     | st.builds(t.Emitted, UPPER, ARGS)
 )
-SCENARIO = st.builds(t.Scenario, TEXTS, _any(_commented(STEP), 4))
+SCENARIO = st.builds(t.Scenario, TEXTS, _some(_commented(STEP), 4))
 UPGRADE_PART = st.builds(t.Becomes, UPPER, UPPER) | SET | st.builds(t.Drop, LOWER)
 UPGRADE = st.builds(
     t.Upgrade,
     st.integers(0, 20_000),
-    _any(_commented(st.builds(t.UpgradeEntity, UPPER, _any(_commented(UPGRADE_PART)))), 2),
+    _any(_commented(st.builds(t.UpgradeEntity, UPPER, _some(_commented(UPGRADE_PART)))), 2),
 )
-DECLARATION = (
+SMALL_DECLARATION = (
     st.builds(t.Role, LOWER_LIST)
     | st.builds(t.Excludes, LOWER, LOWER_LIST)
     | st.builds(t.TypeDecl, UPPER, TYPE)
     | st.builds(t.Record, UPPER, PARAMS)
     | st.builds(t.Const, LOWER, EXPR)
-    | TOOL
-    | ENTITY
     | st.builds(t.Event, UPPER, PARAMS)
     | st.builds(t.Scope, _some(SCOPE_ITEM))
-    | SCENARIO
-    | UPGRADE
     | PROPERTY
 )
+DECLARATION = _evenly(SMALL_DECLARATION, SMALL_DECLARATION, TOOL, ENTITY, ENTITY, SCENARIO, UPGRADE)
 
 
 def files() -> st.SearchStrategy[t.File]:
@@ -328,6 +329,191 @@ def files() -> st.SearchStrategy[t.File]:
     return st.builds(
         lambda name, declarations, trivia: t.File("drawn.blueprint", name, declarations, trivia=trivia),
         LOWER,
-        _any(_commented(DECLARATION), 4),
+        _some(_commented(DECLARATION), 4),
         TRIVIA,
     )
+
+
+# --- sound ones -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What an expression may speak of, by its type, as text."""
+
+    ints: tuple[str, ...]
+    bools: tuple[str, ...]
+    modes: tuple[str, ...]
+    states: tuple[str, ...]
+
+    def with_params(self, params: tuple[str, ...]) -> _Scope:
+        """The same with an action's parameters, which are named after their types."""
+        ints = tuple(name for name in params if name.startswith("p_int"))
+        bools = tuple(name for name in params if name.startswith("p_bool"))
+        return replace(self, ints=self.ints + ints, bools=self.bools + bools)
+
+
+_MODES = ("low", "mid", "high")
+_STATES = ("First", "Second", "Third", "Fourth")
+_INT_MAX = 4
+
+
+@cache
+def _int_text(scope: _Scope) -> st.SearchStrategy[str]:
+    leaves = st.sampled_from(scope.ints) | st.integers(0, _INT_MAX).map(str)
+
+    def deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        return (
+            st.builds("({} {} {})".format, inner, st.sampled_from(["+", "-", "*"]), inner)
+            # Division by what may be zero is a problem that the judges find, not one of types.
+            | st.builds("({} {} {})".format, inner, st.sampled_from(["//", "%"]), st.integers(1, 3))
+            | st.builds("{}({}, {})".format, st.sampled_from(["min", "max"]), inner, inner)
+            | st.builds("(if {} then {} else {})".format, _bool_leaf(scope), inner, inner)
+        )
+
+    return st.recursive(leaves, deeper, max_leaves=3)
+
+
+@cache
+def _assigned(scope: _Scope) -> st.SearchStrategy[str]:
+    """What a whole number may be set to. It is not known in advance, or the checker would judge it by its type."""
+    fields = st.sampled_from([name for name in scope.ints if name != "limit"])
+    return (
+        st.sampled_from(["0", "1"])
+        | fields
+        | st.builds("{} {} {}".format, fields, st.sampled_from("+-"), _int_text(scope))
+    )
+
+
+@cache
+def _bool_leaf(scope: _Scope) -> st.SearchStrategy[str]:
+    some_states = st.lists(st.sampled_from(scope.states), min_size=2, max_size=3, unique=True)
+    return (
+        st.sampled_from(scope.bools)
+        | st.builds(
+            "{} {} {}".format, st.sampled_from(scope.modes), st.sampled_from(["==", "!="]), st.sampled_from(_MODES)
+        )
+        | st.builds("state {} {}".format, st.sampled_from(["is", "is not"]), st.sampled_from(scope.states))
+        | (some_states.map(lambda names: f"state in ({', '.join(names)})") if len(scope.states) > 1 else st.nothing())
+    )
+
+
+@cache
+def _bool_text(scope: _Scope) -> st.SearchStrategy[str]:
+    compared = st.builds(
+        "{} {} {}".format, _int_text(scope), st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), _int_text(scope)
+    )
+
+    def deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        return st.builds("not ({})".format, inner) | st.builds(
+            "({}) {} ({})".format, inner, st.sampled_from(["and", "or", "implies"]), inner
+        )
+
+    return st.recursive(compared | _bool_leaf(scope), deeper, max_leaves=3)
+
+
+@st.composite
+def _sets(draw: st.DrawFn, fields: tuple[str, ...], scope: _Scope) -> list[str]:
+    """Assignments to some of the fields, each at most once."""
+    out: list[str] = []
+    for name in fields:
+        match draw(st.sampled_from(["leave", "leave", "set", "step"])), name[0]:
+            case "set", "n":
+                out.append(f"{name} = {draw(_assigned(scope))}")
+            case "step", "n":
+                out.append(f"{name} {draw(st.sampled_from(['+=', '-=']))} {draw(st.integers(1, 2))}")
+            case (("set" | "step"), "b"):
+                out.append(f"{name} = {draw(_bool_text(scope))}")
+            case (("set" | "step"), "m"):
+                out.append(f"{name} = {draw(st.sampled_from((*_MODES, *scope.modes)))}")
+            case _:
+                pass
+    return out
+
+
+@st.composite
+def _drawn_action(
+    draw: st.DrawFn,
+    name: str,
+    by: str,
+    params: tuple[str, ...],
+    scope: _Scope,
+    fields: tuple[str, ...],
+    froms: tuple[str, ...],
+) -> list[str]:
+    """The lines of an action with up to three cases."""
+    inside = scope.with_params(params)
+    given = ", ".join(f"{param}: {'bool' if 'bool' in param else f'int 0..{_INT_MAX}'}" for param in params)
+    lines = [f"  action {name}({given}) by {by}"]
+    cut = draw(st.integers(0, len(fields)))
+    for _ in range(draw(st.integers(1, 3))):
+        sources = draw(st.lists(st.sampled_from(froms), min_size=1, max_size=2, unique=True))
+        to = draw(st.none() | st.sampled_from(scope.states))
+        guard = draw(st.none() | _bool_text(inside))
+        refusal = draw(st.sampled_from(["", ' else "not now"'])) if guard is not None else ""
+        when = "" if guard is None else f" when {guard}{refusal}"
+        lines.append(f"    from {', '.join(sources)}{'' if to is None else f' to {to}'}{when}")
+        own = draw(_sets(fields[:cut], inside))
+        lines += [f"      set {', '.join(own)}"] if own else []
+    if draw(st.booleans()):
+        lines.append(f"    when {draw(_bool_text(inside))}")
+    shared = draw(_sets(fields[cut:], inside))
+    lines += [f"    set {', '.join(shared)}"] if shared else []
+    if draw(st.integers(0, 3)) == 0:
+        lines.append(f"    emit Noted(count: {draw(_int_text(inside))})")
+    return lines
+
+
+@st.composite
+def sound_blueprints(draw: st.DrawFn) -> str:
+    """Draw the text of a blueprint of one entity that is without problems of names, types and rules.
+
+    It has fields that are whole numbers, truth values and enumerations, guards, cases, assignments, a timer and a
+    call with its outcomes, and properties. What judges find in it - values outside their types, states that nobody
+    reaches or leaves, guards that cannot hold, properties that do not - is left to chance.
+    """
+    states = _STATES[: draw(st.integers(2, 4))]
+    live, final = (states[:-1], states[-1]) if draw(st.booleans()) else (states, None)
+    ints = ("n", "n_2")[: draw(st.integers(1, 2))]
+    fields = (*ints, "b", "m")
+    scope = _Scope((*ints, "limit"), ("b",), ("m",), states)
+    called = draw(st.none() | st.sampled_from(live))
+    timed = draw(st.none() | st.sampled_from(live))
+
+    lines = ["blueprint drawn", "", "role operator, builder", "", f"const limit = {draw(st.integers(1, _INT_MAX))}", ""]
+    if called is not None:
+        lines += [f"tool box.work(count: int) -> (got: int 0..{_INT_MAX})", "  timeout 1m"]
+        lines += ["  idempotent"] if draw(st.booleans()) else []
+        lines.append("")
+    lines += ["# Drawn, and without a purpose.", "entity Thing", f"  states {', '.join(states)}"]
+    lines += [f"  final {final}"] if final is not None else []
+    lines.append("")
+    lines += [f"  {name}: int 0..{draw(st.integers(1, _INT_MAX))} = {draw(st.integers(0, 1))}" for name in ints]
+    lines += [f"  b: bool = {draw(st.sampled_from(['true', 'false']))}", f"  m: one of ({', '.join(_MODES)}) = low", ""]
+
+    lines += [f"  action Make(p_int: int 0..1) by builder from new to {states[0]}", "    set n = p_int", ""]
+    for name in ("Go", "Turn", "Stop")[: draw(st.integers(1, 3))]:
+        params = draw(st.sampled_from([(), ("p_int",), ("p_int", "p_bool")]))
+        by = draw(st.sampled_from(["operator", "builder", "operator, builder", "anyone"]))
+        lines += [*draw(_drawn_action(name, by, params, scope, fields, live)), ""]
+    if timed is not None:
+        lines += [*draw(_drawn_action("Tick", "operator, system", (), scope, fields, live)), ""]
+        kind = draw(st.sampled_from(["after", "every"]))
+        lines += [f"  in {timed} {kind} {draw(st.integers(1, 90))}m do Tick", ""]
+    if called is not None:
+        handlers = draw(
+            st.sampled_from(["then Came(result.got) else Lost", "then Came(result.got) else Lost unknown Lost"])
+        )
+        lines += [*draw(_drawn_action("Came", "system", ("p_int",), scope, fields, live)), ""]
+        lines += [*draw(_drawn_action("Lost", "system", (), scope, fields, live)), ""]
+        lines += [f"  in {called}", f"    on entry call box.work({draw(st.sampled_from(ints))}) {handlers}", ""]
+        lines += ["  late Came, Lost ignore", ""] if draw(st.booleans()) else []
+    for _ in range(draw(st.integers(0, 2))):
+        lines.append(f"  always {draw(_bool_text(scope))}")
+    if draw(st.booleans()):
+        lines.append(f"  always before.{draw(st.sampled_from(ints))} <= {draw(_int_text(scope))}")
+    if draw(st.booleans()):
+        lines.append(f"  can reach {draw(st.sampled_from(states))}")
+    while not lines[-1]:
+        lines.pop()
+    return "\n".join([*lines, ""])

@@ -148,6 +148,10 @@ def test_the_example_of_the_language_is_in_the_style() -> None:
         ("action Go by a  # all\n  # below", "action Go by a  # all\n  # below"),
         ("in A # why\n  late Go ignore", "in A late Go ignore  # why"),
         ("in A\n  late Go ignore # why", "in A\n  late Go ignore  # why"),
+        (
+            "in A on entry if (all a in {b for b in s}: c):\n  set y\n  set z",
+            "in A\n  on entry if (all a in {b for b in s}: c):\n    set y\n    set z",
+        ),
         # Brackets, literals, names.
         ("const x = ((a) + (b * c)) == ((d))", "const x = a + b * c == d"),
         ("const x = (a or b) and not (not c)", "const x = (a or b) and not not c"),
@@ -161,6 +165,9 @@ def test_the_example_of_the_language_is_in_the_style() -> None:
         ("unique (a)", "unique a"),
         ("action Go() by a", "action Go by a"),
         ("event Paid()", "event Paid"),
+        # Fields may be named like the words of quantifiers, here and elsewhere.
+        ("const x = (every not in (a, b))", "const x = every not in (a, b)"),
+        ("const x = (if A then B else C)", "const x = if A then B else C"),
     ],
 )
 def test_each_thing_has_one_way_to_be_written(written: str, printed: str) -> None:

@@ -15,6 +15,7 @@ A tree that holds a `Bad...` node has no text. The printer asserts that there is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
@@ -657,9 +658,7 @@ def _bare(expr: t.Expr, *, open_end: bool) -> Doc:
         case t.Quantifier(kind, var, over, body):
             head = cat(var.text, " in ", _expr(over, _COALESCE, open_end=False), ":")
             if kind in QUANTIFIERS_BARE:
-                # Behind more than a name, the layout's rules could not tell whose `:` ends the line.
-                gap: Doc = Break() if isinstance(over, t.Ref) else " "
-                return Group(cat(f"{kind} ", head, Nest(STEP, cat(gap, _expr(body, open_end=open_end)))))
+                return Group(cat(f"{kind} ", head, Nest(STEP, cat(Break(), _expr(body, open_end=open_end)))))
             return bracketed(f"{kind}(", [cat(head, " ", _expr(body))], ")")
         case t.Filter(var, over, body):
             return bracketed(
@@ -678,7 +677,7 @@ def _bare(expr: t.Expr, *, open_end: bool) -> Doc:
 def _function_args(name: t.Name, args: tuple[t.Arg, ...]) -> Doc:
     """Return the arguments; `count((x in s))` keeps the brackets that tell it from `count(x in s: ...)`."""
     texts = [_arg(arg) for arg in args]
-    if name.text in QUANTIFIERS_IN_BRACKETS and args and flat(texts[0]).split(" ")[1:2] == ["in"]:
+    if name.text in QUANTIFIERS_IN_BRACKETS and args and re.match(r"\w+ in ", flat(texts[0])):
         texts[0] = cat("(", texts[0], ")")
     return bracketed("(", texts, ")")
 

@@ -299,8 +299,8 @@ def _never(before: t.Line | None, line: t.Line) -> bool:
     return parted(before, line)
 
 
-def _body(item: Form[Any], says: str, attr: str = "parts", *, needed: bool = False) -> Key:
-    return Key("body", Block(item, says, _never), attr, absent=... if needed else ())
+def _body(item: Form[Any], says: str, attr: str = "parts", *, needed: bool = False, opening: bool = False) -> Key:
+    return Key("body", Block(item, says, _never, opening=opening), attr, absent=... if needed else ())
 
 
 def _listed(says: str, *forms: Object[Any]) -> Tagged[Any]:
@@ -508,7 +508,9 @@ _CASE = _line(
     "A case. The first whose state and `when` hold is taken",
     Key("from", _CASE_STATES, "froms"),
     *_CASE_KEYS,
-    _body(_listed("a part of a case", _BY, _WHEN_LINE, _LET, *_CLAUSES), "What belongs to this case alone"),
+    _body(
+        _listed("a part of a case", _BY, _WHEN_LINE, _LET, *_CLAUSES), "What belongs to this case alone", opening=True
+    ),
     make=_from,
     parts=_from_parts,
     **_NEEDS_OTHERS,
@@ -561,6 +563,8 @@ _ACTION = _line(
     _body(
         _listed("a part of an action", _CASE, _BY, _WHEN_LINE, _LET, *_CLAUSES),
         "Several cases, conditions and clauses, in their order. The clauses belong to every case",
+        # Above it may stand what was too long for the action's line.
+        opening=True,
     ),
     make=_action,
     parts=_action_parts,

@@ -142,8 +142,13 @@ class _Layout:
         """Return whether the `:` at the row's end is that of `all x in s:`, not that of a clause."""
         opened: list[str] = []
         texts = self.out.texts
+        depth = 0
         for index in range(row.start, len(texts) - 1):
             text = texts[index]
+            # What stands in brackets has its `:` there too.
+            depth += (text in _CLOSED_BY) - (text in _CLOSES)
+            if depth:
+                continue
             if text in {"for", "if"} or (text in {"all", "any"} and texts[index + 2 : index + 3] == ["in"]):
                 opened.append(text)
             elif (text == ":" and opened) or (text == "then" and opened and opened[-1] == "if"):
