@@ -57,14 +57,15 @@ async def _serve(args: argparse.Namespace, loaded: Loaded) -> int:
     try:
         if workshop.first_token is not None:
             teller.first_token(workshop.first_token)
+        # Of what is in the data folder already; a push says its own.
+        for notice in workshop.notices:
+            teller.notice(str(notice))
         async with _watched(workshop, args.paths if args.watch else [], teller):
             for path in map(Path, args.paths):
                 try:
                     teller.pushed(await _push(workshop, path))
                 except Declined as declined:
                     raise problem_stop(wire.as_json(declined.problem)) from declined
-            for notice in workshop.notices:
-                teller.notice(str(notice))
             section = loaded.settings.server
             try:
                 await serve_http(workshop, section.host, section.port, limits=_limits(loaded), on_ready=teller.ready)
