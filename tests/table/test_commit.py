@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from temper.table import (
     Deliver,
     Ending,
     Event,
+    Fire,
     How,
     Offer,
     Outcome,
@@ -24,6 +26,10 @@ from temper.table import (
     Why,
     broken,
     commit,
+    due,
+    field_references,
+    rouse,
+    watchers,
 )
 from tests.table.build import ANN, BOB, compiled, helix
 
@@ -50,25 +56,44 @@ class Entities:
     def creation(self, entity: str, id: str) -> tuple[str, Mapping[str, Value]] | None:
         return self.made.get((entity, id))
 
-    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: str | None) -> bool:
+    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: frozenset[str]) -> bool:
         kind = self.table.entities[entity]
         one = kind.uniques[unique]
         return any(
             [now.fields[name] for name in one.fields] == list(values)
             for (name_, id), now in self.living.items()
-            if name_ == entity and id != but_not and (one.ever or now.state not in kind.final)
+            if name_ == entity and id not in but_not and (one.ever or now.state not in kind.final)
         )
+
+    def referrers(self, entity: str, field: str, id: str, limit: int) -> Sequence[str]:
+        found = [now for (kind, _), now in self.living.items() if kind == entity]
+        return [now.id for now in found if id in field_references(self.table, now, field)][:limit]
 
     def take(self, event: Event, entity: str, id: str, *, check_always: bool = True) -> Commit | Refused:
         result = commit(self.table, self.snapshot(entity, id), event, self, check_always=check_always)
         if isinstance(result, Commit):
+            before = dict(self.living)
             for part in result.parts:
                 after = part.accepted.after
                 if (after.entity, after.id) not in self.living:
                     move = part.accepted.moves[0]
                     self.made[after.entity, after.id] = (move.action, move.params)
                 self.living[after.entity, after.id] = after
+            for part in result.parts:
+                after = part.accepted.after
+                for name in watchers(self.table, before.get((after.entity, after.id)), after, self, 100):
+                    self.living[name] = rouse(self.table, self.living[name], part.accepted.caller, event.at, self)
         return result
+
+    def due(self, at: int = 1_000) -> list[tuple[str, Fire | Offer]]:
+        """What is due, with whose it is."""
+        return [(id, event) for (_, id), now in self.living.items() for event in due(now, at)]
+
+    def fire(self, entity: str, id: str, at: int = 1_000) -> Commit | Refused:
+        """Take the first thing that is due for an entity."""
+        self.count += 1
+        event = due(self.living[entity, id], at)[0]
+        return self.take(replace(event, id=f"e{self.count}"), entity, id)
 
     def act(self, entity: str, id: str, action: str, caller: Caller = ANN, **given: Any) -> Commit | Refused:
         self.count += 1

@@ -304,16 +304,14 @@ def test_an_always_says_whether_it_speaks_of_a_step(condition: str, step: bool, 
     assert (prop.step, prop.reads_before) == (step, reads_before)
 
 
-def test_what_this_release_does_not_carry_out_is_compiled_for_a_preview() -> None:
-    """So that the next release finds a table to work on."""
+def test_what_concerns_several_entities_is_lowered_with_its_kinds() -> None:
     entity = order_of(
         """
         orders: every Order.other max 3
         action Go by system from Draft to Busy when other == none or other.state is Busy
           if other != none: with other.Go
         in Draft whenever size(orders) > 1 do Go
-        """,
-        preview=True,
+        """
     )
     (clause,) = entity.actions["Go"].body
     assert isinstance(clause, shape.If)

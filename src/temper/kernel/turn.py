@@ -141,10 +141,10 @@ class Turn:
             first = next(iter(self._store.history(entity, id, limit=1)), None)
         return None if first is None else self._codec.creation(first)
 
-    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: str | None) -> bool:
+    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: frozenset[str]) -> bool:
         text = self._codec.unique_text(entity, unique, values)
         for id in (self._holders.get((entity, unique, text)), self._store.holder(entity, unique, values)):
-            if id is not None and id != but_not:
+            if id is not None and id not in but_not:
                 # The batch may have changed it since.
                 now = self._snapshots.get((entity, id))
                 if now is None or self._codec.uniques(now).get(unique) == text:

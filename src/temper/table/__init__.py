@@ -4,17 +4,18 @@ In:    a checked `Machine` (from `temper.model`, to `compile_machine` alone), or
 Out:   `Table` and its canonical form; `step`, the only place that says what an event does to an entity, and `commit`,
        which takes what belongs together; `possible`, `why` and `broken`, which ask `step`'s own predicates; `due`;
        `change` between two tables, `homeless` and `carry` for those who live by the first; `evaluate`; `encode` and
-       `decode` of values. The classes of a table are in `shape`.
+       `decode` of values; what reads what of others (`watches`, `watchers`, `rouse`). The classes of a table are in
+       `shape`.
 Never: clocks, randomness, I/O. Time and ids arrive as data.
 """
 
 from temper.table import table as shape
 from temper.table.carry import carry, homeless
 from temper.table.change import Change, change
-from temper.table.commit import Commit, Part, World, broken, commit
+from temper.table.commit import Commit, Overlay, Part, Read, World, broken, commit
 from temper.table.compile import compile_expression, compile_machine, compile_type
 from temper.table.due import due, next_due
-from temper.table.evaluate import NoValue, Others, default_values, evaluate
+from temper.table.evaluate import Everything, Look, NoValue, Others, default_values, evaluate
 from temper.table.events import (
     FAULTS,
     Accepted,
@@ -30,6 +31,7 @@ from temper.table.events import (
     Event,
     Fire,
     How,
+    Join,
     Move,
     Offer,
     Outcome,
@@ -43,6 +45,9 @@ from temper.table.events import (
 from temper.table.form import BadTable, digest, dump, load
 from temper.table.phrase import describe_expr
 from temper.table.possible import Clause, Possible, possible, why
+from temper.table.reach import Hop, Path, Watch, watched_fields, watchers, watches
+from temper.table.refs import field_references
+from temper.table.rouse import SPIN_MS, rouse
 from temper.table.step import step
 from temper.table.table import Expr, Table, Type
 from temper.table.values import (
@@ -69,6 +74,7 @@ __all__ = [
     "DIGITS_MAX",
     "DURATION_MAX",
     "FAULTS",
+    "SPIN_MS",
     "TEXT_MAX",
     "TIME_MAX",
     "TIME_MIN",
@@ -88,17 +94,24 @@ __all__ = [
     "Emitted",
     "Ending",
     "Event",
+    "Everything",
     "Expr",
     "Fire",
+    "Hop",
     "How",
+    "Join",
+    "Look",
     "Move",
     "NoValue",
     "Offer",
     "Others",
     "Outcome",
+    "Overlay",
     "Part",
+    "Path",
     "Pending",
     "Possible",
+    "Read",
     "Records",
     "Refused",
     "SendOrder",
@@ -106,6 +119,7 @@ __all__ = [
     "Table",
     "Type",
     "Value",
+    "Watch",
     "Why",
     "World",
     "args_schema",
@@ -128,14 +142,19 @@ __all__ = [
     "encode",
     "encode_args",
     "evaluate",
+    "field_references",
     "fits",
     "homeless",
     "json_schema",
     "load",
     "next_due",
     "possible",
+    "rouse",
     "shape",
     "show_as",
     "step",
+    "watched_fields",
+    "watchers",
+    "watches",
     "why",
 ]

@@ -63,6 +63,7 @@ def carry(new: Table, now: Snapshot, *, at: int | None = None, from_version: int
 
     Fields are in the new order, new ones have their default. Visits, calls and timers go on; timers that are new to its
     state count from `at` (where it is not given, from the entity's last change) and bear the stamp of the next version.
+    Whether a `whenever` that is new holds is for `rouse` to say, once all are carried over.
     """
     entity = new.entities[now.entity]
     upgrade = _upgrade(new, now.entity, from_version)
@@ -137,10 +138,12 @@ def _homeless_fields(new: Table, entity: Entity, upgrade: UpgradeEntity | None, 
 
 def _homeless_timers(old: Table, entity: Entity, state: str, now: Snapshot) -> Iterator[str]:
     here = {timer.site: timer for place in entity.places if state in place.states for timer in place.timers}
+    known = [one for place in old.entities[now.entity].places for one in place.timers]
     for armed in now.timers:
         timer = here.get(armed.timer)
+        if not any(one.site == armed.timer for one in known):
+            continue  # A `whenever`: the new table's own say what is due.
         if armed.due is not None and (timer is None or not _same_kind(timer, armed)):
-            known = (one for place in old.entities[now.entity].places for one in place.timers)
             action = next((one.handler.action for one in known if one.site == armed.timer), armed.timer)
             yield f"its timer that does `{action}` is running, and is gone"
 
@@ -218,3 +221,6 @@ def _carried_timers(new: Table, entity: Entity, after: Snapshot, at: int) -> Ite
             wait = compile_expr(timer.duration, names)(frame_of(after, at, _SWAP))
             period = max(wait, 1) if timer.kind == "every" else None
             yield Armed(timer.site, at + max(wait, 0), after.version + 1, _SWAP, period)
+    for place in entity.places:
+        if after.state in place.states:
+            yield from (running[one.site] for one in place.whenevers if one.site in running)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, assert_never
 
 from temper.table.evaluate import Code, Frame, compile_expr, compile_over
-from temper.table.events import Act, Caller, Creation, Emitted, Refused, SendOrder, Value, Why
+from temper.table.events import Act, Caller, Creation, Emitted, Join, Refused, SendOrder, Value, Why
 from temper.table.expr import BINDERS, Absent, Names, element, parts, rebuilt, type_of, walk
 from temper.table.program import EntityProgram, PlaceCode
 from temper.table.table import (
@@ -49,8 +49,8 @@ class Work:
     """What a commit has changed and ordered so far."""
 
     __slots__ = (
-        "action", "assigned", "at", "caller", "created", "creates", "emitted", "event_id", "fields", "numbered",
-        "orders", "site",
+        "action", "assigned", "at", "caller", "created", "creates", "emitted", "event_id", "fields", "joins",
+        "numbered", "orders", "site",
     )  # fmt: skip
 
     def __init__(self, event_id: str, at: int, caller: Caller) -> None:
@@ -63,12 +63,13 @@ class Work:
         self.orders: list[CallDraft | SendOrder] = []
         self.creates: list[Creation] = []
         self.created: dict[str, str] = {}
+        self.joins: list[Join] = []
         self.emitted: list[Emitted] = []
         self.action: str | None = None
         self.site: str | None = None
 
     def number(self) -> str:
-        """Return the id of the next order or creation."""
+        """Return the id of the next order, creation or joint action."""
         self.numbered += 1
         return f"{self.event_id}.{self.numbered}"
 
@@ -109,7 +110,7 @@ def _clause(clause: AnyClause, names: Names, program: EntityProgram) -> Run:
         case If():
             return _if(clause, names, program)
         case With():
-            return _with(clause)
+            return _with(clause, names, program)
         case _:
             assert_never(clause)
 
@@ -225,10 +226,17 @@ def _if(clause: If, names: Names, program: EntityProgram) -> Run:
     return run
 
 
-def _with(clause: With) -> Run:
+def _with(clause: With, names: Names, program: EntityProgram) -> Run:
+    target = compile_expr(clause.target, names)
+    args = _to_action(clause.entity, clause.action, clause.args, names, program, clause.site)
+
     def run(work: Work, frame: Frame) -> None:
-        text = f"`with` takes `{clause.action}` on another {clause.entity}, which is not known to this step"
-        raise Stop(Refused(Why.MISSING, text, clause.site, work.action))
+        work.site = clause.site
+        to = target(frame)
+        id = work.number()
+        given = args.given(work, frame)
+        event = Act(id, work.at, clause.action, given, work.caller, clause.entity, to, by_system=True)
+        work.joins.append(Join(clause.site, clause.entity, to, event))
 
     return run
 

@@ -1,23 +1,32 @@
-"""What belongs together: an action with the entities it creates, and what can't be judged from one snapshot.
+"""What belongs together: an action, those that others take with it, the entities it creates, and what can't be judged
+from one snapshot.
 
-A commit is refused as a whole. Besides `step`'s own refusals, for: a creation that is refused, an id, a `key` or a
-`unique` that is taken, and an `always` that would not hold. An outcome, a send or a deferred one whose action is
-refused for such a reason is late, like one that its action refuses itself.
+A commit is refused as a whole. Besides `step`'s own refusals, for: a joint action or a creation that is refused, an
+entity that would take a second action (1), an id, a `key` or a `unique` that is taken, an inverse set that is full, and
+an `always` that would not hold. An outcome, a send or a deferred one whose action is refused for such a reason is late,
+like one that its action refuses itself.
+
+Of the properties, a commit judges those that speak of one entity, its own references and inverse sets included: for
+each entity that it changes, and for those from which a change can be seen (of each way, `WATCHED_MAX`). One that counts
+or compares all entities of a kind is the verifier's alone: asking it would read them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from temper.table.evaluate import NOBODY, Code, compile_expr, entity_names, frame_of
+from temper.table.evaluate import BESIDE, NOBODY, Code, Everything, Look, compile_expr, entity_names, frame_of
 from temper.table.events import (
+    FAULTS,
     Accepted,
     Act,
     Creation,
     Deliver,
     Event,
+    Fire,
+    Join,
     Move,
     Offer,
     Outcome,
@@ -26,21 +35,24 @@ from temper.table.events import (
     Value,
     Why,
 )
-from temper.table.expr import ELSEWHERE, Absent, Names, walk
-from temper.table.program import NEW
+from temper.table.expr import Absent
+from temper.table.program import NEW, program_of
+from temper.table.reach import Path, Reads, back, over_all, reads
+from temper.table.refs import field_references, refers
 from temper.table.refusals import one
+from temper.table.rouse import roused
 from temper.table.step import decide
-from temper.table.table import Always, Entity, Expr, Table
+from temper.table.table import Always, Entity, Inverse, Table
 
-# What one action may bring into being: far above any blueprint's need, far below what would stop a server.
-CREATED_MAX = 1_000
+# What one action may bring into being, or take along: far above any blueprint's need, far below what would stop a
+# server.
+PARTS_MAX = 1_000
+# Those whose properties are asked because they refer to what a commit changes.
+WATCHED_MAX = 1_000
 
 
-class World(Protocol):
+class World(Look, Protocol):
     """What a commit asks about other entities: as they are before it."""
-
-    def snapshot(self, entity: str, id: str) -> Snapshot | None:
-        """Return an entity."""
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         """Return the id of the entity with these values of its `key`: of all there ever were."""
@@ -48,8 +60,8 @@ class World(Protocol):
     def creation(self, entity: str, id: str) -> tuple[str, Mapping[str, Value]] | None:
         """Return the action that created an entity and its parameters, as its first `Move` has them."""
 
-    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: str | None) -> bool:
-        """Say whether another entity than `but_not` has these values of the entity's `unique` of that number.
+    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: frozenset[str]) -> bool:
+        """Say whether another entity than those has these values of the entity's `unique` of that number.
 
         Those that are final don't count, unless the `unique` says `ever`.
         """
@@ -64,8 +76,23 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """What a commit rests on besides the entities that it writes: it is valid only while all this is so (4).
+
+    A host that decides one commit after the other need not look; a store that several write to has to. `entities` are
+    (entity, id, version), with version 0 where there was none; `referrers` (entity, field, id, those whose field refers
+    to it); `keys` (entity, values, id or `None`); `uniques` (entity, number, values, whether another has them).
+    """
+
+    entities: tuple[tuple[str, str, int], ...] = ()
+    referrers: tuple[tuple[str, str, str, frozenset[str]], ...] = ()
+    keys: tuple[tuple[str, tuple[Value, ...], str | None], ...] = ()
+    uniques: tuple[tuple[str, int, tuple[Value, ...], bool], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
-    """What is to be stored together: the event's own part first, then creations in order.
+    """What is to be stored together: the event's own part first, each followed by what it takes along, then creates.
 
     `existing` is the entity that the same creating action with the same parameters has made already; then nothing is to
     be stored.
@@ -73,6 +100,7 @@ class Commit:
 
     parts: tuple[Part, ...]
     existing: Snapshot | None = None
+    reads: Read = Read()
 
 
 def commit(
@@ -81,44 +109,61 @@ def commit(
     """Return all that `event` does, or the first refusal. Without `check_always`, states that break a property pass."""
     barred: tuple[Refused, ...] = ()
     while True:
-        result = _Together(table, world, check_always).all(now, event, barred)
+        together = _Together(table, world, check_always)
+        result = together.all(now, event, barred)
         late = isinstance(event, Outcome | Deliver | Offer)
-        if isinstance(result, Refused) and late and result.why in _WHOLE and len(barred) < 2:
-            barred = (*barred, result) if barred else _first_bar(table, now, event, result)
+        if isinstance(result, Refused) and late and together.parts and len(barred) < 2:
+            # Its own step took it: it is the rest of the commit that refuses.
+            barred = (*barred, result) if barred else _first_bar(table, now, event, result, world)
             continue
         return result
 
 
+class Overlay:
+    """A `Look` at what changes leave behind: `after`, over what there was."""
+
+    def __init__(self, table: Table, base: Look, after: Mapping[tuple[str, str], Snapshot]) -> None:
+        self._table = table
+        self._base = base
+        self._after = after
+
+    def snapshot(self, entity: str, id: str) -> Snapshot | None:
+        now = self._after.get((entity, id))
+        return now if now is not None else self._base.snapshot(entity, id)
+
+    def referrers(self, entity: str, field: str, id: str, limit: int) -> Sequence[str]:
+        changed = {now.id: now for (kind, _), now in self._after.items() if kind == entity}
+        if not changed:
+            return self._base.referrers(entity, field, id, limit)
+        found = self._base.referrers(entity, field, id, limit + len(changed))
+        same = [other for other in found if other not in changed]
+        new = [other for other, now in changed.items() if refers(self._table, now, field, id)]
+        return (same + new)[:limit]
+
+
 def broken(
-    table: Table, before: Snapshot | None, after: Snapshot, moves: Sequence[Move], *, steps: bool = True
+    table: Table,
+    before: Snapshot | None,
+    after: Snapshot,
+    moves: Sequence[Move],
+    *,
+    steps: bool = True,
+    world: Look | None = None,
+    was: Look | None = None,
 ) -> tuple[str, ...]:
     """Return the sites of the `always` properties that do not hold of this entity, in the order of the text.
 
-    Asks those that one entity can answer; one that has no value (it divides by zero) does not hold. Without `steps`,
-    only those that speak of a state.
+    Asks those that one entity can answer; with a `world` (and what it `was` before the step), those that read others
+    too, but none that ranges over all of a kind beyond "each of them". One that has no value (it divides by zero) does
+    not hold. Without `steps`, only those that speak of a state.
     """
-    found = []
-    frame = None
-    for always, code in _always(table, after.entity):
-        if always.step and (not steps or not moves or (before is None and always.reads_before)):
-            continue
-        if frame is None:
-            frame = frame_of(after, after.updated_at, NOBODY)
-            frame.moves = moves
-            if before is not None:
-                frame.before = frame_of(before, after.updated_at, NOBODY)
-                frame.before.vars = frame.vars
-        try:
-            holds = code(frame)
-        except (ZeroDivisionError, Absent):
-            holds = False
-        if not holds:
-            found.append(always.site)
-    return tuple(found)
+    own = [asked for asked in _asked(table).get(after.entity, ()) if world is not None or not asked.reads.paths]
+    if not moves or not steps:
+        own = [asked for asked in own if not asked.always.step]
+    return tuple(_broken(table, own, before, after, moves, frozenset(), world, was))
 
 
-_WHOLE = frozenset({Why.CREATE_REFUSED, Why.NOT_UNIQUE, Why.KEY, Why.EXISTS, Why.BREAKS})
-"""Refusals that `step` does not know of."""
+# --- putting it together ----------------------------------------------------------------------------------------------
 
 
 class _Refusal(Exception):
@@ -127,64 +172,121 @@ class _Refusal(Exception):
         self.refused = refused
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """Why a part is in the commit: the clause that asks for it, of which action, and what is to be told of it."""
+
+    clause: Creation | Join
+    action: str
+
+    @property
+    def what(self) -> str:
+        return f"`{self.clause.event.entity}.{self.clause.event.action}`"
+
+
+@dataclass(slots=True)
+class _Share:
+    """A part in the making, with the clauses that led to it: the first is the event's own action's."""
+
+    event: Event
+    before: Snapshot | None
+    accepted: Accepted
+    links: tuple[_Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """An event to be taken in."""
+
+    now: Snapshot | None
+    event: Event
+    links: tuple[_Link, ...] = ()
+
+
+def _stop(refused: Refused, links: tuple[_Link, ...]) -> _Refusal:
+    """A refusal as the caller hears it, through the clauses that led there."""
+    for link in reversed(links):
+        if isinstance(link.clause, Creation):
+            if refused.why is not Why.CREATE_REFUSED:
+                text = f"{link.what}: {refused.text}"
+                refused = Refused(Why.CREATE_REFUSED, text, link.clause.site, link.action)
+        elif refused.why not in FAULTS and refused.why is not Why.JOINT_REFUSED:
+            # The target's own text: it says what the caller has to know. A fault stays one.
+            refused = Refused(Why.JOINT_REFUSED, refused.text, link.clause.site, link.action)
+    return _Refusal(refused)
+
+
 class _Together:
     """A commit being put together."""
 
     def __init__(self, table: Table, world: World, check_always: bool) -> None:
         self._table = table
-        self._world = world
+        self._world = _Recorder(world)
         self._check_always = check_always
-        self._parts: list[Part] = []
+        self.parts: dict[tuple[str, str], _Share] = {}
 
     def all(self, now: Snapshot | None, event: Event, barred: tuple[Refused, ...]) -> Commit | Refused:
         try:
-            existing = self._add(now, event, barred)
+            waiting = [_Next(now, event)]
+            while waiting:
+                next_ = waiting.pop()
+                found = self._add(next_, barred if not next_.links else ())
+                if isinstance(found, Snapshot):
+                    return Commit((), found, self._world.seen())
+                # Depth first, in the order of their numbers.
+                waiting.extend(reversed(found))
+            after = self._judged()
         except _Refusal as refusal:
             return refusal.refused
-        return Commit((), existing) if existing is not None else Commit(tuple(self._parts))
+        parts = tuple([Part(part.event, self._armed(part, event, after)) for part in self.parts.values()])
+        return Commit(parts, None, self._world.seen())
 
-    def _add(self, now: Snapshot | None, event: Event, barred: tuple[Refused, ...]) -> Snapshot | None:
-        """Add a part and what it creates; return the entity that makes it needless, if there is one."""
-        creates_only = isinstance(event, Act) and now is not None and self._creates_only(event)
+    def _add(self, next_: _Next, barred: tuple[Refused, ...]) -> list[_Next] | Snapshot:
+        """Add a part; return what it takes along and creates, or the entity that makes it needless."""
+        now, event, links = next_.now, next_.event, next_.links
+        if links:
+            self._room(links)
+        creates_only = not links and isinstance(event, Act) and now is not None and self._creates_only(event)
         before = None if creates_only else now
-        accepted = decide(self._table, before, event, barred)
+        accepted = decide(self._table, before, event, barred, self._world)
         if isinstance(accepted, Refused):
-            raise _Refusal(accepted)
-        entity = self._table.entities[accepted.after.entity]
+            raise _stop(accepted, links)
+        after = accepted.after
         if before is None and isinstance(event, Act):
-            existing = self._existing(entity, event, accepted)
-            if existing is not None:
+            entity = self._table.entities[after.entity]
+            existing = self._existing(entity, event, accepted, links)
+            if existing is not None and not links:
                 return existing
+            if existing is not None:
+                # Its reference is given out already, so that it can't stand for the one there is.
+                raise _stop(Refused(Why.EXISTS, f"there is one with this key, `{existing.id}`"), links)
             if now is not None or self._has(entity.name, event.entity_id):
                 text = f"there is {one(entity.name)} `{event.entity_id}` already"
-                raise _Refusal(Refused(Why.EXISTS, text, entity.site, event.action))
-        self._check_uniques(entity, before, accepted)
-        if self._check_always and accepted.moves:
-            self._check_properties(before, accepted)
-        self._parts.append(Part(event, accepted))
-        for creation in accepted.creates:
-            self._create(creation, accepted)
-        return None
+                raise _stop(Refused(Why.EXISTS, text, entity.site, event.action), links)
+        self.parts[after.entity, after.id] = _Share(event, before, accepted, links)
+        if not accepted.joins and not accepted.creates:
+            return []
+        action = accepted.moves[0].action
+        joined = [self._join(join, (*links, _Link(join, action))) for join in accepted.joins]
+        created = [_Next(None, made.event, (*links, _Link(made, action))) for made in accepted.creates]
+        return [*joined, *created]
 
-    def _create(self, creation: Creation, cause: Accepted) -> None:
-        action = cause.moves[0].action
-        made = creation.event
-        what = f"`{made.entity}.{made.action}`"
-        if len(self._parts) > CREATED_MAX:
-            text = f"{what}: more than {CREATED_MAX:,} entities in one commit"
-            raise _Refusal(Refused(Why.CREATE_REFUSED, text, creation.site, action))
-        try:
-            existing = self._add(None, made, ())
-        except _Refusal as refusal:
-            inner = refusal.refused
-            if inner.why is Why.CREATE_REFUSED:
-                raise
-            text = f"{what}: {inner.text}"
-            raise _Refusal(Refused(Why.CREATE_REFUSED, text, creation.site, action)) from refusal
-        if existing is not None:
-            # Its reference is given out already, so that it can't stand for the one there is.
-            text = f"{what}: there is one with this key, `{existing.id}`"
-            raise _Refusal(Refused(Why.CREATE_REFUSED, text, creation.site, action))
+    def _room(self, links: tuple[_Link, ...]) -> None:
+        link = links[-1]
+        if len(self.parts) > PARTS_MAX:
+            text = f"{link.what}: more than {PARTS_MAX:,} entities in one commit"
+            why = Why.CREATE_REFUSED if isinstance(link.clause, Creation) else Why.JOINT_REFUSED
+            raise _stop(Refused(why, text, link.clause.site, link.action), links)
+        event = link.clause.event
+        if isinstance(link.clause, Join) and (event.entity, event.entity_id) in self.parts:
+            text = f"the {event.entity} `{event.entity_id}` would take a second action in one commit, {link.what}"
+            raise _stop(Refused(Why.TWICE, text, link.clause.site, link.action), links)
+
+    def _join(self, join: Join, links: tuple[_Link, ...]) -> _Next:
+        now = self._world.snapshot(join.entity, join.id)
+        if now is None:
+            raise _stop(Refused(Why.MISSING, f"there is no {join.entity} `{join.id}`"), links)
+        return _Next(now, join.event, links)
 
     def _creates_only(self, event: Act) -> bool:
         entity = self._table.entities.get(event.entity)
@@ -192,96 +294,273 @@ class _Together:
         return action is not None and all(case.froms == (NEW,) for case in action.cases)
 
     def _has(self, entity: str, id: str) -> bool:
-        return (
-            any(part.accepted.after.entity == entity and part.accepted.after.id == id for part in self._parts)
-            or self._world.snapshot(entity, id) is not None
-        )
+        return (entity, id) in self.parts or self._world.snapshot(entity, id) is not None
 
-    def _existing(self, entity: Entity, event: Act, accepted: Accepted) -> Snapshot | None:
+    def _existing(self, entity: Entity, event: Act, accepted: Accepted, links: tuple[_Link, ...]) -> Snapshot | None:
         """The entity with this key, if the same asked for it; a refusal, if another did (22)."""
         if not entity.key:
             return None
         values = [accepted.after.fields[name] for name in entity.key]
-        for part in self._parts:
+        for part in self.parts.values():
             made = part.accepted.after
             if made.entity == entity.name and [made.fields[name] for name in entity.key] == values:
-                raise _Refusal(self._key_taken(entity, event, made.id))
+                raise _stop(self._key_taken(entity, event, made.id), links)
         id = self._world.by_key(entity.name, values)
         if id is None:
             return None
         found = self._world.snapshot(entity.name, id)
         move = accepted.moves[0]
         if found is None or self._world.creation(entity.name, id) != (move.action, dict(move.params)):
-            raise _Refusal(self._key_taken(entity, event, id))
+            raise _stop(self._key_taken(entity, event, id), links)
         return found
+
+    def _armed(self, part: _Share, main: Event, after: Look) -> Accepted:
+        """A part with those `whenever`s armed that it, or another part, has made due by what they read of others."""
+        accepted = part.accepted
+        program = program_of(self._table, accepted.after.entity)
+        if program is None or not program.looks_elsewhere:
+            return accepted
+        fired = main.timer if part.event is main and isinstance(main, Fire) else None
+        now = roused(program, accepted.after, accepted.caller, part.event.at, after, fired)
+        return accepted if now is accepted.after else replace(accepted, after=now)
+
+    # --- judged when all is there ---
+
+    def _judged(self) -> Look:
+        """Ask what holds only of the whole; return what may be read of others after it."""
+        after = Overlay(self._table, self._world, {name: part.accepted.after for name, part in self.parts.items()})
+        for part in self.parts.values():
+            self._check_uniques(part)
+            self._check_inverses(part, after)
+        if self._check_always:
+            beside = frozenset(
+                (part.accepted.after.entity, move.action)
+                for part in self.parts.values()
+                for move in part.accepted.moves
+            )
+            for part in self.parts.values():
+                if part.accepted.moves:
+                    self._check_properties(part, after, beside)
+        return after
 
     def _key_taken(self, entity: Entity, event: Act, id: str) -> Refused:
         names = ", ".join(f"`{name}`" for name in entity.key)
         text = f"the {entity.name} `{id}` has this {names}, and was created otherwise"
         return Refused(Why.KEY, text, entity.site, event.action)
 
-    def _check_uniques(self, entity: Entity, before: Snapshot | None, accepted: Accepted) -> None:
-        after = accepted.after
+    def _check_uniques(self, part: _Share) -> None:
+        before, after = part.before, part.accepted.after
+        entity = self._table.entities[after.entity]
         for index, unique in enumerate(entity.uniques):
             if after.state in entity.final and not unique.ever:
                 continue
             values = [after.fields[name] for name in unique.fields]
             if None in values or (before is not None and values == [before.fields[name] for name in unique.fields]):
                 continue
-            first = self._parts[0].accepted.after if self._parts else after
-            but_not = first.id if first.entity == entity.name else None
-            if self._world.taken(entity.name, index, values, but_not) or self._made(entity, unique.fields, values):
+            ours = frozenset(id for kind, id in self.parts if kind == entity.name)
+            if self._world.taken(entity.name, index, values, ours) or self._beside(part, entity, index, values):
                 names = ", ".join(f"`{name}`" for name in unique.fields)
                 text = f"another {entity.name} has this {names}"
-                raise _Refusal(Refused(Why.NOT_UNIQUE, text, unique.site, accepted.moves[0].action))
+                raise _stop(Refused(Why.NOT_UNIQUE, text, unique.site, part.accepted.moves[0].action), part.links)
 
-    def _made(self, entity: Entity, fields: tuple[str, ...], values: list[Value]) -> bool:
-        """Whether an earlier part of this commit has these values."""
-        return any(
-            part.accepted.after.entity == entity.name
-            and part.accepted.after.state not in entity.final
-            and [part.accepted.after.fields[name] for name in fields] == values
-            for part in self._parts
-        )
+    def _beside(self, part: _Share, entity: Entity, index: int, values: list[Value]) -> bool:
+        """Whether another part of this commit has these values after it; the later of two that take them is told."""
+        unique = entity.uniques[index]
+        earlier = True
+        for (kind, _), other in self.parts.items():
+            if other is part:
+                earlier = False
+                continue
+            now, was = other.accepted.after, other.before
+            if kind != entity.name or (now.state in entity.final and not unique.ever):
+                continue
+            if [now.fields[name] for name in unique.fields] == values:
+                kept = was is not None and [was.fields[name] for name in unique.fields] == values
+                if earlier or kept:
+                    return True
+        return False
 
-    def _check_properties(self, before: Snapshot | None, accepted: Accepted) -> None:
-        sites = broken(self._table, before, accepted.after, accepted.moves)
-        if sites:
-            name = next(always.name for always in self._table.properties if always.site == sites[0])
-            action = accepted.moves[0].action
-            text = f"after `{action}`, `{name}` would not hold"
-            raise _Refusal(Refused(Why.BREAKS, text, sites[0], action))
+    def _check_inverses(self, part: _Share, after: Look) -> None:
+        """No inverse set gets more than its `max` (4)."""
+        now = part.accepted.after
+        for owner, inverse in _inverted(self._table).get(now.entity, ()):
+            new = field_references(self._table, now, inverse.field)
+            if part.before is not None:
+                new -= field_references(self._table, part.before, inverse.field)
+            for id in sorted(new):
+                if len(after.referrers(now.entity, inverse.field, id, inverse.max + 1)) > inverse.max:
+                    text = f"`{inverse.name}` of the {owner} `{id}` would have more than {inverse.max}"
+                    site, action = f"{owner}.{inverse.name}", part.accepted.moves[0].action
+                    raise _stop(Refused(Why.OUT_OF_TYPE, text, site, action), part.links)
+
+    def _check_properties(self, part: _Share, after: Look, beside: frozenset[tuple[str, str]]) -> None:
+        accepted, table = part.accepted, self._table
+        now, action = accepted.after, accepted.moves[0].action
+        own = _asked(table).get(now.entity, ())
+        site = next(_broken(table, own, part.before, now, accepted.moves, beside, after, self._world), None)
+        if site is not None:
+            raise _stop(
+                Refused(Why.BREAKS, f"after `{action}`, {_named(table, site)} would not hold", site, action), part.links
+            )
+        for asked, path in _seen_from(table).get(now.entity, ()):
+            ids = {*back(table, path, part.before, now, self._world, WATCHED_MAX)}
+            ids.update(back(table, path, part.before, now, after, WATCHED_MAX))
+            for id in sorted(ids):
+                other = None if (asked.owner, id) in self.parts else self._world.snapshot(asked.owner, id)
+                if other is None:
+                    continue  # It is judged as a part, or is not there.
+                site = next(_broken(table, (asked,), other, other, (), beside, after, self._world), None)
+                if site is not None:
+                    text = f"after `{action}`, {_named(table, site)} would not hold of the {asked.owner} `{id}`"
+                    raise _stop(Refused(Why.BREAKS, text, site, action), part.links)
 
 
-def _first_bar(table: Table, now: Snapshot | None, event: Event, refused: Refused) -> tuple[Refused, ...]:
+def _named(table: Table, site: str) -> str:
+    return next(f"`{always.name}`" for always in table.properties if always.site == site)
+
+
+def _first_bar(table: Table, now: Snapshot | None, event: Event, refused: Refused, world: World) -> tuple[Refused, ...]:
     """Whether it was the action itself that the commit refused, or (it being late already) that of the `late` line."""
-    direct = decide(table, now, event, ())
+    direct = decide(table, now, event, (), world)
     assert isinstance(direct, Accepted), "the commit refused it, not its step"
     return (refused,) if not direct.late else (replace(refused, text=direct.late), refused)
 
 
-# --- the properties that one entity can answer ------------------------------------------------------------------------
+class _Recorder:
+    """A world that keeps in mind what was asked of it."""
 
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._entities: dict[tuple[str, str], int] = {}
+        self._referrers: dict[tuple[str, str, str], frozenset[str]] = {}
+        self._keys: dict[tuple[str, tuple[Value, ...]], str | None] = {}
+        self._uniques: dict[tuple[str, int, tuple[Value, ...]], bool] = {}
 
-def _always(table: Table, entity: str) -> tuple[tuple[Always, Code], ...]:
-    known: dict[str, tuple[tuple[Always, Code], ...]] = table.__dict__.setdefault("always", {})
-    if entity not in known:
-        names = entity_names(table, entity)
-        known[entity] = tuple(
-            (always, compile_expr(always.condition, names))
-            for always in table.properties
-            if isinstance(always, Always) and always.entity == entity and not looks_elsewhere(always.condition, names)
+    def seen(self) -> Read:
+        if not (self._entities or self._referrers or self._keys or self._uniques):
+            return _NOTHING
+        return Read(
+            tuple((*name, version) for name, version in self._entities.items()),
+            tuple((*name, ids) for name, ids in self._referrers.items()),
+            tuple((*name, id) for name, id in self._keys.items()),
+            tuple((*name, taken) for name, taken in self._uniques.items()),
         )
-    return known[entity]
+
+    def snapshot(self, entity: str, id: str) -> Snapshot | None:
+        now = self._world.snapshot(entity, id)
+        self._entities[entity, id] = 0 if now is None else now.version
+        return now
+
+    def referrers(self, entity: str, field: str, id: str, limit: int) -> Sequence[str]:
+        found = self._world.referrers(entity, field, id, limit)
+        self._referrers[entity, field, id] = self._referrers.get((entity, field, id), frozenset()).union(found)
+        return found
+
+    def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
+        found = self._keys[entity, tuple(values)] = self._world.by_key(entity, values)
+        return found
+
+    def creation(self, entity: str, id: str) -> tuple[str, Mapping[str, Value]] | None:
+        return self._world.creation(entity, id)
+
+    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: frozenset[str]) -> bool:
+        found = self._uniques[entity, unique, tuple(values)] = self._world.taken(entity, unique, values, but_not)
+        return found
 
 
-def looks_elsewhere(expr: Expr, names: Names) -> bool:
-    """Say whether an expression, or a `let` that it names, reads other entities."""
-    for part in walk(expr):
-        if part[0] in ELSEWHERE:
-            return True
-        if part[0] == "let":
-            owner = names.owner(part[1])
-            if looks_elsewhere(owner.lets[part[1]].value, owner):
-                return True
-    return False
+_NOTHING = Read()
+
+
+def _inverted(table: Table) -> Mapping[str, tuple[tuple[str, Inverse], ...]]:
+    """The inverse sets by the kind of those that are in them, with whose they are."""
+    known: dict[str, tuple[tuple[str, Inverse], ...]] | None = table.__dict__.get("inverted")
+    if known is None:
+        known = table.__dict__["inverted"] = {}
+        for entity in table.entities.values():
+            for inverse in entity.inverses:
+                known[inverse.entity] = (*known.get(inverse.entity, ()), (entity.name, inverse))
+    return known
+
+
+# --- properties -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A property that is asked of one entity: of `owner`; in `var` where it says `all x in Owner`."""
+
+    always: Always
+    owner: str
+    code: Code
+    var: object | None
+    reads: Reads
+
+
+def _asked(table: Table) -> Mapping[str, tuple[_Asked, ...]]:
+    """The properties that a commit judges, by the kind of which they are asked."""
+    known: dict[str, tuple[_Asked, ...]] | None = table.__dict__.get("asked")
+    if known is None:
+        known = table.__dict__["asked"] = {}
+        for always in table.properties:
+            asked = _one_asked(table, always) if isinstance(always, Always) else None
+            if asked is not None and not asked.reads.every:
+                known[asked.owner] = (*known.get(asked.owner, ()), asked)
+    return known
+
+
+def _one_asked(table: Table, always: Always) -> _Asked | None:
+    names = entity_names(table, always.entity)
+    if always.entity is not None:
+        condition = always.condition
+        return _Asked(always, always.entity, compile_expr(condition, names), None, reads(condition, names))
+    ranged = over_all(always)
+    if ranged is None:
+        return None
+    entity, var, body = ranged
+    inner, slot = names.bind(var, ("ref", entity))
+    return _Asked(always, entity, compile_expr(body, inner), slot, reads(body, names, {var: frozenset({()})}))
+
+
+def _seen_from(table: Table) -> Mapping[str, tuple[tuple[_Asked, Path], ...]]:
+    """The properties that read a kind from elsewhere, by that kind, with the way by which they do."""
+    known: dict[str, tuple[tuple[_Asked, Path], ...]] | None = table.__dict__.get("seen_from")
+    if known is None:
+        known = table.__dict__["seen_from"] = {}
+        for asked in (asked for ones in _asked(table).values() for asked in ones):
+            for kind, path in asked.reads.paths:
+                known[kind] = (*known.get(kind, ()), (asked, path))
+    return known
+
+
+def _broken(
+    table: Table,
+    asked: Sequence[_Asked],
+    before: Snapshot | None,
+    after: Snapshot,
+    moves: Sequence[Move],
+    beside: frozenset[tuple[str, str]],
+    world: Look | None,
+    was: Look | None,
+) -> Iterator[str]:
+    """Yield the sites of those that do not hold of one entity."""
+    frame = None
+    for each in asked:
+        if before is None and each.always.reads_before:
+            continue
+        if frame is None:
+            frame = frame_of(after, after.updated_at, NOBODY)
+            frame.moves = moves
+            frame.world = world or Everything(table, {after.entity: {after.id: after}})
+            frame.vars[BESIDE] = beside
+            if before is not None:
+                frame.before = frame_of(before, after.updated_at, NOBODY)
+                frame.before.vars = frame.vars
+                frame.before.world = was or Everything(table, {before.entity: {before.id: before}})
+        if each.var is not None:
+            frame.vars[each.var] = after.id
+        try:
+            holds = each.code(frame)
+        except (ZeroDivisionError, Absent):
+            holds = False
+        if not holds:
+            yield each.always.site

@@ -11,17 +11,29 @@ the whole by an exception: `ZeroDivisionError` for a division by zero, `Absent` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from temper.table.events import Caller, Move, Snapshot, Value
-from temper.table.expr import Absent, Names, element, type_of
-from temper.table.table import Expr, Table, Type
+from temper.table.expr import Absent, Elsewhere, Names, element, type_of
+from temper.table.refs import refers
+from temper.table.table import Expr, Inverse, Table, Type
 from temper.table.values import decode, in_order, make_map
 
 Others: TypeAlias = Mapping[str, Mapping[str, Snapshot]]
 """Every entity by kind and id, for expressions that look beyond one of them."""
+
+
+class Look(Protocol):
+    """What an expression asks about other entities, all as they are at one moment."""
+
+    def snapshot(self, entity: str, id: str) -> Snapshot | None:
+        """Return an entity."""
+
+    def referrers(self, entity: str, field: str, id: str, limit: int) -> Sequence[str]:
+        """Return the ids of those whose `field` is `id`, or contains it; of more than `limit`, some `limit` of them."""
+
 
 Code: TypeAlias = Callable[["Frame"], Any]
 
@@ -60,7 +72,15 @@ class Frame:
     )
 
     def __init__(
-        self, entity: str, id: str, state: str, fields: Mapping[str, Any], created_at: int, now: int, caller: Caller
+        self,
+        entity: str,
+        id: str,
+        state: str,
+        fields: Mapping[str, Any],
+        created_at: int,
+        now: int,
+        caller: Caller,
+        world: Look | None = None,
     ) -> None:
         self.entity = entity
         self.id = id
@@ -77,10 +97,14 @@ class Frame:
         self.error: tuple[str, str] = ("", "")
         self.before: Frame | None = None
         self.moves: Iterable[Move] = ()
-        self.world: Others | None = None
+        self.world = world
 
 
 _NOTHING: dict[str, Any] = {}
+_NONE: frozenset[Any] = frozenset()
+
+BESIDE = object()
+"""The variable of a frame that holds which actions entities took in the step, by their kind: for properties."""
 
 
 class Unset(dict[str, Any]):
@@ -90,9 +114,9 @@ class Unset(dict[str, Any]):
         raise Absent(f"`{name}` yet")
 
 
-def frame_of(now: Snapshot, at: int, caller: Caller) -> Frame:
+def frame_of(now: Snapshot, at: int, caller: Caller, world: Look | None = None) -> Frame:
     """Return a frame over a snapshot."""
-    return Frame(now.entity, now.id, now.state, now.fields, now.created_at, at, caller)
+    return Frame(now.entity, now.id, now.state, now.fields, now.created_at, at, caller, world)
 
 
 def entity_names(table: Table, entity: str | None) -> Names:
@@ -119,12 +143,13 @@ def evaluate(
     params: Mapping[str, Value] | None = None,
     before: Snapshot | None = None,
     moves: Iterable[Move] = (),
-    world: Others | None = None,
+    world: Others | Look | None = None,
     env: Mapping[str, Value] | None = None,
 ) -> Value:
     """Return what `expr` is worth on `now`. `env` holds the variables from outside, such as a scenario's names.
 
-    Raises `NoValue` where it has none: a division by zero, or a reference into a `world` that is not given.
+    Raises `NoValue` where it has none: a division by zero, or a reference into a `world` that is not given. What ranges
+    over all entities of a kind needs `Others`.
     `at` is the time of `now` where it is not given.
     """
     code = _kept(table, entity, expr, tuple(env) if env else ())
@@ -133,7 +158,8 @@ def evaluate(
         frame = Frame(entity or "", "", "new", Unset(), at or 0, at or 0, who)
     else:
         frame = frame_of(now, now.updated_at if at is None else at, who)
-    frame.world = world
+    look = Everything(table, world) if isinstance(world, Mapping) else world
+    frame.world = look
     frame.moves = moves
     if params:
         frame.params = params
@@ -141,7 +167,7 @@ def evaluate(
         frame.vars.update(env)
     if before is not None:
         frame.before = frame_of(before, frame.now, who)
-        frame.before.world = world
+        frame.before.world = look
         frame.before.vars = frame.vars
     try:
         value: Value = code(frame)
@@ -150,6 +176,21 @@ def evaluate(
     except Absent as problem:
         raise NoValue(f"there is no {problem}") from problem
     return value
+
+
+class Everything:
+    """`Others` as a `Look`."""
+
+    def __init__(self, table: Table, others: Others) -> None:
+        self._table = table
+        self.others = others
+
+    def snapshot(self, entity: str, id: str) -> Snapshot | None:
+        return self.others.get(entity, {}).get(id)
+
+    def referrers(self, entity: str, field: str, id: str, limit: int) -> Sequence[str]:
+        found = self.others.get(entity, {})
+        return [other for other, now in found.items() if refers(self._table, now, field, id)][:limit]
 
 
 def default_values(table: Table, entity: str) -> dict[str, Value]:
@@ -326,16 +367,25 @@ def _before(expr: Expr, names: Names) -> Code:
 
 def _action_is(expr: Expr, names: Names) -> Code:
     _, entity, action = expr
-    return lambda f: f.entity == entity and any(move.action == action for move in f.moves)
+    if names.entity is not None and names.entity.name == entity:
+        return lambda f: any(move.action == action for move in f.moves)
+    return lambda f: (
+        (entity, action) in f.vars.get(BESIDE, _NONE)
+        or (f.entity == entity and any(move.action == action for move in f.moves))
+    )
 
 
 def _found(f: Frame, entity: str, id: str) -> Snapshot:
-    if f.world is None:
-        raise Absent(f"{entity} to look at: only this entity is known here")
-    found = f.world.get(entity, {}).get(id)
+    found = _looking(f, entity).snapshot(entity, id)
     if found is None:
-        raise Absent(f"{entity} `{id}`")
+        raise Elsewhere(f"{entity} `{id}`")
     return found
+
+
+def _looking(f: Frame, entity: str) -> Look:
+    if f.world is None:
+        raise Elsewhere(f"{entity} to look at: only this entity is known here")
+    return f.world
 
 
 def _read(expr: Expr, names: Names) -> Code:
@@ -349,17 +399,29 @@ def _read_in(expr: Expr, names: Names) -> Code:
 
 
 def _inverse(expr: Expr, names: Names) -> Code:
+    inverse = _inverse_of(expr, names)
+    return lambda f: frozenset(_members(f, inverse))
+
+
+def _inverse_of(expr: Expr, names: Names) -> Inverse:
     assert names.entity is not None, "an inverse set stands in an entity"
-    inverse = next(known for known in names.entity.inverses if known.name == expr[1])
+    return next(known for known in names.entity.inverses if known.name == expr[1])
 
-    def points_here(f: Frame, value: Any) -> bool:
-        return value == f.id or (type(value) in {tuple, frozenset} and f.id in value)
 
-    def run(f: Frame) -> Any:
-        if f.world is None:
-            raise Absent(f"{inverse.entity} to look at: only this entity is known here")
-        others = f.world.get(inverse.entity, {})
-        return frozenset(id for id, other in others.items() if points_here(f, other.fields.get(inverse.field)))
+def _members(f: Frame, inverse: Inverse) -> Sequence[str]:
+    found = _looking(f, inverse.entity).referrers(inverse.entity, inverse.field, f.id, inverse.max + 1)
+    if len(found) > inverse.max:
+        raise Absent(f"room in `{inverse.name}`: more than {inverse.max} refer to this {f.entity}")
+    return found
+
+
+def _in_order_of_creation(expr: Expr, names: Names) -> Callable[[Frame], Iterable[Any]]:
+    """Go through an inverse set: the oldest first; by id where two are of one moment."""
+    inverse = _inverse_of(expr, names)
+
+    def run(f: Frame) -> Iterable[Any]:
+        found = [(_found(f, inverse.entity, id).created_at, id) for id in _members(f, inverse)]
+        return [id for _, id in sorted(found)]
 
     return run
 
@@ -368,9 +430,10 @@ def _every(expr: Expr, names: Names) -> Code:
     entity = expr[1]
 
     def run(f: Frame) -> Any:
-        if f.world is None:
-            raise Absent(f"{entity} to look at: only this entity is known here")
-        return frozenset(f.world.get(entity, ()))
+        world = _looking(f, entity)
+        if not isinstance(world, Everything):
+            raise Elsewhere(f"way to look at every {entity} here")
+        return frozenset(world.others.get(entity, ()))
 
     return run
 
@@ -514,7 +577,12 @@ def _to_set(expr: Expr, names: Names) -> Code:
 
 
 def compile_over(expr: Expr, names: Names) -> Callable[[Frame], Iterable[Any]]:
-    """Return a function that gives the elements of a collection in canonical order: a map's keys, a list's items."""
+    """Return a function that gives the elements of a collection in canonical order: a map's keys, a list's items.
+
+    An inverse set is gone through in the order of creation (4).
+    """
+    if expr[0] == "inverse":
+        return _in_order_of_creation(expr, names)
     code = compile_expr(expr, names)
     if _is_map(expr, names):
         return lambda f: [key for key, _ in code(f)]

@@ -45,9 +45,10 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Armed:
-    """A timer that runs. `due` is a time in milliseconds, `None` for an `at` whose field is `none` or that has fired.
+    """A timer that runs, or a `whenever` whose condition holds.
 
-    `stamp` is the entity's version when it was armed; `period_ms` belongs to `every`.
+    `due` is a time in milliseconds, `None` for an `at` whose field is `none` or that has fired. `stamp` is the entity's
+    version when it was armed; `period_ms` belongs to `every`. The caller of a `whenever` is who made it due.
     """
 
     timer: str
@@ -95,7 +96,7 @@ class Act:
     """Somebody asks for an action. For a creating one the snapshot is `None` and `entity_id` is the id it shall have.
 
     `id` is the event's own: what it orders and creates is named after it. `at` is now, in milliseconds. `by_system` is
-    set by `create` alone: then `system` acts, on behalf of the caller.
+    set by `create` and `with` alone: then `system` acts, on behalf of the caller.
     """
 
     id: str
@@ -134,7 +135,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """A timer is due. One whose `stamp` is not that of the armed timer does nothing (`Why.STALE`)."""
+    """A timer or a `whenever` is due. One whose `stamp` is not that of the armed one does nothing (`Why.STALE`)."""
 
     id: str
     at: int
@@ -212,6 +213,16 @@ class Creation:
 
 
 @dataclass(frozen=True, slots=True)
+class Join:
+    """An action that another entity takes in the same commit: take `event` (an `Act` by `system`) on it."""
+
+    site: str
+    entity: str
+    id: str
+    event: Act
+
+
+@dataclass(frozen=True, slots=True)
 class Emitted:
     event: str
     params: Mapping[str, Value]
@@ -248,6 +259,8 @@ class Accepted:
     emitted: tuple[Emitted, ...] = ()
     late: str | None = None
     """Why it was late, in words, where it was."""
+    joins: tuple[Join, ...] = ()
+    """What others take with it: both or neither, so that this alone is not the whole."""
 
 
 class Why(Enum):
@@ -261,6 +274,7 @@ class Why(Enum):
     OUT_OF_TYPE = "out of type"
     DIVISION = "division by zero"
     CREATE_REFUSED = "create refused"
+    JOINT_REFUSED = "joint action refused"
     TWICE = "twice in one commit"
     BREAKS = "breaks a property"
     NOT_UNIQUE = "not unique"

@@ -69,6 +69,10 @@ class Absent(Exception):
     """Something that should have a value has none; the text says what."""
 
 
+class Elsewhere(Absent):
+    """What is read of another entity is not there, or cannot be asked here; the text says what."""
+
+
 @dataclass(eq=False)
 class Names:
     """What the names of an expression mean: where it stands, and what is declared there.

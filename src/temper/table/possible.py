@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from temper.table.choose import fill
-from temper.table.evaluate import Frame, Unset, compile_expr
+from temper.table.commit import Commit, World, commit
+from temper.table.evaluate import Frame, Look, Unset, compile_expr
 from temper.table.events import Accepted, Act, Caller, Deliver, Refused, Snapshot, Value
 from temper.table.expr import BINDERS, Absent, Names, parts, type_of, walk
 from temper.table.phrase import describe_expr
@@ -65,39 +66,51 @@ class Clause:
     case: str | None = None
 
 
-def possible(table: Table, entity: str, now: Snapshot | None, caller: Caller, at: int) -> tuple[Possible, ...]:
-    """Return every action as `caller` could take it at `at`; of one to be created where `now` is `None`."""
+def possible(
+    table: Table, entity: str, now: Snapshot | None, caller: Caller, at: int, world: World | None = None
+) -> tuple[Possible, ...]:
+    """Return every action as `caller` could take it at `at`; of one to be created where `now` is `None`.
+
+    Without a `world`, what reads others is a "no" (`MISSING`), and what others would say to it is not asked.
+    """
     program = program_of(table, entity)
     if program is None:
         return ()
-    return tuple(_possible(program, now, name, caller, at) for name in program.entity.actions)
+    return tuple(_possible(program, now, name, caller, at, world) for name in program.entity.actions)
 
 
-def why(table: Table, now: Snapshot | None, event: Act | Deliver) -> tuple[Clause, ...]:
+def why(table: Table, now: Snapshot | None, event: Act | Deliver, world: Look | None = None) -> tuple[Clause, ...]:
     """Return the clauses that decide on an action, in the order in which they are asked, with their answers.
 
-    For each case: whether it starts here, and its guards. Empty where there is no such action.
+    For each case: whether it starts here, and its guards. Empty where there is no such action. Without a `world`, what
+    reads others has no answer.
     """
     program = program_of(table, event.entity)
     if program is None or event.action not in program.entity.actions:
         return ()
     system = isinstance(event, Deliver) or event.by_system
-    frame = _frame(program, now, event.caller, event.at)
+    frame = _frame(program, now, event.caller, event.at, world)
     return tuple(_clauses(program, program.actions[event.action], frame, event.params, event.caller, system))
 
 
 # --- possible ---------------------------------------------------------------------------------------------------------
 
 
-def _possible(program: EntityProgram, now: Snapshot | None, name: str, caller: Caller, at: int) -> Possible:
+def _possible(
+    program: EntityProgram, now: Snapshot | None, name: str, caller: Caller, at: int, world: World | None
+) -> Possible:
     action = program.actions[name]
     params = action.action.params
     if not params:
-        result = step(program.table, now, Act("possible", at, name, {}, caller, program.name, now.id if now else ""))
-        if isinstance(result, Accepted):
-            return Possible(program.name, name, "yes", params)
-        return Possible(program.name, name, "no", params, result)
-    frame = _frame(program, now, caller, at)
+        event = Act("possible", at, name, {}, caller, program.name, now.id if now else "")
+        if world is None:
+            result: Accepted | Commit | Refused = step(program.table, now, event)
+        else:
+            result = commit(program.table, now, event, world)
+        if isinstance(result, Refused):
+            return Possible(program.name, name, "no", params, result)
+        return Possible(program.name, name, "yes", params)
+    frame = _frame(program, now, caller, at, world)
     frame.params = _Unknown()
     try:
         answer = _judge(program, action, frame, caller)
@@ -311,7 +324,7 @@ def _tell(expr: Expr, names: Names, frame: Frame, found: dict[str, str]) -> None
     found[describe_expr(expr, records)] = show(value) if type_ is None else show_as(type_, value, records)
 
 
-def _frame(program: EntityProgram, now: Snapshot | None, caller: Caller, at: int) -> Frame:
+def _frame(program: EntityProgram, now: Snapshot | None, caller: Caller, at: int, world: Look | None) -> Frame:
     if now is None:
-        return Frame(program.name, "", NEW, Unset(program.defaults), at, at, caller)
-    return Frame(now.entity, now.id, now.state, now.fields, now.created_at, at, caller)
+        return Frame(program.name, "", NEW, Unset(program.defaults), at, at, caller, world)
+    return Frame(now.entity, now.id, now.state, now.fields, now.created_at, at, caller, world)

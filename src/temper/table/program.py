@@ -14,6 +14,7 @@ from temper.table.evaluate import Code, Frame, compile_expr, default_values, ent
 from temper.table.events import Caller
 from temper.table.expr import Names, param_types
 from temper.table.phrase import describe_expr
+from temper.table.reach import looks_elsewhere
 from temper.table.table import (
     Action,
     AnyClause,
@@ -31,6 +32,7 @@ from temper.table.table import (
     Table,
     Timer,
     Type,
+    Whenever,
 )
 from temper.table.values import Checker, checker
 
@@ -136,6 +138,17 @@ class TimerCode:
 
 
 @dataclass(frozen=True, slots=True)
+class WheneverCode:
+    """`elsewhere`: its condition reads other entities."""
+
+    whenever: Whenever
+    holds: Code
+    handler: HandlerCode
+    states: frozenset[str]
+    elsewhere: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PlaceCode:
     place: Place
     names: Names
@@ -166,10 +179,17 @@ class EntityProgram:
         }
         self.defaults = default_values(table, name)
         self.actions: Mapping[str, ActionCode] = Lazily(lambda action: ActionCode(self, self.entity.actions[action]))
-        timers = (timer for place in self.entity.places for timer in place.timers)
-        self.timer_order = {timer.site: index for index, timer in enumerate(timers)}
+        sites = [one.site for place in self.entity.places for one in place.timers]
+        sites += [one.site for place in self.entity.places for one in place.whenevers]
+        self.timer_order = {site: index for index, site in enumerate(sites)}
         self.places = tuple(self._place(place) for place in self.entity.places)
         self.timers: dict[str, TimerCode] = {code.timer.site: code for place in self.places for code in place.timers}
+        self.whenevers: dict[str, WheneverCode] = {
+            whenever.site: self._whenever(whenever, place)
+            for place in self.entity.places
+            for whenever in place.whenevers
+        }
+        self.looks_elsewhere = any(code.elsewhere for code in self.whenevers.values())
         self.moves: Mapping[tuple[str, str], tuple[tuple[PlaceCode, ...], tuple[PlaceCode, ...]]] = Lazily(
             lambda move: (self._left(*move), self._entered(*move))
         )
@@ -201,6 +221,15 @@ class EntityProgram:
             for timer in place.timers
         )
         return PlaceCode(place, names, handler_code(place.route, names) if place.route else None, timers)
+
+    def _whenever(self, whenever: Whenever, place: Place) -> WheneverCode:
+        return WheneverCode(
+            whenever,
+            compile_expr(whenever.condition, self.names),
+            handler_code(whenever.handler, self.names),
+            frozenset(place.states),
+            looks_elsewhere(whenever.condition, self.names),
+        )
 
     def _left(self, before: str, after: str) -> tuple[PlaceCode, ...]:
         return tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from temper.table.events import Caller, Refused, Why
-from temper.table.expr import Absent
+from temper.table.expr import Absent, Elsewhere
 from temper.table.phrase import describe_expr
 from temper.table.program import NEW, ActionCode, ByCode, EntityProgram, GuardCode, by_phrase
 from temper.text import suggest
@@ -62,6 +62,8 @@ def division(action: str | None, site: str | None) -> Refused:
 
 
 def absent(action: str | None, site: str | None, gone: Absent) -> Refused:
+    if isinstance(gone, Elsewhere):
+        return Refused(Why.MISSING, f"`{action}` finds no {gone}", site, action)
     return Refused(Why.OUT_OF_TYPE, f"`{action}` has no {gone}", site, action)
 
 

@@ -20,11 +20,11 @@ the first guard that failed is told).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
-from temper.table.evaluate import Frame, Unset, compile_expr
+from temper.table.evaluate import Frame, Look, Unset, compile_expr
 from temper.table.events import (
     Accepted,
     Act,
@@ -45,7 +45,7 @@ from temper.table.events import (
     Why,
 )
 from temper.table.expr import Absent, Names
-from temper.table.program import EntityProgram, program_of
+from temper.table.program import EntityProgram, TimerCode, WheneverCode, program_of
 from temper.table.refusals import absent, division
 from temper.table.table import Handler, Param, Place, Table
 from temper.table.take import Base, Taking
@@ -57,15 +57,19 @@ ENDED_MAX = 16
 DEFERRED_MAX = 1_000
 
 
-def step(table: Table, now: Snapshot | None, event: Event) -> Accepted | Refused:
+def step(table: Table, now: Snapshot | None, event: Event, world: Look | None = None) -> Accepted | Refused:
     """Return what `event` does to `now`, which is `None` where there is no such entity yet. Total and deterministic.
 
-    What needs other entities is not asked here, but in `commit`: `key`, `unique`, creations that are refused, `always`.
+    `world` is what may be read of others, as they are before the event; what reads them without it is refused
+    (`MISSING`). What others say to it is not asked here, but in `commit`: joint actions and creations that are refused,
+    `key`, `unique`, `always`. Nor does a step arm a `whenever` that reads others.
     """
-    return decide(table, now, event, ())
+    return decide(table, now, event, (), world)
 
 
-def decide(table: Table, now: Snapshot | None, event: Event, barred: tuple[Refused, ...]) -> Accepted | Refused:
+def decide(
+    table: Table, now: Snapshot | None, event: Event, barred: tuple[Refused, ...], world: Look | None
+) -> Accepted | Refused:
     """Return what `event` does to `now`, where what it leads to first is refused by the rest of its commit.
 
     `barred` says why: first for the action itself, then for that of the `late` line.
@@ -80,19 +84,19 @@ def decide(table: Table, now: Snapshot | None, event: Event, barred: tuple[Refus
     if program is None:
         return Refused(Why.MISSING, f"there is no kind of entity called `{entity}`")
     if isinstance(event, Act):
-        return _act(program, now, event)
+        return _act(program, now, event, world)
     if now is None:
         return Refused(Why.MISSING, f"there is no {entity} `{_entity_id(event)}`", action=_action_name(event))
     match event:
         case Outcome():
-            return _outcome(program, now, event, barred)
+            return _outcome(program, now, event, barred, world)
         case Fire():
-            return _fire(program, now, event)
+            return _fire(program, now, event, world)
         case Deliver():
             late = _Late(event.id, event.action, event.params, event.caller)
-            return _take_or_late(program, now, event.at, late, Base(now), barred)
+            return _take_or_late(program, now, event.at, late, Base(now), barred, world)
         case Offer():
-            return _offer(program, now, event, barred)
+            return _offer(program, now, event, barred, world)
         case _:
             assert_never(event)
 
@@ -120,12 +124,15 @@ class _Late:
         self.caller = caller
 
 
-def _act(program: EntityProgram, now: Snapshot | None, event: Act) -> Accepted | Refused:
-    commit = Taking(program, now, event.entity_id, event.id, event.at, event.caller, event.by_system, Base(now))
+def _act(program: EntityProgram, now: Snapshot | None, event: Act, world: Look | None) -> Accepted | Refused:
+    by_system = event.by_system
+    commit = Taking(program, now, event.entity_id, event.id, event.at, event.caller, by_system, Base(now), world)
     return commit.run(event.action, event.params)
 
 
-def _outcome(program: EntityProgram, now: Snapshot, event: Outcome, barred: tuple[Refused, ...]) -> Accepted | Refused:
+def _outcome(
+    program: EntityProgram, now: Snapshot, event: Outcome, barred: tuple[Refused, ...], world: Look | None
+) -> Accepted | Refused:
     pending = next((call for call in now.calls if call.order == event.order), None)
     if pending is None:
         return Refused(Why.STALE, f"no call `{event.order}` waits for an outcome")
@@ -155,7 +162,7 @@ def _outcome(program: EntityProgram, now: Snapshot, event: Outcome, barred: tupl
     visit_over = pending.ended or pending.visit != now.visit
     if handler is None:
         return _quiet(now, event.at, pending.caller, base, How.IGNORED, None)
-    given = _outcome_args(program, now, event.at, pending, handler, results, (kind, text))
+    given = _outcome_args(program, now, event.at, pending, handler, results, (kind, text), world)
     late = _Late(event.id, handler.action, {} if isinstance(given, Refused) else given, pending.caller)
     if pending.ended:
         why = f"`{pending.tool}` had ended as unknown before this came"
@@ -165,7 +172,7 @@ def _outcome(program: EntityProgram, now: Snapshot, event: Outcome, barred: tupl
         why = None
     if isinstance(given, Refused):
         barred = (given, *barred[1:])
-    return _take_or_late(program, now, event.at, late, base, barred, why)
+    return _take_or_late(program, now, event.at, late, base, barred, world, why)
 
 
 def _with_ended(calls: tuple[Pending, ...], pending: Pending) -> tuple[Pending, ...]:
@@ -201,11 +208,12 @@ def _outcome_args(
     handler: Handler,
     results: Mapping[str, Value],
     error: tuple[str, str],
+    world: Look | None,
 ) -> dict[str, Value] | Refused:
     tool = program.table.tools.get(pending.tool)
     types = {result.name: result.type for result in tool.results} if tool else {}
     names = Names(program.table, program.entity, outer=program.names, results=types)
-    frame = Frame(now.entity, now.id, now.state, now.fields, now.created_at, at, pending.caller)
+    frame = Frame(now.entity, now.id, now.state, now.fields, now.created_at, at, pending.caller, world)
     frame.results = results
     frame.error = error
     try:
@@ -216,33 +224,44 @@ def _outcome_args(
         return absent(handler.action, pending.site, gone)
 
 
-def _fire(program: EntityProgram, now: Snapshot, event: Fire) -> Accepted | Refused:
+def _fire(program: EntityProgram, now: Snapshot, event: Fire, world: Look | None) -> Accepted | Refused:
     armed = next((timer for timer in now.timers if timer.timer == event.timer), None)
-    code = program.timers.get(event.timer)
+    code = program.timers.get(event.timer) or program.whenevers.get(event.timer)
     if armed is None or code is None or armed.stamp != event.stamp or armed.due is None:
         return Refused(Why.STALE, "this timer is not armed any more")
     if armed.due > event.at:
         return Refused(Why.STALE, "this timer is not due yet")
-    base = Base(now)
-    if armed.period_ms is not None:
-        # Ticks that were missed merge into this one: the next is the first that is still to come.
-        missed = (event.at - armed.due) // armed.period_ms
-        again: Armed = replace(armed, due=armed.due + (missed + 1) * armed.period_ms, stamp=now.version + 1)
-    else:
-        again = replace(armed, due=None)
-    base.timers = tuple(again if timer is armed else timer for timer in now.timers)
-    frame = Frame(now.entity, now.id, now.state, now.fields, now.created_at, event.at, armed.caller)
+    frame = Frame(now.entity, now.id, now.state, now.fields, now.created_at, event.at, armed.caller, world)
     action = code.handler.handler.action
     try:
+        if isinstance(code, WheneverCode) and (now.state not in code.states or not code.holds(frame)):
+            return Refused(Why.STALE, f"`{action}` is not due any more", event.timer, action)
         given = code.handler.given(frame)
     except ZeroDivisionError:
         return division(action, event.timer)
     except Absent as gone:
         return absent(action, event.timer, gone)
-    return Taking(program, now, now.id, event.id, event.at, armed.caller, True, base).run(action, given)
+    base = Base(now)
+    base.timers = tuple(_fired(now, armed, code, event.at))
+    return Taking(program, now, now.id, event.id, event.at, armed.caller, True, base, world, armed).run(action, given)
 
 
-def _offer(program: EntityProgram, now: Snapshot, event: Offer, barred: tuple[Refused, ...]) -> Accepted | Refused:
+def _fired(now: Snapshot, fired: Armed, code: TimerCode | WheneverCode, at: int) -> Iterator[Armed]:
+    """What is armed once one has fired: a `whenever` is not, until it is seen that it still holds."""
+    for timer in now.timers:
+        if timer is not fired:
+            yield timer
+        elif fired.period_ms is not None and fired.due is not None:
+            # Ticks that were missed merge into this one: the next is the first that is still to come.
+            missed = (at - fired.due) // fired.period_ms
+            yield replace(fired, due=fired.due + (missed + 1) * fired.period_ms, stamp=now.version + 1)
+        elif isinstance(code, TimerCode):
+            yield replace(fired, due=None)
+
+
+def _offer(
+    program: EntityProgram, now: Snapshot, event: Offer, barred: tuple[Refused, ...], world: Look | None
+) -> Accepted | Refused:
     held = next((one for one in now.deferred if one.id == event.deferred), None)
     if held is None:
         return Refused(Why.STALE, f"nothing is deferred as `{event.deferred}`")
@@ -251,7 +270,7 @@ def _offer(program: EntityProgram, now: Snapshot, event: Offer, barred: tuple[Re
     base = Base(now)
     base.deferred = tuple(one for one in now.deferred if one is not held)
     late = _Late(held.id, held.action, held.params, held.caller)
-    return _take_or_late(program, now, event.at, late, base, barred, event_id=event.id)
+    return _take_or_late(program, now, event.at, late, base, barred, world, event_id=event.id)
 
 
 def _take_or_late(
@@ -261,6 +280,7 @@ def _take_or_late(
     late: _Late,
     base: Base,
     barred: tuple[Refused, ...],
+    world: Look | None,
     why: str | None = None,
     *,
     event_id: str | None = None,
@@ -268,7 +288,7 @@ def _take_or_late(
     """Take the action as `system`; where it is late (`why`, or the action refuses), do what the place says."""
     id = event_id or late.id
     if why is None and not barred:
-        taken = Taking(program, now, now.id, id, at, late.caller, True, base).run(late.action, late.params)
+        taken = Taking(program, now, now.id, id, at, late.caller, True, base, world).run(late.action, late.params)
         if isinstance(taken, Accepted):
             return taken
         why = taken.text
@@ -286,7 +306,7 @@ def _take_or_late(
         return _quiet(now, at, late.caller, base, How.IGNORED, why)
     # The refusal that bars the action of the `late` line stands second, or first where the visit was over.
     if len(barred) < 2:
-        taken = _take_late(program, now, id, at, late, base, home.handler.handler.action, home.handler.given)
+        taken = _take_late(program, now, id, at, late, base, world, home.handler.handler.action, home.handler.given)
     else:
         taken = barred[1]
     if isinstance(taken, Accepted):
@@ -301,10 +321,11 @@ def _take_late(
     at: int,
     late: _Late,
     base: Base,
+    world: Look | None,
     action: str,
     given: Callable[[Frame], dict[str, Any]],
 ) -> Accepted | Refused:
-    frame = Frame(now.entity, now.id, now.state, now.fields, now.created_at, at, late.caller)
+    frame = Frame(now.entity, now.id, now.state, now.fields, now.created_at, at, late.caller, world)
     known = program.entity.actions.get(late.action)
     try:
         frame.params = _filled(program, known.params if known else (), late.params, frame)
@@ -313,7 +334,7 @@ def _take_late(
         return division(action, None)
     except Absent as gone:
         return absent(action, None, gone)
-    return Taking(program, now, now.id, id, at, late.caller, True, base).run(action, args)
+    return Taking(program, now, now.id, id, at, late.caller, True, base, world).run(action, args)
 
 
 def _filled(

@@ -8,7 +8,7 @@ from typing import Any
 
 from temper.table.choose import choose, fill
 from temper.table.clauses import CallDraft, Stop, Work, compile_clauses, place_clauses
-from temper.table.evaluate import Frame, Unset
+from temper.table.evaluate import Frame, Look, Unset
 from temper.table.events import (
     Accepted,
     Armed,
@@ -27,6 +27,7 @@ from temper.table.events import (
 from temper.table.expr import Absent
 from temper.table.program import NEW, EntityProgram, PlaceCode, TimerCode
 from temper.table.refusals import absent, division, unknown_action
+from temper.table.rouse import SPIN_MS, roused
 from temper.table.table import Type
 from temper.table.values import fits, show_as
 
@@ -45,7 +46,9 @@ class Base:
 class Taking(Work):
     """An action being taken with its routes: what it has changed and ordered so far."""
 
-    __slots__ = ("armed", "base", "created_at", "id", "moves", "now", "program", "state", "system", "visit")
+    __slots__ = (
+        "armed", "base", "created_at", "fired", "id", "moves", "now", "program", "state", "system", "visit", "world",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -57,8 +60,12 @@ class Taking(Work):
         caller: Caller,
         system: bool,
         base: Base,
+        world: Look | None,
+        fired: Armed | None = None,
     ) -> None:
         super().__init__(event_id, at, caller)
+        self.world = world
+        self.fired = fired
         self.program = program
         self.now = now
         self.id = id
@@ -91,7 +98,7 @@ class Taking(Work):
         return self.now.fields
 
     def _frame(self, fields: Mapping[str, Any]) -> Frame:
-        frame = Frame(self.program.name, self.id, self.state, fields, self.created_at, self.at, self.caller)
+        frame = Frame(self.program.name, self.id, self.state, fields, self.created_at, self.at, self.caller, self.world)
         frame.created = self.created
         return frame
 
@@ -203,9 +210,11 @@ class Taking(Work):
             program.name, self.id, self.state, fields, version, self.visit, self.created_at, at, calls, timers,
             self.base.deferred,
         )  # fmt: skip
+        if program.whenevers:
+            after = roused(program, after, self.caller, at, None, self.fired.timer if self.fired else None)
         return Accepted(
             after, How.TAKEN, tuple(self.moves), self.caller, actor, tuple(orders), tuple(self.creates),
-            tuple(self.emitted),
+            tuple(self.emitted), None, tuple(self.joins),
         )  # fmt: skip
 
     def _timers(self, fields: Mapping[str, Any], version: int) -> tuple[Armed, ...]:
@@ -217,7 +226,7 @@ class Taking(Work):
             if code is not None and code.timer.kind == "at" and self.now is not None:
                 name = code.timer.field or ""
                 if self.now.fields[name] != fields[name]:
-                    armed = Armed(armed.timer, fields[name], version, self.caller)
+                    armed = self._at(Armed(armed.timer, fields[name], version, self.caller))
             kept.append(armed)
         if self.armed:
             frame = self._frame(fields)
@@ -230,13 +239,21 @@ class Taking(Work):
         timer = code.timer
         self.site = timer.site
         if code.duration is None:
-            return Armed(timer.site, frame.fields[timer.field or ""], version, self.caller)
+            return self._at(Armed(timer.site, frame.fields[timer.field or ""], version, self.caller))
         wait = code.duration(frame)
         if not fits(_DURATION, wait) or (timer.kind == "every" and wait <= 0):
             text = f"`{timer.kind}` would wait {show_as(_DURATION, wait)}"
             raise Stop(Refused(Why.OUT_OF_TYPE, text, timer.site, self.action))
         period = wait if timer.kind == "every" else None
         return Armed(timer.site, self.at + max(wait, 0), version, self.caller, period)
+
+    def _at(self, armed: Armed) -> Armed:
+        """One that has fired and is due again without having moved on would fire for ever: it has to wait (18)."""
+        fired = self.fired
+        if fired is None or fired.timer != armed.timer or armed.due is None or fired.due is None:
+            return armed
+        spins = armed.due <= min(fired.due, self.at)
+        return replace(armed, due=self.at + SPIN_MS) if spins else armed
 
 
 _DURATION: Type = ("duration",)

@@ -39,10 +39,14 @@ from temper.table import (
     describe_expr,
     due,
     evaluate,
+    field_references,
     fits,
     next_due,
+    rouse,
     shape,
     show_as,
+    watchers,
+    watches,
 )
 from temper.text import Code, Diagnostic, Label
 from temper.verify.clauses import entered
@@ -125,15 +129,18 @@ class Play:
     def creation(self, entity: str, id: str) -> tuple[str, Mapping[str, Value]] | None:
         return self.made.get((entity, id))
 
-    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: str | None) -> bool:
+    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: frozenset[str]) -> bool:
         kind = self.table.entities[entity]
         rule = kind.uniques[unique]
         return any(
-            found.id != but_not
+            found.id not in but_not
             and (rule.ever or found.state not in kind.final)
             and [found.fields[name] for name in rule.fields] == list(values)
             for found in self._all(entity)
         )
+
+    def referrers(self, entity: str, field: str, id: str, limit: int) -> Sequence[str]:
+        return [found.id for found in self._all(entity) if id in field_references(self.table, found, field)][:limit]
 
     def _all(self, entity: str) -> Iterator[Snapshot]:
         return (found for (kind, _), found in self.entities.items() if kind == entity)
@@ -204,7 +211,9 @@ class Play:
                 raise Failed(Code.B602, f"`{each.name}` can't be {shown}", "outside its type", None)
             fields[each.name] = values[each.name]
         now = Snapshot(step.entity, id, step.state, fields, 1, 1, self.now, self.now)
-        self.entities[step.entity, id] = replace(now, timers=tuple(self._armed(entity, now)))
+        now = replace(now, timers=tuple(self._armed(entity, now)))
+        self.entities[step.entity, id] = rouse(self.table, now, Caller("system"), self.now, self)
+        self._rouse(None, now, Caller("system"))
         self.made[step.entity, id] = ("", {})
         self.names[step.name] = self.latest = (step.entity, id)
 
@@ -344,6 +353,7 @@ class Play:
                     )
 
     def _keep(self, answer: Commit) -> None:
+        before = dict(self.entities) if watches(self.table) else {}
         for part in answer.parts:
             accepted = part.accepted
             after = accepted.after
@@ -357,6 +367,14 @@ class Play:
                     self.sends.append(order)
                 else:
                     self.calls.append(_Call(after.entity, after.id, order.pending.order))
+        for part in answer.parts:
+            after = part.accepted.after
+            self._rouse(before.get((after.entity, after.id)), after, part.accepted.caller)
+
+    def _rouse(self, before: Snapshot | None, after: Snapshot, caller: Caller) -> None:
+        """Have those look at their `whenever`s who read what has changed. Who referred to it before is a part itself."""
+        for key in sorted(set(watchers(self.table, before, after, self, len(self.entities)))):
+            self.entities[key] = rouse(self.table, self.entities[key], caller, self.now, self)
 
     # --- what is expected ---------------------------------------------------------------------------------------------
 

@@ -19,8 +19,11 @@ class _Nobody:
     def creation(self, entity: str, id: str) -> tuple[str, Mapping[str, Value]] | None:
         return None
 
-    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: str | None) -> bool:
+    def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: frozenset[str]) -> bool:
         return False
+
+    def referrers(self, entity: str, field: str, id: str, limit: int) -> Sequence[str]:
+        return ()
 
 
 _NOBODY = _Nobody()
