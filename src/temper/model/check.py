@@ -9,7 +9,7 @@ from temper.model.infer import Typer
 from temper.model.names import Declarations
 from temper.model.problems import Problems
 from temper.model.properties import PropertyReader, read_scope
-from temper.model.rules import look_at
+from temper.model.rules import look_at, look_at_joints
 from temper.model.scenarios import ScenarioReader
 from temper.model.scope import FILTER, Scope
 from temper.model.typed import Typed
@@ -40,6 +40,7 @@ def check(bundle: tree.Tree, *, preview: bool = False) -> tuple[m.Machine, tuple
     )
     for entity in entities:
         look_at(entity, names.entities[entity.name], uses, problems)
+    look_at_joints(entities, problems)
     top = [declaration for file in bundle.files for declaration in file.declarations]
     machine = m.Machine(
         next((file.name.text for file in bundle.files if file.name is not None), ""),

@@ -342,12 +342,6 @@ class Clauses:
         return [m.Send(target, entity, action.name, args, clause.span)]
 
     def _with(self, clause: tree.With, scope: Scope) -> list[m.Clause]:
-        self.problems.not_yet(
-            Code.B901,
-            clause.span,
-            "this takes the action of another entity in the same commit",
-            help="write `send` where it may happen a moment later",
-        )
         found = self._target(clause.target, clause.invoke, scope, "a joint action")
         if found is None:
             return []

@@ -384,12 +384,6 @@ class EntityReader:
                 case tree.At(field, invoke):
                     timers.extend(self._timer("at", None, field, invoke, part.span, scope))
                 case tree.Whenever(condition, invoke):
-                    self.problems.not_yet(
-                        Code.B902,
-                        part.span,
-                        "this watches a condition",
-                        help="name the action where the fields change, or poll: `every 1m do A`",
-                    )
                     asked = self.typer.condition(condition, replace(scope, setting=WHENEVER))
                     handler = self.clauses.handler(invoke, scope, "a `whenever`")
                     if handler is not None:

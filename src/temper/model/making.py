@@ -272,12 +272,6 @@ class CollectionReader(NameReader):
         """Return a collection, and the type of what it ranges over."""
         if isinstance(expr, tree.Ref) and expr.name.text in self.world.entities and scope.setting.every:
             name = expr.name.text
-            self.problems.not_yet(
-                Code.B906,
-                expr.span,
-                f"this ranges over every `{name}`",
-                help="say what must hold of one entity, inside it",
-            )
             return Typed("every", (name,), SetT(RefT(name)), expr.span), RefT(name)
         value = self.present(self.infer(expr, scope))
         if isinstance(value.type, UnknownT):
@@ -299,15 +293,7 @@ class CollectionReader(NameReader):
     def _bind(self, var: tree.Name, over: tree.Expr, scope: Scope) -> tuple[Typed, Scope]:
         collection, element = self.over(over, scope)
         self.shadows(var, scope)
-        return collection, self._every_scope(collection, scope).naming(
-            var.text, Local("var", opened(element), var.span)
-        )
-
-    def _every_scope(self, collection: Typed, scope: Scope) -> Scope:
-        """Return the scope in which all entities of a kind are read: that is not one of the reads told apart."""
-        if collection.op != "every":
-            return scope
-        return replace(scope, setting=replace(scope.setting, through=True))
+        return collection, scope.naming(var.text, Local("var", opened(element), var.span))
 
     def _quantifier(
         self, kind: str, var: tree.Name, over: tree.Expr, body: tree.Expr, span: Span, scope: Scope

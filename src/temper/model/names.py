@@ -428,12 +428,6 @@ class Declarations:
             inverse = entity.inverses.get(part.name.text)
             if inverse is None or inverse.node is not part:
                 continue
-            self.problems.not_yet(
-                Code.B903,
-                part.name.span,
-                f"`{inverse.name}` is an inverse set",
-                help="keep what is needed in a field of this entity's own, and have the other entity send it",
-            )
             inverse.max = self._bound(part.max, part.span, "set") or 1
             other = self.typer.entity(part.entity)
             if other is None:

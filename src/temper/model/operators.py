@@ -337,7 +337,6 @@ class OperatorReader(CollectionReader):
         self, value: Typed, names: Iterable[tuple[tree.Name | None, tree.Name]], span: Span, scope: Scope
     ) -> Typed:
         assert isinstance(value.type, RefT), "asked of a reference"
-        self._reads_through(span, scope)
         entity = self.world.entities[value.type.entity]
         return Typed("read_in", (value, entity.name, self._states(entity, names)), BOOL, span)
 

@@ -249,12 +249,6 @@ class NameReader(Fitter):
         self.problems.add(Code.B211, span, f"{what} can't be read in {scope.setting.where}", help=help)
 
     def _inverse(self, inverse: world.Inverse, span: Span) -> Typed:
-        self.problems.not_yet(
-            Code.B903,
-            span,
-            f"`{inverse.name}` is an inverse set",
-            help="keep what is needed in a field of this entity's own, and have the other entity send it",
-        )
         return Typed("inverse", (inverse.name,), SetT(RefT(inverse.entity), inverse.max), span)
 
     # --- members ------------------------------------------------------------------------------------------------------
@@ -333,17 +327,7 @@ class NameReader(Fitter):
         if field is None:
             self._no_member(name, f"`{entity.name}`", {f.name: f.span for f in entity.fields.values()})
             return bad(span)
-        self._reads_through(span, scope)
         return Typed("read", (value, entity.name, name.text), field.type, span)
-
-    def _reads_through(self, span: Span, scope: Scope) -> None:
-        if not scope.setting.through:
-            self.problems.not_yet(
-                Code.B904,
-                span,
-                "this reads another entity through a reference",
-                help="keep what is needed in a field of this entity's own, and have the other entity send it",
-            )
 
     def _result(self, word: tree.Name, name: tree.Name, span: Span, scope: Scope) -> Typed:
         tool = scope.result

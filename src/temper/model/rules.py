@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from temper.model import machine as m
 from temper.model import world
 from temper.model.clauses import Uses
 from temper.model.problems import Problems, listed
-from temper.model.typed import Typed, walk
+from temper.model.typed import Typed, key, walk
 from temper.model.types import article
 from temper.syntax import tree
 from temper.text import Code, Span
@@ -249,10 +250,13 @@ def _all(clauses: Iterable[m.Clause]) -> Iterator[m.Clause]:
             yield from _all(clause.body)
 
 
-def _circle(start: str, onward: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+_Node = TypeVar("_Node")
+
+
+def _circle(start: _Node, onward: Mapping[_Node, tuple[_Node, ...]]) -> tuple[_Node, ...]:
     """Return a way from `start` back to it, or nothing."""
-    ways: list[tuple[str, ...]] = [(start,)]
-    seen: set[str] = set()
+    ways: list[tuple[_Node, ...]] = [(start,)]
+    seen: set[_Node] = set()
     while ways:
         way = ways.pop(0)
         for state in onward[way[-1]]:
@@ -294,3 +298,62 @@ def _late(names: world.Entity, uses: Uses, problems: Problems) -> None:
                     help=f"leave it out of this `{word}`",
                     beside=((names.actions[name.text].node.name.span, "declared here"),),
                 )
+
+
+# --- joint actions ----------------------------------------------------------------------------------------------------
+
+
+def look_at_joints(entities: Iterable[m.Entity], problems: Problems) -> None:
+    """Say which joint actions no run can take: in one commit an entity takes one action only."""
+    always: dict[_Step, dict[_Step, Span]] = {}
+    for entity in entities:
+        for action in entity.actions:
+            joined = [_joined(entity, action, case, problems) for case in action.cases]
+            if joined:
+                shared = {to for to in joined[0] if all(to in other for other in joined)}
+                always[entity.name, action.name] = {to: span for to, span in joined[0].items() if to in shared}
+    onward = {step: tuple(to for to in steps if to in always) for step, steps in always.items()}
+    for step, steps in always.items():
+        circle = _circle(step, onward)
+        if circle and step == min(circle, key=list(always).index):
+            way = " to ".join(f"`{entity}.{action}`" for entity, action in (*circle, circle[0]))
+            problems.add(
+                Code.B327,
+                steps[circle[1] if len(circle) > 1 else step],
+                f"these joint actions never end: {way}",
+                label="in every case",
+                help="let one of them end it: put its `with` under an `if`, or into one case only",
+            )
+
+
+_Step = tuple[str, str]
+
+
+def _joined(entity: m.Entity, action: m.Action, case: m.Case, problems: Problems) -> dict[_Step, Span]:
+    """Return what is surely taken along, and say where that is one entity twice."""
+    first: dict[object, Span] = {}
+    found: dict[_Step, Span] = {}
+    for clause in _certain(entity, action, case):
+        if not isinstance(clause, m.With):
+            continue
+        if clause.target.op == "this":
+            problems.add(
+                Code.B327,
+                clause.span,
+                "this entity takes an action already, and one commit has one for each",
+                help="do what it does here, or write `send this.A` to take it after this one",
+            )
+            continue
+        target = key(clause.target)
+        if target in first and first[target] != clause.span:
+            problems.add(
+                Code.B327,
+                clause.span,
+                "this takes a second action on one entity, and one commit has one for each",
+                help="put both into one action of that entity",
+                beside=((first[target], "the first"),),
+            )
+            continue
+        first.setdefault(target, clause.span)
+        found.setdefault((clause.entity, clause.action), clause.span)
+    return found

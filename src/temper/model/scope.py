@@ -23,8 +23,6 @@ class Setting:
     """`before` and `action is`."""
     every: bool = False
     """All entities of a kind."""
-    through: bool = False
-    """Reads through references are carried out here."""
     outside: bool = False
     """A principal or a reference may be written as text, since it comes from outside the blueprint."""
 
@@ -37,7 +35,7 @@ ACTION = Setting("an action")
 STAY = Setting("what belongs to a state")
 WHENEVER = Setting("`whenever`", now=False, caller=False)
 PROPERTY = Setting("a property", now=False, caller=False, step=True, every=True)
-SCENARIO = Setting("a scenario", fields=False, now=False, caller=False, through=True, outside=True)
+SCENARIO = Setting("a scenario", fields=False, now=False, caller=False, outside=True)
 FILTER = Setting("a filter", outside=True)
 UPGRADE = Setting("an upgrade", now=False, caller=False)
 

@@ -13,6 +13,9 @@ B6xx  scenarios
 B7xx  change: what a push would strand
 B8xx  settings (temper.toml)
 B9xx  typed, but not carried out by this release
+
+Retired, since it is carried out: B901 (joint action), B902 (`whenever`), B903 (inverse set), B904 (read through a
+reference), B906 (property over all entities).
 """
 
 from __future__ import annotations
@@ -155,6 +158,7 @@ class Code(Enum):
     B324 = "action that nothing triggers"
     B325 = "`late` or `defer` of an action that is never late"
     B326 = "event that is used in two ways"
+    B327 = "joint action that can never be taken"
     # what belongs to states
     B330 = "route in the wrong place"
     B331 = "routing state that waits"
@@ -187,12 +191,7 @@ class Code(Enum):
     B603 = "scenario that runs into a fault"
 
     # B9xx: not carried out by this release
-    B901 = "joint action"
-    B902 = "`whenever`"
-    B903 = "inverse set"
-    B904 = "read through a reference"
     B905 = "`upgrade`"
-    B906 = "property over all entities"
     B907 = "tool as a WASM module"
 
     @property
