@@ -102,7 +102,7 @@ class Explored:
 
 
 @dataclass(slots=True)
-class _Node:
+class Node:
     snapshot: Snapshot | None
     monitors: Monitors
     parent: int
@@ -116,11 +116,13 @@ class _Node:
 
 def explore(table: Table, name: str, limits: Limits, progress: Progress | None = None) -> Explored:
     """Return what a search over every state of one entity finds."""
-    return _Search(table, name, limits, progress).run()
+    return Search(table, name, limits, progress).run()
 
 
-class _Search:
-    def __init__(self, table: Table, name: str, limits: Limits, progress: Progress | None) -> None:
+class Search:
+    """One search. `nodes` and `seen` are what it has found so far; others may go on from there."""
+
+    def __init__(self, table: Table, name: str, limits: Limits, progress: Progress | None = None) -> None:
         self.table = table
         self.entity = table.entities[name]
         self.limits = limits
@@ -136,7 +138,8 @@ class _Search:
         self.found = Explored(name, principals=len(principals) if self.cone.principals else 1)
         self.found.comparisons = len(self.clocks.comparisons)
         self.found.blind = self.clocks.blind
-        self.nodes: list[_Node] = []
+        self.nodes: list[Node] = []
+        self.seen: dict[tuple[Key, Monitors], int] = {}
         self.suspected: dict[tuple[Any, ...], int] = {}
         self.scoped = _scoped(table, self.entity, self.cone, self.draws)
         self._asked()
@@ -171,44 +174,21 @@ class _Search:
     # --- the search ---------------------------------------------------------------------------------------------------
 
     def run(self) -> Explored:
+        """Return what the search finds from the beginning."""
+        self.nodes.append(Node(None, tuple(frozenset() for _ in self.needs), -1, None, ()))
+        return self.go_on(0)
+
+    def go_on(self, position: int) -> Explored:
+        """Return what the search finds from a node on: it and all that come after it are looked into."""
         found, limits = self.found, self.limits
         began = time.monotonic()
-        none: Monitors = tuple(frozenset() for _ in self.needs)
-        seen: dict[tuple[Key, Monitors], int] = {}
-        self.nodes.append(_Node(None, none, -1, None, ()))
-        position = 0
-        while position < len(self.nodes):
+        while position < len(self.nodes) and not found.stopped:
             node = self.nodes[position]
             moved = False
             for event, answer in self._answers(node.snapshot, node.used):
-                if isinstance(answer, Refused):
-                    if answer.why in FAULTS:
-                        self._fault(position, event, answer)
-                    continue
-                found.transitions += 1
-                monitors = self._judged(position, node, event, answer)
-                after = answer.after
-                key, same = self.canon.of(after)
-                moved = moved or bool(answer.moves) or key != node.key
-                names: Renaming | None = None
-                used = 0
-                if self.symmetry is not None:
-                    names, used = self.symmetry.order((key, monitors))
-                    if names is not None:
-                        key, monitors = renamed(key, names), renamed(monitors, names)
-                pair = (key, monitors)
-                if pair in seen:
-                    continue
-                if self._outside(after, same):
-                    continue
-                if len(seen) >= limits.states_max:
-                    found.stopped = f"stopped at {limits.states_max:,} states"
+                moved = self._taken_in(position, event, answer) or moved
+                if found.stopped:
                     break
-                seen[pair] = len(self.nodes)
-                if names is not None:
-                    same = renamed_snapshot(same, names)
-                self.nodes.append(_Node(same, monitors, position, event, key, names, used))
-                self._visited(len(self.nodes) - 1, same)
             if found.stopped:
                 break
             if node.snapshot is not None and not moved and node.snapshot.state not in self.entity.final:
@@ -217,16 +197,46 @@ class _Search:
             if position % _PULSE == 0:
                 if time.monotonic() - began > limits.seconds:
                     found.stopped = f"stopped after {limits.seconds:g} s"
-                    break
-                if self.progress is not None:
-                    self.progress(self.entity.name, len(seen), found.transitions)
-        found.states = len(seen)
+                elif self.progress is not None:
+                    self.progress(self.entity.name, len(self.seen), found.transitions)
+        found.states = len(self.seen)
         found.partial = dict(self.draws.partial)
         if self.cone.principals:
             found.partial["principals"] = ", ".join(self.principals)
         found.sends = bool(self.moves.delivers)
         found.seconds = time.monotonic() - began
         return found
+
+    def _taken_in(self, position: int, event: Event, answer: Accepted | Refused) -> bool:
+        """Judge a step, and keep where it leads to. Return whether it leads anywhere."""
+        found, node = self.found, self.nodes[position]
+        if isinstance(answer, Refused):
+            if answer.why in FAULTS:
+                self._fault(position, event, answer)
+            return False
+        found.transitions += 1
+        monitors = self._judged(position, node, event, answer)
+        after = answer.after
+        key, same = self.canon.of(after)
+        moved = bool(answer.moves) or key != node.key
+        names: Renaming | None = None
+        used = 0
+        if self.symmetry is not None:
+            names, used = self.symmetry.order((key, monitors))
+            if names is not None:
+                key, monitors = renamed(key, names), renamed(monitors, names)
+        pair = (key, monitors)
+        if pair in self.seen or self._outside(after, same):
+            return moved
+        if len(self.seen) >= self.limits.states_max:
+            found.stopped = f"stopped at {self.limits.states_max:,} states"
+            return moved
+        self.seen[pair] = len(self.nodes)
+        if names is not None:
+            same = renamed_snapshot(same, names)
+        self.nodes.append(Node(same, monitors, position, event, key, names, used))
+        self._visited(len(self.nodes) - 1, same)
+        return moved
 
     def _answers(self, now: Snapshot | None, used: int) -> Iterator[tuple[Event, Accepted | Refused]]:
         events: Iterator[Event] | tuple[Act, ...]
@@ -302,7 +312,7 @@ class _Search:
             if not holds:
                 self._breaks(key, self._run(index), _false_after(asked))
 
-    def _judged(self, position: int, node: _Node, event: Event, answer: Accepted) -> Monitors:
+    def _judged(self, position: int, node: Node, event: Event, answer: Accepted) -> Monitors:
         """Ask what is asked of a step, and return what is remembered after it."""
         found = self.found
         if answer.how is not How.TAKEN and isinstance(event, Outcome | Deliver):
@@ -332,7 +342,7 @@ class _Search:
             return node.monitors
         return self._counted(position, node, event, answer)
 
-    def _counted(self, position: int, node: _Node, event: Event, answer: Accepted) -> Monitors:
+    def _counted(self, position: int, node: Node, event: Event, answer: Accepted) -> Monitors:
         after: list[frozenset[tuple[str, str]]] = []
         for held, (index, each, states) in zip(node.monitors, self.needs, strict=True):
             counted, kept = tally(each, states, held, answer)
@@ -341,7 +351,7 @@ class _Search:
                 self._breaks(("needs", index), self._run(position, event), _short(each, states))
         return tuple(after)
 
-    def _not_taken(self, position: int, node: _Node, event: Outcome | Deliver, answer: Accepted) -> None:
+    def _not_taken(self, position: int, node: Node, event: Outcome | Deliver, answer: Accepted) -> None:
         """An outcome or a send whose action was not taken: is it a fault of the blueprint, or has it no home?"""
         assert node.snapshot is not None, "nothing arrives at nobody"
         fault = hidden_fault(self.table, node.snapshot, event)
@@ -381,7 +391,7 @@ class _Search:
 
     def _run(self, index: int, last: Event | None = None) -> tuple[Event, ...]:
         """Return the events that lead to a node, and one more, with one name for each principal all the way."""
-        nodes: list[_Node] = []
+        nodes: list[Node] = []
         while index > 0:
             nodes.append(self.nodes[index])
             index = self.nodes[index].parent
