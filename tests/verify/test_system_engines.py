@@ -76,7 +76,7 @@ def agrees(system: System, searched: Searched) -> None:
         assert distance[end] == min(far for state, far in distance.items() if not list(successors(system)(state)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(systems())
 def test_generated_python_finds_what_plain_evaluation_finds(system: System) -> None:
     """States, transitions, shortest ways, faults and deadlocks are the same."""
