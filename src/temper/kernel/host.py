@@ -19,10 +19,12 @@ from temper.kernel import record
 from temper.kernel.journal import Entry
 from temper.kernel.ports import (
     Ask,
+    Attempt,
     Batch,
     Change,
     Ids,
     Limits,
+    OrderState,
     Request,
     Store,
     Stranded,
@@ -46,6 +48,7 @@ class Host:
         self.limits = limits or Limits()
         self.held: OrderedDict[HeldKey, Held] = OrderedDict()
         self._cache: OrderedDict[tuple[str, str], Snapshot] = OrderedDict()
+        self._unheard: dict[str, Attempt] = {}
         self._next: tuple[Codec, dict[tuple[str, str], Snapshot]] | None = None
 
     @property
@@ -79,7 +82,7 @@ class Host:
         for ask in asks:
             turn.ask(ask)
         turn.start(room)
-        return turn.batch()
+        return self._with_unheard(turn.batch())
 
     def decide(self, asks: Sequence[Ask], at: int) -> Batch:
         """Decide `asks` alone, in their order."""
@@ -92,7 +95,7 @@ class Host:
         """Start attempts of waiting calls: `Batch.attempts`, to be carried out after the append."""
         turn = Turn(self, at)
         turn.start(room)
-        return turn.batch()
+        return self._with_unheard(turn.batch())
 
     def recover(self, at: int) -> Batch:
         """Settle the attempts whose ending nobody has heard, when a space comes alive (12)."""
@@ -117,9 +120,11 @@ class Host:
     def abandon(self, batch: Batch) -> None:
         """Forget a batch that could not be appended. Its timers and sends are as due as before.
 
-        If its fate is unknown, what it was about is read again from the store: whatever that says is so.
+        If its fate is unknown, what it was about is read again from the store: whatever that says is so. Attempts that
+        turn out to have been started there are handed out with the next turn: nobody has carried them out.
         """
         self._next = None
+        self._unheard.update((attempt.order, attempt) for attempt in batch.attempts)
         self.held.clear()
         for change in batch.changes:
             for now in change.snapshots:
@@ -203,6 +208,19 @@ class Host:
         return Batch((Change(tuple(entries), tuple(carried.values()), version=version),))
 
     # --- private ---
+
+    def _with_unheard(self, batch: Batch) -> Batch:
+        """Add the attempts of abandoned batches whose starts are in the store all the same."""
+        if not self._unheard:
+            return batch
+        unheard, self._unheard = self._unheard, {}
+        rows = [(attempt, self.store.order(attempt.order)) for attempt in unheard.values()]
+        started = [
+            attempt
+            for attempt, row in rows
+            if row is not None and row.state is OrderState.STARTED and row.attempts == attempt.number
+        ]
+        return replace(batch, attempts=(*started, *batch.attempts)) if started else batch
 
     def _keep(self, now: Snapshot) -> None:
         name = (now.entity, now.id)

@@ -323,7 +323,7 @@ class Live:
             elif asked[0].future is not None and not asked[0].future.done():
                 asked[0].future.set_exception(bug)
             return
-        if batch.changes:
+        if batch.changes or batch.attempts:
             self._adopt(batch, last)
         for each, answer in zip(asked, batch.answers, strict=True):
             if each.future is not None and not each.future.done():
