@@ -1,0 +1,155 @@
+"""What a run did, as a story: the entries of its journal, and between them what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from temper.kernel import Cause, Entry
+from temper.table import BadValue, Ending, Table, decode, shape, show_as
+from temper.verify.places import place_of, text_of
+from temper.verify.report import TraceStep
+from temper.verify.simulate.watch import Happened, Wrong
+from temper.verify.simulate.world import BEGINNING, World
+
+
+def told(world: World, wrong: Wrong) -> tuple[TraceStep, ...]:
+    """Return the steps of a run that led to what is wrong. Refusals that changed nothing are left out."""
+    story = world.watch.story
+    last = len(story) - 1
+    many = len({(each.entity, each.id) for each in story if isinstance(each, Entry)}) > 1
+    steps: list[TraceStep] = []
+    for number, each in enumerate(story):
+        if isinstance(each, Happened):
+            steps.append(_happened(each))
+        elif each.refused is None or (number == last and wrong.kind in {"property", "fault"}):
+            steps.append(_entry(world.watch.table, each, many))
+    return tuple(steps)
+
+
+def _happened(each: Happened) -> TraceStep:
+    data = {"kind": "fault", "at": each.at - BEGINNING}
+    return TraceStep(each.text, "", "", "the simulation", None, {}, "", "", {}, None, None, data)
+
+
+def _entry(table: Table, entry: Entry, many: bool) -> TraceStep:
+    site = entry.moves[0].site if entry.moves else entry.refused.site if entry.refused is not None else None
+    if site is None and entry.timer is not None:
+        site = entry.timer
+    return TraceStep(
+        text=_sentence(table, entry, many),
+        entity=entry.entity,
+        id=entry.id,
+        who=_who(entry),
+        action=entry.action,
+        params=dict(entry.params),
+        before=entry.before,
+        after=entry.after,
+        changed={name: (was, entry.set.get(name)) for name, was in entry.was.items()},
+        site=site,
+        place=place_of(table, site),
+        event=_data(entry),
+    )
+
+
+def _who(entry: Entry) -> str:
+    match entry.cause:
+        case Cause.REQUEST:
+            return entry.actor or ", ".join(entry.by.roles) or entry.by.principal
+        case Cause.OUTCOME:
+            return f"the tool {entry.ended.tool}" if entry.ended is not None else "a tool"
+        case Cause.TIMER:
+            return "the clock"
+        case Cause.SEND | Cause.CREATE:
+            return "another entity"
+        case _:
+            return "system"
+
+
+def _sentence(table: Table, entry: Entry, many: bool) -> str:
+    who = _who(entry)
+    where = f" on {entry.id}" if many and entry.before != "new" else ""
+    kind = table.entities.get(entry.entity)
+    action = kind.actions.get(entry.action or "") if kind is not None else None
+    args = _shown(table, action.params, entry.params) if action is not None else ""
+    given = f"{entry.action}({args})" if args else f"{entry.action}"
+    late = f" comes too late; {entry.action} is taken instead" if entry.how == "late" else ""
+    if entry.how in {"ignored", "deferred", "dead"}:
+        ends = {"ignored": "is ignored", "deferred": "is kept until the state is left", "dead": "has no place here"}
+        late = f", which {ends[entry.how]}"
+    match entry.cause:
+        case Cause.REQUEST if entry.before == "new":
+            text = f"{who} creates {entry.id} by {given}"
+        case Cause.REQUEST:
+            text = f"{who} takes {given}{where}"
+        case Cause.CREATE if entry.before == "new":
+            text = f"with it, {entry.id} is created by {given}"
+        case Cause.CREATE:
+            text = f"with it, {entry.id} takes {given}"
+        case Cause.OUTCOME:
+            text = f"{_ending(table, entry)}{where}: {entry.action or 'nothing follows'}{late}"
+        case Cause.TIMER:
+            text = f"the clock{where}: {' '.join(text_of(table, entry.timer).split()) or entry.action}"
+        case Cause.SEND:
+            text = f"another entity sends {given}{where}{late}"
+        case Cause.OFFER:
+            text = f"{given} is offered again{where}{late}"
+        case _:
+            text = f"{entry.id} is carried over to the new version"
+    return f"{text}: refused, {entry.refused.text}" if entry.refused is not None else text
+
+
+def _ending(table: Table, entry: Entry) -> str:
+    ended = entry.ended
+    if ended is None:
+        return "a tool's answer comes"
+    again = " once more, late" if ended.number else ""
+    if ended.ending == Ending.ANSWERED.value:
+        tool = table.tools.get(ended.tool)
+        results = _shown(table, tool.results, ended.results) if tool is not None else ""
+        return f"{ended.tool} answers{again}" + (f" ({results})" if results else "")
+    if ended.ending == Ending.FAILED.value:
+        return f'{ended.tool} fails{again} with "{ended.error_text}"'
+    return f"{ended.tool} gives no answer in time"
+
+
+def _shown(table: Table, params: Sequence[shape.Param], values: Mapping[str, Any]) -> str:
+    parts = []
+    for param in params:
+        if values.get(param.name) is not None:
+            try:
+                value = decode(param.type, values[param.name], records=table.records)
+            except BadValue:
+                continue  # Of another version of the table.
+            parts.append(f"{param.name}: {show_as(param.type, value, table.records)}")
+    return ", ".join(parts)
+
+
+def _data(entry: Entry) -> dict[str, Any]:
+    data: dict[str, Any] = {"at": entry.at - BEGINNING, "how": entry.how}
+    match entry.cause:
+        case Cause.REQUEST:
+            data |= {
+                "kind": "act",
+                "action": entry.action,
+                "params": dict(entry.params),
+                "principal": entry.by.principal,
+                "roles": list(entry.by.roles),
+            }
+        case Cause.OUTCOME if entry.ended is not None:
+            data |= {
+                "kind": "outcome",
+                "tool": entry.ended.tool,
+                "ending": entry.ended.ending,
+                "results": dict(entry.ended.results),
+                "error_kind": entry.ended.error_kind,
+                "error": entry.ended.error_text,
+            }
+        case Cause.TIMER:
+            data |= {"kind": "timer", "timer": entry.timer}
+        case _:
+            # What follows by itself: a scenario does it without a line.
+            data |= {"kind": entry.cause.value}
+    if entry.refused is not None:
+        data["refused"] = entry.refused.text
+    return data
