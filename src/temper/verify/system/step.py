@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from temper.verify.system.ir import Code, Path, Rule, State, System
 
-_COMPARE: dict[str, Callable[[int, int], bool]] = {
+COMPARE: dict[str, Callable[[int, int], bool]] = {
     "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
     "<": lambda a, b: a < b,
@@ -14,7 +14,7 @@ _COMPARE: dict[str, Callable[[int, int], bool]] = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
 }
-_NUMBERS: dict[str, Callable[[int, int], int]] = {
+NUMBERS: dict[str, Callable[[int, int], int]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
@@ -57,7 +57,7 @@ def evaluate(system: System, code: Code, state: State, after: State | None = Non
             return evaluate(system, code[1], state, after).bit_count()
         case _:
             a, b = evaluate(system, code[1], state, after), evaluate(system, code[2], state, after)
-            return int(_COMPARE[name](a, b)) if name in _COMPARE else _NUMBERS[name](a, b)
+            return int(COMPARE[name](a, b)) if name in COMPARE else NUMBERS[name](a, b)
 
 
 def fault_of(system: System, rule: Rule, state: State) -> int | None:
