@@ -25,15 +25,15 @@ from temper.service.texts import (
 
 if TYPE_CHECKING:
     from temper.service.declined import Declined
-    from temper.service.judge import Judged, judge
+    from temper.service.judge_process import Judged, judge
     from temper.service.judgement import Verified, verify_table
     from temper.service.people import Person, token_problems, token_view
     from temper.service.workshop import CannotOpen, Workshop
 
 # A check must start at once: what brings in the runtime or the verifier is imported when it is asked for.
 _LATE = {
-    "Judged": "judge",
-    "judge": "judge",
+    "Judged": "judge_process",
+    "judge": "judge_process",
     "Verified": "judgement",
     "verify_table": "judgement",
     "CannotOpen": "workshop",

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from temper.service.judge import Judged, Question
+from temper.service.judge_process import Judged, Question
 from temper.table import Expr, load
 from temper.verify import Limits, compare_guards, report_json, verify
 

@@ -42,7 +42,8 @@ from temper.service.declined import (
     unavailable,
 )
 from temper.service.findings import site_place
-from temper.service.judge import GuardPair, Judged, judge
+from temper.service.judge_process import GuardPair, Judged
+from temper.service.judgements import Judgements
 from temper.service.listing import Listing, list_page
 from temper.service.people import Person, must_be_administrator, token_problems, token_view
 from temper.service.requests import asked_for, creating_action, fingerprint, params_of, scoped_key, wanted_id
@@ -67,6 +68,8 @@ from temper.table import why as clauses_of
 from temper.text import suggest
 
 BLUEPRINT = re.compile(r"[a-z][a-z0-9_]{0,63}")
+# The last versions of each blueprint can be gone back to without judging them anew.
+VERSIONS_REMEMBERED = 8
 # Words that stand where a blueprint's name stands in a path.
 RESERVED_BLUEPRINTS = frozenset({"tokens"})
 
@@ -93,6 +96,11 @@ class Workshop:
     _spaces: dict[str, Space] = field(default_factory=dict)
     _adapters: dict[str, Adapter] = field(default_factory=dict)
     _streams: int = 0
+    _judgements: Judgements = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Begin without a judgement."""
+        self._judgements = Judgements(self.loaded.settings.push)
 
     @classmethod
     async def open(cls, loaded: Loaded, *, clock: Clock | None = None) -> Workshop:
@@ -687,8 +695,7 @@ class Workshop:
     async def _judge(self, old: Table | None, new: Table) -> tuple[tuple[wire.ChangeLine, ...], Judged]:
         changes = change(old, new) if old is not None else ()
         pairs = [_pair(each) for each in changes if each.old is not None and each.new is not None]
-        push = self.loaded.settings.push
-        judged = await judge(new, levels=push.levels, states=push.states, seconds=push.seconds, guards=pairs)
+        judged = await self._judgements.of(new, pairs)
         strengths = iter(judged.strengths)
         lines = []
         for each in changes:
@@ -753,6 +760,8 @@ class Workshop:
         if not self._passes(_report(version)):
             store.close()
             raise StoreFault(f"`{path}` holds a version whose report has not passed")
+        for each in store.versions()[-VERSIONS_REMEMBERED:]:
+            self._judgements.remember(each)
         table = version_table(version)
         self._spaces[table.blueprint] = Space(table.blueprint, store, await self._start(store))
 

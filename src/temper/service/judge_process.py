@@ -16,7 +16,7 @@ GRACE_SECONDS = 20.0
 
 
 class GuardPair(msgspec.Struct, frozen=True):
-    """A guard before and after a change."""
+    """A guard before and after a change; both are expressions of a table."""
 
     entity: str
     action: str

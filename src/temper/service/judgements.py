@@ -1,0 +1,60 @@
+"""What has been judged once is looked up: reports by the digest of their table, comparisons by the pair of guards."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from temper.kernel import TableVersion
+from temper.service.judge_process import GuardPair, Judged, judge
+from temper.service.settings import PushSection
+from temper.table import Table, digest
+
+KEPT_MAX = 64
+
+
+class Judgements:
+    """The reports that a server has asked for, the last ones of them.
+
+    A report that was cut short is not kept: another try may get further.
+    """
+
+    def __init__(self, push: PushSection) -> None:
+        self._push = push
+        self._reports: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._strengths: OrderedDict[tuple[GuardPair, ...], tuple[str, ...]] = OrderedDict()
+
+    def remember(self, version: TableVersion) -> None:
+        """Keep the report with which a version was let in, if it answers all that the settings ask for now."""
+        report: dict[str, Any] = msgspec.json.decode(version.report)
+        levels = {level["name"] for level in report["levels"]}
+        if levels >= set(self._push.levels):
+            _keep(self._reports, version.digest, report)
+
+    async def of(self, table: Table, pairs: Sequence[GuardPair]) -> Judged:
+        """Return the report on a table, and how strong the second guard of each pair is."""
+        key = digest(table)
+        report = self._reports.get(key)
+        asked = tuple(pairs)
+        strengths = self._strengths.get(asked) if asked else ()
+        if report is not None and strengths is not None:
+            return Judged(report, strengths)
+        levels = self._push.levels if report is None else ()
+        judged = await judge(table, levels=levels, states=self._push.states, seconds=self._push.seconds, guards=asked)
+        if "stopped" in judged.report:
+            return judged
+        _keep(self._strengths, asked, judged.strengths)
+        if report is not None:
+            return Judged(report, judged.strengths)
+        _keep(self._reports, key, judged.report)
+        return judged
+
+
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > KEPT_MAX:
+        kept.popitem(last=False)

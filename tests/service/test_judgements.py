@@ -1,0 +1,81 @@
+"""What has been judged is looked up; what was cut short is asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from temper.service import Declined, Workshop, judge_process
+from tests.service.shop import ADMIN, BEFORE, HELIX, Prepared, copied, opened
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The processes that were started to judge, one word each."""
+    started: list[str] = []
+    real = asyncio.create_subprocess_exec
+
+    async def counted(*words: str, **more: Any) -> asyncio.subprocess.Process:
+        started.append(words[-1])
+        return await real(*words, **more)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", counted)
+    return started
+
+
+async def test_a_push_after_its_plan_is_not_judged_again(shop: Workshop, judged: list[str]) -> None:
+    plan = await shop.plan(ADMIN, "helix", HELIX)
+    assert len(judged) == 1
+    pushed = await shop.push(ADMIN, "helix", HELIX)
+    assert len(judged) == 1
+    assert pushed.report == plan.report
+
+
+async def test_a_rollback_finds_the_report_that_let_its_version_in(
+    prepared: Prepared, tmp_path: Path, judged: list[str]
+) -> None:
+    """Also after a restart."""
+    folder = copied(prepared, tmp_path / "data")
+    async with opened(folder) as shop:
+        await shop.push(ADMIN, "helix", HELIX)
+    async with opened(folder) as shop:
+        before = len(judged)
+        back = await shop.rollback(ADMIN, "helix")
+        assert back.version == 3
+        assert shop.sources(ADMIN, "helix") == BEFORE
+        assert len(judged) == before
+
+
+async def test_a_judge_that_dies_lets_nothing_in_and_is_asked_again(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server goes on with what it has."""
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(Declined) as caught:
+            await shop.push(ADMIN, "helix", HELIX)
+    assert caught.value.problem.type == "unverified"
+    assert shop.versions(ADMIN, "helix")[0].number == 1
+    assert (await shop.push(ADMIN, "helix", HELIX)).version == 2
+
+
+async def test_a_judge_that_hangs_is_stopped(shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed, and nothing of it is left."""
+    hanging = tmp_path / "hanging"
+    pid = tmp_path / "pid"
+    hanging.write_text(
+        f"#!{sys.executable}\nimport os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    hanging.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(hanging))
+    monkeypatch.setattr(judge_process, "GRACE_SECONDS", -118.0)
+    with pytest.raises(Declined) as caught:
+        await shop.push(ADMIN, "helix", HELIX)
+    assert caught.value.problem.type == "unverified"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
