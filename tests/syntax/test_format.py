@@ -167,12 +167,14 @@ def test_the_example_of_the_language_is_in_the_style() -> None:
         ("event Paid()", "event Paid"),
         # Fields may be named like the words of quantifiers, here and elsewhere.
         ("const x = (every not in (a, b))", "const x = every not in (a, b)"),
+        ('scenario "s"\n  all fails in (s): x', 'scenario "s"\n  all fails in s: x'),
+        ("const x = (state) == (A)", "const x = state == (A)"),
         ("const x = (if A then B else C)", "const x = if A then B else C"),
     ],
 )
 def test_each_thing_has_one_way_to_be_written(written: str, printed: str) -> None:
     """One row, one line or two of an entity or of the top."""
-    at_the_top = written.startswith(("const", "event"))
+    at_the_top = written.startswith(("const", "event", "scenario"))
     before, indent = ("blueprint x\n\n", "") if at_the_top else ("blueprint x\n\nentity E\n", "  ")
     assert formatted(before + indented(written, indent)) == before + indented(printed, indent)
 

@@ -376,7 +376,9 @@ def _head(part: t.Line) -> Doc:
         case t.Scenario():
             return cat("scenario ", quoted(part.title))
         case t.Act():
-            who = cat(commas([role.text for role in part.roles]), f"({part.principal.text})" if part.principal else "")
+            # In one piece: on a line of its own, a role named `key` with a name behind it would begin something else.
+            roles = ", ".join(role.text for role in part.roles)
+            who = f"{roles}({part.principal.text})" if part.principal else roles
             creates = f"{part.creates.text} = " if part.creates else ""
             return cat(who, " ", creates, part.target.text, ".", _invoke(part.invoke), _expect(part.expect))
         case t.Given():
@@ -697,8 +699,19 @@ def _binary(expr: t.Binary, *, open_end: bool) -> Doc:
     for index, operand in enumerate(operands):
         last = index == len(operands) - 1
         text = Nest(STEP, _expr(operand, level + 1, open_end=open_end and last))
+        if last and _looks_like_a_state(expr):
+            text = Nest(STEP, cat("(", text, ")"))
         parts.extend([text] if last else [text, f" {ops[index]}", Break()])
     return Group(cat(*parts))
+
+
+def _looks_like_a_state(expr: t.Binary) -> bool:
+    """Return whether, without brackets on its right, `state == A` would be taken for `state is A`, written wrongly."""
+    match expr:
+        case t.Binary("==" | "!=", t.Ref(name) | t.Dot(_, name), t.Ref(right)):
+            return name.text == "state" and right.text[0].isupper()
+        case _:
+            return False
 
 
 def _chain(expr: t.Binary, level: int) -> tuple[list[t.Expr], list[str]]:

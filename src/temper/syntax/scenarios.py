@@ -61,6 +61,8 @@ class ScenarioReader(PropertyReader):
 
     def tool_verb(self) -> bool:
         """Return whether a path and a tool's verb stand here."""
+        if self.texts[self.i] in RESERVED:
+            return False
         i = self.i + 1
         while self.texts[i] == "." and self.kinds[i + 1] <= UPPER:
             i += 2
