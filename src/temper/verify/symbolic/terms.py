@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import z3
 
-from temper.table import Expr, Table, Type, decode, shape
+from temper.table import Expr, Table, Type, canonical_key, decode, shape
 from temper.verify.clauses import NEW
 from temper.verify.expressions import Names, children, element_type, opened, type_of
 
@@ -54,9 +54,8 @@ class Terms:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.context = z3.Context()
-        self.axioms: list[Term] = []
-        """What holds of what has been made so far, whatever the state: distinct literals, sizes, the bounds of what
-        is open."""
+        self._axioms: dict[int, tuple[Term, frozenset[int]]] = {}
+        self._constants: dict[int, tuple[Term, frozenset[int]]] = {}
         self.opened: set[str] = set()
         """Kinds of expression that were left open so far."""
         self._sorts: dict[Any, Any] = {}
@@ -66,6 +65,56 @@ class Terms:
         self._functions: dict[Any, Any] = {}
         self._fresh = 0
         self._terms: dict[Any, Term] = {}
+
+    # --- axioms -------------------------------------------------------------------------------------------------------
+
+    def axiom(self, *terms: Term) -> None:
+        """Note what holds whatever the state: distinct literals, sizes, the bounds of what is open."""
+        for term in terms:
+            key = term.get_id()
+            if key not in self._axioms:
+                self._axioms[key] = (term, self.constants(term))
+
+    def axioms_of(self, facts: Iterable[Term]) -> list[Term]:
+        """Return the axioms that speak of nothing but what the facts speak of.
+
+        To leave the others out can only make more possible, so that no claim rests on it; to bring them all along
+        made a question twelve times as slow.
+        """
+        known: set[int] = set()
+        for fact in facts:
+            known |= self.constants(fact)
+        return [term for term, constants in self._axioms.values() if constants <= known]
+
+    def constants(self, term: Term) -> frozenset[int]:
+        """Return the constants of a term, by the numbers that the solver gives to them."""
+        context = self.context.ref()
+        waiting = [term.as_ast()]
+        known = self._constants
+        while waiting:
+            at = waiting[-1]
+            key = z3.Z3_get_ast_id(context, at)
+            if key in known:
+                waiting.pop()
+                continue
+            if z3.Z3_get_ast_kind(context, at) != z3.Z3_APP_AST:
+                # A number, or a bound variable.
+                known[key] = (z3.ExprRef(at, self.context), frozenset())
+                continue
+            count = z3.Z3_get_app_num_args(context, at)
+            if count == 0:
+                free = z3.Z3_get_decl_kind(context, z3.Z3_get_app_decl(context, at)) == z3.Z3_OP_UNINTERPRETED
+                known[key] = (z3.ExprRef(at, self.context), frozenset({key}) if free else frozenset())
+                continue
+            parts = [z3.Z3_get_app_arg(context, at, index) for index in range(count)]
+            keys = [z3.Z3_get_ast_id(context, part) for part in parts]
+            missing = [part for part, part_key in zip(parts, keys, strict=True) if part_key not in known]
+            if missing:
+                waiting.extend(missing)
+                continue
+            # The term is kept beside its constants: a number is not used again while what it stands for is alive.
+            known[key] = (z3.ExprRef(at, self.context), frozenset().union(*(known[part][1] for part in keys)))
+        return known[term.get_id()][1]
 
     # --- logic --------------------------------------------------------------------------------------------------------
 
@@ -190,7 +239,7 @@ class Terms:
         if key not in self._open:
             self.opened.add(what)
             term = self.fresh(what, type_)
-            self.axioms.append(self.within(type_, term))
+            self.axiom(self.within(type_, term))
             self._open[key] = term
         return self._open[key]
 
@@ -228,7 +277,8 @@ class Terms:
                 parts = self.table.records[name]
                 return self.record(name, [self.constant(p.type, v) for p, v in zip(parts, value, strict=True)])
             case ("set", inner, _):
-                return self.set_of(inner, [self.constant(inner, item) for item in value])
+                # In an order that no hash decides: the solver's work, and so its limit, depends on it.
+                return self.set_of(inner, [self.constant(inner, item) for item in sorted(value, key=canonical_key)])
             case ("map", key, inner, _):
                 return self.map_of(key, inner, [(self.constant(key, k), self.constant(inner, v)) for k, v in value])
             case ("list", inner, _):
@@ -241,7 +291,7 @@ class Terms:
         known = self._literals.setdefault(sort.name(), {})
         if value not in known:
             term = z3.Const(f"{sort.name()}:{value}", sort)
-            self.axioms.extend(term != other for other in known.values())
+            self.axiom(*(term != other for other in known.values()))
             known[value] = term
         return known[value]
 
@@ -283,7 +333,7 @@ class Terms:
             if members is not None:
                 return z3.Sum([z3.If(z3.Select(term, member), self.number(1), self.number(0)) for member in members])
         size = self._function("size", term.sort(), z3.IntSort(self.context))(term)
-        self.axioms.append(size >= 0)
+        self.axiom(size >= 0)
         return size
 
     def _function(self, name: str, *sorts: Any) -> Any:
@@ -302,7 +352,7 @@ class Terms:
         kind = ("set", inner, None)
         if not self._counted(kind):
             size = self.size(kind, term)
-            self.axioms.append(size == 0 if not items else z3.And(size >= 1, size <= len(items)))
+            self.axiom(size == 0 if not items else z3.And(size >= 1, size <= len(items)))
         return term
 
     def map_of(self, key: Type, inner: Type, pairs: list[tuple[Term, Term]]) -> Term:
@@ -310,14 +360,14 @@ class Terms:
         for at, value in pairs:
             term = z3.Store(term, at, self.some(inner, value))
         size = self.size(("map", key, inner, None), term)
-        self.axioms.append(size == 0 if not pairs else z3.And(size >= 1, size <= len(pairs)))
+        self.axiom(size == 0 if not pairs else z3.And(size >= 1, size <= len(pairs)))
         return term
 
     def list_of(self, inner: Type, items: list[Term]) -> Term:
         sort = self.sort(("list", inner, None))
         made = self._function(f"list{len(items)}", *(item.sort() for item in items), sort)
         term = made(*items) if items else z3.Const(f"empty_{sort.name()}", sort)
-        self.axioms.append(self.size(("list", inner, None), term) == len(items))
+        self.axiom(self.size(("list", inner, None), term) == len(items))
         return term
 
     # --- expressions --------------------------------------------------------------------------------------------------
@@ -359,7 +409,7 @@ class Terms:
                 kind: Type = ("time",) if e[0] == "now" else ("principal",)
                 term = self.given((scene.event, e[0]), e[0], kind)
                 if e[0] == "now":
-                    self.axioms.append(term >= self.given(("created_at",), "created_at", ("time",)))
+                    self.axiom(term >= self.given(("created_at",), "created_at", ("time",)))
                 return term
             case ("has_role", role):
                 return self.has_role(role, scene)
@@ -414,7 +464,7 @@ class Terms:
                 old, at = self.term(m, scene), self.term(k, scene)
                 new = z3.Store(old, at, self.some(kind[2], self.term(v, scene)))
                 there = z3.Not(self.is_none(z3.Select(old, at)))
-                self.axioms.append(
+                self.axiom(
                     self.size(kind, new) == self.size(kind, old) + z3.If(there, self.number(0), self.number(1))
                 )
                 return new
@@ -441,7 +491,7 @@ class Terms:
         term = self.given((scene.event, "role", role), f"is_{role}", ("bool",))
         excluded = next((each.excludes for each in self.table.roles if each.name == role), ())
         for other in excluded:
-            self.axioms.append(z3.Not(z3.And(term, self.given((scene.event, "role", other), f"is_{other}", ("bool",)))))
+            self.axiom(z3.Not(z3.And(term, self.given((scene.event, "role", other), f"is_{other}", ("bool",)))))
         return term
 
     def in_state(self, scene: Scene, states: Iterable[str]) -> Term:
@@ -505,11 +555,11 @@ class Terms:
                     return z3.And(z3.Not(self.is_none(item)), z3.Select(held, self.value_of(item)))
                 inside = z3.Select(held, item)
                 if not self._counted(kind):
-                    self.axioms.append(z3.Implies(inside, self.size(kind, held) >= 1))
+                    self.axiom(z3.Implies(inside, self.size(kind, held) >= 1))
                 return inside
             case "map" if item.sort() == held.sort().domain():
                 inside = z3.Not(self.is_none(z3.Select(held, item)))
-                self.axioms.append(z3.Implies(inside, self.size(kind, held) >= 1))
+                self.axiom(z3.Implies(inside, self.size(kind, held) >= 1))
                 return inside
             case _:
                 return self._left_open(("in", x, c), scene)
@@ -529,11 +579,11 @@ class Terms:
             size, first, second = (self.size(kind, each) for each in (term, left, right))
             match op:
                 case "union":
-                    self.axioms += [size <= first + second, size >= first, size >= second]
+                    self.axiom(size <= first + second, size >= first, size >= second)
                 case "minus":
-                    self.axioms += [size <= first, size >= first - second]
+                    self.axiom(size <= first, size >= first - second)
                 case _:
-                    self.axioms += [size <= first, size <= second]
+                    self.axiom(size <= first, size <= second)
         return term
 
     def _quantified(self, e: Expr, x: str, c: Expr, body: Expr, scene: Scene) -> Term:
