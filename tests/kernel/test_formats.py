@@ -19,7 +19,7 @@ def lines(name: str) -> list[bytes]:
 
 @pytest.mark.parametrize("line", lines("entries_1.jsonl"))
 def test_an_entry_of_format_1_is_read_and_written_as_it_was(line: bytes) -> None:
-    """One row, one entry. Never edit the file: a changed format gets a file of its own."""
+    """One row, one entry. Never edit a row: a changed format gets a file of its own."""
     entry = msgspec.json.decode(line, type=Entry)
     assert entry.format == 1
     assert msgspec.json.encode(entry) == line

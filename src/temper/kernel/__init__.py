@@ -33,6 +33,7 @@ from temper.kernel.ports import (
     Page,
     Request,
     Retry,
+    Stir,
     Store,
     StoreFault,
     Stranded,
@@ -40,7 +41,7 @@ from temper.kernel.ports import (
     Wake,
 )
 from temper.kernel.replay import Folded, replay
-from temper.kernel.stored import Codec, Codecs
+from temper.kernel.stored import Codec, Codecs, dump_caller, load_caller, path_of, path_text
 
 __all__ = [
     "Answer",
@@ -77,11 +78,16 @@ __all__ = [
     "RefusedEntry",
     "Request",
     "Retry",
+    "Stir",
     "Store",
     "StoreFault",
     "Stranded",
     "TableVersion",
     "Wake",
     "Who",
+    "dump_caller",
+    "load_caller",
+    "path_of",
+    "path_text",
     "replay",
 ]

@@ -26,13 +26,16 @@ from temper.kernel.ports import (
     Limits,
     OrderState,
     Request,
+    Stir,
     Store,
     Stranded,
     TableVersion,
 )
 from temper.kernel.stored import Codec
 from temper.kernel.turn import Held, HeldKey, Turn, held_key
-from temper.table import Deliver, Fire, Offer, Snapshot, Table, due
+from temper.table import Caller, Deliver, Fire, Offer, Snapshot, Table, World, due
+
+_PUSH = Caller("system")
 
 # What is forgotten of refused timers past this costs them a try, no more.
 _HELD_MAX = 10_000
@@ -70,6 +73,10 @@ class Host:
             self._keep(now)
         return now
 
+    def world(self, at: int) -> World:
+        """Return what may be read of others, as the last batch that was adopted left them."""
+        return Turn(self, at)
+
     # --- a turn ---
 
     def turn(self, asks: Sequence[Ask], at: int, room: Mapping[str, int]) -> Batch:
@@ -77,6 +84,7 @@ class Host:
         turn = Turn(self, at)
         # However many ask, some of the batch is for what is due.
         limit = max(self.limits.batch_max // 4, self.limits.batch_max - len(asks))
+        turn.rouse_waiting()
         for request in self.due(at, max(1, limit)):
             turn.request(request)
         for ask in asks:
@@ -160,6 +168,8 @@ class Host:
 
     def next_wake(self, busy: Sequence[str] = ()) -> int | None:
         """Return when something will be due; `busy` are the tools whose calls have to wait for room, not for time."""
+        if self.store.stirs(1):
+            return 0
         times = [at for at in (self.store.next_due(), self.store.next_order(busy)) if at is not None]
         return min(times, default=None)
 
@@ -193,6 +203,14 @@ class Host:
         carried: dict[tuple[str, str], Snapshot] = {}
         entries: list[Entry] = []
         holders: dict[tuple[str, int, str], str] = {}
+        watching = {
+            (kind.name, state)
+            for kind in table.entities.values()
+            for place in kind.places
+            for state in place.states
+            if place.whenevers
+        }
+        stirs: list[Stir] = []
         for now in self.store.live():
             after = new.carried(self.codec, now, from_version=version.number - 1, at=at)
             reasons = list(_clashes(new, after, holders) if isinstance(after, Snapshot) else after)
@@ -202,10 +220,13 @@ class Host:
                 after = replace(after, version=now.version + 1, updated_at=at)
                 carried[now.entity, now.id] = after
                 entries.append(record.swapped(self.codec, new, now, after, version, at))
+            if isinstance(after, Snapshot) and (after.entity, after.state) in watching:
+                # What is due by the new table's `whenever`s is seen once all are carried over.
+                stirs.append(Stir(after.entity, after.entity, after.id, (), _PUSH))
         if stranded:
             return tuple(stranded)
         self._next = (new, carried)
-        return Batch((Change(tuple(entries), tuple(carried.values()), version=version),))
+        return Batch((Change(tuple(entries), tuple(carried.values()), version=version, stirs=tuple(stirs)),))
 
     # --- private ---
 

@@ -22,6 +22,8 @@ class Cause(Enum):
     OFFER = "offer"
     CREATE = "create"
     """Created by another entity, in the same commit."""
+    WITH = "with"
+    """Taken along by another entity's action, in the same commit."""
     SWAP = "swap"
     """Carried over to another table."""
 
@@ -98,7 +100,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     event: str
     """The id of the event, or the order's for outcomes and sends."""
     caused_by: str | None = None
-    """For a creation: the event of the entry that created it."""
+    """For a creation and a joint action: the event of the entry that asked for it."""
     how: str
     action: str | None = None
     params: dict[str, Any] = {}

@@ -17,10 +17,11 @@ from temper.kernel.ports import (
     OrderRow,
     OrderState,
     Page,
+    Stir,
     TableVersion,
 )
 from temper.kernel.stored import Codec, Codecs
-from temper.table import Snapshot, Value, load, next_due
+from temper.table import Path, Snapshot, Value, load, next_due
 
 _entry_to_json = msgspec.json.Encoder().encode
 _entry_from_json = msgspec.json.Decoder(Entry).decode
@@ -64,6 +65,9 @@ class MemoryStore:
         self._held: dict[tuple[str, int, str], str] = {}
         self._holds: dict[tuple[str, str], dict[int, str]] = {}
         self._by_key: dict[tuple[str, str], str] = {}
+        self._refers: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
+        self._referrers: dict[tuple[str, str, str], set[str]] = {}
+        self._stirs: dict[tuple[str, str, str, Path], Stir] = {}
         self._orders: dict[str, tuple[OrderRow, int, bytes | None]] = {}
         self._keys: dict[str, _Key] = {}
         self._letters: dict[str, Letter] = {}
@@ -81,6 +85,17 @@ class MemoryStore:
 
     def holder(self, entity: str, unique: int, values: Sequence[Value]) -> str | None:
         return self._held.get((entity, unique, self._codec.unique_text(entity, unique, values)))
+
+    def referrers(
+        self, entity: str, field: str, id: str, *, after: int = 0, limit: int
+    ) -> tuple[Sequence[str], int | None]:
+        found = [(self._rows[entity, one].number, one) for one in self._referrers.get((entity, field, id), ())]
+        later = sorted(row for row in found if row[0] > after)
+        page = later[:limit]
+        return [one for _, one in page], page[-1][0] if len(later) > len(page) else None
+
+    def stirs(self, limit: int) -> Sequence[Stir]:
+        return list(self._stirs.values())[:limit]
 
     def live(self) -> Iterator[Snapshot]:
         return (self._decoded(row) for row in list(self._rows.values()) if row.live)
@@ -210,6 +225,11 @@ class MemoryStore:
             self._letters[letter.order] = letter
         for order in change.unlettered:
             self._letters.pop(order, None)
+        for stir in change.unstirred:
+            self._stirs.pop(_name(stir), None)
+        for stir in change.stirs:
+            self._stirs.pop(_name(stir), None)
+            self._stirs[_name(stir)] = stir
         for wake in change.wakes:
             self._rows[wake.entity, wake.id].due = wake.at
         if change.key is not None:
@@ -237,6 +257,15 @@ class MemoryStore:
         key = self._codec.key(now)
         if key is not None:
             self._by_key[now.entity, key] = now.id
+        if self._codec.is_watched(now.entity):
+            self._unrefer(name)
+            self._refers[name] = self._codec.references(now)
+            for field, id in self._refers[name]:
+                self._referrers.setdefault((now.entity, field, id), set()).add(now.id)
+
+    def _unrefer(self, name: tuple[str, str]) -> None:
+        for field, id in self._refers.pop(name, ()):
+            self._referrers[name[0], field, id].discard(name[1])
 
     def _install(self, version: TableVersion) -> None:
         """Put a version in force; index all entities of the kinds whose `key` or `unique`s it changes."""
@@ -257,6 +286,8 @@ class MemoryStore:
         self._held = {held: id for held, id in self._held.items() if held[0] not in kinds}
         self._holds = {name: holds for name, holds in self._holds.items() if name[0] not in kinds}
         self._by_key = {key: id for key, id in self._by_key.items() if key[0] not in kinds}
+        for name in [name for name in self._refers if name[0] in kinds]:
+            self._unrefer(name)
         for now in again:
             if isinstance(now, Snapshot):
                 self._index(now)
@@ -296,3 +327,7 @@ class MemoryStore:
 
     def _order(self, row: OrderRow, version: int, send: bytes | None) -> OrderRow:
         return row if send is None else replace(row, send=self._codecs.of(version).load_send(row.order, send))
+
+
+def _name(stir: Stir) -> tuple[str, str, str, Path]:
+    return stir.owner, stir.entity, stir.id, stir.path

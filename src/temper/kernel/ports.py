@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Protocol, TypeAlias
 
 from temper.kernel.journal import Entry
-from temper.table import Ending, Event, Refused, SendOrder, Snapshot, Value
+from temper.table import Caller, Ending, Event, Path, Refused, SendOrder, Snapshot, Value
 
 
 class Ids(Protocol):
@@ -37,6 +37,9 @@ class Limits:
     backoff_ms: int = 1_000
     """A timer whose action was refused is tried again after this; twice as long each time, up to `backoff_max_ms`."""
     backoff_max_ms: int = 300_000
+    watchers_max: int = 100
+    """Entities that a commit has look at their `whenever`s at once, since they read what it changes; the rest do so in
+    the turns that follow."""
 
 
 # --- what comes in ----------------------------------------------------------------------------------------------------
@@ -70,7 +73,7 @@ class Done:
     snapshot: Snapshot
     entry: Entry | None
     entries: tuple[Entry, ...] = ()
-    """Of the entities that were created in the same commit."""
+    """Of the entities that it took along or created, in the same commit."""
     replayed: bool = False
 
 
@@ -78,8 +81,7 @@ class Done:
 class No:
     """The table refused. `snapshot` is the entity as it is, if any.
 
-    The refusal has been journaled, except in a dry run and where it is `MISSING`: there is no entity whose history it
-    was.
+    The refusal has been journaled, except in a dry run and where there is no entity whose history it was.
     """
 
     refused: Refused
@@ -255,6 +257,22 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
+class Stir:
+    """Those of kind `owner` who reach an entity by `path` have yet to look at their `whenever`s: it has changed.
+
+    `caller` has changed it. With an empty path it is the entity itself that has to look. `after` is a cursor: those
+    before it have looked. There is one for each owner, entity and path; a later one takes the place of the earlier.
+    """
+
+    owner: str
+    entity: str
+    id: str
+    path: Path
+    caller: Caller
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """What is kept under an idempotency key: the first entry of the answer, and the entity after it."""
 
@@ -284,7 +302,9 @@ class Change:
 
     entries: tuple[Entry, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
-    """Whole entities after the commit; the store indexes their state, keys, uniques and next due time."""
+    """Whole entities after the commit; the store indexes their state, keys, uniques, the references by which they have
+    to be found (`watched_fields`) and their next due time. Those of the entries come first, in their order; others are
+    of entities in which no more has changed than which `whenever`s are due."""
     orders: tuple[OrderRow, ...] = ()
     """New orders, or orders with another state: by their id."""
     ended_orders: tuple[str, ...] = ()
@@ -294,6 +314,9 @@ class Change:
     wakes: tuple[Wake, ...] = ()
     unlettered: tuple[str, ...] = ()
     """Orders whose letters are put away."""
+    unstirred: tuple[Stir, ...] = ()
+    """Those who had to look have looked, or what is left of them is in `stirs`."""
+    stirs: tuple[Stir, ...] = ()
     version: TableVersion | None = None
     """A new table: the whole change is a swap."""
 
@@ -329,6 +352,19 @@ class Store(Protocol):
 
         Final ones (unless it is `ever`) and `none` hold nothing (23).
         """
+        ...
+
+    def referrers(
+        self, entity: str, field: str, id: str, *, after: int = 0, limit: int
+    ) -> tuple[Sequence[str], int | None]:
+        """Return the ids of those whose `field` (one of their `watched_fields`) refers to `id`, oldest first.
+
+        The second is where to go on from, `None` where there are no more.
+        """
+        ...
+
+    def stirs(self, limit: int) -> Sequence[Stir]:
+        """Return those who have yet to look at their `whenever`s, the longest waiting first."""
         ...
 
     def answered(self, key: str) -> Answered | None:

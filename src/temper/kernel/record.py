@@ -30,7 +30,7 @@ NOBODY = Who("system")
 
 
 def accepted(codec: Codec, before: Snapshot | None, event: Event, done: Accepted, caused_by: str | None) -> Entry:
-    """Return the entry of an event that was taken in; `caused_by` is the event of the entity that created this one."""
+    """Return the entry of an event that was taken in; `caused_by` is the event that created it, or took it along."""
     after = done.after
     old: dict[str, Any] = {}
     if before is None:
@@ -44,7 +44,7 @@ def accepted(codec: Codec, before: Snapshot | None, event: Event, done: Accepted
         id=after.id,
         version=after.version,
         digest=codec.digest,
-        cause=Cause.CREATE if caused_by is not None else _cause(event),
+        cause=_cause(event) if caused_by is None else Cause.CREATE if before is None else Cause.WITH,
         event=event_id(event),
         caused_by=caused_by,
         how=done.how.value,

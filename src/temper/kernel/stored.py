@@ -17,6 +17,8 @@ from temper.table import (
     Armed,
     Caller,
     Deferred,
+    Hop,
+    Path,
     Pending,
     SendOrder,
     Snapshot,
@@ -28,9 +30,11 @@ from temper.table import (
     decode_args,
     digest,
     encode,
+    field_references,
     fits,
     homeless,
     shape,
+    watched_fields,
 )
 
 
@@ -97,6 +101,7 @@ class StoredSend(_Stored, frozen=True, kw_only=True):
 
 _to_json = msgspec.json.Encoder().encode
 _entity_from_json = msgspec.json.Decoder(StoredEntity).decode
+_who_from_json = msgspec.json.Decoder(Who).decode
 _send_from_json = msgspec.json.Decoder(StoredSend).decode
 
 # Versions whose tables are kept ready; one of an older version is loaded again.
@@ -128,6 +133,7 @@ class Codec:
             types = {field.name: field.type for field in entity.fields}
             self._keys[name] = tuple(types[part] for part in entity.key)
             self._uniques[name] = tuple(tuple(types[part] for part in unique.fields) for unique in entity.uniques)
+        self._watched = {name: fields for name in table.entities if (fields := watched_fields(table, name))}
 
     # --- values ---
 
@@ -286,6 +292,15 @@ class Codec:
                 found[number] = self._text(self._uniques[now.entity][number], values)
         return found
 
+    def is_watched(self, entity: str) -> bool:
+        """Say whether entities of that kind are found by what they refer to."""
+        return entity in self._watched
+
+    def references(self, now: Snapshot) -> frozenset[tuple[str, str]]:
+        """Return by which fields an entity has to be found, and from which ids."""
+        fields = self._watched.get(now.entity, ())
+        return frozenset((name, id) for name in fields for id in field_references(self.table, now, name))
+
     def creation(self, entry: Entry) -> tuple[str, Mapping[str, Value]] | None:
         """Return the action that created an entity, and its parameters; `None` where this table can't read them."""
         action = entry.moves[0].action if entry.moves else ""
@@ -302,6 +317,7 @@ class Codec:
             self._uniques[entity],
             self.table.entities[entity].key,
             tuple((u.fields, u.ever) for u in uniques),
+            self._watched.get(entity),
         )
 
     def carried(
@@ -380,6 +396,18 @@ class Codec:
         return _to_json(parts).decode()
 
 
+def path_text(path: Path) -> str:
+    """Return a path as it is kept."""
+    return "/".join(f"{'~' if hop.inverse else ''}{hop.entity}.{hop.field}" for hop in path)
+
+
+def path_of(text: str) -> Path:
+    """Return the path that `path_text` wrote."""
+    hops = (part.removeprefix("~").split(".") for part in text.split("/") if part)
+    inverse = (part.startswith("~") for part in text.split("/") if part)
+    return tuple(Hop(entity, field, turned) for (entity, field), turned in zip(hops, inverse, strict=True))
+
+
 class Codecs:
     """The codecs of a space's versions, by number, and the way from an older one to the one in force.
 
@@ -432,6 +460,16 @@ def who(person: Caller) -> Who:
 def caller(kept: Who) -> Caller:
     """Return the caller that `who` wrote."""
     return Caller(kept.principal, frozenset(kept.roles), kept.acts_for)
+
+
+def dump_caller(person: Caller) -> bytes:
+    """Return a caller as it is kept."""
+    return _to_json(who(person))
+
+
+def load_caller(data: bytes) -> Caller:
+    """Return the caller that `dump_caller` wrote."""
+    return caller(_who_from_json(data))
 
 
 _Plan = tuple[tuple[str, Type, bool], ...]

@@ -8,6 +8,7 @@ What the outside did wrong, and what it left open, is settled here:
 * The first definite ending wins, whichever attempt it is of. After `unknown` one more is taken, as the correction (13).
 * A timer or an offer that is refused stays, and is tried again after a while that doubles (17). The journal has the
   refusal once for each version of the entity and each text: not every try.
+* A commit has those look at their `whenever`s who read what it changes: so many at once, the others in later turns.
 * A send that nobody has a place for, and an outcome that breaks the blueprint's own rules, become dead letters.
 """
 
@@ -35,17 +36,20 @@ from temper.kernel.ports import (
     OrderState,
     Request,
     Retry,
+    Stir,
     Wake,
 )
 from temper.table import (
     Accepted,
     Act,
+    Caller,
     CallOrder,
     Commit,
     Deliver,
     Ending,
     Event,
     Fire,
+    Hop,
     How,
     Offer,
     Outcome,
@@ -56,7 +60,10 @@ from temper.table import (
     Value,
     Why,
     commit,
+    field_references,
+    rouse,
     shape,
+    watches,
 )
 
 if TYPE_CHECKING:
@@ -103,6 +110,7 @@ class Turn:
         self._orders: dict[str, OrderRow | None] = {}
         self._keys: dict[str, tuple[str, Answer]] = {}
         self._created: dict[tuple[str, str], Entry] = {}
+        self._watches = watches(host.table)
 
     def batch(self) -> Batch:
         """Return what is to be appended, and what to say and to do after it."""
@@ -150,6 +158,21 @@ class Turn:
                 if now is None or self._codec.uniques(now).get(unique) == text:
                     return True
         return False
+
+    def referrers(self, entity: str, field: str, id: str, limit: int) -> Sequence[str]:
+        # One more for each that the batch may have turned away.
+        found, _ = self._store.referrers(entity, field, id, limit=limit + len(self._snapshots))
+        return self._still(entity, field, id, found, more=True)[:limit]
+
+    def _still(self, entity: str, field: str, id: str, found: Sequence[str], *, more: bool) -> list[str]:
+        """Those who refer to `id` when the batch is done; with `more`, those who came to do so in it, too."""
+        changed = {now.id: now for (kind, _), now in self._snapshots.items() if kind == entity}
+        still = [one for one in found if one not in changed or (field, id) in self._codec.references(changed[one])]
+        if more:
+            known = frozenset(found)
+            new = [one for one in changed if one not in known]
+            still.extend(one for one in new if (field, id) in self._codec.references(changed[one]))
+        return still
 
     def _order(self, order: str) -> OrderRow | None:
         return self._orders[order] if order in self._orders else self._store.order(order)
@@ -199,12 +222,12 @@ class Turn:
         return Done(kept.snapshot, entry, self._created_with(entry.seq), replayed=True)
 
     def _created_with(self, seq: int) -> tuple[Entry, ...]:
-        """Return the entries that follow `seq` in its commit: no commit begins with a creation by another."""
+        """Return the entries that follow `seq` in its commit: no commit begins with what another asks for."""
         found: list[Entry] = []
         while True:
             page = self._store.entries(seq + len(found), 16)
             for entry in page:
-                if entry.cause is not Cause.CREATE:
+                if entry.cause not in {Cause.CREATE, Cause.WITH}:
                     return tuple(found)
                 found.append(entry)
             if len(page) < 16:
@@ -222,7 +245,10 @@ class Turn:
         (main, done), *rest = ((part.event, part.accepted) for part in result.parts)
         if not rest:
             return (record.accepted(self._codec, now, main, done, None),)
-        causes = {made.event.id: part.event for part in result.parts for made in part.accepted.creates}
+        causes: dict[str, Event] = {}
+        for part in result.parts:
+            causes.update((join.event.id, part.event) for join in part.accepted.joins)
+            causes.update((made.event.id, part.event) for made in part.accepted.creates)
         entries = [record.accepted(self._codec, now, main, done, None)]
         for event, accepted in rest:
             before = self.snapshot(accepted.after.entity, accepted.after.id)
@@ -239,6 +265,7 @@ class Turn:
                 rows.extend(self._rows(part.accepted))
         ended, letters = self._carried_out(event, result.parts[0].accepted, rows)
         snapshots = tuple([part.accepted.after for part in result.parts])
+        befores = [self._snapshots_before(after) for after in snapshots] if self._watches else []
         for after, entry in zip(snapshots, entries, strict=True):
             self._put(after)
             if entry.before == record.NEW:
@@ -247,7 +274,8 @@ class Turn:
             self._orders[row.order] = row
         for order in ended:
             self._orders[order] = None
-        return Change(entries, snapshots, tuple(rows), ended, letters), entries
+        change = Change(entries, snapshots, tuple(rows), ended, letters)
+        return self._roused(change, result, befores) if befores else change, entries
 
     def _put(self, after: Snapshot) -> None:
         self._snapshots[after.entity, after.id] = after
@@ -329,13 +357,62 @@ class Turn:
             case _:
                 assert_never(event)
 
+    # --- `whenever` ---
+
+    def _snapshots_before(self, after: Snapshot) -> Snapshot | None:
+        return self.snapshot(after.entity, after.id) if after.version > 1 else None
+
+    def _roused(self, change: Change, result: Commit, befores: Sequence[Snapshot | None]) -> Change:
+        """Have those look at their `whenever`s who read what has changed."""
+        rousing = _Rousing(self, self._host.limits.watchers_max)
+        for part, before in zip(result.parts, befores, strict=True):
+            after = part.accepted.after
+            for watch in self._watches.get(after.entity, ()):
+                stir = Stir(watch.owner, after.entity, after.id, watch.path, part.accepted.caller)
+                rousing.follow(stir, [before, after] if before is not None else [after])
+        return rousing.into(change)
+
+    def rouse_waiting(self) -> None:
+        """Go on with those who have yet to look at their `whenever`s."""
+        rousing = _Rousing(self, self._host.limits.batch_max)
+        done: list[Stir] = []
+        for stir in self._store.stirs(self._host.limits.batch_max):
+            if rousing.left <= 0:
+                break
+            done.append(stir)
+            rousing.follow(stir)
+        if done:
+            self._changes.append(rousing.into(Change(unstirred=tuple(done))))
+
+    def rouse(self, entity: str, id: str, caller: Caller) -> Snapshot | None:
+        """Have an entity look at its `whenever`s; return it if what is due of it has changed."""
+        now = self.snapshot(entity, id)
+        after = None if now is None else rouse(self._table, now, caller, self._at, self)
+        if after is None or after is now:
+            return None
+        self._snapshots[entity, id] = after
+        return after
+
+    def page(self, stir: Stir, hop: Hop, limit: int) -> tuple[Sequence[str], int | None]:
+        """Return some of those whose field refers to what was stirred, as the batch will leave them."""
+        if hop.entity not in self._table.entities:
+            return (), None
+        found, cursor = self._store.referrers(hop.entity, hop.field, stir.id, after=stir.after, limit=limit)
+        return self._still(hop.entity, hop.field, stir.id, found, more=stir.after == 0), cursor
+
+    def into(self, stir: Stir, hop: Hop, snapshots: Sequence[Snapshot]) -> frozenset[str]:
+        """Return those in whose inverse set an entity is, or was."""
+        now = None if snapshots else self.snapshot(stir.entity, stir.id)
+        found = snapshots if now is None else [now]
+        return frozenset(id for now in found for id in field_references(self._table, now, hop.field))
+
     # --- refusals ---
 
     def _refused(self, request: Request, now: Snapshot | None, event: Event, no: Refused) -> Answer | None:
         match event:
             case Act():
                 answer = No(no, now)
-                if no.why is Why.MISSING:
+                if no.why is Why.MISSING and now is None:
                     return answer
                 entry = record.refused(self._codec, now, request.entity, request.id, event, no)
                 key = None
@@ -345,7 +422,8 @@ class Turn:
                 self._changes.append(Change((entry,), key=key))
                 return answer
             case Fire() | Offer():
-                if now is None or no.why in {Why.STALE, Why.MISSING, Why.FINISHED}:
+                if now is None or no.why in {Why.STALE, Why.FINISHED}:
+                    self._not_due(request, now)
                     return None
                 self._hold(request, now, event, no)
             case Deliver(order=order):
@@ -366,6 +444,12 @@ class Turn:
             case _:
                 assert_never(event)
         return No(no, now)
+
+    def _not_due(self, request: Request, now: Snapshot | None) -> None:
+        """What fell due is not so any more: a `whenever` that nobody has told so yet."""
+        after = None if now is None else self.rouse(request.entity, request.id, _NOBODY)
+        if after is not None:
+            self._changes.append(Change(snapshots=(after,)))
 
     def _hold(self, request: Request, now: Snapshot, event: Fire | Offer, no: Refused) -> None:
         limits = self._host.limits
@@ -518,6 +602,48 @@ class Turn:
             answer = self._outcome(order, row.entity, row.id, _unknown(row, "an operator gave the call up"))
         self._drop(order)
         return answer
+
+
+class _Rousing:
+    """Goes from what has changed to those who read it, as far as `left` of them; the rest is left as stirs."""
+
+    def __init__(self, turn: Turn, left: int) -> None:
+        self._turn = turn
+        self.left = left
+        self._after: dict[tuple[str, str], Snapshot] = {}
+        self._stirs: list[Stir] = []
+
+    def follow(self, stir: Stir, snapshots: Sequence[Snapshot] = ()) -> None:
+        """Go back along the path. `snapshots` are what was stirred before and after, where that is known."""
+        if self.left <= 0:
+            self._stirs.append(stir)
+            return
+        if not stir.path:
+            self.left -= 1
+            after = self._turn.rouse(stir.entity, stir.id, stir.caller)
+            if after is not None:
+                self._after[after.entity, after.id] = after
+            return
+        hop, rest = stir.path[-1], stir.path[:-1]
+        if hop.inverse:
+            # It stands first in a path: an inverse set is always the owner's.
+            for id in sorted(self._turn.into(stir, hop, snapshots)):
+                self.follow(Stir(stir.owner, stir.owner, id, rest, stir.caller))
+            return
+        found, cursor = self._turn.page(stir, hop, self.left)
+        for id in found:
+            self.follow(Stir(stir.owner, hop.entity, id, rest, stir.caller))
+        if cursor is not None:
+            self._stirs.append(replace(stir, after=cursor))
+
+    def into(self, change: Change) -> Change:
+        """Return the change with what has come of it."""
+        if not self._after and not self._stirs:
+            return change
+        return replace(change, snapshots=(*change.snapshots, *self._after.values()), stirs=tuple(self._stirs))
+
+
+_NOBODY = Caller("system")
 
 
 def delay_ms(retry: shape.Retry, attempts: int) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,8 +31,13 @@ from temper.kernel import (
     OrderRow,
     OrderState,
     Page,
+    Stir,
     StoreFault,
     TableVersion,
+    dump_caller,
+    load_caller,
+    path_of,
+    path_text,
 )
 from temper.table import Snapshot, Table, Value, load, next_due
 
@@ -92,6 +97,18 @@ create table versions(
 );
 insert into meta values('format', {FORMAT});
 pragma application_id = {APPLICATION_ID};
+"""
+# Files that are older have neither: no table before asked for them.
+_WATCHING = """
+create table if not exists refs(
+  kind text not null, field text not null, target text not null, row integer not null,
+  primary key(kind, field, target, row)
+) without rowid;
+create index if not exists refs_of_row on refs(row);
+create table if not exists stirs(
+  row integer primary key, owner text not null, kind text not null, id text not null, path text not null,
+  caller blob not null, after integer not null, unique(owner, kind, id, path)
+);
 """
 
 _ORDERS = (
@@ -179,6 +196,24 @@ class SqliteStore:
             (entity, unique, self._codec.unique_text(entity, unique, values)),
         )
         return id
+
+    def referrers(
+        self, entity: str, field: str, id: str, *, after: int = 0, limit: int
+    ) -> tuple[Sequence[str], int | None]:
+        found = self._all(
+            "select refs.row, entities.id from refs join entities on entities.row = refs.row"
+            " where refs.kind = ? and refs.field = ? and refs.target = ? and refs.row > ? order by refs.row limit ?",
+            (entity, field, id, after, limit + 1),
+        )
+        page = found[:limit]
+        return [one for _, one in page], page[-1][0] if len(found) > len(page) and page else None
+
+    def stirs(self, limit: int) -> Sequence[Stir]:
+        found = self._all("select owner, kind, id, path, caller, after from stirs order by row limit ?", (limit,))
+        return [
+            Stir(owner, kind, id, path_of(path), load_caller(caller), after)
+            for owner, kind, id, path, caller, after in found
+        ]
 
     def live(self) -> Iterator[Snapshot]:
         columns: Any
@@ -458,6 +493,7 @@ class _Appending:
                 continue
             self._db.execute("delete from holds where kind = ?", (kind,))
             self._db.execute("delete from keys where kind = ?", (kind,))
+            self._db.execute("delete from refs where kind = ?", (kind,))
             found = self._db.execute("select row, id, version, body from entities where kind = ?", (kind,))
             rows: Any = found.fetchall()
             for row, id, version, body in rows:
@@ -504,9 +540,18 @@ class _Appending:
         for number, text in codec.uniques(now).items():
             # Two final ones may hold a value that a later table made `unique ever`: the first has it.
             self._db.execute("insert or ignore into holds values(?, ?, ?, ?)", (now.entity, number, text, row))
+        if codec.is_watched(now.entity):
+            self._refer(now, row, codec.references(now))
+
+    def _refer(self, now: Snapshot, row: int, references: Iterable[tuple[str, str]]) -> None:
+        self._db.executemany(
+            "insert into refs values(?, ?, ?, ?)", [(now.entity, field, id, row) for field, id in sorted(references)]
+        )
 
     def _hold_again(self, now: Snapshot, row: int) -> None:
         codec = self._now
+        if codec.is_watched(now.entity):
+            self._refer_again(now, row, codec.references(now))
         if not codec.table.entities[now.entity].uniques:
             return
         holds = codec.uniques(now)
@@ -516,6 +561,15 @@ class _Appending:
         self._db.execute("delete from holds where row = ?", (row,))
         for number, text in holds.items():
             self._db.execute("insert or ignore into holds values(?, ?, ?, ?)", (now.entity, number, text, row))
+
+    def _refer_again(self, now: Snapshot, row: int, references: frozenset[tuple[str, str]]) -> None:
+        found: Any = self._db.execute("select field, target from refs where row = ?", (row,)).fetchall()
+        had = frozenset(found)
+        self._db.executemany(
+            "delete from refs where kind = ? and field = ? and target = ? and row = ?",
+            [(now.entity, field, id, row) for field, id in sorted(had - references)],
+        )
+        self._refer(now, row, references - had)
 
     def _row(self, entity: str, id: str) -> int | None:
         name = (entity, id)
@@ -564,6 +618,16 @@ class _Appending:
             )
         for order in change.unlettered:
             db.execute("delete from letters where name = ?", (order,))
+        for stir in change.unstirred:
+            db.execute(
+                "delete from stirs where owner = ? and kind = ? and id = ? and path = ?",
+                (stir.owner, stir.entity, stir.id, path_text(stir.path)),
+            )
+        for stir in change.stirs:
+            db.execute(
+                "insert or replace into stirs(owner, kind, id, path, caller, after) values(?, ?, ?, ?, ?, ?)",
+                (stir.owner, stir.entity, stir.id, path_text(stir.path), dump_caller(stir.caller), stir.after),
+            )
 
     def _key(self, change: Change) -> None:
         assert change.key is not None, "only those with a key come here"
@@ -631,6 +695,7 @@ def _writer(path: Path) -> apsw.Connection:
         if new:
             with db:
                 db.execute(_SCHEMA)
+        db.execute(_WATCHING)
     except BaseException:
         db.close()
         raise
