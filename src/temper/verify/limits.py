@@ -11,7 +11,8 @@ class Limits:
 
     `states_max` and `seconds` bound the search of one entity, `rlimit` one question to the solver (its own unit of
     work, so that an answer is the same on every machine). `pending_max` bounds the calls that one entity waits for
-    at a time.
+    at a time. `seeds` runs of `steps` decisions each are simulated, from `seed` on, and `examples` sequences drawn of
+    each kind of request.
     """
 
     states_max: int = 200_000
@@ -20,3 +21,8 @@ class Limits:
     rlimit: int = 500_000
     pending_max: int = 3
     deferred_max: int = 2
+    # Half a second for a blueprint of a page: an agent asks after each edit. More seeds are for the night.
+    seeds: int = 16
+    steps: int = 80
+    seed: int = 0
+    examples: int = 24

@@ -14,8 +14,9 @@ from temper.verify.simulate.choose import Choice, Guide
 from temper.verify.simulate.decisions import Decision, Turn
 from temper.verify.simulate.disk import Disk
 from temper.verify.simulate.told import told
-from temper.verify.simulate.watch import Found, Wrong
+from temper.verify.simulate.watch import Found
 from temper.verify.simulate.world import Hosts, World
+from temper.verify.tested import Wrong
 
 SEEDS = 16
 STEPS = 80
@@ -74,14 +75,18 @@ def simulate(
     hosts: Hosts = Host,
     disk: Callable[[], Disk] = Disk,
     progress: Callable[[int, int], None] | None = None,
+    enough: Callable[[], bool] | None = None,
 ) -> Simulated:
     """Return what so many seeds show, from `first_seed` on; each thing that is wrong once, by its shortest run found.
 
     With `before`, runs begin on that table, and swap to `table` on the way. `guides` are runs that lead somewhere rare.
+    Stops between two seeds when `enough` says so; `Simulated.seeds` says how many there were.
     """
     done = Simulated(first_seed=first_seed)
     shown: set[tuple[str, str]] = set()
     for seed in range(first_seed, first_seed + seeds):
+        if enough is not None and enough():
+            break
         if progress is not None:
             progress(seed - first_seed, seeds)
         run = one(table, seed, steps=steps, before=before, guides=guides, hosts=hosts, disk=disk)

@@ -9,8 +9,9 @@ from temper.kernel import Cause, Entry
 from temper.table import BadValue, Ending, Table, decode, shape, show_as
 from temper.verify.places import place_of, text_of
 from temper.verify.report import TraceStep
-from temper.verify.simulate.watch import Happened, Wrong
+from temper.verify.simulate.watch import Happened
 from temper.verify.simulate.world import BEGINNING, World
+from temper.verify.tested import Wrong
 
 
 def told(world: World, wrong: Wrong) -> tuple[TraceStep, ...]:

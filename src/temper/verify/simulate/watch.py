@@ -43,21 +43,11 @@ from temper.table import (
     shape,
 )
 from temper.verify.properties import states_of
+from temper.verify.tested import Wrong
 
 Name = tuple[str, str]
 _FAULTY = {why.value for why in FAULTS}
 MANY = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Wrong:
-    """What a run shows. `kind` is "property" (`site` is the property's), "fault" (a blueprint's own, at `site`),
-    "runtime" (a promise of the runtime is broken) or "rest" (it does not come to rest)."""
-
-    kind: str
-    what: str
-    text: str
-    site: str | None = None
 
 
 class Found(Exception):
@@ -368,10 +358,10 @@ class Watch:
             if len(done) > 1:
                 raise runtime("keys", f"request {name} was done {len(done)} times under one idempotency key")
             first = asked.answer
-            if first is not None and type(first) is not type(answer):
+            if first is not None and (type(first) is not type(answer) or not answer.replayed):
                 raise runtime("keys", f"request {name} was answered twice under one key, and not alike")
             if isinstance(first, Done) and isinstance(answer, Done) and first.entry and entry:
-                if first.entry.seq != entry.seq or not answer.replayed:
+                if first.entry.seq != entry.seq:
                     raise runtime("keys", f"request {name} was answered twice under one key, and not alike")
         if asked.answer is None and (entry is not None or (isinstance(answer, No) and _kept(answer))):
             asked.answer = answer
@@ -404,10 +394,10 @@ class Watch:
             mine = self.rows[name[0]][name[1]]
             if self.codec.is_live(now) and self.codec.stored(mine) != self.codec.stored(now):
                 raise runtime("durable", f"{name[0]} `{name[1]}` is found as nobody has left it")
-        for name, entry in self.answered:
+        for asked, entry in self.answered:
             kept = entries[entry.seq - 1] if entry.seq <= len(entries) else None
             if kept is None or (kept.event, kept.id, kept.version) != (entry.event, entry.id, entry.version):
-                raise runtime("durable", f"the answer to request {name} is not in the journal")
+                raise runtime("durable", f"the answer to request {asked} is not in the journal")
         self._all_there(store)
 
     def _all_there(self, store: MemoryStore) -> None:

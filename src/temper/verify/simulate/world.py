@@ -33,7 +33,8 @@ from temper.kernel import (
 from temper.table import Act, BadValue, Caller, Deliver, Ending, Fire, Offer, Table, decode_args, digest, dump
 from temper.verify.simulate.decisions import Again, Ask, Crash, Decision, Operate, Reply, Swap, Turn, Wait
 from temper.verify.simulate.disk import Crashed, Disk, Ill
-from temper.verify.simulate.watch import MANY, Found, Happened, Watch, Wrong, runtime
+from temper.verify.simulate.watch import MANY, Found, Happened, Watch, runtime
+from temper.verify.tested import Wrong
 
 # 2026-01-01: runs are the same on every day.
 BEGINNING = 1_767_225_600_000
@@ -173,7 +174,10 @@ class World:
         running = Counter(flight.attempt.tool for flight in self.flights.values() if not flight.end)
         room = {name: max(0, min(turn.room, RUNNING_MAX - running[name])) for name in sorted(self.host.table.tools)}
         waiting, self.queue = self.queue, []
-        batch = self.host.turn([each.ask for each in waiting], at, room)
+        try:
+            batch = self.host.turn([each.ask for each in waiting], at, room)
+        except Exception as bug:
+            raise runtime("bug", f"a turn raises {type(bug).__name__}: {bug}") from bug
         self.disk.held = frozenset()
         if batch.changes:
             if not self._stored(batch, at, turn.ill):
