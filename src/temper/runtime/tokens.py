@@ -144,6 +144,4 @@ def _row(columns: list[object]) -> TokenRow:
     assert acts_for is None or isinstance(acts_for, str)
     assert expires_at is None or isinstance(expires_at, int)
     assert revoked_at is None or isinstance(revoked_at, int)
-    return TokenRow(
-        id, principal, tuple(json.loads(roles)), bool(admin), acts_for, created_at, expires_at, revoked_at
-    )
+    return TokenRow(id, principal, tuple(json.loads(roles)), bool(admin), acts_for, created_at, expires_at, revoked_at)
