@@ -13,8 +13,7 @@ import apsw
 
 FORMAT = 1
 PREFIX = "temper"
-# An entry per live token that was used lately: a bound against a flood of made-up tokens is not needed, since only tokens
-# that were found are kept.
+# Tokens that were used lately. Only those that were found are kept, so that made-up ones take no room.
 CACHE_MAX = 10_000
 
 
@@ -51,8 +50,8 @@ class TokenStore:
             self._db.execute("pragma journal_mode=wal")
             with self._db:
                 self._db.execute(
-                    "create table if not exists token(id text primary key, hash blob not null, principal text not null, "
-                    "roles text not null, admin integer not null, acts_for text, created_at integer not null, "
+                    "create table if not exists token(id text primary key, hash blob not null, "
+                    "principal text not null, roles text not null, admin integer not null, acts_for text, created_at integer not null, "
                     "expires_at integer, revoked_at integer) strict"
                 )
                 self._db.execute(f"pragma user_version={FORMAT}")
