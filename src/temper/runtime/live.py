@@ -39,7 +39,7 @@ from temper.kernel import (
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
 from temper.runtime.tools import Adapter, Answered, Call, Failed, Unknown
 from temper.runtime.tools import Attempt as Outcome
-from temper.table import Ending, Snapshot, Table, load
+from temper.table import Ending, Snapshot, Table, World, load
 
 # Entries that subscribers get without a look into the store.
 _RECENT_MAX = 1_024
@@ -179,6 +179,10 @@ class Live:
     def read(self, entity: str, id: str) -> Snapshot | None:
         """Return the entity as it is; whoever has had an answer reads what it said, or later."""
         return self._host.read(entity, id)
+
+    def world(self) -> World:
+        """Return what may be read of others, for as long as the table in force is this one."""
+        return self._host.world(self._clock.now())
 
     async def swap(self, table: Table, version: TableVersion) -> int | tuple[Stranded, ...]:
         """Put another table in force, between two requests, and return how many entities were rewritten for it.

@@ -176,4 +176,4 @@ def _matching(space: Space, asked: Listing) -> Iterator[Snapshot | None]:
 def _holds(space: Space, asked: Listing) -> Callable[[Snapshot], bool]:
     if asked.condition is None:
         return lambda _: True
-    return space.compiled.predicate(asked.kind.name, asked.condition, asked.at)
+    return space.compiled.predicate(asked.kind.name, asked.condition, asked.at, space.live.world())

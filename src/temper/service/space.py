@@ -17,7 +17,7 @@ from temper.service.findings import finding
 from temper.service.views import blueprint_shape
 from temper.service.wire import BlueprintShape, Finding
 from temper.syntax import parse_bundle, parse_expression
-from temper.table import Expr, Snapshot, Table, compile_expression, evaluate, load
+from temper.table import Expr, Look, NoValue, Snapshot, Table, compile_expression, evaluate, load
 from temper.text import Diagnostic, Severity, Source
 
 EXPRESSIONS_MAX = 256
@@ -108,11 +108,17 @@ class Compiled:
         self._expressions[(entity, text)] = condition
         return condition
 
-    def predicate(self, entity: str, condition: Expr, at: int) -> Callable[[Snapshot], bool]:
-        """Return a function that says whether a condition holds of an entity, with `now` being `at`."""
+    def predicate(self, entity: str, condition: Expr, at: int, world: Look) -> Callable[[Snapshot], bool]:
+        """Return a function that says whether a condition holds of an entity, with `now` being `at`.
+
+        `world` is what it reads of others. A condition that has no value (it divides by zero) does not hold.
+        """
 
         def holds(now: Snapshot) -> bool:
-            return bool(evaluate(self.table, entity, condition, now, at=at))
+            try:
+                return bool(evaluate(self.table, entity, condition, now, at=at, world=world))
+            except NoValue:
+                return False
 
         return holds
 

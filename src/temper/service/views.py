@@ -77,11 +77,10 @@ def _open_call(
 
 
 def _timer_action(entity: shape.Entity, site: str) -> str:
-    for place in entity.places:
-        for timer in place.timers:
-            if timer.site == site:
-                return timer.handler.action
-    return ""
+    timers = [timer for place in entity.places for timer in place.timers]
+    whenevers = [whenever for place in entity.places for whenever in place.whenevers]
+    handlers = {one.site: one.handler for one in timers} | {one.site: one.handler for one in whenevers}
+    return handlers[site].action if site in handlers else ""
 
 
 def acted(table: Table, done: Done, action: str, *, dry_run: bool = False) -> wire.Acted:

@@ -414,9 +414,9 @@ class Workshop:
     def _refusal(
         self, space: Space, person: Person, entity: str, id: str, refused: Refused, now: Snapshot | None
     ) -> wire.Problem:
-        if refused.why is Why.MISSING:
+        if refused.why is Why.MISSING and now is None:
             return no_such_entity(entity, id)
-        could = possible(space.table, entity, now, person.caller, self.clock.now())
+        could = possible(space.table, entity, now, person.caller, self.clock.now(), space.live.world())
         return refusal(space.table, space.name, refused, now, could)
 
     async def read(self, person: Person, blueprint: str, entity: str, id: str) -> wire.EntityView:
@@ -477,7 +477,7 @@ class Workshop:
         now = self._snapshot(space, entity, id) if id is not None else None
         return tuple(
             possible_action(table, each)
-            for each in possible(table, entity, now, person.caller, self.clock.now())
+            for each in possible(table, entity, now, person.caller, self.clock.now(), space.live.world())
             if asked_for(table, entity, each.action, new=now is None)
         )
 
@@ -502,7 +502,7 @@ class Workshop:
                 values=dict(each.values),
                 place=site_place(table, each.site),
             )
-            for each in clauses_of(table, now, event)
+            for each in clauses_of(table, now, event, space.live.world())
         )
         try:
             result = await self._submit(
@@ -576,7 +576,7 @@ class Workshop:
             if space.version.number != number:
                 compiled, number = space.compiled, space.version.number
             condition = compiled.condition(entity, until)
-            return compiled.predicate(entity, condition, self.clock.now())(now)
+            return compiled.predicate(entity, condition, self.clock.now(), space.live.world())(now)
 
         try:
             met, now = await space.live.wait_until(entity, id, holds, timeout_ms=timeout_ms)
