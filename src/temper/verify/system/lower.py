@@ -121,11 +121,13 @@ def _referred(type_: Type) -> Iterator[str]:
 
 
 def scope_of(table: Table, entities: Iterable[str]) -> dict[str, int]:
-    """Return how many of each kind are searched: what `scope` says, else one that stands alone, two that don't."""
+    """Return how many of each kind are searched: one that stands alone, else what `scope` says, else two."""
     names = list(entities)
     said = {item.entity: item.count for item in table.scope if item.field is None and item.count is not None}
-    alone = len(names) == 1 and not _meets(table, names[0])
-    return {name: said.get(name, 1 if alone else TOGETHER) for name in names}
+    if len(names) == 1 and not _meets(table, names[0]):
+        # Others of its kind make no difference to it, nor to what is asked of it.
+        return {names[0]: 1}
+    return {name: said.get(name, TOGETHER) for name in names}
 
 
 def _meets(table: Table, name: str) -> bool:
@@ -155,13 +157,17 @@ def lower(
     pending_max: int = PENDING_MAX,
     deferred_max: int = DEFERRED_MAX,
     sends_max: int = SENDS_MAX,
+    succeeds: Iterable[str] = (),
 ) -> System | Unlowered:
-    """Return a system of these kinds of entities (all, if left out), or why there is none."""
+    """Return a system of these kinds of entities (all, if left out), or why there is none.
+
+    The tools in `succeeds` are taken to answer every call: that is what a property may assume.
+    """
     names = tuple(table.entities if entities is None else entities)
     counts = {**scope_of(table, names), **(scope or {})}
     try:
         layout = Layout(table, counts, pending_max=pending_max, deferred_max=deferred_max, sends_max=sends_max)
-        return _Lowering(layout).system()
+        return _Lowering(layout, frozenset(succeeds)).system()
     except UnloweredError as problem:
         return Unlowered(str(problem))
 
@@ -178,8 +184,9 @@ class _Made:
 
 
 class _Lowering:
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, succeeds: frozenset[str]) -> None:
         self.layout = layout
+        self.succeeds = succeeds
         self.table = layout.table
         self.taker = Taker(layout)
         self.later = self.taker.later
@@ -189,9 +196,6 @@ class _Lowering:
         self.unclear: dict[int, str] = {}
         self.asked_steps: dict[tuple[Any, ...], tuple[Code, Code]] = {}
         self.alone = asked_alone(self.table)
-        self.succeeding = {
-            tool for each in self.table.properties if isinstance(each, shape.Eventually) for tool in each.succeeds
-        }
 
     def system(self) -> System:
         layout = self.layout
@@ -251,7 +255,9 @@ class _Lowering:
                     paths = self.taker.take(path, who, entity, event.action, given, event.caller, system=False)
                     what = Happening("act", who, event.action, event.params, event.caller)
                     for each in paths:
-                        self._add(each, what, each.actor, creates=state == NEW)
+                        # Nobody is made to begin anything new.
+                        fair = "" if state == NEW else f"{each.actor}/{who[0]} {number + 1} {event.action}"
+                        self._add(each, what, fair, creates=state == NEW)
 
     def _given(self, kind: Kind, event: Act, path: Path) -> dict[str, Value]:
         """Return an act's parameters as values; what they refer to has to be there."""
@@ -276,6 +282,8 @@ class _Lowering:
                     continue
                 for ending, results, error in self._endings(kind, call):
                     if standing == ENDED and ending is Ending.UNKNOWN:
+                        continue
+                    if ending is not Ending.ANSWERED and call.clause.tool in self.succeeds:
                         continue
                     self._outcome(kind, who, state, key, ending, results, error)
 
@@ -311,9 +319,7 @@ class _Lowering:
         if ending is Ending.UNKNOWN and clause.unknown_is_failure:
             error = ("timeout", f"`{clause.tool}` gave no answer in time")
         entities = kind.variants(handler.action if handler is not None else "")
-        fair = f"{who[0]} {who[1] + 1} {site}"
-        if ending is Ending.ANSWERED and clause.tool in self.succeeding:
-            fair = f"{fair} {clause.tool}"
+        fair = f"system/{who[0]} {who[1] + 1} {site}"
         for entity in entities if handler is not None else entities[:1]:
             path = self.taker.begin(who, state)
             count = self.layout.var(self.layout.slots[who].calls[key])
@@ -402,7 +408,7 @@ class _Lowering:
                             continue
                         what = Happening("fire", who, timer.handler.action, {}, caller, site)
                         for each in self._taken(path, kind, who, entity, timer, caller):
-                            self._add(each, what, f"{who[0]} {who[1] + 1} {site}")
+                            self._add(each, what, f"system/{who[0]} {who[1] + 1} {site}")
 
     def _rouses(self, kind: Kind, number: int) -> None:
         """`whenever`: what is armed fires in a step of its own. While it is armed it holds."""
@@ -417,7 +423,7 @@ class _Lowering:
                         path.parts[who].whenevers[site] = const(0)
                         what = Happening("fire", who, whenever.handler.action, {}, caller, site)
                         for each in self._taken(path, kind, who, entity, whenever, caller):
-                            self._add(each, what, f"{who[0]} {who[1] + 1} {site}")
+                            self._add(each, what, f"system/{who[0]} {who[1] + 1} {site}")
 
     def _fired(self, kind: Kind, who: Who, state: str, site: str, caller: int) -> Path:
         timer = kind.timers[site][1]
@@ -485,7 +491,7 @@ class _Lowering:
                             what = Happening("offer", who, action, {}, caller, str(position))
                             self._take_or_late(
                                 path, who, state, entity, action, given, caller, what,
-                                f"{who[0]} {who[1] + 1} deferred {action}", late=False, reported=None,
+                                f"system/{who[0]} {who[1] + 1} deferred {action}", late=False, reported=None,
                             )  # fmt: skip
 
     def _carried(self, kind: Kind, action: str, params: Mapping[str, tuple[Code, ...]]) -> dict[str, Value]:
@@ -513,7 +519,7 @@ class _Lowering:
                             what = Happening("deliver", target, action, {}, caller, sender=sender)
                             self._take_or_late(
                                 path, target, state, entity, action, given, caller, what,
-                                f"{sender[0]} {sender[1] + 1} to {target[0]} {target[1] + 1}",
+                                f"system/{sender[0]} {sender[1] + 1} to {target[0]} {target[1] + 1}",
                                 late=False, reported=kind.entity.actions[action].site, queue=queue,
                             )  # fmt: skip
 
@@ -935,11 +941,11 @@ class _Lowering:
 
     def _leads(self) -> Iterator[Leads]:
         layout = self.layout
-        system = tuple(dict.fromkeys(m.rule.fair for m in self.made.values() if self._systems(m.rule)))
         for index, each in enumerate(self.table.properties):
             if not isinstance(each, shape.Eventually):
                 continue
-            strong = tuple(name for name in system if any(name.endswith(f" {tool}") for tool in each.succeeds))
+            if frozenset(each.succeeds) != self.succeeds:
+                continue
             for entity, froms in states_of(self.table, each, each.froms).items():
                 if entity not in layout.kinds:
                     continue
@@ -949,15 +955,11 @@ class _Lowering:
                         each.name,
                         layout.is_in(entity, number, froms),
                         layout.is_in(entity, number, to),
-                        (*system, *each.responds),
-                        strong,
+                        ("system", *each.responds),
+                        (),
                         each.site,
                         ("eventually", index, number),
                     )
-
-    @staticmethod
-    def _systems(rule: Rule) -> bool:
-        return isinstance(rule.event, Happening) and rule.event.kind != "act"
 
     # --- what can be exchanged ----------------------------------------------------------------------------------------
 

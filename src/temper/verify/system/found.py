@@ -1,0 +1,236 @@
+"""Entities searched together as one finite system, and what that says of each, as the search by `step` says it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from temper.table import Refused, Table, Why, shape
+from temper.verify.explore.search import (
+    Break,
+    Explored,
+    _anything,
+    _dead,
+    _entered_by,
+    _false_after,
+    _false_step,
+    _reached,
+    _refused_so,
+    _short,
+)
+from temper.verify.faults import hidden_fault
+from temper.verify.limits import Limits
+from temper.verify.properties import Asked, asked_alone, states_of
+from temper.verify.system.choose import Bounds, search
+from temper.verify.system.ir import Path, Searched, System
+from temper.verify.system.lower import Unlowered, lower
+from temper.verify.system.lower_world import Layout
+from temper.verify.system.replay import Shows, replay_path
+
+Key = tuple[Any, ...]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Together:
+    """What a search of entities together found. `asked` are the properties about several of them, by number."""
+
+    system: System
+    searched: Searched
+    explored: dict[str, Explored]
+    asked: frozenset[int]
+
+    @property
+    def covered(self) -> str:
+        """Return what was searched, in words."""
+        counts: dict[str, int] = self.system.meta["counts"]
+        who = ", ".join(f"{count} {name}" for name, count in counts.items())
+        found = self.searched
+        words = [f"{who}: {found.states:,} states, {found.transitions:,} steps, by {found.engine}"]
+        words.append("outcomes ok, failed, unknown, late, twice and never")
+        first = next(iter(self.explored.values()))
+        if first.partial:
+            words.append("values drawn: " + "; ".join(f"{name} {values}" for name, values in first.partial.items()))
+        words += first.cut.values()
+        if first.comparisons:
+            words.append(f"{first.comparisons} comparisons of times, both ways each")
+        return ", ".join(words)
+
+
+def search_together(
+    table: Table,
+    names: Iterable[str],
+    limits: Limits,
+    progress: Progress | None = None,
+    *,
+    engine: str | None = None,
+) -> Together | Unlowered:
+    """Return what a search of these kinds of entities finds, or why it can't be made."""
+    began = time.monotonic()
+    system = lower(table, names, pending_max=limits.pending_max, deferred_max=limits.deferred_max)
+    if isinstance(system, Unlowered):
+        return system
+    title = ", ".join(system.meta["counts"])
+
+    def told(states: int, transitions: int) -> None:
+        if progress is not None:
+            progress(title, states, transitions)
+
+    found = search(system, Bounds(limits.states_max, limits.seconds), engine=engine, progress=told)
+    return _Telling(system, table, found).told(began)
+
+
+class _Telling:
+    def __init__(self, system: System, table: Table, searched: Searched) -> None:
+        self.system = system
+        self.table = table
+        self.searched = searched
+        self.layout: Layout = system.meta["layout"]
+        self.alone = asked_alone(table)
+        self.explored: dict[str, Explored] = {}
+
+    def told(self, began: float) -> Together:
+        found, layout = self.searched, self.layout
+        counts = self.layout.counts
+        one = sum(counts.values()) == 1
+        for kind in layout.kinds.values():
+            explored = Explored(kind.name, found.states - 1 if one else found.states, found.transitions, found.stopped)
+            explored.partial = dict(self.system.meta["partial"])
+            explored.unclear = dict(self.system.meta["unclear"])
+            explored.principals = len(layout.principals)
+            explored.comparisons = sum(len(each.clocks.comparisons) for each in layout.kinds.values())
+            if not one:
+                words = " and ".join(f"{count} {name}" for name, count in counts.items())
+                explored.cut["instances"] = f"at most {words}"
+            self.explored[kind.name] = explored
+        for key, path in self._paths():
+            self._tell(key, path)
+        for explored in self.explored.values():
+            explored.seconds = time.monotonic() - began
+        together = frozenset(
+            question.key[1]
+            for question in self.system.questions
+            if question.kind == "always" and question.key[1] not in self.alone
+        )
+        return Together(self.system, found, self.explored, together)
+
+    def _paths(self) -> Iterable[tuple[Key, Path]]:
+        """What was found, by the key that says what it is; of several paths to one the shortest."""
+        keys = self.system.meta["keys"]
+        found: dict[Key, Path] = {}
+        each = [(self.system.questions[number].key, path) for number, path in self.searched.found.items()]
+        each += [(keys[where], path) for where, path in self.searched.faults.items()]
+        for key, path in each:
+            if key not in found or len(path.rules) < len(found[key].rules):
+                found[key] = path
+        return found.items()
+
+    def _tell(self, key: Key, path: Path) -> None:
+        match key:
+            case ("bound", what):
+                for explored in self.explored.values():
+                    explored.cut[what] = self._bound(what)
+            case ("unclear", index):
+                for explored in self.explored.values():
+                    explored.unclear.setdefault(index, "it has no value somewhere")
+            case ("state", entity, state):
+                self._put([entity], ("state", state), path, _in_state(entity, state), reached=True)
+            case ("case", site):
+                self._put([_entity_of(site)], key, path, _of(None, _reached(("case", site))), reached=True)
+            case ("stuck", entity, state):
+                self._put([entity], ("stuck", state), path, _of(None, _anything))
+            case ("fault", why, site):
+                self._put(self._owner(site), ("fault", Why[why], site), path, _of(None, _refused_so(Why[why])))
+            case ("home", site, _, _):
+                self._put([_entity_of(site)], key, path, _of(None, _dead))
+            case ("always", index):
+                self._always(index, path)
+            case (("never" | "needs"), index):
+                self._entered(key, index, path)
+            case _:
+                raise AssertionError(f"nothing that is asked: {key!r}")
+
+    def _bound(self, what: str) -> str:
+        limits = {
+            "calls": f"at most {self.layout.pending_max} calls of one entity pending",
+            "deferred": f"at most {self.layout.deferred_max} deferred at a time",
+            "sends": f"at most {self.layout.sends_max} sends on the way between two",
+        }
+        if what in limits:
+            return limits[what]
+        for kind in self.layout.kinds.values():
+            if what in kind.scoped:
+                low, high, said = kind.scoped[what]
+                return f"`{what}` within {low}..{high}" + (" (scope)" if said else "")
+        if what in self.layout.counts:
+            return f"at most {self.layout.counts[what]} {what}"
+        return f"`{what}` within what is drawn"
+
+    def _owner(self, site: str) -> list[str]:
+        entity = _entity_of(site)
+        return [entity] if entity in self.explored else list(self.explored)[:1]
+
+    def _always(self, index: int, path: Path) -> None:
+        asked: Asked | None = self.alone.get(index)
+        if asked is None:
+            self._put(list(self.explored), ("always", index), path, None)
+            return
+        shows = _false_step(asked) if asked.step else _false_after(asked)
+        self._put([asked.entity], ("always", index), path, _of(asked.entity, shows))
+
+    def _entered(self, key: Key, index: int, path: Path) -> None:
+        each = self.table.properties[index]
+        assert isinstance(each, shape.Never | shape.Needs), "only those ask who enters"
+        states = states_of(self.table, each, each.states)
+        for entity in states:
+            if entity not in self.explored:
+                continue
+            into = frozenset(states[entity])
+            shows = _entered_by(each.role, into) if isinstance(each, shape.Never) else _short(each, into)
+            self._put([entity], key, path, _of(entity, shows))
+
+    def _put(self, entities: list[str], key: Key, path: Path, shows: Shows | None, *, reached: bool = False) -> None:
+        """Replay a path, and tell the entities of it: of the run, or of the suspicion where none goes through."""
+        run = replay_path(self.system, self.table, path, shows)
+        for name in entities:
+            explored = self.explored[name]
+            if run is None:
+                made = Break(key, None, "only the search, which has no clock, knows a run")
+                (explored.reached if reached else explored.suspicions)[key] = made
+                continue
+            refused = run.stages[-1].refused
+            if key[0] == "fault" and refused is None:
+                refused = self._hidden(run, key)
+            made = Break(key, run, "", refused)
+            (explored.reached if reached else explored.breaks)[key] = made
+
+    def _hidden(self, run: Any, key: Key) -> Refused:
+        """Return the fault for which an outcome or a send was late."""
+        last = run.stages[-1]
+        found = hidden_fault(self.table, last.before, last.event) if last.before is not None else None
+        return found or Refused(key[1], f"{key[1].value}: its action can't be taken", key[2])
+
+
+def _of(entity: str | None, shows: Shows) -> Shows:
+    """Ask only of stages that are an entity's (any entity's, if left out)."""
+
+    def asked(table: Table, stage: Any) -> bool:
+        if entity is not None and (stage.accepted is None or stage.accepted.after.entity != entity):
+            return False
+        return shows(table, stage)
+
+    return asked
+
+
+def _in_state(entity: str, state: str) -> Shows:
+    def shows(table: Table, stage: Any) -> bool:
+        accepted = stage.accepted
+        return bool(accepted is not None and (accepted.after.entity, accepted.after.state) == (entity, state))
+
+    return shows
+
+
+def _entity_of(site: str) -> str:
+    return site.partition(".")[0].partition("/")[0]
