@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Literal
 
 from temper.table import Expr, Table
-from temper.verify.data import finding_json, report_json
+from temper.verify.data import finding_json, report_json, strength_json
 from temper.verify.explain import scenario_text
 from temper.verify.limits import Limits
 from temper.verify.render import render_report, story
-from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, TraceStep, Verdict
+from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, Strength, Suggestion, TraceStep, Verdict
 from temper.verify.scenarios import run_scenarios
 from temper.verify.verify import LEVELS, verify
 
@@ -26,6 +26,8 @@ __all__ = [
     "PropertyResult",
     "Report",
     "ScenarioResult",
+    "Strength",
+    "Suggestion",
     "TraceStep",
     "Verdict",
     "compare_guards",
@@ -35,6 +37,7 @@ __all__ = [
     "run_scenarios",
     "scenario_text",
     "story",
+    "strength_json",
     "verify",
 ]
 

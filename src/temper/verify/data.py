@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from temper.text import Diagnostic
-from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, TraceStep
+from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, Strength, TraceStep
 
 
 def report_json(report: Report) -> dict[str, Any]:
@@ -18,7 +18,58 @@ def report_json(report: Report) -> dict[str, Any]:
         "properties": [_property(each) for each in report.properties],
         "findings": [finding_json(each) for each in report.findings],
         "scenarios": [_scenario(each) for each in report.scenarios],
+        "strength": None if report.strength is None else strength_json(report.strength),
     }
+
+
+def strength_json(strength: Strength) -> dict[str, Any]:
+    """Return how much is noticed as JSON-able data."""
+    return {
+        "score": round(strength.score, 4),
+        "killed": strength.killed,
+        "counted": strength.counted,
+        "equivalent": strength.equivalent,
+        "unjudged": strength.unjudged,
+        "made": strength.made,
+        "seconds": round(strength.seconds, 4),
+        "by": strength.by,
+        "survivors": [
+            {
+                "question": each.question,
+                "what": each.what,
+                "kind": each.kind,
+                "entity": each.entity,
+                "site": each.site,
+                "place": _place(each.place),
+            }
+            for each in strength.survivors
+        ],
+        "vacuous": [
+            {
+                "name": each.name,
+                "entity": each.entity,
+                "why": each.why,
+                "site": each.site,
+                "place": _place(each.place),
+            }
+            for each in strength.vacuous
+        ],
+        "suggestions": [
+            {
+                "text": each.text,
+                "entity": each.entity,
+                "verdict": each.verdict.value,
+                "by": each.by,
+                "kills": each.kills,
+                "asked": list(each.asked),
+            }
+            for each in strength.suggestions
+        ],
+    }
+
+
+def _place(place: tuple[str, int, int] | None) -> dict[str, Any] | None:
+    return None if place is None else {"file": place[0], "line": place[1], "column": place[2]}
 
 
 def _level(level: Level) -> dict[str, Any]:

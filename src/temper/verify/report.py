@@ -90,6 +90,74 @@ class ScenarioResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Survivor:
+    """A change to the blueprint that no property and no scenario notices: what was changed, and what that asks.
+
+    `place` is where it stands, as (file, line, column).
+    """
+
+    kind: str
+    entity: str
+    what: str
+    question: str
+    site: str
+    place: tuple[str, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuous:
+    """A property that says nothing: it can't be broken, whatever the actions do."""
+
+    name: str
+    entity: str | None
+    why: str
+    site: str
+    place: tuple[str, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A property that holds and is not written: its line, within its entity.
+
+    `by` names what checked it. `kills` is the number of survivors that it would notice, and `asked` are their
+    questions.
+    """
+
+    text: str
+    entity: str
+    verdict: Verdict
+    by: str
+    kills: int
+    asked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """How much the properties and scenarios of a table notice.
+
+    `killed` of `counted` mutants are noticed. `equivalent` ones do the same as the table and are not counted, nor are
+    those that were `unjudged` within the bounds; `made` is the number of all mutants, of which some were drawn.
+    """
+
+    made: int
+    counted: int
+    killed: int
+    equivalent: int
+    unjudged: int
+    seconds: float
+    survivors: tuple[Survivor, ...]
+    vacuous: tuple[Vacuous, ...]
+    suggestions: tuple[Suggestion, ...]
+    by: dict[str, int] = field(default_factory=dict)
+    """What noticed how many: "scenarios", or the name of a property or of an unwritten question."""
+
+    @property
+    def score(self) -> float:
+        """Return the share of mutants that are noticed; 1 where there are none."""
+        return self.killed / self.counted if self.counted else 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything that was found about one table.
 
@@ -104,3 +172,5 @@ class Report:
     properties: tuple[PropertyResult, ...]
     findings: tuple[Diagnostic, ...]
     scenarios: tuple[ScenarioResult, ...]
+    strength: Strength | None = None
+    """How much the properties notice, where that was asked: it takes longer than all the rest."""

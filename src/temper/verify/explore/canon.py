@@ -49,6 +49,11 @@ class Canon:
             (action.name, param.name): param.type for action in entity.actions.values() for param in action.params
         }
 
+    def alike(self, other: Canon) -> bool:
+        """Say whether both make the same snapshots equal, of one entity in two tables."""
+        mine = (self._fields, self._plain, self._durations, self._ignored)
+        return mine == (other._fields, other._plain, other._durations, other._ignored)
+
     def of(self, now: Snapshot) -> tuple[Key, Snapshot]:
         """Return the key of a snapshot and the snapshot that stands for all that have it."""
         fields = {

@@ -133,8 +133,7 @@ class Search:
         self.symmetry = Symmetry(principals) if self.cone.principals and len(principals) > 1 else None
         self.draws = Draws(table, self.entity, principals)
         self.canon = Canon(table, self.entity, self.cone, self.draws, self.clocks.tainted)
-        caused = {role: causes(table, role) for role in self.cone.roles}
-        self.moves = Moves(table, self.entity, self.cone, self.draws, self.canon, principals, caused)
+        self.moves = Moves(table, self.entity, self.cone, self.draws, self.canon, principals, self._caused())
         self.found = Explored(name, principals=len(principals) if self.cone.principals else 1)
         self.found.comparisons = len(self.clocks.comparisons)
         self.found.blind = self.clocks.blind
@@ -143,6 +142,9 @@ class Search:
         self.suspected: dict[tuple[Any, ...], int] = {}
         self.scoped = _scoped(table, self.entity, self.cone, self.draws)
         self._asked()
+
+    def _caused(self) -> dict[str, frozenset[str]]:
+        return {role: causes(self.table, role) for role in self.cone.roles}
 
     def _asked(self) -> None:
         """Sort the properties that this search asks."""

@@ -1,0 +1,109 @@
+"""Properties that could be worth having, by the shape of an entity: what never goes back, what holds in a state, what
+comes before what. Whether one holds is another question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from temper.table import Expr, Table, shape
+from temper.table import Type as FieldType
+from temper.verify.expressions import walk
+
+NUMBERS = frozenset({"int", "decimal"})
+# Values of a field that are compared with: a field that has many says nothing by one of them.
+CONSTANTS_MAX = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An `always`, by its condition. `size` is how much there is to read."""
+
+    condition: Expr
+    step: bool
+
+    @property
+    def size(self) -> int:
+        """Return the number of its parts."""
+        return sum(1 for _ in walk(self.condition))
+
+
+def facts(table: Table, entity: shape.Entity, fields: Iterable[str], values: Callable[[str], set[object]]) -> list[Expr]:
+    """Return what could hold of fields in some state. `values` are those that a field was seen to have, encoded."""
+    names = set(fields)
+    found: list[Expr] = []
+    kept = [each for each in entity.fields if each.name in names]
+    for each in kept:
+        found.extend(_alone(each.name, each.type, values(each.name)))
+    for a in kept:
+        for b in kept:
+            found.extend(_pair(a, b))
+    return found
+
+
+def _alone(name: str, type_: FieldType, seen: set[object]) -> Iterator[Expr]:
+    e: Expr = ("field", name)
+    match type_:
+        case ("optional", _):
+            yield ("==", e, ("none", type_))
+            yield ("!=", e, ("none", type_))
+        case ("bool",):
+            yield e
+            yield ("not", e)
+        case ("one_of", _):
+            if len(seen) <= CONSTANTS_MAX:
+                for value in sorted(map(str, seen)):
+                    yield ("==", e, ("lit", type_, value))
+                    yield ("!=", e, ("lit", type_, value))
+        case ("int", low, high):
+            numbers = sorted(value for value in seen if isinstance(value, int))
+            for number in {*(numbers if len(numbers) <= CONSTANTS_MAX else ()), low, high, 0} - {None}:
+                yield ("==", e, ("lit", ("int", None, None), number))
+                if number == low or (low is None and number == 0):
+                    yield (">", e, ("lit", ("int", None, None), number))
+                if number == high:
+                    yield ("<", e, ("lit", ("int", None, None), number))
+        case ("set" | "list", *_):
+            yield ("==", ("size", e), ("lit", ("int", None, None), 0))
+            yield (">", ("size", e), ("lit", ("int", None, None), 0))
+        case _:
+            pass
+
+
+def _pair(a: shape.Field, b: shape.Field) -> Iterator[Expr]:
+    x, y = ("field", a.name), ("field", b.name)
+    if a.name != b.name and a.type[0] == b.type[0] and a.type[0] in NUMBERS:
+        yield ("<=", x, y)
+        yield ("<", x, y)
+        if a.name < b.name:
+            yield ("==", x, y)
+    if a.type[0] == "set" and b.type[0] == "int":
+        yield ("==", ("size", x), y)
+        yield ("<=", ("size", x), y)
+    if a.type == ("principal",) and b.type[:2] == ("set", ("principal",)):
+        yield ("not", ("in", x, y))
+
+
+def courses(entity: shape.Entity, fields: Iterable[str]) -> list[Expr]:
+    """Return what could hold of every step: what never goes back, or never changes."""
+    names = set(fields)
+    found: list[Expr] = []
+    for each in entity.fields:
+        if each.name not in names:
+            continue
+        e: Expr = ("field", each.name)
+        before = ("before", e)
+        found.append(("==", e, before))
+        if each.type[0] in NUMBERS:
+            found += [("<=", before, e), ("<=", e, before)]
+            if each.type[0] == "int":
+                found.append(("<=", e, ("+", before, ("lit", ("int", None, None), 1))))
+        elif each.type[0] == "bool":
+            found.append(("implies", before, e))
+        elif each.type[0] in {"set", "list"}:
+            found.append(("<=", ("size", before), ("size", e)))
+        elif each.type[0] == "optional":
+            none = ("none", each.type)
+            found.append(("implies", ("!=", before, none), ("!=", e, none)))
+    return found
