@@ -159,6 +159,7 @@ class Searched:
     maps (site, why) to a shortest path. A question that is not in `found` holds in all `states`; if `stopped` is `None`
     these are all that can be reached. `transitions` counts the steps by the rules' weights; `deadlocks` the states in
     which no rule can be taken, of which `stuck` is a nearest. `memory_bytes` is what the visited set took.
+    `representatives` is how many states an engine visited for all that are counted, where it does not visit each.
     """
 
     engine: str
@@ -172,3 +173,4 @@ class Searched:
     depth: int | None = None
     memory_bytes: int = 0
     seconds: float = 0.0
+    representatives: int | None = None

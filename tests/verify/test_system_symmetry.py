@@ -1,0 +1,217 @@
+"""Symmetry against plain evaluation: what is counted and found is the whole system's, though few states are visited."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from temper.verify.system import bdd, python, symmetry
+from temper.verify.system.codes import const, eq
+from temper.verify.system.ir import TRUE, Orbit, Question, Rule, System, Var
+from temper.verify.system.symmetry_forms import exchanged, form
+from tests.verify.system_draw import symmetric_systems, systems
+from tests.verify.system_models import filter_lock, two_phase_commit
+from tests.verify.test_system_engines import agrees, walked
+
+
+@settings(max_examples=150, deadline=None)
+@given(symmetric_systems())
+def test_an_exchange_changes_nothing_and_nothing_found_is_lost(system: System) -> None:
+    """The orbit is recognised as one; states, transitions, shortest ways, faults and deadlocks are the same."""
+    assert symmetry.verify_orbits(system) == {}
+    searched = symmetry.search(system, states_max=100_000, seconds=60)
+    agrees(system, searched)
+    assert searched.representatives is not None
+    assert searched.representatives <= searched.states
+
+
+@settings(max_examples=100, deadline=None)
+@given(symmetric_systems())
+def test_representatives_are_as_many_as_there_are_kinds(system: System) -> None:
+    """A form is the same for all states that permutations make of one, differs for others, and counts its kin."""
+    (orbit,) = system.orbits
+    of = form(system, system.orbits)
+    kinds = set()
+    for state in walked(system)[0]:
+        kin = {exchanged(orbit, each, state) for each in permutations(range(len(orbit.members)))}
+        assert {of(each) for each in kin} == {of(state)}
+        assert of(state)[0] in kin
+        assert of(state)[1] == len(kin)
+        kinds.add(min(kin))
+    assert symmetry.search(system, states_max=100_000, seconds=60).representatives == len(kinds)
+
+
+@settings(max_examples=60, deadline=None)
+@given(symmetric_systems())
+def test_diagrams_agree(system: System) -> None:
+    """The other engine for large spaces, on systems with references and sets of members."""
+    agrees(system, bdd.search(system, states_max=100_000, seconds=60))
+
+
+@settings(max_examples=60, deadline=None)
+@given(systems())
+def test_without_orbits_it_is_a_plain_search(system: System) -> None:
+    """Every state is its own form."""
+    searched = symmetry.search(system, states_max=100_000, seconds=60)
+    agrees(system, searched)
+    assert searched.representatives == searched.states
+
+
+@settings(max_examples=150, deadline=None)
+@given(symmetric_systems(), st.data())
+def test_what_is_believed_is_true(system: System, data: st.DataObject) -> None:
+    """With one instance of a rule changed an orbit is refused, or it was none that told members apart."""
+    number = data.draw(st.integers(0, len(system.rules) - 1))
+    other = data.draw(st.integers(0, len(system.rules) - 1))
+    spoilt = list(system.rules)
+    if data.draw(st.booleans()):
+        del spoilt[number]
+    else:
+        spoilt[number] = replace(spoilt[number], guard=system.rules[other].guard)
+    changed = replace(system, rules=tuple(spoilt))
+    agrees(changed, symmetry.search(changed, states_max=100_000, seconds=60))
+
+
+def forms_by_hand() -> tuple[System, tuple[Orbit, ...]]:
+    """Return three drivers, each with a van or none, and three vans, each with a set of drivers and a kind; and what is
+    the first of each. One variable names a driver (1 to 3) or a van (4 to 6)."""
+    drivers, vans = tuple((k,) for k in range(3)), tuple((3 + 2 * k, 4 + 2 * k) for k in range(3))
+    variables = (
+        *(Var(f"van of {k}", 4) for k in range(3)),
+        *(Var(f"{name} {k}", size) for k in range(3) for name, size in (("drivers", 8), ("kind", 2))),
+        Var("first", 7),
+    )
+    orbits = (
+        Orbit(drivers, ((9, 1),), tuple((van[0], 0) for van in vans)),
+        Orbit(vans, ((9, 4), *((driver[0], 1) for driver in drivers))),
+    )
+    return System(variables, ((0,) * 10,), (), orbits=orbits), orbits
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.tuples(
+        *(st.integers(0, 3) for _ in range(3)),
+        *(st.integers(0, 1 if n % 2 else 7) for n in range(6)),
+        st.integers(0, 6),
+    )
+)
+def test_members_that_refer_to_each_other_have_one_form(state: tuple[int, ...]) -> None:
+    """All 36 ways to exchange drivers and vans give one form, and its kin is as many as come out different."""
+    system, orbits = forms_by_hand()
+    of = form(system, orbits)
+    orders = list(permutations(range(3)))
+    kin = {exchanged(orbits[1], vans, exchanged(orbits[0], drivers, state)) for drivers in orders for vans in orders}
+    assert {of(each) for each in kin} == {of(state)}
+    assert of(state)[0] in kin
+    assert of(state)[1] == len(kin)
+
+
+def test_a_ring_has_as_many_kin_as_it_has_different_orders() -> None:
+    """Members of a ring look alike to every local measure: 6! / 6 orders of one of six, 6! / 18 of two of three."""
+    orbit = Orbit(tuple((k,) for k in range(6)), tuple((k, 0) for k in range(6)))
+    system = System(tuple(Var(f"next of {k}", 6) for k in range(6)), (), (), orbits=(orbit,))
+    of = form(system, (orbit,))
+    assert of((1, 2, 3, 4, 5, 0))[1] == 120
+    assert of((1, 2, 0, 4, 5, 3))[1] == 40
+    assert of((1, 2, 0, 4, 5, 3)) == of((2, 3, 4, 5, 0, 1)) != of((1, 2, 3, 4, 5, 0))
+
+
+@pytest.mark.parametrize(
+    ("managers", "representatives", "states", "transitions"),
+    [(3, 80, 288, 1_145), (5, 314, 8_832, 58_145), (9, 2_232, 10_340_352, 123_558_401)],
+)
+def test_two_phase_commit_is_counted_by_its_kinds(
+    managers: int, representatives: int, states: int, transitions: int
+) -> None:
+    found = symmetry.search(two_phase_commit(managers), states_max=10_000, seconds=60)
+    assert (found.representatives, found.states, found.transitions) == (representatives, states, transitions)
+    assert found.found == {}
+
+
+def test_processes_of_a_lock_are_alike_where_nobody_was_first() -> None:
+    """The levels name a process each; that the first of all was a certain one tells it from the others."""
+    alike = symmetry.search(filter_lock(4, 0), states_max=10_000, seconds=60)
+    plain = python.search(filter_lock(4, 0), states_max=10_000, seconds=60)
+    assert alike.representatives is not None
+    assert alike.representatives < plain.states / 15
+    assert (alike.states, alike.transitions) == (plain.states, plain.transitions) == (5_744, 15_848)
+    assert symmetry.verify_orbits(filter_lock(4)) == {0: "the initial states change"}
+
+
+def lamps(**changes: object) -> System:
+    """Return three lamps that can be switched on and off, which are all alike."""
+    one = const(1)
+    base = System(
+        tuple(Var(f"lamp {k}", 2) for k in range(3)),
+        ((0, 0, 0),),
+        tuple(Rule(f"switch {k}", TRUE, ((k, ("-", one, ("var", k))),)) for k in range(3)),
+        (Question("all on", "never", ("and", *(eq(("var", k), one) for k in range(3)))),),
+        orbits=(Orbit(((0,), (1,), (2,))),),
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]  # one row, one change
+
+
+@pytest.mark.parametrize(
+    ("system", "why"),
+    [
+        (lamps(), None),
+        (lamps(initial=((0, 0, 1),)), "the initial states change"),
+        (lamps(initial=((0, 0, 1), (0, 1, 0), (1, 0, 0))), None),
+        (lamps(rules=(Rule("switch 0", TRUE, ((0, const(1)),)),)), "the rule `switch 0` changes into one that is none"),
+        (lamps(questions=(Question("first", "never", eq(("var", 0), const(1))),)), "the question `first` changes"),
+        (
+            lamps(
+                questions=(Question("two", "never", ("<", const(1), ("+", ("var", 2), ("+", ("var", 0), ("var", 1))))),)
+            ),
+            None,
+        ),
+        (lamps(orbits=(Orbit(((0,), (0,))),)), "a variable belongs to two members"),
+        (lamps(orbits=(Orbit(((0, 1), (2,))),)), "its members have different numbers of variables"),
+        (lamps(variables=(Var("lamp 0", 2), Var("lamp 1", 3), Var("lamp 2", 2))), "has another type in another member"),
+        (lamps(orbits=(Orbit(((0,), (1,)), ((2, 1),)),)), "`lamp 2` can't name every member"),
+        (lamps(orbits=(Orbit(((0,), (1,)), (), ((2, 0),)),)), "`lamp 2` can't hold every member"),
+    ],
+)
+def test_an_orbit_that_is_none_is_refused(system: System, why: str | None) -> None:
+    """What an exchange of two members would change is said."""
+    refused = symmetry.verify_orbits(system)
+    if why is None:
+        assert refused == {}
+    else:
+        assert refused[0].endswith(why)
+
+
+def test_rules_are_compared_by_what_they_mean() -> None:
+    """A choice that is written in another order for each member, and an arithmetic that comes to the same."""
+    on = [eq(("var", k), const(1)) for k in range(3)]
+    ways = (
+        ("-", const(1), ("var", 0)),
+        ("ite", on[1], const(0), const(1)),
+        ("%", ("+", ("var", 2), const(3)), const(2)),
+    )
+    rules = tuple(Rule(f"switch {k}", TRUE, ((k, way),)) for k, way in enumerate(ways))
+    assert symmetry.verify_orbits(lamps(rules=rules)) == {}
+
+
+def test_a_question_about_one_member_keeps_the_others_from_being_told_apart_only_if_it_is_asked() -> None:
+    first = Question("first", "never", eq(("var", 0), const(1)))
+    system = lamps(questions=(*lamps().questions, first))
+    assert symmetry.search(system, states_max=100, seconds=10, questions=(0,)).representatives == 4
+    searched = symmetry.search(system, states_max=100, seconds=10)
+    assert searched.representatives == searched.states == 8
+    assert set(searched.found) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("states_max", "seconds", "why"), [(10, 60.0, "stopped at 10 states"), (10**6, -1.0, "stopped after")]
+)
+def test_a_search_that_stops_says_so(states_max: int, seconds: float, why: str) -> None:
+    """At a bound nothing is said of what was not seen."""
+    stopped = symmetry.search(two_phase_commit(9), states_max=states_max, seconds=seconds).stopped
+    assert stopped is not None
+    assert stopped.startswith(why)
