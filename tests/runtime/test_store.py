@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from temper.kernel import Batch, Change, Done, Letter, MemoryStore, Order, OrderState, Store
+from temper.kernel import Batch, Change, Done, Letter, MemoryStore, Order, OrderState, Stir, Store
 from temper.runtime import SqliteStore
+from temper.table import Caller, Hop
 from tests.kernel.driving import Driver
 from tests.kernel.shop import BOSS, SHOP, compiled, version
 
@@ -271,3 +273,105 @@ def test_idempotency_keys_are_forgotten_after_a_day_and_ten_thousand(
         refill(f"new{n}")
     assert [kept.store.answered(f"old{n}") for n in range(8)] == [None] * 8
     assert all(kept.store.answered(f"new{n}") for n in range(20))
+
+
+# --- references, and who has yet to look ------------------------------------------------------------------------------
+
+SEATS = """
+blueprint seats
+
+role clerk
+
+entity Room
+  states Open
+  guests: every Guest.room max 50
+  action Make by clerk from new to Open
+
+entity Guest
+  states Here, Gone
+  final Gone
+  room: Room?
+  friends: set of Guest max 5 = {}
+  action Make(room) by clerk from new to Here
+    set room
+  action Move(room) by clerk from Here
+    set room
+  action Meet(friends) by clerk from Here
+    set friends
+  action Leave by clerk from Here to Gone
+"""
+
+
+def seated(kept: Kept, guests: int) -> Driver:
+    driver = Driver(compiled(SEATS), kept.store)
+    driver.asks(
+        driver.request("Room", "r", "Make"),
+        driver.request("Room", "s", "Make"),
+        *(driver.request("Guest", f"g{number}", "Make", room="r") for number in range(guests)),
+    )
+    return driver
+
+
+def referrers(store: Store, id: str, field: str = "room") -> list[str]:
+    return list(store.referrers("Guest", field, id, limit=100)[0])
+
+
+def test_who_refers_to_an_entity_is_found_the_oldest_first(kept: Kept) -> None:
+    """Final ones too; and as it is after a change, and after the file was opened again."""
+    driver = seated(kept, 12)
+    assert referrers(kept.store, "r") == [f"g{number}" for number in range(12)]
+    driver.act("Guest", "g3", "Move", room="s")
+    driver.act("Guest", "g4", "Move", room=None)
+    driver.act("Guest", "g5", "Leave")
+    for look in (lambda: kept.store, kept.reopen):
+        store = look()
+        assert referrers(store, "r") == [f"g{number}" for number in range(12) if number not in (3, 4)]
+        assert (referrers(store, "s"), referrers(store, "t")) == (["g3"], [])
+
+
+def test_referrers_come_in_pages(kept: Kept) -> None:
+    seated(kept, 10)
+    found: list[str] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        page, cursor = kept.store.referrers("Guest", "room", "r", after=cursor, limit=4)
+        assert len(page) <= 4
+        found.extend(page)
+    assert found == [f"g{number}" for number in range(10)]
+    assert kept.store.referrers("Guest", "room", "r", limit=10)[1] is None
+
+
+def test_a_field_that_nothing_asks_for_is_not_kept(kept: Kept) -> None:
+    driver = seated(kept, 2)
+    driver.act("Guest", "g0", "Meet", friends=frozenset({"g1"}))
+    assert referrers(kept.store, "g1", "friends") == []
+
+
+def test_another_table_indexes_what_it_asks_for(kept: Kept) -> None:
+    """All that there are, those that are final included; and no more what it does not."""
+    driver = seated(kept, 3)
+    driver.act("Guest", "g0", "Meet", friends=frozenset({"g1", "g2"}))
+    driver.act("Guest", "g0", "Leave")
+    other = SEATS.replace("  guests: every Guest.room max 50\n", "").replace(
+        "  room: Room?\n", "  room: Room?\n  known: every Guest.friends max 9\n"
+    )
+    assert isinstance(driver.swap(compiled(other), 2), Batch)
+    assert (referrers(kept.store, "g1", "friends"), referrers(kept.store, "r")) == (["g0"], [])
+    driver.act("Guest", "g1", "Meet", friends=frozenset({"g1"}))
+    assert referrers(kept.reopen(), "g1", "friends") == ["g0", "g1"]
+
+
+def test_who_has_yet_to_look_is_kept_until_told_otherwise(kept: Kept) -> None:
+    """One for each owner, entity and path: a later one takes its place, behind the others."""
+    path = (Hop("Guest", "room", inverse=True), Hop("Guest", "friends"))
+    one = Stir("Room", "Guest", "g1", path, Caller("ann", frozenset({"clerk"}), "bob"))
+    two = Stir("Guest", "Guest", "g1", (), Caller("ann"))
+    seated(kept, 2)
+    kept.store.append(Batch((Change(stirs=(one, two)),)))
+    assert list(kept.reopen().stirs(10)) == [one, two]
+    assert list(kept.store.stirs(1)) == [one]
+    further = replace(one, after=7)
+    kept.store.append(Batch((Change(unstirred=(one,), stirs=(further,)),)))
+    assert list(kept.store.stirs(10)) == [two, further]
+    kept.store.append(Batch((Change(unstirred=(two, further)),)))
+    assert list(kept.reopen().stirs(10)) == []
