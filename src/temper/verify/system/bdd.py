@@ -17,6 +17,7 @@ from itertools import pairwise
 from temper.verify.system.bdd_codes import Encoding
 from temper.verify.system.bdd_nodes import Exhausted
 from temper.verify.system.bdd_order import Order, orders
+from temper.verify.system.bdd_split import split
 from temper.verify.system.codes import replaced, variables
 from temper.verify.system.ir import Code, Path, Searched, State, System
 from temper.verify.system.step import taken
@@ -46,8 +47,9 @@ def search(
     `states_max` stops only what is counted in the end.
     """
     began = time.monotonic()
+    system = split(system)
     asked = range(len(system.questions)) if questions is None else sorted(set(questions))
-    # A set is as deep as a state has bits, and so is the recursion over it.
+    # A diagram is as deep as a state has bits, and so is the recursion over it.
     deep = 2_000 + 8 * sum(max(each.size - 1, 0).bit_length() for each in system.variables)
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, deep + sys.getrecursionlimit()))

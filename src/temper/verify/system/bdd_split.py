@@ -1,0 +1,207 @@
+"""Sets as one variable for each element, which is how decision diagrams like them.
+
+A mask of many bits that is one variable joins everything that touches any of its elements. Split, each rule touches the
+elements that it means, and the order may put each beside what belongs to it. Rules keep their numbers, so that a run of
+the one system is a run of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, remade, walk
+from temper.verify.system.ir import Code, Fault, Question, Rule, State, System, Var
+
+_OF_SETS = {"bits_and", "bits_or", "bits_without"}
+Bits = list[Code]
+"""For each element whether it is in the set."""
+
+
+def split(system: System) -> System:
+    """Return a system that is the same, but for its sets."""
+    masks = _masks(system)
+    return _Split(system, masks).system() if masks else system
+
+
+def _masks(system: System) -> set[int]:
+    """Variables that are used as sets, and can be split."""
+    found: set[int] = set()
+    for code in _codes(system):
+        for part in walk(code):
+            of_sets = part[1:] if part[0] in _OF_SETS else part[1:2] if part[0] in {"has", "count"} else ()
+            found.update(each[1] for each in of_sets if each[0] in {"var", "next"})
+    sized = {index: system.variables[index] for index in found}
+    return {index for index, each in sized.items() if each.low == 0 and each.size > 2 and not each.size & each.size - 1}
+
+
+def _codes(system: System) -> list[Code]:
+    rules = system.rules
+    found = [rule.guard for rule in rules] + [code for rule in rules for _, code in rule.updates]
+    found += [fault.condition for rule in rules for fault in rule.faults]
+    return found + [question.bad for question in system.questions]
+
+
+class _Split:
+    def __init__(self, system: System, masks: set[int]) -> None:
+        self.was = system
+        self.masks = masks
+        self.at: list[int] = []
+        """Where each variable, or the first of its elements, stands."""
+        variables: list[Var] = []
+        for index, each in enumerate(system.variables):
+            self.at.append(len(variables))
+            if index in masks:
+                variables += [Var(f"{each.name} has {n}", 2) for n in range(each.size.bit_length() - 1)]
+            else:
+                variables.append(each)
+        self.variables = tuple(variables)
+        self._known: dict[Code, Code] = {}
+
+    def system(self) -> System:
+        """Return the system that is made."""
+        return replace(
+            self.was,
+            variables=self.variables,
+            initial=tuple(map(self._state, self.was.initial)),
+            rules=tuple(map(self._rule, self.was.rules)),
+            questions=tuple(self._question(each) for each in self.was.questions),
+            leads=(),
+            orbits=(),
+        )
+
+    def _state(self, state: State) -> State:
+        found: list[int] = []
+        for index, code in enumerate(state):
+            found += [code >> n & 1 for n in self._elements(index)] if index in self.masks else [code]
+        return tuple(found)
+
+    def _elements(self, index: int) -> range:
+        return range(self.was.variables[index].size.bit_length() - 1)
+
+    def _question(self, question: Question) -> Question:
+        return replace(question, bad=self.code(question.bad))
+
+    def _rule(self, rule: Rule) -> Rule:
+        updates: list[tuple[int, Code]] = []
+        for index, code in rule.updates:
+            at = self.at[index]
+            if index not in self.masks:
+                updates.append((at, self.code(code)))
+                continue
+            bits = self.bits(code)
+            for n in self._elements(index):
+                bit = bits[n] if n < len(bits) else FALSE
+                if bit != ("var", at + n):
+                    updates.append((at + n, bit))
+        faults = tuple(Fault(self.code(each.condition), each.why, each.site) for each in rule.faults)
+        return replace(rule, guard=self.code(rule.guard), updates=tuple(updates), faults=faults)
+
+    # --- codes ---
+
+    def code(self, code: Code) -> Code:
+        """Return a code's worth as a number, or whether it holds."""
+        found = self._known.get(code)
+        if found is None:
+            found = self._known[code] = self._made(code)
+        return found
+
+    def _made(self, code: Code) -> Code:
+        match code:
+            case ("const", _):
+                return code
+            case ("var" | "next" as name, index):
+                return (name, self.at[index]) if index not in self.masks else _number(self.bits(code))
+            case ("has", mask, ("const", n)) if self._is_set(mask):
+                bits = self.bits(mask)
+                return bits[n] if 0 <= n < len(bits) else FALSE
+            case ("has", mask, element) if self._is_set(mask):
+                who = self.code(element)
+                return either(*(both(eq(who, const(n)), bit) for n, bit in enumerate(self.bits(mask))))
+            case ("count", mask) if self._is_set(mask):
+                total: Code = const(0)
+                for bit in self.bits(mask):
+                    total = op("+", total, bit)
+                return total
+            case ("==" | "!=" as name, a, b) if self._is_set(a) and self._is_set(b):
+                left, right = self.bits(a), self.bits(b)
+                width = max(len(left), len(right))
+                left, right = left + [FALSE] * (width - len(left)), right + [FALSE] * (width - len(right))
+                same = both(*map(_alike, left, right))
+                return same if name == "==" else no(same)
+            case (name, *_) if name in _OF_SETS and self._is_set(code):
+                return _number(self.bits(code))
+            case (name, *parts):
+                return remade(name, tuple(map(self.code, parts)))
+            case _:
+                raise AssertionError(f"an operation that is none: {code!r}")
+
+    def _is_set(self, code: Code) -> bool:
+        """Say whether a code is made of sets alone, so that its elements can be told one by one."""
+        match code:
+            case ("const", value):
+                return bool(value >= 0)
+            case ("var" | "next", index):
+                return index in self.masks
+            case ("bit", ("const", n)):
+                return bool(n >= 0)
+            case ("bit", ("var" | "next", index)):
+                variable = self.was.variables[index]
+                return variable.low >= 0 and variable.low + variable.size <= 64
+            case ("ite", _, a, b):
+                return self._is_set(a) and self._is_set(b)
+            case (name, a, b) if name in _OF_SETS:
+                return self._is_set(a) and self._is_set(b)
+            case _:
+                return False
+
+    def bits(self, code: Code) -> Bits:
+        """Return for each element whether it is in a set."""
+        match code:
+            case ("const", value) if value >= 0:
+                return [const(value >> n & 1) for n in range(value.bit_length())]
+            case ("var" | "next" as name, index) if index in self.masks:
+                return [(name, self.at[index] + n) for n in self._elements(index)]
+            case ("bit", ("const", n)) if n >= 0:
+                return [FALSE] * n + [const(1)]
+            case ("bit", ("var" | "next", index) as element) if self._is_set(code):
+                variable = self.was.variables[index]
+                who = self.code(element)
+                named = range(variable.low, variable.low + variable.size)
+                return [eq(who, const(n)) if n in named else FALSE for n in range(named.stop)]
+            case ("ite", condition, a, b) if self._is_set(code):
+                holds = self.code(condition)
+                return _each(lambda x, y: ite(holds, x, y), self.bits(a), self.bits(b))
+            case ("bits_and", a, b) if self._is_set(code):
+                return _each(lambda x, y: both(x, y), self.bits(a), self.bits(b))
+            case ("bits_or", a, b) if self._is_set(code):
+                return _each(lambda x, y: either(x, y), self.bits(a), self.bits(b))
+            case ("bits_without", a, b) if self._is_set(code):
+                return _each(lambda x, y: both(x, no(y)), self.bits(a), self.bits(b))
+            case _:
+                number = self.code(code)
+                return [("%", ("//", number, const(1 << n)), const(2)) for n in range(max(map(self._width, self.masks)))]
+
+    def _width(self, index: int) -> int:
+        return len(self._elements(index))
+
+
+def _each(made: Callable[[Code, Code], Code], a: Bits, b: Bits) -> Bits:
+    width = max(len(a), len(b))
+    return [made(x, y) for x, y in zip(a + [FALSE] * (width - len(a)), b + [FALSE] * (width - len(b)), strict=True)]
+
+
+def _alike(a: Code, b: Code) -> Code:
+    if a[0] == "const":
+        a, b = b, a
+    if b[0] == "const":
+        return a if b[1] else no(a)
+    return eq(a, b)
+
+
+def _number(bits: Sequence[Code]) -> Code:
+    """Return the mask as a number."""
+    total: Code = const(0)
+    for n, bit in enumerate(bits):
+        total = op("+", total, bit if n == 0 else op("*", bit, const(1 << n)))
+    return total
