@@ -93,6 +93,8 @@ def _property(each: PropertyResult) -> dict[str, Any]:
         "site": each.site,
         "help": each.help,
     }
+    if each.certificate:
+        data["certificate"] = list(each.certificate)
     if each.trace:
         data["trace"] = [_step(step) for step in each.trace]
     return data

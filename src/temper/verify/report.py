@@ -55,7 +55,7 @@ class PropertyResult:
 
     `by` names what decided: "induction", "search", "table", ... `why` is for people: bounds, the reason of an
     unknown, what would have stopped a broken one. `trace` is the shortest run to the break, or the witness of a `can
-    reach`.
+    reach`. `certificate` is what a proof rests on, in the blueprint's words: with the property, an invariant.
     """
 
     name: str
@@ -66,6 +66,7 @@ class PropertyResult:
     site: str | None = None
     trace: tuple[TraceStep, ...] = ()
     help: str | None = None
+    certificate: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

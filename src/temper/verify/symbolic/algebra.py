@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from temper.table import Expr
@@ -16,13 +17,59 @@ class Open:
     expr: Expr
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """Why a property holds of every reachable state: what `certificate.py` checks again.
+
+    `facts` belong to a state each, and are an invariant together: creation makes them true, and each step keeps them.
+    With `k` 1 the property follows from them; with more it is itself kept by any `k` steps in a row, none of which
+    comes back to where it was.
+    """
+
+    entity: str
+    condition: Expr
+    by: str
+    facts: Mapping[str, tuple[Expr, ...]]
+    k: int = 1
+    step: bool = False
+    """The property speaks of a step; it follows from the facts before and after it."""
+    reads_before: bool = False
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question to the solver in SMT-LIB 2, with the answer that it got: "sat", "unsat" or "unknown"."""
+
+    name: str
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Who proved a property, and what rests on what, in the blueprint's words."""
+
+    by: str
+    k: int
+    words: tuple[str, ...]
+    certificate: Certificate
+
+    def told(self) -> str:
+        """Return what the proof rests on, for people: "with: moved < brokers"."""
+        steps = "" if self.k == 1 else f"over {self.k} steps"
+        facts = f"with: {', '.join(self.words)}" if self.words else "for every value of the types"
+        return f"{steps}, {facts}" if steps else facts
+
+
 @dataclass
 class Algebra:
     """What was found. Sites are the smallest that show it."""
 
     entity: str
-    proved: set[int] = field(default_factory=set)
-    """Properties, by number, that hold of every reachable state."""
+    proofs: dict[int, Proof] = field(default_factory=dict)
+    """Of the properties, by number, that hold of every reachable state."""
+    open_why: dict[int, str] = field(default_factory=dict)
+    """Of those that were asked and not proved: why not."""
     never_hold: list[str] = field(default_factory=list)
     """Guards that no value of the types makes true."""
     shadowed: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
@@ -42,3 +89,8 @@ class Algebra:
     opened: set[str] = field(default_factory=set)
     invariants: dict[str, list[Expr]] = field(default_factory=dict)
     """What is known of each state."""
+
+    @property
+    def proved(self) -> set[int]:
+        """Return the properties, by number, that hold of every reachable state."""
+        return set(self.proofs)

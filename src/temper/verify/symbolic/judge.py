@@ -12,9 +12,11 @@ from temper.verify.clauses import NEW, guards
 from temper.verify.expressions import FALSE, bounded, in_one_state, names_in, walk, without_lets
 from temper.verify.properties import Asked as Property
 from temper.verify.properties import asked_alone
-from temper.verify.symbolic.algebra import Algebra, Open
+from temper.verify.symbolic.algebra import Algebra, Open, Proof
+from temper.verify.symbolic.certificate import Checker, in_words
 from temper.verify.symbolic.invariants import Believed, candidates, facts_before, inductive
 from temper.verify.symbolic.paths import Given, Path, case_condition, paths
+from temper.verify.symbolic.prove import Prover
 from temper.verify.symbolic.solve import Found, impossible, search
 from temper.verify.symbolic.terms import Scene, Terms, divisions
 
@@ -41,10 +43,7 @@ class _Judge:
             states = dict.fromkeys(state for case in action.cases for state in case.froms)
             self.steps.extend(paths(self.terms, self.table, self.entity, action, states))
         alone = [asked for asked in asked_alone(self.table).values() if asked.entity == self.entity.name]
-        self._invariants([asked for asked in alone if not asked.step])
-        for asked in alone:
-            if asked.step and self._each_step(asked):
-                found.proved.add(asked.index)
+        self._proofs(alone)
         self._reached()
         self._types()
         self._divisions()
@@ -123,34 +122,42 @@ class _Judge:
 
     # --- invariants ---------------------------------------------------------------------------------------------------
 
-    def _invariants(self, asked: list[Property]) -> None:
-        believed = candidates(self.table, self.entity, [each.condition for each in asked], self.entity.states)
+    def _proofs(self, alone: list[Property]) -> None:
+        """Prove what can be proved, and believe no proof whose certificate does not check."""
+        states = [each for each in alone if not each.step]
+        believed = candidates(self.table, self.entity, [each.condition for each in states], self.entity.states)
         for conditions in believed.values():
             conditions.insert(0, FALSE)
         self.known = inductive(self.terms, self.steps, believed, self.rlimit)
+        prover = Prover(self.terms, self.table, self.entity, self.steps, self.rlimit)
+        certificates, self.known = prover.prove(states, self.known)
+        for asked in alone:
+            if asked.step:
+                certificate = prover.prove_step(asked, self.known)
+                if certificate is not None:
+                    certificates[asked.index] = certificate
+        self.found.open_why = prover.why
+        if not certificates:
+            return
+        checker = Checker(self.table, self.entity.name, self.rlimit)
         names = names_in(self.table, self.entity)
-        for each in asked:
-            condition = without_lets(each.condition, names)
-            if all(
-                FALSE in known or in_one_state(condition, state) in known or in_one_state(condition, state)[-1] is True
-                for state, known in self.known.items()
-            ):
-                self.found.proved.add(each.index)
+        for asked in alone:
+            certificate = certificates.get(asked.index)
+            if certificate is None:
+                continue
+            refusal = checker.refusal(certificate)
+            if refusal is not None:
+                self.found.open_why[asked.index] = (
+                    f"a proof by {certificate.by} was found, but its certificate does not check ({refusal})"
+                )
+                continue
+            condition = without_lets(asked.condition, names)
+            itself = [in_one_state(condition, state) for state in self.entity.states]
+            words = in_words(certificate, self.table, itself)
+            self.found.proofs[asked.index] = Proof(certificate.by, certificate.k, words, certificate)
 
     def _facts(self, path: Path) -> list[z3.ExprRef]:
         return [path.condition, *facts_before(self.terms, path, self.known)]
-
-    def _each_step(self, asked: Property) -> bool:
-        for path in self.steps:
-            if path.before == NEW and asked.reads_before:
-                continue
-            after = path.scene_after()
-            # What is known of the state after helps too: it is reachable as well.
-            facts = [*self._facts(path), *(self.terms.term(e, after) for e in self.known.get(path.after, ()))]
-            goal = self.terms.term(without_lets(asked.condition, after.names), after)
-            if not impossible(self.terms, [*facts, z3.Not(goal)], self.rlimit):
-                return False
-        return True
 
     def _reached(self) -> None:
         self.found.unreachable = [state for state, known in self.known.items() if FALSE in known]

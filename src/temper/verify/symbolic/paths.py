@@ -87,13 +87,26 @@ class _Doing:
 
 
 def paths(
-    terms: Terms, table: Table, entity: shape.Entity, action: shape.Action, states: Iterable[str]
+    terms: Terms,
+    table: Table,
+    entity: shape.Entity,
+    action: shape.Action,
+    states: Iterable[str],
+    *,
+    fields: Mapping[str, Term] | None = None,
+    at: str = "",
 ) -> Iterator[Path]:
-    """Every path of an action from one of `states`."""
+    """Every path of an action from one of `states`.
+
+    `fields` are what the entity holds before; without them anything that fits. `at` tells apart the same path at two
+    moments of a run.
+    """
     for before in states:
-        key = f"{entity.name}.{action.name}/{before}"
+        key = f"{at}{entity.name}.{action.name}/{before}"
         names = names_in(table, entity, action)
         scene = terms.stranger(names, key, before)
+        if fields is not None:
+            scene = replace(scene, fields=fields)
         if before == NEW:
             scene = replace(scene, fields=_unset(terms, table, entity, key))
         params = {p.name: terms.given((key, "param", p.name), p.name, p.type) for p in action.params}

@@ -22,6 +22,7 @@ import z3
 from temper.table import Expr, Table, Type, canonical_key, decode, shape
 from temper.verify.clauses import NEW
 from temper.verify.expressions import Names, children, element_type, opened, type_of
+from temper.verify.symbolic.algebra import Query
 
 Term: TypeAlias = Any  # z3 ships no types
 
@@ -49,11 +50,18 @@ class Scene:
 
 
 class Terms:
-    """The vocabulary of one table in a solver of its own."""
+    """The vocabulary of one table in a solver of its own.
 
-    def __init__(self, table: Table) -> None:
+    `plain`: strings, principals and references are integers, and their literals numbers, for engines that know no
+    sorts but their own. It is as exact: there are as many as one likes of both.
+    """
+
+    def __init__(self, table: Table, *, plain: bool = False) -> None:
         self.table = table
         self.context = z3.Context()
+        self.queries: list[Query] | None = None
+        """The questions that have a name, where somebody wants them in writing."""
+        self._plain = plain
         self._axioms: dict[int, tuple[Term, frozenset[int]]] = {}
         self._constants: dict[int, tuple[Term, frozenset[int]]] = {}
         self.opened: set[str] = set()
@@ -116,6 +124,10 @@ class Terms:
             known[key] = (z3.ExprRef(at, self.context), frozenset().union(*(known[part][1] for part in keys)))
         return known[term.get_id()][1]
 
+    def free(self, term: Term) -> list[Term]:
+        """Return the constants of a term themselves."""
+        return [self._constants[key][0] for key in sorted(self.constants(term))]
+
     # --- logic --------------------------------------------------------------------------------------------------------
 
     def true(self) -> Term:
@@ -156,7 +168,7 @@ class Terms:
             case ("decimal",):
                 return z3.RealSort(context)
             case ("string",) | ("principal",) | ("ref",):
-                return z3.DeclareSort(type_[0], context)
+                return z3.IntSort(context) if self._plain else z3.DeclareSort(type_[0], context)
             case ("one_of", values):
                 name = f"one_of_{len(self._sorts)}"
                 sort, members = z3.EnumSort(name, [f"{name}.{value}" for value in values], context)
@@ -288,12 +300,19 @@ class Terms:
 
     def _named(self, type_: Type, value: str) -> Term:
         sort = self.sort(type_)
-        known = self._literals.setdefault(sort.name(), {})
-        if value not in known:
+        known = self._literals.setdefault(type_[0] if self._plain else sort.name(), {})
+        if value not in known and self._plain:
+            known[value] = self.number(len(known))
+        elif value not in known:
             term = z3.Const(f"{sort.name()}:{value}", sort)
             self.axiom(*(term != other for other in known.values()))
             known[value] = term
         return known[value]
+
+    def named(self, type_: Type) -> dict[str, Term]:
+        """Return the literals of a plain sort, or the members of an enumeration, that were met so far."""
+        plain = self._plain and type_[0] in {"string", "principal", "ref"}
+        return self._literals.get(type_[0] if plain else self.sort(type_).name(), {})
 
     def none(self, inner: Type) -> Term:
         return self.sort(("optional", inner)).constructor(0)()
@@ -464,9 +483,7 @@ class Terms:
                 old, at = self.term(m, scene), self.term(k, scene)
                 new = z3.Store(old, at, self.some(kind[2], self.term(v, scene)))
                 there = z3.Not(self.is_none(z3.Select(old, at)))
-                self.axiom(
-                    self.size(kind, new) == self.size(kind, old) + z3.If(there, self.number(0), self.number(1))
-                )
+                self.axiom(self.size(kind, new) == self.size(kind, old) + z3.If(there, self.number(0), self.number(1)))
                 return new
             case ("set", inner, items):
                 return self.set_of(inner, [self.term(item, scene) for item in items])
