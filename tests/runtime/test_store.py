@@ -323,8 +323,8 @@ def test_who_refers_to_an_entity_is_found_the_oldest_first(kept: Kept) -> None:
     driver.act("Guest", "g3", "Move", room="s")
     driver.act("Guest", "g4", "Move", room=None)
     driver.act("Guest", "g5", "Leave")
-    for look in (lambda: kept.store, kept.reopen):
-        store = look()
+    for reopened in (False, True):
+        store = kept.reopen() if reopened else kept.store
         assert referrers(store, "r") == [f"g{number}" for number in range(12) if number not in (3, 4)]
         assert (referrers(store, "s"), referrers(store, "t")) == (["g3"], [])
 
