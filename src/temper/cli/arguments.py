@@ -46,11 +46,15 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     explain = command("explain", "language:explain", "explain a diagnostic's code")
     explain.add_argument("code", metavar="CODE", help="such as B101")
 
-    verify = command("verify", "judgement:verify", "judge a bundle: algebra, search, scenarios")
+    verify = command("verify", "judgement:verify", "judge a bundle: algebra, search, simulation, properties, scenarios")
     verify.add_argument("path", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
-    verify.add_argument("--levels", help="some of algebra,search,scenarios (default: all)")
+    verify.add_argument("--levels", help="some of algebra,search,simulation,properties,scenarios (default: all)")
     verify.add_argument(
         "--states", type=_positive, default=500_000, help="where the search stops (default: %(default)s)"
+    )
+    verify.add_argument("--seeds", type=_positive, help="how many runs are simulated (default: 16)")
+    verify.add_argument(
+        "--seed", type=int, default=0, help="the first of them, and of what is drawn (default: %(default)s)"
     )
     verify.add_argument("--seconds", type=float, default=120.0, help="where the judgement stops (default: %(default)s)")
 

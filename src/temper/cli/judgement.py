@@ -13,7 +13,7 @@ from temper.cli.language import read, shown
 from temper.cli.paint import Progress, coloured
 from temper.service import check_texts, finding, verify_table, wire
 
-LEVELS = ("algebra", "search", "scenarios")
+LEVELS = ("algebra", "search", "simulation", "properties", "scenarios")
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -40,6 +40,8 @@ def verify(args: argparse.Namespace) -> int:
             levels=levels,
             states=args.states,
             seconds=args.seconds,
+            seed=args.seed,
+            seeds=args.seeds,
             colour=colour,
             progress=progress.tell,
         )

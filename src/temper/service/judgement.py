@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from temper.table import Table
@@ -29,11 +29,16 @@ def verify_table(
     levels: Sequence[str],
     states: int,
     seconds: float,
+    seed: int = 0,
+    seeds: int | None = None,
     colour: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Verified:
     """Judge a table on these levels within these bounds. `progress` hears what is being done."""
-    report = verify(table, levels=tuple(levels), limits=Limits(states_max=states, seconds=seconds), progress=progress)
+    limits = Limits(states_max=states, seconds=seconds, seed=seed)
+    if seeds is not None:
+        limits = replace(limits, seeds=seeds)
+    report = verify(table, levels=tuple(levels), limits=limits, progress=progress)
     verdicts = {each.verdict for each in report.properties}
     failed = (
         Verdict.BROKEN in verdicts

@@ -14,7 +14,7 @@ import msgspec
 from temper.text import suggest
 
 FILE = "temper.toml"
-LEVELS = ("algebra", "search", "scenarios")
+LEVELS = ("algebra", "search", "simulation", "properties", "scenarios")
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +57,7 @@ class PushSection(Section, frozen=True):
     """What a blueprint must pass before it is loaded."""
 
     levels: tuple[str, ...] = LEVELS
-    """Any of "algebra", "search", "scenarios"."""
+    """Any of "algebra", "search", "simulation", "properties", "scenarios"."""
     allow_unknown: bool = False
     """Whether a property whose verdict is *unknown* may be loaded."""
     states: int = 500_000

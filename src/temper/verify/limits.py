@@ -25,4 +25,4 @@ class Limits:
     seeds: int = 16
     steps: int = 80
     seed: int = 0
-    examples: int = 24
+    examples: int = 32

@@ -24,8 +24,9 @@ from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, 
 from temper.verify.scenarios import run_scenarios
 from temper.verify.shapes import cases_from, has_orders, homes_everywhere, traps, unreachable, waits
 from temper.verify.symbolic.algebra import Algebra
+from temper.verify.tested import Shown, judged, promises
 
-LEVELS = ("algebra", "search", "scenarios")
+LEVELS = ("algebra", "search", "simulation", "properties", "scenarios")
 LATER = "this release does not look for fair cycles"
 SEVERAL = "it speaks of several entities at once, and this release searches one at a time"
 # What no level of this release can decide does not keep a report from passing; it is shown for what it is.
@@ -83,6 +84,10 @@ class _Judgement:
         self._written()
         for name in self.table.entities:
             self._unwritten(self.table.entities[name], self.found[name])
+        if "simulation" in self.asked_levels:
+            self._simulation()
+        if "properties" in self.asked_levels:
+            self._drawn()
         scenarios: tuple[ScenarioResult, ...] = ()
         if "scenarios" in self.asked_levels:
             scenarios = self._scenarios()
@@ -154,6 +159,26 @@ class _Judgement:
                 sum(each.transitions for each in all_found),
             )
         )
+
+    def _simulation(self) -> None:
+        from temper.verify.simulate.level import simulated  # What is not asked for is not imported.
+
+        explored = {name: found.explored for name, found in self.found.items()}
+        level, shown, how_much = simulated(self.table, explored, self.limits, self.progress)
+        self._add(level, shown, how_much)
+        self.results.extend(promises(shown, level.name, how_much))
+
+    def _drawn(self) -> None:
+        from temper.verify.draw.level import drawn
+
+        level, shown, how_much = drawn(self.table, self.limits, self.progress)
+        self._add(level, shown, how_much)
+
+    def _add(self, level: Level, shown: Sequence[Shown], how_much: str) -> None:
+        """Add what the runs of a level say of each property."""
+        self.levels.append(level)
+        self.results, broken = judged(self.table, self.results, shown, level.name, how_much)
+        self.findings.extend(self._broken(code, _headline(code, each), each) for code, each in broken)
 
     def _has(self, kind: type[shape.Property]) -> bool:
         return any(isinstance(each, kind) for each in self.table.properties)
@@ -575,6 +600,10 @@ class _Judgement:
         else:
             suspicion = next((key for key in explored.suspicions if key[0] == "home"), ("home",))
             yield self._judged(replace(result, by="search"), suspicion, explored)
+
+
+def _headline(code: Code, broken: PropertyResult) -> str:
+    return f"a run breaks `{broken.name}`" if code is Code.B501 else broken.why
 
 
 def bounds(explored: Explored) -> str:

@@ -7,7 +7,7 @@ goes on from there with everything that can fail.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -18,6 +18,7 @@ from temper.table import (
     Ending,
     Event,
     Fire,
+    NoValue,
     Outcome,
     Snapshot,
     Table,
@@ -25,6 +26,7 @@ from temper.table import (
     Value,
     encode,
     encode_args,
+    evaluate,
     next_due,
     shape,
 )
@@ -59,6 +61,7 @@ class Choice:
         self._chance = chance
         self._swaps = swaps
         self._asked = 0
+        self._tries: Counter[tuple[str, str, str, int]] = Counter()
         self._people: dict[int, dict[str, Draws]] = {}
         self._guide = chance.choice(guides) if guides and chance.random() < 0.75 else None
         self._left: deque[Event] = deque(self._guide.events if self._guide else ())
@@ -162,14 +165,34 @@ class Choice:
             return self._turn()
         weights = [weight for weight, *_ in found]
         _, entity, id, action, cases = chance.choices(found, weights)[0]
+        self._tries[entity, id, action.name, self._version(entity, id)] += 1
         case = chance.choices(cases, [1 / (1 + self._world.watch.cases[case.site]) for case in cases])[0]
         by = [each for each in admitted(action, case) if each.kind != "system"]
         roles: set[str] = set()
+        named: tuple[str, ...] = ()
         if by:
             admitting = chance.choice(by)
             if admitting.role is not None:
                 roles.add(admitting.role)
-        return self._asking(entity, id, action, roles)
+            named = self._named(entity, id, admitting)
+        return self._asking(entity, id, action, roles, named)
+
+    def _version(self, entity: str, id: str) -> int:
+        now = self._world.watch.rows.get(entity, {}).get(id)
+        return 0 if now is None else now.version
+
+    def _named(self, entity: str, id: str, by: shape.By) -> tuple[str, ...]:
+        """Return those whom a `by` names now."""
+        now = self._world.watch.rows.get(entity, {}).get(id)
+        if by.who is None or now is None:
+            return ()
+        try:
+            who = evaluate(self._table, entity, by.who, now, at=self._world.at, world=self._world.watch.rows_of_all())
+        except NoValue:
+            return ()
+        if isinstance(who, frozenset):
+            return tuple(sorted(who))
+        return (who,) if isinstance(who, str) else ()
 
     def _possible(self) -> Iterator[tuple[float, str, str, shape.Action, list[shape.Case]]]:
         """What people may ask for somewhere, with how much it is wanted: what was seldom taken, more."""
@@ -185,7 +208,9 @@ class Choice:
                     if cases:
                         seen = min(world.watch.cases[case.site] for case in cases)
                         rare = world.watch.states[kind, state]
-                        yield 1 / (1 + seen) + 0.5 / (1 + rare), kind, id, action, cases
+                        # What was refused, and has not changed since, is not asked for again and again.
+                        tries = self._tries[kind, id, action.name, self._version(kind, id)]
+                        yield (1 / (1 + seen) + 0.5 / (1 + rare)) / (1 + tries) ** 2, kind, id, action, cases
 
     def _wild(self) -> Decision:
         """Anything, of anybody, by anyone."""
@@ -197,7 +222,7 @@ class Choice:
         roles = {role.name for role in self._table.roles if chance.random() < 0.4}
         return self._asking(kind.name, chance.choice(ids), chance.choice(list(kind.actions.values())), roles)
 
-    def _asking(self, entity: str, id: str, action: shape.Action, roles: set[str]) -> Ask:
+    def _asking(self, entity: str, id: str, action: shape.Action, roles: set[str], named: Sequence[str] = ()) -> Ask:
         chance = self._chance
         self._asked += 1
         others = sorted(role.name for role in self._table.roles if role.name not in roles)
@@ -206,7 +231,8 @@ class Choice:
             if not any(more in role.excludes or (role.name == more and roles & set(role.excludes))
                        for role in self._table.roles if role.name in roles | {more}):  # fmt: skip
                 roles = {*roles, more}
-        principal = chance.choice(self._principals(entity, id))
+        likely = named if named and chance.random() < 0.8 else self._principals(entity, id)
+        principal = chance.choice(likely)
         return Ask(
             f"a{self._asked}", entity, id, action.name, self._args(entity, action.params), principal,
             tuple(sorted(roles)), chance.choice(PEOPLE) if chance.random() < 0.1 else None,

@@ -16,6 +16,7 @@ from typing import assert_never
 import msgspec
 
 from temper.kernel import (
+    Answer,
     Attempt,
     AttemptEnd,
     Batch,
@@ -81,6 +82,8 @@ class World:
         self.queue: list[_Waiting] = []
         self.flights: dict[tuple[str, int], Flight] = {}
         self.asks: dict[str, Ask] = {}
+        self.answers: dict[str, Answer | None] = {}
+        """The last answer to each request."""
         self.fates: dict[str, Ending | None] = {}
         self.watch = Watch(before or table)
         self.alive = True
@@ -132,15 +135,16 @@ class World:
 
     def _ask(self, ask: Ask) -> None:
         self.asks[ask.name] = ask
-        self._send(ask, ask.name, "f")
+        self.send(ask, ask.name, "f")
 
     def _again(self, again: Again) -> None:
         first = self.asks.get(again.first)
         if first is not None and first.keyed and not first.dry:
             self._fault("a request sent twice")
-            self._send(first, again.name, "other" if again.other else "f")
+            self.send(first, again.name, "other" if again.other else "f")
 
-    def _send(self, ask: Ask, event: str, fingerprint: str) -> None:
+    def send(self, ask: Ask, event: str, fingerprint: str = "f") -> None:
+        """Put a request into the queue, under an event's id."""
         kind = self.host.table.entities.get(ask.entity)
         action = kind.actions.get(ask.action) if kind is not None else None
         if action is None:
@@ -193,6 +197,7 @@ class World:
         for each, answer in zip(waiting, batch.answers, strict=True):
             if each.name is not None:
                 assert isinstance(each.ask, Request), "only requests have names"
+                self.answers[each.name] = answer
                 self.watch.heard(each.name, each.ask.key is not None, each.ask.dry_run, answer)
         for attempt in batch.attempts:
             self._start(attempt)

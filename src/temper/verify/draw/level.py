@@ -1,0 +1,92 @@
+"""Level 4 of a judgement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from temper.table import Table
+from temper.verify.draw.door import HostDoor
+from temper.verify.limits import Limits
+from temper.verify.report import Level
+from temper.verify.simulate.told import told
+from temper.verify.simulate.watch import Found
+from temper.verify.tested import Shown
+
+STEPS = 20
+MISSING = "Hypothesis is not installed: `pip install 'temper-blueprint[verify]'`"
+
+
+def drawn(table: Table, limits: Limits, progress: Callable[[str], None]) -> tuple[Level, tuple[Shown, ...], str]:
+    """Return what the level did, what its shortest sequence shows, if one shows anything, and how much was drawn."""
+    began = time.monotonic()
+    try:
+        from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+        from hypothesis.reporting import with_reporter
+        from hypothesis.stateful import run_state_machine_as_test
+
+        from temper.verify.draw.machine import machine
+    except ImportError:
+        return Level("properties", time.monotonic() - began, (), (MISSING,)), (), ""
+    progress("properties")
+    runs = _Runs(table)
+    kind = seed(limits.seed)(machine(table, runs.door))
+    bounds = settings(
+        max_examples=limits.examples,
+        stateful_step_count=STEPS,
+        database=None,
+        deadline=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+        verbosity=Verbosity.quiet,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    shown: tuple[Shown, ...] = ()
+    try:
+        with with_reporter(_silent):
+            run_state_machine_as_test(kind, settings=bounds)
+    except Found as found:
+        assert runs.last is not None, "somebody found it"
+        shown = (Shown(found.wrong, told(runs.last.world, found.wrong), limits.seed),)
+    how_much = f"{runs.count} sequences, {runs.requests():,} requests"
+    rules = sum(len(entity.actions) for entity in table.entities.values())
+    return (
+        Level(
+            "properties",
+            time.monotonic() - began,
+            (
+                f"{how_much} of up to {STEPS} each, from seed {limits.seed}",
+                f"{rules} actions, parameters at the edges of their types and bad ones, old versions, keys used again",
+                "answers, failures and silence of tools, time",
+            ),
+        ),
+        shown,
+        how_much,
+    )
+
+
+def _silent(text: object) -> None:
+    """Say nothing: the report tells it."""
+
+
+class _Runs:
+    """Counts the runs, and keeps the last one."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._asked = 0
+        self.count = 0
+        self.last: HostDoor | None = None
+
+    def door(self) -> HostDoor:
+        self._asked += self._of_last()
+        self.count += 1
+        self.last = HostDoor(self._table)
+        return self.last
+
+    def requests(self) -> int:
+        return self._asked + self._of_last()
+
+    def _of_last(self) -> int:
+        return 0 if self.last is None else len(self.last.world.watch.asked)
