@@ -1,0 +1,198 @@
+"""A journal is held against its table: what the kernel wrote conforms, and the first tampered entry is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from temper.kernel import Entry, MemoryStore
+from temper.table import Caller, Ending
+from temper.verify.conform import conform
+from tests.kernel.driving import MANY, Driver
+from tests.kernel.shop import SHOP, compiled
+from tests.kernel.test_laws import STEPS, run
+from tests.verify.texts import table_of
+
+SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
+
+
+def journal(driver: Driver) -> list[Entry]:
+    return list(driver.store.entries(0, MANY))
+
+
+def shopping() -> Driver:
+    """A shop in which a purchase was paid and shipped, and what another was told."""
+    driver = Driver()
+    driver.act("Shelf", "1", "Stock", name="1", stock=20)
+    driver.purchase("p1", shelf="1")
+    driver.act("Purchase", "p1", "Reserve", units=3)
+    driver.settle()
+    driver.act("Purchase", "p1", "Pay")
+    driver.settle()
+    driver.end(driver.attempts[-1], Ending.ANSWERED, receipt="r1")
+    driver.settle()
+    driver.act("Purchase", "p1", "Ship")
+    driver.settle()
+    driver.end(driver.attempts[-1], Ending.ANSWERED)
+    driver.settle()
+    driver.purchase("p2", shelf="1")
+    driver.act("Purchase", "p2", "Pay")
+    driver.wait(4_000_000)
+    driver.act("Purchase", "p2", "Ship")
+    return driver
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@given(st.lists(STEPS, max_size=30))
+def test_what_the_kernel_wrote_conforms(steps: list[tuple[Any, ...]]) -> None:
+    driver, _ = run(MemoryStore(), steps)
+    for table in {driver.store.current().digest: driver.table, "": compiled(SHOP)}.values():  # type: ignore[union-attr]
+        found = conform(table, journal(driver))
+        assert found.gap is None, (found.gap.why, found.gap.entry)
+        assert found.checked + found.taken == len(journal(driver))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@given(st.lists(STEPS, max_size=25), st.sampled_from(["Shelf", "Purchase"]), st.sampled_from(["1", "2"]))
+def test_a_part_of_a_journal_conforms_too(steps: list[tuple[Any, ...]], entity: str, id: str) -> None:
+    driver, _ = run(MemoryStore(), [step for step in steps if step != ("swap",)])
+    part = [entry for entry in journal(driver) if (entry.entity, entry.id) == (entity, id)]
+    found = conform(driver.table, part, whole=False)
+    assert found.gap is None, (found.gap.why, found.gap.entry)
+
+
+def test_every_entry_was_explained() -> None:
+    entries = journal(shopping())
+    found = conform(compiled(SHOP), entries)
+    assert (found.gap, found.taken, found.checked) == (None, 0, len(entries))
+    assert len(entries) > 8
+
+
+def where(entries: list[Entry], **like: Any) -> int:
+    return next(n for n, entry in enumerate(entries) if all(getattr(entry, k) == v for k, v in like.items()))
+
+
+def renumbered(entries: list[Entry]) -> list[Entry]:
+    return [replace(entry, seq=number) for number, entry in enumerate(entries, 1)]
+
+
+TAMPERED: list[tuple[str, dict[str, Any], Callable[[Entry], Entry], str]] = [
+    ("a field", {"action": "Order"}, lambda e: replace(e, set={**e.set, "amount": "3"}), "sets `amount`"),
+    ("a state", {"action": "Pay"}, lambda e: replace(e, after="Paid"), "not to `Paid`"),
+    ("a state before", {"action": "Ship"}, lambda e: replace(e, before="Draft"), "not in `Draft`"),
+    ("a case", {"action": "Pay"}, lambda e: replace(e, moves=(replace(e.moves[0], site="x"),)), "other cases"),
+    ("an order", {"action": "Pay"}, lambda e: replace(e, orders=()), "orders call"),
+    ("how", {"action": "Pay"}, lambda e: replace(e, how="late"), "it is late here"),
+    ("a role", {"action": "Pay"}, lambda e: replace(e, actor="boss"), "as boss"),
+    ("who", {"action": "Order"}, lambda e: replace(e, by=replace(e.by, roles=())), "refuses"),
+]
+
+
+@pytest.mark.parametrize(("what", "like", "change", "why"), TAMPERED, ids=[each[0] for each in TAMPERED])
+def test_what_was_tampered_with_is_found(
+    what: str, like: dict[str, Any], change: Callable[[Entry], Entry], why: str
+) -> None:
+    entries = journal(shopping())
+    at = where(entries, **like)
+    entries[at] = change(entries[at])
+    gap = conform(compiled(SHOP), entries).gap
+    assert gap is not None
+    assert gap.index == at
+    assert why in gap.why
+
+
+def test_an_entry_that_is_missing_is_found_at_the_next() -> None:
+    entries = journal(shopping())
+    at = where(entries, action="Pay")
+    gap = conform(compiled(SHOP), entries[:at] + entries[at + 1 :]).gap
+    assert gap is not None
+    assert (gap.index, gap.why) == (at, f"entry {at + 1} is missing before it")
+    # Though the numbers hide it, the next entry of the same one does not follow.
+    gap = conform(compiled(SHOP), renumbered(entries[:at] + entries[at + 1 :])).gap
+    assert gap is not None
+    assert (gap.entry.entity, gap.entry.id) == ("Purchase", entries[at].id)
+
+
+def test_an_outcome_that_stands_twice_is_found_at_the_second() -> None:
+    entries = journal(shopping())
+    at = next(n for n, entry in enumerate(entries) if entry.ended is not None)
+    twice = renumbered([*entries[: at + 1], replace(entries[at], version=entries[at].version + 1), *entries[at + 1 :]])
+    gap = conform(compiled(SHOP), twice).gap
+    assert gap is not None
+    assert gap.index == at + 1
+    assert "waits for an outcome" in gap.why
+
+
+def test_a_move_that_no_case_allows_is_found_with_its_place() -> None:
+    entries = journal(shopping())
+    at = where(entries, action="Pay")
+    forged = replace(entries[at], action="Ship", params={}, after="Shipping", orders=(), moves=())
+    gap = conform(compiled(SHOP), renumbered([*entries[:at], forged])).gap
+    assert gap is not None
+    assert gap.index == at
+    assert "refuses" in gap.why
+    assert gap.site == "Purchase.Ship"
+
+
+def test_what_a_part_does_not_hold_is_a_set_of_choices() -> None:
+    """The journal begins while a call waits, and two calls of the tool could be the one."""
+    table = table_of(
+        """
+        blueprint two
+
+        role r
+
+        tool t.do(n: int 0..9)
+          timeout 1s
+
+        entity E
+          states A, B, C, D
+          final D
+
+          n: int 0..9 = 0
+
+          action Make by r from new to A
+          action Go by r
+            from A to B
+            from B to C
+
+          in A, B on entry call t.do(n) then Yes else No
+          late Yes, No ignore
+
+          action Yes by system from A, B, C
+            set n = 1
+          action No by system from A, B, C to D
+        """
+    )
+    driver = Driver(table)
+    one = Caller("ann", frozenset({"r"}))
+    driver.act("E", "e", "Make", one)
+    driver.settle()
+    first = driver.attempts[-1]
+    driver.act("E", "e", "Go", one)
+    driver.settle()
+    driver.end(first, Ending.ANSWERED)  # Late: the visit is over.
+    driver.end(driver.attempts[-1], Ending.ANSWERED)
+    entries = [entry for entry in journal(driver) if entry.entity == "E"]
+    assert conform(table, entries).gap is None
+    part = [replace(entries[0], digest="another"), *entries[1:]]
+    found = conform(table, part)
+    assert (found.gap, found.taken) == (None, 1)
+    # The table ignores what is late: an entry that says it was taken is explained by no choice.
+    late = next(n for n, entry in enumerate(part) if entry.how == "ignored")
+    part[late] = replace(part[late], how="dead")
+    gap = conform(table, part).gap
+    assert gap is not None
+    assert gap.index == late
+
+
+def test_amounts_are_decimals() -> None:
+    driver = Driver()
+    driver.act("Purchase", "1", "Order", number="1", amount=Decimal("2.50"), shelf=None)
+    assert conform(compiled(SHOP), journal(driver)).gap is None
