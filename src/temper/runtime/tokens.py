@@ -50,9 +50,10 @@ class TokenStore:
             self._db.execute("pragma journal_mode=wal")
             with self._db:
                 self._db.execute(
-                    "create table if not exists token(id text primary key, hash blob not null, "
-                    "principal text not null, roles text not null, admin integer not null, acts_for text, created_at integer not null, "
-                    "expires_at integer, revoked_at integer) strict"
+                    "create table if not exists token("
+                    "id text primary key, hash blob not null, principal text not null, roles text not null, "
+                    "admin integer not null, acts_for text, created_at integer not null, expires_at integer, "
+                    "revoked_at integer) strict"
                 )
                 self._db.execute(f"pragma user_version={FORMAT}")
         if self._version() != FORMAT:
