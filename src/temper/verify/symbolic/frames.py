@@ -33,6 +33,7 @@ class Frames:
         self._scenes: dict[int, Scene] = {}
         self._moves: dict[int, tuple[Move, ...]] = {}
         self._births: tuple[Move, ...] | None = None
+        self._facts: dict[tuple[str, Expr, int], Term] = {}
 
     def scene(self, at: int) -> Scene:
         """Return what is read at a moment."""
@@ -98,7 +99,10 @@ class Frames:
 
     def fact(self, state: str, e: Expr, at: int) -> Term:
         """Return that a condition holds at a moment if the entity is in this state then."""
-        return z3.Implies(self.state_is(state, at), self.holds(e, at))
+        key = (state, e, at)
+        if key not in self._facts:
+            self._facts[key] = z3.Implies(self.state_is(state, at), self.holds(e, at))
+        return self._facts[key]
 
     def all_of(self, facts: Mapping[str, Sequence[Expr]], at: int) -> Term:
         """Return that what is known of each state holds at a moment."""

@@ -39,13 +39,16 @@ def relation(op: str, kind: str, terms: Mapping[Expr, Fraction], constant: Fract
     scale /= gcd(*(int(c * scale) for c in parts)) or 1
     if coefficients[0] < 0:
         scale, op = -scale, _MIRRORED[op]
+    constant *= scale
+    if kind != "decimal" and (op, constant) in {(">", 1), ("<", -1)}:
+        op, constant = f"{op}=", Fraction(0)  # Of whole numbers `x + 1 > y` says `x >= y`.
     left = [_times(kind, c * scale, e) for e, c in terms.items() if c * scale > 0]
     right = [_times(kind, -c * scale, e) for e, c in terms.items() if c * scale < 0]
     if constant:
-        number = literal(kind, abs(constant * scale))
+        number = literal(kind, abs(constant))
         if number is None:
             return None
-        (left if constant * scale > 0 else right).append(number)
+        (left if constant > 0 else right).append(number)
     zero = literal(kind, Fraction(0))
     assert zero is not None, "zero can be written down"
     return (op, _sum(left) or zero, _sum(right) or zero)

@@ -147,11 +147,15 @@ class Prover:
         condition = self._condition(asked)
         if not about_state(condition):
             return None
-        facts = Spacer(self.table, self.entity, self.rlimit).prove(condition)
-        if facts is None:
+        found = Spacer(self.table, self.entity, self.rlimit).prove(condition)
+        if found is None:
             return None
-        # What Spacer found is an invariant by itself; it need not hold before what is known otherwise is added.
-        return Certificate(self.entity.name, condition, SPACER, facts)
+        both = {
+            state: list(dict.fromkeys((*found.get(state, ()), *known.get(state, ())))) for state in self.entity.states
+        }
+        goal = [self.frames.legal(0), z3.Not(self.frames.holds(condition, 0))]
+        optional = {(state, e): self.frames.fact(state, e, 0) for state, facts in both.items() for e in facts}
+        return Certificate(self.entity.name, condition, SPACER, self._closed(goal, optional, {}, both))
 
     # --- properties of steps ------------------------------------------------------------------------------------------
 

@@ -45,8 +45,9 @@ class Spacer:
             state: z3.Function(f"at_{number}", *sorts, truth) for number, state in enumerate(entity.states)
         }
         self.bad = z3.Function("bad", truth)
-        for declared in (*self.relations.values(), self.bad):
-            self.engine.register_relation(declared)
+        self.declared = (*self.relations.values(), self.bad)
+        for each in self.declared:
+            self.engine.register_relation(each)
         self._fresh = 0
 
     def prove(self, condition: Expr) -> dict[str, tuple[Expr, ...]] | None:
@@ -90,7 +91,7 @@ class Spacer:
         whole = z3.And(*body, *self.terms.axioms_of([head, *body]))
         clause = z3.Implies(whole, head)
         clause = z3.substitute(clause, *self._abstracted(clause))
-        free = self.terms.free(clause)
+        free = [term for term in self.terms.free(clause) if not self._relation(term)]
         self.engine.add_rule(z3.ForAll(free, clause) if free else clause)
 
     def _abstracted(self, clause: Term) -> list[tuple[Term, Term]]:
@@ -114,7 +115,7 @@ class Spacer:
         return list(found.values())
 
     def _relation(self, term: Term) -> bool:
-        return bool(z3.is_bool(term)) and str(term.decl().name()).startswith("at_")
+        return term.decl() in self.declared
 
     # --- the answer ---------------------------------------------------------------------------------------------------
 
