@@ -477,10 +477,9 @@ def test_a_run_that_no_clock_allows_is_not_shown() -> None:
 # --- ways out -------------------------------------------------------------------------------------------------------
 
 
-def test_what_others_send_is_never_taken_for_certain() -> None:
-    """A break that rests on another entity's sending is told as what it is: not known."""
-    report = verify(
-        table_of("""
+def test_what_others_send_is_searched_with_them() -> None:
+    """A till gets what guests send it, and nothing else: within so many tills and guests, it holds or is broken."""
+    text = """
         blueprint two
         role r
         entity Till
@@ -497,9 +496,14 @@ def test_what_others_send_is_never_taken_for_certain() -> None:
             set till
           action Leave by r from In
             send till.Pay(2)
-    """)
-    )
-    told = result_of(report, "always cash < 3")
-    assert told.verdict is Verdict.UNKNOWN
-    assert "another entity sends" in told.why
-    assert not any(code.startswith("B5") for code in codes_of(report))
+    """
+    told = result_of(verify(table_of(text), levels=("search",)), "always cash < 3")
+    assert told.verdict is Verdict.HOLDS
+    assert "at most 2 Till and 2 Guest" in told.why
+    report = verify(table_of(text.replace("Pay(2)", "Pay(3)")), levels=("search",))
+    assert run_of(result_of(report, "always cash < 3")) == [
+        "r: Make -> Open",
+        "r: Come -> In",
+        "r: Leave -> In",
+        "another entity: Pay -> Open",
+    ]

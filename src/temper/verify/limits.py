@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# A snapshot with what led to it takes kilobytes; a state of a lowered system, packed, some tens of bytes.
+SNAPSHOTS = 200_000
+PACKED = 5_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -15,7 +19,7 @@ class Limits:
     each kind of request.
     """
 
-    states_max: int = 200_000
+    states_max: int = SNAPSHOTS
     # An agent waits that long for an answer; past it, it goes on without one.
     seconds: float = 60.0
     rlimit: int = 500_000
@@ -26,3 +30,8 @@ class Limits:
     steps: int = 80
     seed: int = 0
     examples: int = 32
+
+    @property
+    def packed_max(self) -> int:
+        """Return how many states are followed where they are packed: as many as were asked for, else many more."""
+        return PACKED if self.states_max == SNAPSHOTS else self.states_max

@@ -19,13 +19,14 @@ from temper.verify.explore.search import (
     _reached,
     _refused_so,
     _short,
+    explore,
 )
 from temper.verify.faults import hidden_fault
 from temper.verify.limits import Limits
 from temper.verify.properties import Asked, asked_alone, states_of
 from temper.verify.system.choose import Bounds, search
 from temper.verify.system.ir import Path, Searched, System
-from temper.verify.system.lower import Unlowered, lower
+from temper.verify.system.lower import Unlowered, components, lower, scope_of
 from temper.verify.system.lower_world import Layout
 from temper.verify.system.replay import Shows, replay_path
 
@@ -43,20 +44,97 @@ class Together:
     asked: frozenset[int]
 
     @property
+    def alone(self) -> bool:
+        """Return whether there is but one entity."""
+        counts: dict[str, int] = self.system.meta["counts"]
+        return sum(counts.values()) == 1
+
+    @property
+    def states(self) -> int:
+        """Return how many states there are; that in which there is nothing is not counted of one that stands alone."""
+        return next(iter(self.explored.values())).states
+
+    @property
     def covered(self) -> str:
         """Return what was searched, in words."""
         counts: dict[str, int] = self.system.meta["counts"]
         who = ", ".join(f"{count} {name}" for name, count in counts.items())
         found = self.searched
-        words = [f"{who}: {found.states:,} states, {found.transitions:,} steps, by {found.engine}"]
+        words = [f"{who}: {self.states:,} states, {found.transitions:,} steps, by {found.engine}"]
         words.append("outcomes ok, failed, unknown, late, twice and never")
         first = next(iter(self.explored.values()))
-        if first.partial:
-            words.append("values drawn: " + "; ".join(f"{name} {values}" for name, values in first.partial.items()))
+        partial: dict[str, str] = {}
+        for explored in self.explored.values():
+            partial.update(explored.partial)
+        if partial:
+            words.append("values drawn: " + "; ".join(f"{name} {values}" for name, values in partial.items()))
         words += first.cut.values()
         if first.comparisons:
             words.append(f"{first.comparisons} comparisons of times, both ways each")
         return ", ".join(words)
+
+
+@dataclass(frozen=True)
+class Searches:
+    """What the search of a whole table found: of each entity, and in words.
+
+    `asked` maps a property about several entities, by its number, to one of them: its `Explored` has the answer.
+    """
+
+    explored: dict[str, Explored]
+    covered: tuple[str, ...]
+    not_covered: tuple[str, ...]
+    states: int
+    transitions: int
+    asked: dict[int, str]
+
+
+def search_table(
+    table: Table, limits: Limits, told_alone: Callable[[Explored], str], progress: Progress | None = None
+) -> Searches:
+    """Return what a search of every entity finds: as finite systems where that can be, else by `step`, one by one.
+
+    `told_alone` says in words what a search by `step` covered.
+    """
+    explored: dict[str, Explored] = {}
+    covered: list[str] = []
+    not_covered: list[str] = []
+    asked: dict[int, str] = {}
+    states, transitions = 0, 0
+    for names in components(table):
+        together = search_together(table, names, limits, progress)
+        if isinstance(together, Together):
+            explored |= together.explored
+            covered.append(together.covered)
+            if together.searched.stopped and together.alone:
+                # The search by `step` tells principals apart only as far as they differ, and may get further.
+                further = explore(table, names[0], limits, progress)
+                explored[names[0]] = _best(together.explored[names[0]], further)
+                covered.append(told_alone(further))
+            states, transitions = states + together.states, transitions + together.searched.transitions
+            asked |= dict.fromkeys(together.asked, names[0])
+            continue
+        if sum(scope_of(table, names).values()) > 1:
+            not_covered.append(f"{' and '.join(names)} together: {together.reason}")
+        for name in names:
+            alone = explored[name] = explore(table, name, limits, progress)
+            covered.append(f"{told_alone(alone)}, by `step` ({together.reason})")
+            states, transitions = states + alone.states, transitions + alone.transitions
+    for name, each in explored.items():
+        not_covered += [f"{name}: {why}" for why in (each.stopped, each.blind) if why]
+    order = {name: explored[name] for name in table.entities}
+    return Searches(order, tuple(covered), tuple(not_covered), states, transitions, asked)
+
+
+def _best(first: Explored, further: Explored) -> Explored:
+    """Return what two searches of one entity found, of which the first was stopped."""
+    if further.stopped is None:
+        return further
+    for key, each in further.breaks.items():
+        first.breaks.setdefault(key, each)
+    for key, each in further.reached.items():
+        first.reached.setdefault(key, each)
+    return first
 
 
 def search_together(
@@ -78,7 +156,7 @@ def search_together(
         if progress is not None:
             progress(title, states, transitions)
 
-    found = search(system, Bounds(limits.states_max, limits.seconds), engine=engine, progress=told)
+    found = search(system, Bounds(limits.packed_max, limits.seconds), engine=engine, progress=told)
     return _Telling(system, table, found).told(began)
 
 
@@ -97,7 +175,9 @@ class _Telling:
         one = sum(counts.values()) == 1
         for kind in layout.kinds.values():
             explored = Explored(kind.name, found.states - 1 if one else found.states, found.transitions, found.stopped)
-            explored.partial = dict(self.system.meta["partial"])
+            explored.partial = dict(kind.draws.partial)
+            if "principals" in self.system.meta["partial"]:
+                explored.partial["principals"] = ", ".join(layout.principals)
             explored.unclear = dict(self.system.meta["unclear"])
             explored.principals = len(layout.principals)
             explored.comparisons = sum(len(each.clocks.comparisons) for each in layout.kinds.values())

@@ -33,6 +33,7 @@ from temper.verify.system.lower_world import (
     Kind,
     Layout,
     Memory,
+    answers,
     counted_of,
 )
 from temper.verify.system.spaces import Mask, Number, Opt, Space, UnloweredError, Value, same, scalar
@@ -133,7 +134,9 @@ def scope_of(table: Table, entities: Iterable[str]) -> dict[str, int]:
 def _meets(table: Table, name: str) -> bool:
     """Say whether two of a kind can make a difference to each other."""
     entity = table.entities[name]
-    if entity.uniques or entity.key or entity.inverses:
+    if entity.inverses:
+        return True
+    if (entity.uniques or entity.key) and _unasked(entity):
         return True
     if any(name in set(_referred(each.type)) for each in entity.fields):
         return True
@@ -143,6 +146,15 @@ def _meets(table: Table, name: str) -> bool:
         isinstance(each, shape.Always) and index not in asked_alone(table) and _speaks_of(each, name)
         for index, each in enumerate(table.properties)
     )
+
+
+def _unasked(entity: shape.Entity) -> bool:
+    """Say whether things happen to an entity that nobody asks for: then it makes a difference if they are refused.
+
+    What a person is refused for the sake of `unique` or `key` does not happen, and that is all.
+    """
+    timers = any(place.timers or place.whenevers for place in entity.places)
+    return timers or any(isinstance(clause, shape.Call) for _, clause in all_clauses(entity))
 
 
 def _speaks_of(each: shape.Always, name: str) -> bool:
@@ -214,7 +226,7 @@ class _Lowering:
         partial = {
             f"{kind.name}.{name}": words for kind in layout.kinds.values() for name, words in kind.draws.partial.items()
         }
-        if layout.principals != (NOBODY,):
+        if layout.matters:
             partial["principals"] = ", ".join(layout.principals)
         together = sum(layout.counts.values()) > 1
         return System(
@@ -364,11 +376,11 @@ class _Lowering:
         asked = {
             part[1]
             for name, e in handler.args
-            if (handler.action, name) in kind.cone.params
+            if answers(self.table, kind, call.names, handler.action, name, without_lets(e, call.names))
             for part in walk(e)
             if part[0] == "result"
         }
-        answers = {name: words.constant(types[name], value) for name, value in results.items() if name in asked}
+        known = {name: words.constant(types[name], value) for name, value in results.items() if name in asked}
         names = Names(self.table, kind.entity, results=types)
         bound: dict[str, Value] = {}
         for name, value, memory in remembered.values():
@@ -376,20 +388,21 @@ class _Lowering:
             bound[name] = value
         scope = replace(
             self.taker.scope(path, next(iter(path.parts)), names, caller, so_far=True),
-            results=answers,
+            results=known,
             error=error,
             bound=bound,
         )
 
         def recalled(e: Any, param: str) -> Any:
-            known = remembered.get((param, e))
-            return ("var", known[0]) if known is not None else rebuilt(e, lambda part: recalled(part, param))
+            held = remembered.get((param, e))
+            return ("var", held[0]) if held is not None else rebuilt(e, lambda part: recalled(part, param))
 
         given = {}
         for name, e in handler.args:
-            if (handler.action, name) in kind.cone.params:
+            whole = without_lets(e, call.names)
+            if answers(self.table, kind, call.names, handler.action, name, whole):
                 reading = Reading(scope)
-                given[name] = reading.value(recalled(without_lets(e, call.names), name))
+                given[name] = reading.value(recalled(whole, name))
                 if reading.problems:
                     raise UnloweredError("a handler whose arguments may have no value")
         return given

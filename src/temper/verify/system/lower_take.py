@@ -13,6 +13,7 @@ from typing import Any
 
 from temper.table import Caller, Expr, Table, Why, shape
 from temper.verify.clauses import entered, left
+from temper.verify.explore.cone import _decides as decides
 from temper.verify.expressions import DURATION, Names, names_in, without_lets
 from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced
 from temper.verify.system.ir import TRUE, Code
@@ -312,7 +313,7 @@ class Taker:
         words = self.layout.words
         for param in action.params:
             matters = (action.name, param.name) in kind.cone.params
-            if not matters:
+            if not matters and param.name not in given:
                 params[param.name] = words.empty(param.type) if param.type[0] != "list" else const(0)
             elif param.name in given:
                 value = given[param.name]
@@ -474,9 +475,11 @@ class Taker:
         kind = self.layout.kinds[entity.name]
         given = {}
         reading = Reading(scope)
+        types = {param.name: param.type for param in entity.actions[handler.action].params}
         for name, e in handler.args:
-            if (handler.action, name) in kind.cone.params:
-                given[name] = reading.value(e)
+            whole = without_lets(e, scope.names)
+            if (handler.action, name) in kind.cone.params or decides(whole, types[name], self.table, scope.names):
+                given[name] = reading.value(whole)
         path.problems(reading, site)
         return given
 
@@ -528,15 +531,18 @@ class Taker:
         kind = self.layout.kinds[who[0]]
         part = path.parts[who]
         type_ = next(each.type for each in kind.entity.fields if each.name == name)
-        if name in kind.spaces:
+        # One that makes no difference is still refused if it does not fit.
+        whole = without_lets(e, reading.scope.names)
+        if name in kind.spaces or decides(whole, type_, self.table, reading.scope.names):
             with reading.given(given):
-                value = reading.value(e)
+                value = reading.value(whole)
             path.problems(reading, clause.site)
             if type_[0] == "optional" and not isinstance(value, Maybe):
                 value = Maybe(TRUE, value)
             fits = self.layout.words.of_type(value, type_, self.layout.span)
             path.fault(both(given, no(fits)), Why.OUT_OF_TYPE.name, clause.site)
-            part.fields[name] = chosen(given, value, part.fields[name])
+            if name in kind.spaces:
+                part.fields[name] = chosen(given, value, part.fields[name])
         path.fault(both(given, part.assigned.get(name, FALSE)), Why.TWICE.name, clause.site)
         part.assigned[name] = either(part.assigned.get(name, FALSE), given)
         if name in part.unset:
@@ -571,13 +577,11 @@ class Taker:
         given: Code,
     ) -> None:
         """Ask of arguments that go out that they are of their types, where they may not be."""
-        from temper.verify.explore.cone import _decides
-
         types = {param.name: param.type for param in params}
         for name, e in args:
             names = reading.scope.names
             whole = without_lets(e, names)
-            if name not in types or not _decides(whole, types[name], self.table, names):
+            if name not in types or not decides(whole, types[name], self.table, names):
                 continue
             with reading.given(given):
                 value = reading.value(whole)

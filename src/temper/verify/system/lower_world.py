@@ -17,7 +17,7 @@ from temper.verify.explore.clocks import Clocks, clocks_of
 from temper.verify.explore.cone import Cone, cone_of, literals, uses
 from temper.verify.explore.draws import Draw, Draws
 from temper.verify.explore.moves import Moves
-from temper.verify.expressions import Names, children, names_in, type_of, walk, without_lets
+from temper.verify.expressions import Names, bounded, children, names_in, type_of, walk, without_lets
 from temper.verify.system.codes import FALSE, const, either, eq
 from temper.verify.system.ir import Code, Var
 from temper.verify.system.spaces import (
@@ -166,7 +166,9 @@ class Layout:
         self.ids = {name: ids_of(name, count) for name, count in counts.items()}
         cones = joint_cones(table, counts)
         first = next(iter(cones.values()))
-        self.principals = principals_of(table, counts, cones) if first.principals else ("p",)
+        self.matters = first.principals
+        """Whether it matters who somebody is."""
+        self.principals = principals_of(table, counts, cones)[: None if first.principals else 1]
         self.roles = first.roles
         self.kinds: dict[str, Kind] = {}
         for name, count in counts.items():
@@ -338,9 +340,10 @@ class Layout:
         memories: list[Memory] = []
         for which, handler in outcomes(clause):
             for param, e in handler.args:
-                if (handler.action, param) not in kind.cone.params:
+                whole = without_lets(e, names)
+                if not answers(self.table, kind, names, handler.action, param, whole):
                     continue
-                for part in _read_at_once(without_lets(e, names)):
+                for part in _read_at_once(whole):
                     if any(inner[0] in {"//", "%", "value"} for inner in walk(part)):
                         raise UnloweredError("a call that remembers what may have no value")
                     type_ = type_of(part, names)
@@ -635,7 +638,9 @@ def principals_of(table: Table, counts: Mapping[str, int], cones: Mapping[str, C
         for name, count in counts.items()
     )
     needed = max((each.count for each in table.properties if isinstance(each, shape.Needs)), default=0)
-    return tuple(f"p{n + 1}" for n in range(min(PRINCIPALS_MAX, 1 + slots + needed)))
+    texts = {json for name in counts for _, json in literals(table, table.entities[name]) if isinstance(json, str)}
+    letter = next((each for each in "pqrst" if not any(text.startswith(each) for text in texts)), "principal_")
+    return tuple(f"{letter}{n + 1}" for n in range(min(PRINCIPALS_MAX, 1 + slots + needed)))
 
 
 def scoped_of(table: Table, entity: shape.Entity, cone: Cone, draws: Draws) -> Mapping[str, tuple[int, int, bool]]:
@@ -699,6 +704,14 @@ def _read_at_once(e: Expr) -> Iterator[Expr]:
         raise UnloweredError("a quantifier over what a call answers")
     for part in children(e):
         yield from _read_at_once(part)
+
+
+def answers(table: Table, kind: Kind, names: Names, action: str, param: str, e: Expr) -> bool:
+    """Say whether an argument of an outcome's handler makes a difference: to what is done, or to whether it is."""
+    if (action, param) in kind.cone.params:
+        return True
+    type_ = next(each.type for each in kind.entity.actions[action].params if each.name == param)
+    return any(part[0] in {"result", "error"} for part in walk(e)) and bounded(type_, table)
 
 
 def calls_of(table: Table, entity: shape.Entity) -> Iterator[tuple[Names, shape.Call]]:
