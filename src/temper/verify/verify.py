@@ -16,7 +16,7 @@ from temper.text import Code, Diagnostic, Label, Severity
 from temper.verify.causes import causes, enters
 from temper.verify.clauses import flat
 from temper.verify.explain import holds_now, missing_guard, trace_of
-from temper.verify.explore.search import RESTS, Break, Explored, explore
+from temper.verify.explore.search import RESTS, Break, Explored
 from temper.verify.limits import Limits
 from temper.verify.places import span_of, text_of
 from temper.verify.properties import asked_alone
@@ -24,6 +24,7 @@ from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, 
 from temper.verify.scenarios import run_scenarios
 from temper.verify.shapes import cases_from, has_orders, homes_everywhere, traps, unreachable, waits
 from temper.verify.symbolic.algebra import Algebra
+from temper.verify.system.found import search_table
 from temper.verify.tested import Shown, judged, promises
 
 LEVELS = ("algebra", "search", "simulation", "properties", "scenarios")
@@ -74,6 +75,8 @@ class _Judgement:
     results: list[PropertyResult] = field(default_factory=list)
     findings: list[Diagnostic] = field(default_factory=list)
     found: dict[str, _Found] = field(default_factory=dict)
+    several: dict[int, str] = field(default_factory=dict)
+    """Properties about several entities that were searched, by number, and one of those that know the answer."""
 
     def run(self) -> Report:
         self.found = {name: _Found() for name in self.table.entities}
@@ -131,32 +134,24 @@ class _Judgement:
 
     def _search(self) -> None:
         began = time.monotonic()
-        for name, found in self.found.items():
 
-            def told(entity: str, states: int, transitions: int) -> None:
-                self.progress(f"search of {entity}: {states:,} states, {transitions:,} steps")
+        def told(names: str, states: int, transitions: int) -> None:
+            self.progress(f"search of {names}: {states:,} states, {transitions:,} steps")
 
-            self.progress(f"search of {name}")
-            found.explored = explore(self.table, name, self.limits, told)
-        all_found = [found.explored for found in self.found.values() if found.explored is not None]
+        self.progress(f"search of {', '.join(self.found)}")
+        searches = search_table(self.table, self.limits, _covered, told)
+        for name, explored in searches.explored.items():
+            self.found[name].explored = explored
+        self.several = searches.asked
         not_covered = ["`eventually` (fair cycles)"] if self._has(shape.Eventually) else []
-        if len(all_found) > 1:
-            not_covered.append("several entities together")
-        if any(each.uniques or each.key for each in self.table.entities.values()):
-            not_covered.append("`unique` and `key`, which take two entities")
-        for each in all_found:
-            if each.stopped:
-                not_covered.append(f"{each.entity}: {each.stopped}")
-            if each.blind:
-                not_covered.append(f"{each.entity}: {each.blind}")
         self.levels.append(
             Level(
                 "search",
                 time.monotonic() - began,
-                tuple(_covered(each) for each in all_found),
-                tuple(not_covered),
-                sum(each.states for each in all_found),
-                sum(each.transitions for each in all_found),
+                searches.covered,
+                (*not_covered, *searches.not_covered),
+                searches.states,
+                searches.transitions,
             )
         )
 
@@ -205,7 +200,7 @@ class _Judgement:
             match each:
                 case shape.Always():
                     if index not in alone:
-                        result = self._result(each, Verdict.NOT_CHECKED, "", SEVERAL)
+                        result = self._of_several(index, each)
                     else:
                         result = self._always(index, each, found)
                 case shape.Never():
@@ -238,6 +233,15 @@ class _Judgement:
         if index in explored.unclear:
             return self._result(each, Verdict.UNKNOWN, "search", explored.unclear[index])
         return self._searched(index, each, key, explored)
+
+    def _of_several(self, index: int, each: shape.Always) -> PropertyResult:
+        """Return what a search of several entities together says of a property that speaks of them."""
+        if index not in self.several:
+            return self._result(each, Verdict.NOT_CHECKED, "", SEVERAL)
+        explored = self.found[self.several[index]].explored
+        if explored is not None and index in explored.unclear:
+            return self._result(each, Verdict.UNKNOWN, "search", explored.unclear[index])
+        return self._searched(index, each, ("always", index), explored)
 
     def _never(self, index: int, each: shape.Never, found: _Found) -> PropertyResult:
         entity = self.table.entities[each.entity or ""]
@@ -306,8 +310,8 @@ class _Judgement:
         if isinstance(each, shape.Always) and last.accepted is not None:
             after = last.accepted.after
             alone = asked_alone(self.table)
-            condition = next(a.condition for a in alone.values() if a.site == each.site)
-            return holds_now(self.table, after.entity, condition, last.before, after)
+            condition = next((a.condition for a in alone.values() if a.site == each.site), None)
+            return "" if condition is None else holds_now(self.table, after.entity, condition, last.before, after)
         if isinstance(each, shape.Never) and last.accepted is not None:
             return f"then {last.accepted.after.state} is entered, and {each.role} has led there"
         if isinstance(each, shape.Needs) and last.accepted is not None:
@@ -318,8 +322,8 @@ class _Judgement:
         assert found.run is not None, "a break has a run"
         last = found.run.stages[-1]
         if isinstance(each, shape.Always):
-            alone = asked_alone(self.table)[index]
-            return missing_guard(self.table, alone.condition, last)
+            alone = asked_alone(self.table).get(index)
+            return None if alone is None else missing_guard(self.table, alone.condition, last)
         if isinstance(each, shape.Never) and last.accepted is not None:
             held = [
                 s.accepted for s in reversed(found.run.stages) if s.accepted and each.role in s.accepted.caller.roles
