@@ -56,7 +56,33 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     verify.add_argument(
         "--seed", type=int, default=0, help="the first of them, and of what is drawn (default: %(default)s)"
     )
+    verify.add_argument("--fresh", action="store_true", help="judge anew, also what has been judged before")
     verify.add_argument("--seconds", type=float, default=120.0, help="where the judgement stops (default: %(default)s)")
+
+    strength = command("strength", "learning:strength", "say how much the properties and scenarios would notice")
+    strength.add_argument("path", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
+    strength.add_argument(
+        "--mutants", type=_positive, default=200, help="how many changes are tried at most (default: %(default)s)"
+    )
+    strength.add_argument(
+        "--seconds", type=float, default=60.0, help="where the measurement stops (default: %(default)s)"
+    )
+    keep = command("keep", "learning:keep", "keep what broke or what happened as a scenario")
+    keep.add_argument("path", metavar="PATH", help="the bundle's folder, into whose `scenarios` it is written")
+    keep.add_argument("--report", metavar="FILE", help="what `temper verify --json` printed (default: verify now)")
+    keep.add_argument("--property", help="only the run that breaks the property of this name")
+    keep.add_argument("--history", metavar="ENTITY/ID", help="what happened to an entity, of a server or a journal")
+    keep.add_argument("--journal", metavar="FILE", help="entries, as `temper history --json` prints them")
+    keep.add_argument("--until", type=_positive, metavar="SEQ", help="only what happened up to this number")
+    keep.add_argument("--title", help="the scenario's title")
+    _remote(keep)
+    conform = command("conform", "learning:conform", "hold a journal against the blueprint that it claims")
+    conform.add_argument(
+        "target", metavar="PATH|BLUEPRINT", help="a file, a bundle's folder, or what a server serves by that name"
+    )
+    conform.add_argument("--journal", metavar="FILE", help="entries, as `temper history --json` prints them")
+    conform.add_argument("--part", action="store_true", help="the journal is a part: what is not in it may have been")
+    _remote(conform)
 
     # --- serving ---
     serve = command(

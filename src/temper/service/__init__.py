@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from temper.service import wire
 from temper.service.bundle import BundleUnreadable, Checked, check_texts, read_bundle
 from temper.service.findings import finding
+from temper.service.remembered import Remembered, Verified, judgement_key
 from temper.service.settings import Loaded, SettingProblem, Settings, duration_ms, load_settings
 from temper.service.texts import (
     explain_code,
@@ -26,7 +27,18 @@ from temper.service.texts import (
 if TYPE_CHECKING:
     from temper.service.declined import Declined
     from temper.service.judge_process import Judged, judge
-    from temper.service.judgement import Verified, verify_table
+    from temper.service.judgement import verify_table
+    from temper.service.learning import (
+        BadJournal,
+        Kept,
+        Measured,
+        NotKept,
+        conform_table,
+        entries_of,
+        keep_history,
+        keep_report,
+        measure_table,
+    )
     from temper.service.people import Person, token_problems, token_view
     from temper.service.workshop import CannotOpen, Workshop
 
@@ -34,7 +46,11 @@ if TYPE_CHECKING:
 _LATE = {
     "Judged": "judge_process",
     "judge": "judge_process",
-    "Verified": "judgement",
+    **dict.fromkeys(
+        ("BadJournal", "Kept", "Measured", "NotKept", "conform_table", "entries_of", "keep_history", "keep_report")
+        + ("measure_table",),
+        "learning",
+    ),
     "verify_table": "judgement",
     "CannotOpen": "workshop",
     "Declined": "declined",
@@ -52,27 +68,38 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "BadJournal",
     "BundleUnreadable",
     "CannotOpen",
     "Checked",
     "Declined",
     "Judged",
+    "Kept",
     "Loaded",
+    "Measured",
+    "NotKept",
     "Person",
+    "Remembered",
     "SettingProblem",
     "Settings",
     "Verified",
     "Workshop",
     "check_texts",
+    "conform_table",
     "duration_ms",
+    "entries_of",
     "explain_code",
     "finding",
     "fixed",
     "format_text",
     "guide_text",
     "judge",
+    "judgement_key",
+    "keep_history",
+    "keep_report",
     "known_codes",
     "load_settings",
+    "measure_table",
     "read_bundle",
     "text_from_json",
     "text_to_json",

@@ -2,7 +2,9 @@
 
 In:    a `Table`.
 Out:   `verify` -> `Report` (verdicts, findings, runs told as stories); `render_report` and `report_json` write it,
-       `scenario_text` keeps a run as a scenario; `compare_guards` says whether a guard became stronger or weaker.
+       `scenario_text` and `history_text` keep a run and what happened as scenarios; `measure` -> `Strength` says how
+       much the properties notice, `suggest_from` a journal which would be worth having; `conform` holds a journal
+       against the table it claims; `compare_guards` says whether a guard became stronger or weaker.
 Never: the runtime. The levels read the table alone; time, randomness and people are drawn, not had.
 """
 
@@ -11,18 +13,25 @@ from __future__ import annotations
 from typing import Literal
 
 from temper.table import Expr, Table
+from temper.verify.conform import Conformed, Gap, conform
 from temper.verify.data import finding_json, report_json, strength_json
 from temper.verify.explain import scenario_text
+from temper.verify.keep import NotKept, history_text
 from temper.verify.limits import Limits
 from temper.verify.render import render_report, story
 from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, Strength, Suggestion, TraceStep, Verdict
 from temper.verify.scenarios import run_scenarios
+from temper.verify.strength import Bounds, measure, render_strength, suggest_from
 from temper.verify.verify import LEVELS, verify
 
 __all__ = [
     "LEVELS",
+    "Bounds",
+    "Conformed",
+    "Gap",
     "Level",
     "Limits",
+    "NotKept",
     "PropertyResult",
     "Report",
     "ScenarioResult",
@@ -31,13 +40,18 @@ __all__ = [
     "TraceStep",
     "Verdict",
     "compare_guards",
+    "conform",
     "finding_json",
+    "history_text",
+    "measure",
     "render_report",
+    "render_strength",
     "report_json",
     "run_scenarios",
     "scenario_text",
     "story",
     "strength_json",
+    "suggest_from",
     "verify",
 ]
 

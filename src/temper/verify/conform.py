@@ -55,7 +55,9 @@ from temper.verify.places import place_of
 # So many choices are kept for one entity; more would say that the journal holds next to nothing.
 CHOICES_MAX = 64
 # Refusals that rest on entities which a part of a journal need not hold.
-_OTHERS = frozenset({Why.NOT_UNIQUE, Why.KEY, Why.CREATE_REFUSED, Why.JOINT_REFUSED, Why.MISSING, Why.BREAKS, Why.TWICE})
+_OTHERS = frozenset(
+    {Why.NOT_UNIQUE, Why.KEY, Why.CREATE_REFUSED, Why.JOINT_REFUSED, Why.MISSING, Why.BREAKS, Why.TWICE}
+)
 _ELSEWHERE = frozenset({"read", "read_in", "inverse"})
 _NEW = "new"
 
@@ -424,7 +426,8 @@ class _Conforming:
             if not self.whole and Why(first.refused.why) in _OTHERS:
                 return None
             return _Unlike(
-                f"it was refused for another reason ({first.refused.why}): the table says {answer.text}", site=answer.site
+                f"it was refused for another reason ({first.refused.why}): the table says {answer.text}",
+                site=answer.site,
             )
         if first.refused is not None:
             if not self.whole and Why(first.refused.why) in _OTHERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from temper.kernel import Entry
@@ -66,7 +67,7 @@ def _held(table: Table, entity: shape.Entity, by_id: dict[str, list[Snapshot]]) 
     for life in by_id.values():
         for now in life:
             states.setdefault(now.state, []).append(now)
-        steps += list(zip(life, life[1:], strict=False))
+        steps += list(pairwise(life))
     names = [each.name for each in entity.fields]
     kinds = {each.name: each.type[0] for each in entity.fields}
 
@@ -76,7 +77,7 @@ def _held(table: Table, entity: shape.Entity, by_id: dict[str, list[Snapshot]]) 
         return {now.fields[name] for seen in states.values() for now in seen}
 
     found = []
-    for fact in facts(table, entity, names, values):
+    for fact in facts(entity, names, values):
         where = tuple(s for s in entity.states if s in states and all(_true(table, fact, now) for now in states[s]))
         if len(where) == len(states):
             found.append(Candidate(fact, step=False))

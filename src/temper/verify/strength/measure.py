@@ -99,7 +99,11 @@ class _Measure:
         empty = vacuous(self.table, self.bases)
         self.progress("properties worth having")
         suggestions = suggest(
-            self.table, self.bases, [(each, self._seen.get(id(old))) for old, each in pairs], self.bounds.suggestions, limits
+            self.table,
+            self.bases,
+            [(each, self._seen.get(id(old))) for old, each in pairs],
+            self.bounds.suggestions,
+            limits,
         )
         return Strength(
             len(made), killed + len(survivors), killed, equivalent, unjudged, time.monotonic() - began,
@@ -110,7 +114,7 @@ class _Measure:
         return any(not run_scenario(mutant.table, each).passed for each in self._passing)
 
     def _noticed(self, mutant: Mutant) -> str | None:
-        """Return what of the search notices a mutant: its name; nothing where nothing does, `None` if it is the same."""
+        """Return the name of what notices a mutant in a search, "" where nothing does, `None` if it does the same."""
         base = self.bases[mutant.entity]
         limits = Limits(states_max=self.bounds.states_max, seconds=self.bounds.mutant_seconds)
         # A field that nothing looks at is the same in every state of the search, whatever is assigned to it.

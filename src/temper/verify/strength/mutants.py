@@ -114,7 +114,7 @@ class _Mutants:
         for index, place in enumerate(self.entity.places):
             yield from self._place(index, place)
         for index, late in enumerate(self.entity.late):
-            yield from self._late(late, "", lambda new, i=index: self._entity(late=_with(self.entity.late, i, *new)))
+            yield from self._late(late, "", self._at_late(index))
 
     # --- made anew ----------------------------------------------------------------------------------------------------
 
@@ -128,21 +128,38 @@ class _Mutants:
     def _case(self, action: shape.Action, index: int, **changes: Any) -> Table:
         return self._action(action, cases=_with(action.cases, index, replace(action.cases[index], **changes)))
 
+    def _at_action(self, action: shape.Action, part: str, index: int | None = None) -> Callable[[Any], Table]:
+        """Return what puts another `part` into an action, or others in the place of one of its items."""
+        items = getattr(action, part)
+        if index is None:
+            return lambda new: self._action(action, **{part: new})
+        return lambda new: self._action(action, **{part: _with(items, index, *new)})
+
+    def _at_case(
+        self, action: shape.Action, number: int, part: str, index: int | None = None
+    ) -> Callable[[Any], Table]:
+        """Return the same for one of an action's cases."""
+        items = getattr(action.cases[number], part)
+        if index is None:
+            return lambda new: self._case(action, number, **{part: new})
+        return lambda new: self._case(action, number, **{part: _with(items, index, *new)})
+
+    def _at_late(self, index: int) -> Callable[[tuple[shape.Late, ...]], Table]:
+        return lambda new: self._entity(late=_with(self.entity.late, index, *new))
+
     # --- guards -------------------------------------------------------------------------------------------------------
 
     def _guards(self, action: shape.Action) -> Iterator[Mutant]:
         names = names_in(self.table, self.entity, action)
         for index, guard in enumerate(action.when):
-            yield from self._guard(
-                action, guard, "", names, lambda new, i=index: self._action(action, when=_with(action.when, i, *new))
-            )
+            yield from self._guard(action, guard, "", names, self._at_action(action, "when", index))
         for number, case in enumerate(action.cases):
             cased = names_in(self.table, self.entity, action, case)
             where = from_states(case) + (f" to `{case.to}`" if case.to else "")
             for index, guard in enumerate(case.when):
                 yield from self._guard(
                     action, guard, where, cased,
-                    lambda new, n=number, c=case, i=index: self._case(action, n, when=_with(c.when, i, *new)),
+                    self._at_case(action, number, "when", index),
                 )  # fmt: skip
 
     def _guard(
@@ -210,12 +227,12 @@ class _Mutants:
 
     def _roles(self, action: shape.Action) -> Iterator[Mutant]:
         if action.by and any(not case.by for case in action.cases):
-            yield from self._by(action, action.by, action.site, "", lambda new: self._action(action, by=new))
+            yield from self._by(action, action.by, action.site, "", self._at_action(action, "by"))
         for number, case in enumerate(action.cases):
             if case.by:
                 yield from self._by(
                     action, case.by, case.site, from_states(case),
-                    lambda new, n=number: self._case(action, n, by=new),
+                    self._at_case(action, number, "by"),
                 )  # fmt: skip
 
     def _by(
@@ -243,13 +260,13 @@ class _Mutants:
         creates = any(NEW in case.froms for case in action.cases)
         names = names_in(self.table, self.entity, action)
         yield from self._body(
-            action.body, f"`{action.name}`", action.name, names, creates, lambda new: self._action(action, body=new)
+            action.body, f"`{action.name}`", action.name, names, creates, self._at_action(action, "body")
         )
         for number, case in enumerate(action.cases):
             cased = names_in(self.table, self.entity, action, case)
             yield from self._body(
                 case.body, f"`{action.name}`{from_states(case)}", action.name, cased, NEW in case.froms,
-                lambda new, n=number: self._case(action, n, body=new),
+                self._at_case(action, number, "body"),
             )  # fmt: skip
 
     def _body(
@@ -312,9 +329,7 @@ class _Mutants:
                 asks(f"nothing forbids that {who} sets `{name}` to {said(self.table, more)}"), action, name,
             )  # fmt: skip
 
-    def _call(
-        self, clause: shape.Call, who: str, action: str | None, put: Callable[..., Table]
-    ) -> Iterator[Mutant]:
+    def _call(self, clause: shape.Call, who: str, action: str | None, put: Callable[..., Table]) -> Iterator[Mutant]:
         yield Mutant(
             Kind.CALL, self.entity.name, clause.site, put(), f"{who} without the call of `{clause.tool}`",
             asks(f"nothing says that {who} calls `{clause.tool}`"), action,
@@ -356,10 +371,11 @@ class _Mutants:
         def put(**changes: Any) -> Table:
             return self._entity(places=_with(self.entity.places, index, replace(place, **changes)))
 
+        def at_late(number: int) -> Callable[[tuple[shape.Late, ...]], Table]:
+            return lambda new: put(late=_with(place.late, number, *new))
+
         names = names_in(self.table, self.entity)
-        yield from self._body(
-            place.entry, f"entering `{place.name}`", None, names, False, lambda new: put(entry=new)
-        )
+        yield from self._body(place.entry, f"entering `{place.name}`", None, names, False, lambda new: put(entry=new))
         yield from self._body(place.exit, f"leaving `{place.name}`", None, names, False, lambda new: put(exit=new))
         for number, timer in enumerate(place.timers):
             yield Mutant(
@@ -368,9 +384,7 @@ class _Mutants:
                 asks(f"nothing needs {timer_words(self.table, timer, place)}"),
             )  # fmt: skip
         for number, late in enumerate(place.late):
-            yield from self._late(
-                late, f" in `{place.name}`", lambda new, n=number: put(late=_with(place.late, n, *new))
-            )
+            yield from self._late(late, f" in `{place.name}`", at_late(number))
         for name in place.defer:
             ignored = shape.Late(place.site, (name,), None)
             rest = tuple(other for other in place.defer if other != name)
@@ -380,9 +394,7 @@ class _Mutants:
                 asks(f"nothing needs a `{name}` that comes in `{place.name}` to be kept"),
             )  # fmt: skip
 
-    def _late(
-        self, late: shape.Late, where: str, put: Callable[[tuple[shape.Late, ...]], Table]
-    ) -> Iterator[Mutant]:
+    def _late(self, late: shape.Late, where: str, put: Callable[[tuple[shape.Late, ...]], Table]) -> Iterator[Mutant]:
         for name in late.actions:
             rest = tuple(other for other in late.actions if other != name)
             kept = (replace(late, actions=rest),) if rest else ()
@@ -433,4 +445,3 @@ def _moved(e: Expr, names: Names) -> Iterator[tuple[Expr, Expr]]:
         a, b = e[1], e[2]
         yield (">=", a, b), (">", a, b)
         yield ("<=", a, b), ("<", a, b)
-

@@ -46,11 +46,9 @@ def _blocks(strength: Strength, paint: Callable[[str, str], str]) -> Iterator[li
     drawn = strength.counted + strength.equivalent + strength.unjudged
     notes += [f"drawn from {strength.made}"] if drawn < strength.made else []
     told = f" ({'; '.join(notes)})" if notes else ""
-    seconds = f"{strength.seconds:.1f} s"
-    yield [
-        f"{paint(_BOLD, f'{strength.score:.0%}')}: {strength.killed} of {_count(strength.counted, 'change')} "
-        f"noticed{told}, {seconds}"
-    ]
+    score = paint(_BOLD, f"{strength.score:.0%}")
+    changes = _count(strength.counted, "change")
+    yield [f"{score}: {strength.killed} of {changes} noticed{told}, {strength.seconds:.1f} s"]
 
 
 def _place(place: tuple[str, int, int] | None) -> str:

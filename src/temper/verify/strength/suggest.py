@@ -152,7 +152,7 @@ class _Suggesting:
                 return set()
             return {now.fields[field] for now in base.states_seen.values()}
 
-        for fact in facts(self.table, self.entity, fields, values):
+        for fact in facts(self.entity, fields, values):
             where = tuple(
                 state
                 for state in self.entity.states
@@ -194,9 +194,7 @@ class _Suggesting:
     def _step(self, condition: Expr, before: Snapshot, answer: Accepted) -> bool:
         try:
             return bool(
-                evaluate(
-                    self.table, self.entity.name, condition, answer.after, before=before, moves=answer.moves
-                )
+                evaluate(self.table, self.entity.name, condition, answer.after, before=before, moves=answer.moves)
             )
         except NoValue:
             return False
@@ -277,9 +275,7 @@ def _roles(table: Table, name: str, survivors: Sequence[Mutant]) -> Iterator[Sug
                 if could and not enters(table, entity, (state,), mine):
                     found.setdefault((role.name, state), []).append(mutant.question)
     for (role_name, state), asked in found.items():
-        yield Suggestion(
-            f"never {role_name} enters {state}", name, Verdict.PROVED, "table", len(asked), tuple(asked)
-        )
+        yield Suggestion(f"never {role_name} enters {state}", name, Verdict.PROVED, "table", len(asked), tuple(asked))
 
 
 def _ends(table: Table, base: Quiet) -> Iterator[Suggestion]:
@@ -294,5 +290,3 @@ def _ends(table: Table, base: Quiet) -> Iterator[Suggestion]:
     missing = [state for state in entity.final if state not in said and ("state", state) in base.found.reached]
     if missing:
         yield Suggestion(f"can reach {', '.join(missing)}", entity.name, Verdict.PROVED, "search", 0)
-
-

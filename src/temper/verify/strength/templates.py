@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from temper.table import Expr, Table, shape
+from temper.table import Expr, shape
 from temper.table import Type as FieldType
 from temper.verify.expressions import walk
 
@@ -29,7 +29,7 @@ class Candidate:
         return sum(1 for _ in walk(self.condition))
 
 
-def facts(table: Table, entity: shape.Entity, fields: Iterable[str], values: Callable[[str], set[object]]) -> list[Expr]:
+def facts(entity: shape.Entity, fields: Iterable[str], values: Callable[[str], set[object]]) -> list[Expr]:
     """Return what could hold of fields in some state. `values` are those that a field was seen to have, encoded."""
     names = set(fields)
     found: list[Expr] = []

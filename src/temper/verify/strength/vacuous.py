@@ -73,9 +73,7 @@ def _holds(table: Table, asked: Asked, premise: Expr, base: Quiet) -> Iterator[b
             return
         for before, answer in base.steps_seen.values():
             if before is not None or not asked.reads_before:
-                yield bool(
-                    evaluate(table, asked.entity, premise, answer.after, before=before, moves=answer.moves)
-                )
+                yield bool(evaluate(table, asked.entity, premise, answer.after, before=before, moves=answer.moves))
     except NoValue:
         yield True
 

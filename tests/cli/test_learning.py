@@ -1,0 +1,166 @@
+"""strength, keep and conform, as a shell sees them; what is kept is a scenario that the bundle then has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.run import temper
+from tests.cli.server_process import RunningServer, running_server
+
+ANN = ("ann", "requester")
+BOB = ("bob", "approver")
+
+WEAK = """\
+blueprint lock
+
+role user, owner
+
+entity Lock
+  states Free, Held, Gone
+  final Gone
+
+  holds: int 0..3 = 0
+
+  action Make by owner from new to Free
+
+  action Take by user from Free to Held
+    set holds = 1
+
+  action Give by user from Held to Free
+    set holds = 0
+
+  action Break by owner from Free to Gone
+    when holds == 0
+
+  always "what is free is held by nobody": state is Free implies holds == 0
+"""
+
+BROKEN = WEAK.replace("    set holds = 0\n", "")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a bundle in `gate`."""
+    folder = tmp_path_factory.mktemp("learning")
+    assert temper("new", "gate", folder=folder).code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[RunningServer]:
+    """A server of that bundle, on which something was asked for, refused, and approved."""
+    with running_server("gate", folder=folder) as server:
+        assert server.run("act", "gate/Request", "Ask", "id=one", "what=a disk", as_=ANN).code == 0
+        assert server.run("act", "gate/Request/one", "Approve", as_=ANN).code == 1
+        assert server.run("act", "gate/Request/one", "Approve", as_=BOB).code == 0
+        assert server.run("act", "gate/Request", "Ask", "id=two", "what=a desk", as_=ANN).code == 0
+        yield server
+
+
+def bundle(folder: Path, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "lock.blueprint").write_text(text, "utf-8")
+    return folder
+
+
+def test_strength_asks_and_suggests(tmp_path: Path) -> None:
+    ran = temper("strength", str(bundle(tmp_path / "lock", WEAK)))
+    assert ran.code == 0
+    assert "lock.blueprint:13:23  nothing forbids `Take` from `Held`: intended?" in ran.out
+    assert "always state is Held implies before(state is Free)" in ran.out
+    assert "changes noticed" in ran.out
+
+
+def test_strength_as_data(tmp_path: Path) -> None:
+    ran = temper("strength", str(bundle(tmp_path / "lock", WEAK)), "--json", "--mutants", "6")
+    data = ran.json
+    found = data["strength"]
+    assert len(data["digest"]) == 64
+    assert found["killed"] + len(found["survivors"]) == found["counted"]
+    assert found["counted"] + found["equivalent"] + found["unjudged"] == 6 < found["made"]
+    for each in found["survivors"]:
+        assert each["question"].endswith(": intended?")
+        assert each["place"]["file"].endswith("lock.blueprint")
+
+
+def test_keep_a_counterexample(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "lock", BROKEN)
+    ran = temper("keep", str(folder))
+    assert ran.code == 0, ran.err
+    path = folder / "scenarios" / "what_is_free_is_held_by_nobody.blueprint"
+    assert ran.out.startswith(f"kept {path}: what is free is held by nobody")
+    assert "it fails until that is mended" in ran.out
+    assert path.read_text("utf-8").startswith("blueprint lock\n\nscenario ")
+    assert temper("fmt", "--check", str(path)).code == 0
+    # The bundle has it now: it fails with the bug, and passes where it is mended.
+    told = temper("verify", str(folder), "--levels", "scenarios", "--json").json["scenarios"]
+    assert [(each["title"], each["passed"]) for each in told] == [("what is free is held by nobody", False)]
+
+
+def test_keep_from_a_report_does_not_overwrite(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "lock", BROKEN)
+    report = tmp_path / "report.json"
+    report.write_text(temper("verify", str(folder), "--json").out, "utf-8")
+    for name in ("the_lock.blueprint", "the_lock_2.blueprint"):
+        ran = temper("keep", str(folder), "--report", str(report), "--title", "the lock", "--json")
+        assert ran.code == 0, ran.err
+        (kept,) = ran.json["kept"]
+        assert Path(kept["path"]).name == name
+        assert not kept["passes"]
+
+
+def test_there_is_nothing_to_keep(tmp_path: Path) -> None:
+    ran = temper("keep", str(bundle(tmp_path / "lock", WEAK)))
+    assert ran.code == 1
+    assert "nothing was kept: the report has no run that breaks anything" in ran.err
+    assert not (tmp_path / "lock" / "scenarios").exists()
+
+
+def test_keep_what_happened_on_a_server(server: RunningServer, folder: Path) -> None:
+    ran = server.run(
+        "keep", str(folder / "gate"), "--history", "gate/Request/one", "--title", "a disk is asked for", as_=ANN
+    )
+    assert ran.code == 0, ran.err
+    text = (folder / "gate" / "scenarios" / "a_disk_is_asked_for.blueprint").read_text("utf-8")
+    assert 'requester(ann) r = Request.Ask(what: "a disk") -> Open' in text
+    assert "requester(ann) r.Approve -> denied" in text
+    assert "approver(bob) r.Approve -> Approved" in text
+    verified = temper("verify", "gate", "--levels", "scenarios", folder=folder)
+    assert "2 of 2 come out as written" in verified.out
+
+
+def test_a_server_conforms_to_what_it_serves(server: RunningServer, folder: Path) -> None:
+    for target in ("gate", str(folder / "gate" / "gate.blueprint")):
+        ran = server.run("conform", target, as_=ANN)
+        assert ran.code == 0, ran.out + ran.err
+        assert ran.out.startswith("it conforms: 4 entries of 2 entities")
+
+
+def test_a_journal_in_a_file(server: RunningServer, folder: Path, tmp_path: Path) -> None:
+    told = json.loads(server.run("history", "gate/Request/one", "--json", as_=ANN).out)
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text("\n".join(json.dumps(each) for each in told["items"]), "utf-8")
+    where = str(folder / "gate" / "gate.blueprint")
+    assert temper("conform", where, "--journal", str(journal)).code == 0
+    told["items"][2]["after"] = "Withdrawn"
+    journal.write_text(json.dumps(told), "utf-8")
+    ran = temper("conform", where, "--journal", str(journal))
+    assert ran.code == 1
+    assert "does not conform: entry 3, Approve of Request one" in ran.out
+    assert "the table leads to `Approved`, not to `Withdrawn`" in ran.out
+    assert "gate.blueprint:" in ran.out
+    gap = temper("conform", where, "--journal", str(journal), "--json").json["gap"]
+    assert (gap["index"], gap["seq"]) == (2, 3)
+
+
+@pytest.mark.parametrize("text", ["{", '{"seq": 1}', "[1, 2"])
+def test_what_is_no_journal(folder: Path, tmp_path: Path, text: str) -> None:
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text(text, "utf-8")
+    ran = temper("conform", str(folder / "gate"), "--journal", str(journal))
+    assert ran.code == 2
+    assert "error: " in ran.err
