@@ -48,7 +48,7 @@ def _hubs_first(declared: Order, edges: Sequence[frozenset[int]]) -> Order:
     rest = [index for index in declared if index not in set(hubs)]
     inner = [edge - set(hubs) for edge in edges]
     # A rule that asks all members at once joins nothing to anything in particular.
-    wide = max(4, len(rest) // 4)
+    wide = max(3, 1 + median([len(edge) for edge in inner if len(edge) > 1] or [0]))
     parts = _parts(rest, [edge for edge in inner if len(edge) <= wide])
     found = list(hubs)
     for part in parts:

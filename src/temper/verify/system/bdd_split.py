@@ -2,7 +2,7 @@
 
 A mask of many bits that is one variable joins everything that touches any of its elements. Split, each rule touches the
 elements that it means, and the order may put each beside what belongs to it. Rules keep their numbers, so that a run of
-the one system is a run of the other.
+the one system is a run of the other. (The orbits that are left say what stands together, and no more than that.)
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, remade, walk
-from temper.verify.system.ir import Code, Fault, Question, Rule, State, System, Var
+from temper.verify.system.codes import FALSE, both, conjuncts, const, either, eq, ite, no, op, remade, replaced, walk
+from temper.verify.system.ir import Code, Fault, Orbit, Question, Rule, State, System, Var
 
 _OF_SETS = {"bits_and", "bits_or", "bits_without"}
 Bits = list[Code]
@@ -19,9 +19,69 @@ Bits = list[Code]
 
 
 def split(system: System) -> System:
-    """Return a system that is the same, but for its sets."""
+    """Return a system that is the same, but for its sets, and without what never changes or is said twice."""
     masks = _masks(system)
-    return _Split(system, masks).system() if masks else system
+    return _settled(_Split(system, masks).system() if masks else system)
+
+
+def _settled(system: System) -> System:
+    """Put in what variables are worth that keep their initial value, and leave out updates that change nothing.
+
+    Elements that no member of a set's type has are such variables; they are asked for wherever a set is checked.
+    """
+    while True:
+        known = _unchanging(system)
+        read = any(part in known for code in _codes(system) for part in walk(code))
+        rules = tuple(_without_idle(rule, known) for rule in system.rules) if known else system.rules
+        if known and read:
+            rules = tuple(_put_in(rule, known) for rule in rules)
+        idle = tuple(map(_without_repeats, rules))
+        if not read and idle == system.rules:
+            return system
+        asked = tuple(replace(each, bad=replaced(each.bad, known)) for each in system.questions)
+        system = replace(system, rules=idle, questions=asked)
+
+
+def _unchanging(system: System) -> dict[Code, Code]:
+    """What is worth the same in every state."""
+    if not system.initial:
+        return {}
+    values = {
+        index: system.initial[0][index] + each.low
+        for index, each in enumerate(system.variables)
+        if len({state[index] for state in system.initial}) == 1
+    }
+    for rule in system.rules:
+        for index, code in rule.updates:
+            if index in values and code not in {("const", values[index]), ("var", index)}:
+                del values[index]
+    return {(name, index): const(value) for index, value in values.items() for name in ("var", "next")}
+
+
+def _without_idle(rule: Rule, known: dict[Code, Code]) -> Rule:
+    return replace(rule, updates=tuple(each for each in rule.updates if ("var", each[0]) not in known))
+
+
+def _put_in(rule: Rule, known: dict[Code, Code]) -> Rule:
+    return replace(
+        rule,
+        guard=replaced(rule.guard, known),
+        updates=tuple((index, replaced(code, known)) for index, code in rule.updates),
+        faults=tuple(Fault(replaced(each.condition, known), each.why, each.site) for each in rule.faults),
+    )
+
+
+def _without_repeats(rule: Rule) -> Rule:
+    """Leave out updates to what the guard says is so already."""
+    now = {part[1:] for part in conjuncts(rule.guard) if part[0] == "=="}
+    return replace(
+        rule,
+        updates=tuple(
+            (index, code)
+            for index, code in rule.updates
+            if code != ("var", index) and (("var", index), code) not in now
+        ),
+    )
 
 
 def _masks(system: System) -> set[int]:
@@ -67,7 +127,12 @@ class _Split:
             rules=tuple(map(self._rule, self.was.rules)),
             questions=tuple(self._question(each) for each in self.was.questions),
             leads=(),
-            orbits=(),
+            orbits=tuple(Orbit(tuple(map(self._indexes, each.members))) for each in self.was.orbits),
+        )
+
+    def _indexes(self, member: Sequence[int]) -> tuple[int, ...]:
+        return tuple(
+            self.at[index] + n for index in member for n in (self._elements(index) if index in self.masks else range(1))
         )
 
     def _state(self, state: State) -> State:
@@ -173,14 +238,16 @@ class _Split:
                 holds = self.code(condition)
                 return _each(lambda x, y: ite(holds, x, y), self.bits(a), self.bits(b))
             case ("bits_and", a, b) if self._is_set(code):
-                return _each(lambda x, y: both(x, y), self.bits(a), self.bits(b))
+                return _each(both, self.bits(a), self.bits(b))
             case ("bits_or", a, b) if self._is_set(code):
-                return _each(lambda x, y: either(x, y), self.bits(a), self.bits(b))
+                return _each(either, self.bits(a), self.bits(b))
             case ("bits_without", a, b) if self._is_set(code):
                 return _each(lambda x, y: both(x, no(y)), self.bits(a), self.bits(b))
             case _:
                 number = self.code(code)
-                return [("%", ("//", number, const(1 << n)), const(2)) for n in range(max(map(self._width, self.masks)))]
+                return [
+                    ("%", ("//", number, const(1 << n)), const(2)) for n in range(max(map(self._width, self.masks)))
+                ]
 
     def _width(self, index: int) -> int:
         return len(self._elements(index))
