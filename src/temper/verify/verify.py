@@ -223,12 +223,14 @@ class _Judgement:
         key = ("always", index)
         if explored is not None and key in explored.breaks:
             return self._searched(index, each, key, explored)
-        if algebra is not None and index in algebra.proved:
-            return self._result(each, Verdict.PROVED, "induction", "for every value of the types")
+        if algebra is not None and index in algebra.proofs:
+            proof = algebra.proofs[index]
+            result = self._result(each, Verdict.PROVED, proof.by, proof.told())
+            return replace(result, certificate=proof.words)
         if explored is None:
             if algebra is None:
                 return self._result(each, Verdict.NOT_CHECKED, "", "no level that asks it has run")
-            why = "it is not inductive with what is known of the states; the search has not run"
+            why = f"{algebra.open_why.get(index, 'no prover shows it')}; the search has not run"
             return self._result(each, Verdict.UNKNOWN, "algebra", why)
         if index in explored.unclear:
             return self._result(each, Verdict.UNKNOWN, "search", explored.unclear[index])

@@ -14,7 +14,7 @@ import z3
 
 from temper.table import Expr, Table, describe_expr
 from temper.verify.expressions import FALSE
-from temper.verify.symbolic.algebra import Certificate
+from temper.verify.symbolic.algebra import Certificate, Query
 from temper.verify.symbolic.frames import Frames
 from temper.verify.symbolic.solve import impossible
 from temper.verify.symbolic.terms import Term, Terms
@@ -74,14 +74,16 @@ def _steps(certificate: Certificate, frames: Frames) -> Iterator[Obligation]:
 class Checker:
     """Checks certificates of one entity, in a solver of its own."""
 
-    def __init__(self, table: Table, entity: str, rlimit: int) -> None:
-        self.frames = Frames(Terms(table), table, table.entities[entity])
+    def __init__(self, table: Table, entity: str, rlimit: int, queries: list[Query] | None = None) -> None:
+        terms = Terms(table)
+        terms.queries = queries
+        self.frames = Frames(terms, table, table.entities[entity])
         self.rlimit = rlimit
 
-    def refusal(self, certificate: Certificate) -> str | None:
+    def refusal(self, certificate: Certificate, name: str = "certificate") -> str | None:
         """Return the name of the first obligation that is not met, or `None` where all are."""
         for each in obligations(certificate, self.frames):
-            if not impossible(self.frames.terms, each.facts, self.rlimit, each.name):
+            if not impossible(self.frames.terms, each.facts, self.rlimit, f"{name} {each.name}"):
                 return each.name
         return None
 

@@ -34,6 +34,9 @@ class Frames:
         self._moves: dict[int, tuple[Move, ...]] = {}
         self._births: tuple[Move, ...] | None = None
         self._facts: dict[tuple[str, Expr, int], Term] = {}
+        self._states: dict[tuple[str, int], Term] = {}
+        self._legal: dict[int, Term] = {}
+        self._moved: dict[int, Term] = {}
 
     def scene(self, at: int) -> Scene:
         """Return what is read at a moment."""
@@ -45,13 +48,19 @@ class Frames:
 
     def state_is(self, state: str, at: int) -> Term:
         """Return that the entity is in a state."""
-        return self.terms.in_state(self.scene(at), (state,))
+        key = (state, at)
+        if key not in self._states:
+            self._states[key] = self.terms.in_state(self.scene(at), (state,))
+        return self._states[key]
 
     def legal(self, at: int) -> Term:
         """Return that the entity is in one of its states, and that its fields fit their types: no step leaves them."""
-        terms = self.terms
-        scene = self.scene(at)
-        return terms.both([terms.in_state(scene, self.entity.states), terms.bounds(self.entity, scene.fields)])
+        if at not in self._legal:
+            terms = self.terms
+            scene = self.scene(at)
+            inside = terms.in_state(scene, self.entity.states)
+            self._legal[at] = terms.both([inside, terms.bounds(self.entity, scene.fields)])
+        return self._legal[at]
 
     def births(self) -> tuple[Move, ...]:
         """Return each way to be created, into moment 0."""
@@ -91,7 +100,9 @@ class Frames:
 
     def moved(self, at: int) -> Term:
         """Return that a step leads from a moment to the next."""
-        return self.terms.either(move.holds for move in self.moves(at))
+        if at not in self._moved:
+            self._moved[at] = self.terms.either(move.holds for move in self.moves(at))
+        return self._moved[at]
 
     def holds(self, e: Expr, at: int) -> Term:
         """Return that a condition holds at a moment."""
@@ -101,7 +112,7 @@ class Frames:
         """Return that a condition holds at a moment if the entity is in this state then."""
         key = (state, e, at)
         if key not in self._facts:
-            self._facts[key] = z3.Implies(self.state_is(state, at), self.holds(e, at))
+            self._facts[key] = self.terms.implies(self.state_is(state, at), self.holds(e, at))
         return self._facts[key]
 
     def all_of(self, facts: Mapping[str, Sequence[Expr]], at: int) -> Term:

@@ -12,7 +12,7 @@ from temper.verify.clauses import NEW, guards
 from temper.verify.expressions import FALSE, bounded, in_one_state, names_in, walk, without_lets
 from temper.verify.properties import Asked as Property
 from temper.verify.properties import asked_alone
-from temper.verify.symbolic.algebra import Algebra, Open, Proof
+from temper.verify.symbolic.algebra import Algebra, Open, Proof, Query
 from temper.verify.symbolic.certificate import Checker, in_words
 from temper.verify.symbolic.invariants import Believed, candidates, facts_before, inductive
 from temper.verify.symbolic.paths import Given, Path, case_condition, paths
@@ -21,17 +21,21 @@ from temper.verify.symbolic.solve import Found, impossible, search
 from temper.verify.symbolic.terms import Scene, Terms, divisions
 
 
-def judge(table: Table, name: str, rlimit: int) -> Algebra:
-    """Return what the solver says of one entity, for every value of the real types."""
-    return _Judge(table, table.entities[name], rlimit).run()
+def judge(table: Table, name: str, rlimit: int, queries: list[Query] | None = None) -> Algebra:
+    """Return what the solver says of one entity, for every value of the real types.
+
+    The questions that the answer rests on are added to `queries`, as they were put to the solver.
+    """
+    return _Judge(table, table.entities[name], rlimit, queries).run()
 
 
 class _Judge:
-    def __init__(self, table: Table, entity: shape.Entity, rlimit: int) -> None:
+    def __init__(self, table: Table, entity: shape.Entity, rlimit: int, queries: list[Query] | None) -> None:
         self.table = table
         self.entity = entity
         self.rlimit = rlimit
         self.terms = Terms(table)
+        self.terms.queries = self.queries = queries
         self.found = Algebra(entity.name)
         self.steps: list[Path] = []
         self.known: Believed = {}
@@ -74,7 +78,8 @@ class _Judge:
                 else:
                     scene, bounds = self._scene(action, state)
                 condition = case_condition(self.terms, self.table, self.entity, action, case, scene)
-                answer, _ = search(self.terms, [bounds, condition], self.rlimit)
+                name = f"{case.site} in {state}"
+                answer, _ = search(self.terms, [bounds, condition], self.rlimit, f"{name} can hold")
                 holds.append(answer)
                 earlier = self._before(action, position, state)
                 if answer is not Found.NONE and earlier:
@@ -82,7 +87,8 @@ class _Judge:
                         z3.Not(case_condition(self.terms, self.table, self.entity, action, other, scene))
                         for other in earlier
                     ]
-                    left.append(search(self.terms, [bounds, condition, *others], self.rlimit)[0])
+                    what = f"{name} is left something"
+                    left.append(search(self.terms, [bounds, condition, *others], self.rlimit, what)[0])
                 else:
                     left.append(answer)
             if all(answer is Found.NONE for answer in holds):
@@ -139,13 +145,13 @@ class _Judge:
         self.found.open_why = prover.why
         if not certificates:
             return
-        checker = Checker(self.table, self.entity.name, self.rlimit)
+        checker = Checker(self.table, self.entity.name, self.rlimit, self.queries)
         names = names_in(self.table, self.entity)
         for asked in alone:
             certificate = certificates.get(asked.index)
             if certificate is None:
                 continue
-            refusal = checker.refusal(certificate)
+            refusal = checker.refusal(certificate, asked.site)
             if refusal is not None:
                 self.found.open_why[asked.index] = (
                     f"a proof by {certificate.by} was found, but its certificate does not check ({refusal})"
@@ -165,7 +171,8 @@ class _Judge:
         for path in self.steps:
             for site in path.site.split("+"):
                 if not possible.get(site, False):
-                    possible[site] = not impossible(self.terms, self._facts(path), self.rlimit)
+                    name = f"{path.site} from {path.before} can be taken"
+                    possible[site] = not impossible(self.terms, self._facts(path), self.rlimit, name)
         blamed = {*self.found.never_hold, *(site for site, _ in self.found.shadowed)}
         self.found.never_taken = [
             case.site
@@ -197,9 +204,11 @@ class _Judge:
         if not self.terms.whole(given.type):
             return given.expr[0] in {"param", "field"} and self._same_type(given)
         outside = z3.Not(self.terms.within(given.type, self.terms.term(given.expr, given.scene)))
-        if impossible(self.terms, [given.under, outside], self.rlimit):
+        name = f"{given.what.strip('`')} at {given.site} from {path.before} leaves its type"
+        if impossible(self.terms, [given.under, outside], self.rlimit, name):
             return True
-        return impossible(self.terms, [given.under, *facts_before(self.terms, path, self.known), outside], self.rlimit)
+        facts = [given.under, *facts_before(self.terms, path, self.known), outside]
+        return impossible(self.terms, facts, self.rlimit, f"{name} with what is known")
 
     def _same_type(self, given: Given) -> bool:
         """Say whether a value is passed on as it is, from a place of the same type."""
@@ -226,7 +235,9 @@ class _Judge:
                     terms = [self.terms.term(e, asked.scene) for e in under]
                     zero = self.terms.term(divisor, asked.scene) == 0
                     facts = [asked.under, *facts_before(self.terms, path, self.known), *terms, zero]
-                    if not impossible(self.terms, facts, self.rlimit):
+                    if not impossible(
+                        self.terms, facts, self.rlimit, f"{asked.site} from {path.before} divides by zero"
+                    ):
                         open_sites.setdefault(asked.site)
         self.found.may_divide = list(open_sites)
         self.found.divides = len(sites)

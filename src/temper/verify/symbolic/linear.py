@@ -40,7 +40,7 @@ def relation(op: str, kind: str, terms: Mapping[Expr, Fraction], constant: Fract
     if coefficients[0] < 0:
         scale, op = -scale, _MIRRORED[op]
     constant *= scale
-    if kind != "decimal" and (op, constant) in {(">", 1), ("<", -1)}:
+    if kind != "decimal" and (op, constant) in {(">", Fraction(1)), ("<", Fraction(-1))}:
         op, constant = f"{op}=", Fraction(0)  # Of whole numbers `x + 1 > y` says `x >= y`.
     left = [_times(kind, c * scale, e) for e, c in terms.items() if c * scale > 0]
     right = [_times(kind, -c * scale, e) for e, c in terms.items() if c * scale < 0]

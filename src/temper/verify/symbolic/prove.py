@@ -7,7 +7,7 @@ all the same, and the formulas allow more than real runs do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import z3
@@ -117,12 +117,8 @@ class Prover:
             hard = list(self._k_step(condition, k))
             facts = [frames.all_of(known, at) for at in range(k + 1)]
             if impossible(self.terms, [*hard, *facts], self.rlimit):
-                optional = {
-                    (state, e): self.terms.both(frames.fact(state, e, at) for at in range(k + 1))
-                    for state, facts_of in known.items()
-                    for e in facts_of
-                }
-                return Certificate(self.entity.name, condition, K_INDUCTION, self._closed(hard, optional, {}, known), k)
+                closed = self._closed(hard, lambda: self._around(known, range(k + 1)), {}, known)  # noqa: B023 - at once
+                return Certificate(self.entity.name, condition, K_INDUCTION, closed, k)
         return None
 
     def _k_step(self, condition: Expr, k: int) -> Iterator[Term]:
@@ -154,8 +150,8 @@ class Prover:
             state: list(dict.fromkeys((*found.get(state, ()), *known.get(state, ())))) for state in self.entity.states
         }
         goal = [self.frames.legal(0), z3.Not(self.frames.holds(condition, 0))]
-        optional = {(state, e): self.frames.fact(state, e, 0) for state, facts in both.items() for e in facts}
-        return Certificate(self.entity.name, condition, SPACER, self._closed(goal, optional, {}, both))
+        facts = self._closed(goal, lambda: self._others(both, {}), {}, both)
+        return Certificate(self.entity.name, condition, SPACER, facts)
 
     # --- properties of steps ------------------------------------------------------------------------------------------
 
@@ -170,22 +166,28 @@ class Prover:
             )
 
         later = [frames.legal(0), frames.legal(1), breaking(frames.moves(0))]
-        around = {
-            (state, e): terms.both([frames.fact(state, e, 0), frames.fact(state, e, 1)])
+        core = needed(terms, later, lambda: self._around(known, (0, 1)), self.rlimit)
+        if core is None:
+            return None
+        wanted: dict[str, list[Expr]] = {}
+        self._add(wanted, core, known)
+        if not asked.reads_before:
+            first = [frames.legal(0), breaking(frames.births())]
+            core = needed(terms, first, lambda: self._around(known, (0,)), self.rlimit)
+            if core is None:
+                return None
+            self._add(wanted, core, known)
+        facts = self._closed([], dict, wanted, known)
+        return Certificate(self.entity.name, condition, INDUCTION, facts, step=True, reads_before=asked.reads_before)
+
+    def _around(self, known: Believed, moments: Iterable[int]) -> dict[Fact, Term]:
+        """Return each fact as it is known at several moments."""
+        at = list(moments)
+        return {
+            (state, e): self.terms.both(self.frames.fact(state, e, moment) for moment in at)
             for state, facts in known.items()
             for e in facts
         }
-        if not impossible(terms, [*later, *around.values()], self.rlimit):
-            return None
-        wanted: dict[str, list[Expr]] = {}
-        if not asked.reads_before:
-            first = [frames.legal(0), breaking(frames.births())]
-            at_birth = {key: frames.fact(key[0], key[1], 0) for key in around}
-            if not impossible(terms, [*first, *at_birth.values()], self.rlimit):
-                return None
-            self._add(wanted, needed(terms, first, at_birth, self.rlimit), known)
-        facts = self._closed(later, around, wanted, known)
-        return Certificate(self.entity.name, condition, INDUCTION, facts, step=True, reads_before=asked.reads_before)
 
     # --- as few facts as will do --------------------------------------------------------------------------------------
 
@@ -196,37 +198,37 @@ class Prover:
             part = in_one_state(condition, state)
             if part != TRUE:
                 wanted[state] = [part if part in facts else FALSE]
-        return Certificate(self.entity.name, condition, by, self._closed([self.terms.false()], {}, wanted, known))
+        return Certificate(self.entity.name, condition, by, self._closed([], dict, wanted, known))
 
     def _closed(
         self,
         goal: Sequence[Term],
-        optional: Mapping[Fact, Term],
+        optional: Callable[[], Mapping[Fact, Term]],
         wanted: dict[str, list[Expr]],
         known: Believed,
     ) -> dict[str, tuple[Expr, ...]]:
         """Return facts that make the goal impossible, with the wanted ones, and are kept by each step together."""
         frames, terms = self.frames, self.terms
-        if optional:
+        if goal:
             self._add(wanted, needed(terms, [*goal, frames.all_of(wanted, 0)], optional, self.rlimit), known)
-        while True:
-            others = {
-                (state, e): frames.fact(state, e, 0)
-                for state, facts in known.items()
-                for e in facts
-                if e not in wanted.get(state, ())
-            }
+        while any(wanted.values()):
             lost = z3.Not(frames.all_of(wanted, 1))
-            if z3.is_true(frames.all_of(wanted, 1)):
-                break
             step = [frames.legal(0), frames.all_of(wanted, 0), frames.moved(0), frames.legal(1), lost]
-            core = needed(terms, step, others, self.rlimit)
+            core = needed(terms, step, lambda: self._others(known, wanted), self.rlimit)
             if core == []:
                 break
             self._add(wanted, core, known)
             if core is None:
                 break
         return {state: tuple(facts) for state, facts in wanted.items() if facts}
+
+    def _others(self, known: Believed, wanted: Believed) -> dict[Fact, Term]:
+        return {
+            (state, e): self.frames.fact(state, e, 0)
+            for state, facts in known.items()
+            for e in facts
+            if e not in wanted.get(state, ())
+        }
 
     @staticmethod
     def _add(wanted: dict[str, list[Expr]], core: list[Fact] | None, known: Believed) -> None:

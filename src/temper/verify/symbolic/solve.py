@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from enum import Enum
 from typing import TypeVar
 
@@ -45,10 +45,18 @@ def impossible(terms: Terms, facts: Sequence[Term], rlimit: int, name: str = "")
     return search(terms, facts, rlimit, name)[0] is Found.NONE
 
 
-def needed(terms: Terms, facts: Sequence[Term], optional: Mapping[_Key, Term], rlimit: int) -> list[_Key] | None:
-    """Return those of the optional facts without which the others may hold together; `None` if they may anyway."""
-    marks = {key: z3.Bool(f"mark {number}", terms.context) for number, key in enumerate(optional)}
-    guarded = [z3.Implies(marks[key], fact) for key, fact in optional.items()]
+def needed(
+    terms: Terms, facts: Sequence[Term], optional: Callable[[], Mapping[_Key, Term]], rlimit: int
+) -> list[_Key] | None:
+    """Return those of the optional facts without which the others may hold together; `None` if they may anyway.
+
+    The optional ones are made if the others alone do not exclude each other, which they often do.
+    """
+    if impossible(terms, facts, rlimit):
+        return []
+    found = optional()
+    marks = {key: z3.Bool(f"mark {number}", terms.context) for number, key in enumerate(found)}
+    guarded = [terms.implies(marks[key], fact) for key, fact in found.items()]
     solver = _solver(terms, [*facts, *guarded], rlimit)
     solver.set("core.minimize", True)
     if solver.check(*marks.values()) != z3.unsat:

@@ -62,6 +62,8 @@ class Terms:
         self.queries: list[Query] | None = None
         """The questions that have a name, where somebody wants them in writing."""
         self._plain = plain
+        self._true = z3.BoolVal(True, self.context)
+        self._false = z3.BoolVal(False, self.context)
         self._axioms: dict[int, tuple[Term, frozenset[int]]] = {}
         self._constants: dict[int, tuple[Term, frozenset[int]]] = {}
         self.opened: set[str] = set()
@@ -131,19 +133,22 @@ class Terms:
     # --- logic --------------------------------------------------------------------------------------------------------
 
     def true(self) -> Term:
-        return z3.BoolVal(True, self.context)
+        return self._true
 
     def false(self) -> Term:
-        return z3.BoolVal(False, self.context)
+        return self._false
 
     def both(self, terms: Iterable[Term]) -> Term:
         """Return the conjunction."""
-        found = [term for term in terms if not z3.is_true(term)]
+        # Equal terms are one in the solver; to ask it for their kind took longer than to answer the question.
+        same = self._true.ast.value
+        found = [term for term in terms if term.ast.value != same]
         return self._joined(z3.Z3_mk_and, found) if len(found) > 1 else found[0] if found else self.true()
 
     def either(self, terms: Iterable[Term]) -> Term:
         """Return the disjunction."""
-        found = [term for term in terms if not z3.is_false(term)]
+        same = self._false.ast.value
+        found = [term for term in terms if term.ast.value != same]
         return self._joined(z3.Z3_mk_or, found) if len(found) > 1 else found[0] if found else self.false()
 
     def _joined(self, make: Callable[[Any, int, Any], Any], terms: list[Term]) -> Term:
@@ -648,6 +653,10 @@ class Terms:
         assert entity is not None, "a scene is an entity's"
         fields = {each.name: self.given((key, "field", each.name), each.name, each.type) for each in entity.fields}
         return Scene(key, names, state, fields, event=key)
+
+    def implies(self, a: Term, b: Term) -> Term:
+        """Return that one condition implies another."""
+        return z3.BoolRef(z3.Z3_mk_implies(self.context.ref(), a.as_ast(), b.as_ast()), self.context)
 
     def bounds(self, entity: shape.Entity, fields: Mapping[str, Term]) -> Term:
         """Return what the declared types say of an entity's fields."""
