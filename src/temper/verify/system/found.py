@@ -221,6 +221,8 @@ class _Telling:
                 self._put([_entity_of(site)], key, path, _of(None, _reached(("case", site))), reached=True)
             case ("stuck", entity, state):
                 self._put([entity], ("stuck", state), path, _of(None, _anything))
+            case ("waits", entity, state):
+                self._waits(entity, state, path)
             case ("fault", why, site):
                 self._put(self._owner(site), ("fault", Why[why], site), path, _of(None, _refused_so(Why[why])))
             case ("home", site, _, _):
@@ -231,6 +233,14 @@ class _Telling:
                 self._entered(key, index, path)
             case _:
                 raise AssertionError(f"nothing that is asked: {key!r}")
+
+    def _waits(self, entity: str, state: str, path: Path) -> None:
+        """Where others may move an entity there may be more of them than the search has."""
+        run = replay_path(self.system, self.table, path, _of(None, _anything))
+        explored = self.explored[entity]
+        if run is not None and ("stuck",) not in explored.suspicions:
+            why = f"it waits in `{state}` for others, of which there may be more than the search has"
+            explored.suspicions["stuck",] = Break(("stuck", state), run, why)
 
     def _bound(self, what: str) -> str:
         limits = {

@@ -192,7 +192,8 @@ class _Made:
     goes: Code
     """That it is taken: its guard holds and no fault is met."""
     moves: bool
-    creates: bool
+    touched: frozenset[Who]
+    """Those that the event finds there already, and that it changes."""
 
 
 class _Lowering:
@@ -269,7 +270,7 @@ class _Lowering:
                     for each in paths:
                         # Nobody is made to begin anything new.
                         fair = "" if state == NEW else f"{each.actor}/{who[0]} {number + 1} {event.action}"
-                        self._add(each, what, fair, creates=state == NEW)
+                        self._add(each, what, fair)
 
     def _given(self, kind: Kind, event: Act, path: Path) -> dict[str, Value]:
         """Return an act's parameters as values; what they refer to has to be there."""
@@ -646,7 +647,6 @@ class _Lowering:
         what: Happening,
         fair: str,
         *,
-        creates: bool = False,
         queue: list[tuple[int, dict[str, tuple[int, ...]]]] | None = None,
     ) -> None:
         """Add a path as a rule, and what is to be reported of it."""
@@ -672,7 +672,8 @@ class _Lowering:
             rule = Rule(
                 what.action or what.place, guard, tuple(sorted(updates.items())), site, path.actor, fair, faults, what
             )
-            self.made[key] = _Made(rule, goes, bool(path.moves) or bool(updates), creates)
+            touched = frozenset(who for who, part in path.parts.items() if part.origin != NEW)
+            self.made[key] = _Made(rule, goes, bool(path.moves) or bool(updates), touched)
         if goes == FALSE:
             return
         for move in path.moves:
@@ -934,23 +935,38 @@ class _Lowering:
                 yield Question(each.name, "unclear", either(*none), site=each.site, key=("unclear", index))
 
     def _stuck(self) -> Iterator[Question]:
-        """Ask for states in which something is not final, and nothing but the creation of others can happen."""
+        """Ask for states in which something is not final and nothing can happen to it any more.
+
+        Of an entity that others may move this is asked only where nothing can happen at all.
+        """
         layout = self.layout
-        goes = [made.goes for made in self.made.values() if made.moves and not made.creates]
+        moving = [made for made in self.made.values() if made.moves]
         for kind in layout.kinds.values():
+            depends = sum(layout.counts.values()) > 1 and self._depends(kind)
             for state in kind.entity.states:
                 if state in kind.entity.final:
                     continue
                 bad = []
                 for number in range(kind.count):
-                    at = ("var", layout.slots[kind.name, number].state)
+                    who = (kind.name, number)
+                    at = ("var", layout.slots[who].state)
                     here = {at: const(layout.state_code(kind.name, state))}
+                    goes = [made.goes for made in moving if depends or who in made.touched]
                     moves = either(*(replaced(each, here) for each in goes))
                     bad.append(both(eq(at, here[at]), no(moves)))
                 if either(*bad) != FALSE:
-                    yield Question(
-                        f"{kind.name} is stuck in {state}", "stuck", either(*bad), key=("stuck", kind.name, state)
-                    )
+                    key = ("waits" if depends else "stuck", kind.name, state)
+                    yield Question(f"{kind.name} is stuck in {state}", "stuck", either(*bad), key=key)
+
+    def _depends(self, kind: Kind) -> bool:
+        """Say whether others can move an entity of a kind, or keep it from moving."""
+        for other in self.layout.kinds.values():
+            for _, clause in all_clauses(other.entity):
+                if isinstance(clause, shape.Send | shape.With | shape.Create):
+                    if other is kind or clause.entity == kind.name:
+                        return True
+        reads = {"read", "read_in", "inverse"}
+        return bool(kind.entity.uniques) or any(part[0] in reads for part in _all_exprs(kind))
 
     def _leads(self) -> Iterator[Leads]:
         layout = self.layout

@@ -683,6 +683,9 @@ class Taker:
             for number in range(kind.count):
                 full.need(self.layout.exists(clause.entity, number))
             full.fault(TRUE, BOUND, clause.entity)
+            if isinstance(clause, shape.Create) and clause.name is not None:
+                # The path ends here, but what is left of the clauses still reads the name.
+                full.created[who, clause.name] = 0
             found.append(full)
         return found
 
