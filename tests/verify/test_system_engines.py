@@ -83,6 +83,15 @@ def test_generated_python_finds_what_plain_evaluation_finds(system: System) -> N
     agrees(system, python.search(system, states_max=100_000, seconds=60))
 
 
+@settings(max_examples=150, deadline=None)
+@given(systems())
+def test_generated_steps_are_those_of_plain_evaluation(system: System) -> None:
+    """From every state that can be reached, each rule once, in the order of their numbers."""
+    plain, fast = successors(system), python.steps_of(system)
+    for state in walked(system)[0]:
+        assert fast(state) == list(plain(state))
+
+
 COUNTER = System(
     (Var("n", 100), Var("done", 2)),
     ((0, 0),),
