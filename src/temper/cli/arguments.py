@@ -50,6 +50,9 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     verify.add_argument("path", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
     verify.add_argument("--levels", help="some of algebra,search,simulation,properties,scenarios (default: all)")
     verify.add_argument(
+        "--smtlib", metavar="FOLDER", help="write what level 1 asks its solver there, as SMT-LIB 2, one file a question"
+    )
+    verify.add_argument(
         "--states", type=_positive, default=500_000, help="where the search stops (default: %(default)s)"
     )
     verify.add_argument("--seeds", type=_positive, help="how many runs are simulated (default: 16)")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from temper.cli.exits import Exit, Stop
 from temper.cli.language import read, shown
 from temper.cli.paint import Progress, coloured
-from temper.service import check_texts, finding, verify_table, wire
+from temper.service import Remembered, check_texts, finding, judgement_key, questions, verify_table, wire
 
 LEVELS = ("algebra", "search", "simulation", "properties", "scenarios")
 
@@ -34,18 +36,31 @@ def verify(args: argparse.Namespace) -> int:
             print("\n".join(each.rendered for each in findings))
             print(f"it does not compile, so that nothing was judged; `temper explain {findings[0].code}` says more")
         return Exit.BROKEN
-    with Progress("judging") as progress:
-        verified = verify_table(
-            checked.table,
-            levels=levels,
-            states=args.states,
-            seconds=args.seconds,
-            seed=args.seed,
-            seeds=args.seeds,
-            colour=colour,
-            progress=progress.tell,
-        )
+    if args.smtlib is not None:
+        _write_questions(questions(checked.table), Path(args.smtlib))
+    bounds = {
+        "levels": levels,
+        "states": args.states,
+        "seconds": args.seconds,
+        "seed": args.seed,
+        "seeds": args.seeds,
+        "colour": colour,
+    }
+    remembered = Remembered.of_user(os.environ)
+    key = judgement_key(checked.table, **bounds)
+    verified = None if args.fresh else remembered.find(key)
+    if verified is None:
+        with Progress("judging") as progress:
+            verified = verify_table(checked.table, progress=progress.tell, **bounds)
+        if not verified.undecided:
+            remembered.keep(key, verified)
     print(json.dumps(verified.report, indent=2, ensure_ascii=False) if args.json else verified.text.rstrip())
     if verified.undecided:
         return Exit.UNKNOWN
     return Exit.FINE if verified.passed else Exit.BROKEN
+
+
+def _write_questions(texts: Mapping[str, str], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")

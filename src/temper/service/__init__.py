@@ -27,7 +27,7 @@ from temper.service.texts import (
 if TYPE_CHECKING:
     from temper.service.declined import Declined
     from temper.service.judge_process import Judged, judge
-    from temper.service.judgement import verify_table
+    from temper.service.judgement import questions, verify_table
     from temper.service.learning import (
         BadJournal,
         Kept,
@@ -51,6 +51,7 @@ _LATE = {
         + ("measure_table",),
         "learning",
     ),
+    "questions": "judgement",
     "verify_table": "judgement",
     "CannotOpen": "workshop",
     "Declined": "declined",
@@ -100,6 +101,7 @@ __all__ = [
     "known_codes",
     "load_settings",
     "measure_table",
+    "questions",
     "read_bundle",
     "text_from_json",
     "text_to_json",

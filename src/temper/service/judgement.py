@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
+from temper.service.remembered import Verified
 from temper.table import Table
-from temper.verify import LEVELS, Limits, Verdict, render_report, report_json, verify
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """A report: as JSON-able data, and drawn.
-
-    `undecided` when nothing is broken, but something is unknown, or not checked because a level was left out.
-    """
-
-    report: dict[str, Any]
-    text: str
-    passed: bool
-    undecided: bool
+from temper.verify import LEVELS, Limits, Verdict, render_report, report_json, smtlib, verify
 
 
 def verify_table(
@@ -53,3 +40,8 @@ def verify_table(
         passed=report.passed,
         undecided=not failed and (Verdict.UNKNOWN in verdicts or (left_out and Verdict.NOT_CHECKED in verdicts)),
     )
+
+
+def questions(table: Table) -> dict[str, str]:
+    """Return what level 1 asks its solver, as SMT-LIB 2, by the name of a file."""
+    return smtlib(table)

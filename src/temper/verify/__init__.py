@@ -49,6 +49,7 @@ __all__ = [
     "report_json",
     "run_scenarios",
     "scenario_text",
+    "smtlib",
     "story",
     "strength_json",
     "suggest_from",
@@ -64,3 +65,10 @@ def compare_guards(
     from temper.verify.symbolic.judge import compare_guards as compare
 
     return compare(old, new, table, entity, action)
+
+
+def smtlib(table: Table, limits: Limits | None = None) -> dict[str, str]:
+    """Return the questions that level 1 puts to its solver, as SMT-LIB 2, by the name of their file."""
+    from temper.verify.symbolic.smtlib import smtlib as written
+
+    return written(table, (limits or Limits()).rlimit)
