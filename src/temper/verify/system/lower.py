@@ -16,7 +16,7 @@ from typing import Any
 
 from temper.table import Act, Caller, Ending, Pending, Table, Type, shape
 from temper.table import Value as Plain
-from temper.verify.clauses import all_clauses
+from temper.verify.clauses import admitted, all_clauses, flat
 from temper.verify.explore.canon import NOBODY, home
 from temper.verify.explore.search import _only_whether
 from temper.verify.expressions import Names, names_in, rebuilt, walk, without_lets
@@ -35,6 +35,7 @@ from temper.verify.system.lower_world import (
     Memory,
     answers,
     counted_of,
+    no_answer,
 )
 from temper.verify.system.spaces import Mask, Number, Opt, Space, UnloweredError, Value, same, scalar
 
@@ -149,12 +150,17 @@ def _meets(table: Table, name: str) -> bool:
 
 
 def _unasked(entity: shape.Entity) -> bool:
-    """Say whether things happen to an entity that nobody asks for: then it makes a difference if they are refused.
+    """Say whether what is `unique` can be set by what nobody asks for: then it makes a difference if that is refused.
 
-    What a person is refused for the sake of `unique` or `key` does not happen, and that is all.
+    What a person is refused for its sake does not happen, and that is all.
     """
-    timers = any(place.timers or place.whenevers for place in entity.places)
-    return timers or any(isinstance(clause, shape.Call) for _, clause in all_clauses(entity))
+    names = {*entity.key, *(name for unique in entity.uniques for name in unique.fields)}
+    bodies = [(*place.entry, *place.exit) for place in entity.places]
+    for action in entity.actions.values():
+        for case in action.cases:
+            if any(by.kind == "system" for by in admitted(action, case)):
+                bodies.append((*action.body, *case.body))
+    return any(isinstance(clause, shape.Set) and clause.field in names for body in bodies for clause in flat(body))
 
 
 def _speaks_of(each: shape.Always, name: str) -> bool:
@@ -330,7 +336,7 @@ class _Lowering:
         else:
             which, handler = "unknown", clause.unknown
         if ending is Ending.UNKNOWN and clause.unknown_is_failure:
-            error = ("timeout", f"`{clause.tool}` gave no answer in time")
+            error = ("timeout", no_answer(clause.tool))
         entities = kind.variants(handler.action if handler is not None else "")
         fair = f"system/{who[0]} {who[1] + 1} {site}"
         for entity in entities if handler is not None else entities[:1]:
