@@ -25,13 +25,13 @@ from temper.verify.scenarios import run_scenarios
 from temper.verify.shapes import cases_from, has_orders, homes_everywhere, traps, unreachable, waits
 from temper.verify.symbolic.algebra import Algebra
 from temper.verify.system.found import search_table
+from temper.verify.system.led import Eventual, eventually
 from temper.verify.tested import Shown, judged, promises
 
 LEVELS = ("algebra", "search", "simulation", "properties", "scenarios")
-LATER = "this release does not look for fair cycles"
 SEVERAL = "it speaks of several entities at once, and this release searches one at a time"
 # What no level of this release can decide does not keep a report from passing; it is shown for what it is.
-BEYOND = (LATER, SEVERAL, RESTS)
+BEYOND = (SEVERAL, RESTS)
 # Unwritten questions that a table has to be sound on. The others are about its use: a reader may answer them.
 SAFETY = frozenset({"no assignment leaves its type", "nothing divides by zero", "every outcome has a home"})
 Progress = Callable[[str], None]
@@ -77,6 +77,7 @@ class _Judgement:
     found: dict[str, _Found] = field(default_factory=dict)
     several: dict[int, str] = field(default_factory=dict)
     """Properties about several entities that were searched, by number, and one of those that know the answer."""
+    eventual: dict[int, Eventual] = field(default_factory=dict)
 
     def run(self) -> Report:
         self.found = {name: _Found() for name in self.table.entities}
@@ -143,13 +144,15 @@ class _Judgement:
         for name, explored in searches.explored.items():
             self.found[name].explored = explored
         self.several = searches.asked
-        not_covered = ["`eventually` (fair cycles)"] if self._has(shape.Eventually) else []
+        if self._has(shape.Eventually):
+            self.progress("fair runs")
+            self.eventual = eventually(self.table, self.limits)
         self.levels.append(
             Level(
                 "search",
                 time.monotonic() - began,
                 searches.covered,
-                (*not_covered, *searches.not_covered),
+                searches.not_covered,
                 searches.states,
                 searches.transitions,
             )
@@ -209,8 +212,8 @@ class _Judgement:
                     result = self._searched(index, each, ("needs", index), found.explored)
                 case shape.CanReach():
                     result = self._can_reach(each, found)
-                case _:
-                    result = self._result(each, Verdict.NOT_CHECKED, "", LATER)
+                case shape.Eventually():
+                    result = self._eventually(index, each)
             self.results.append(result)
             if result.verdict is Verdict.BROKEN:
                 self.findings.append(self._broken(Code.B501, f"a run breaks `{each.name}`", result))
@@ -251,6 +254,29 @@ class _Judgement:
             why = f"nothing that {each.role} does or causes leads there"
             return self._result(each, Verdict.PROVED, "table", why)
         return self._searched(index, each, ("never", index), found.explored)
+
+    def _eventually(self, index: int, each: shape.Eventually) -> PropertyResult:
+        """Return what the fair runs say: it holds on all of them, or there is one that never gets there."""
+        known = self.eventual.get(index)
+        if known is None:
+            return self._result(each, Verdict.NOT_CHECKED, "", "the search has not run")
+        if known.run is not None:
+            trace = trace_of(self.table, known.run)
+            again = len(trace) - known.prefix
+            if again:
+                why = f"the last {_steps(again)} can be taken again and again, and {' or '.join(each.to)} never comes"
+            else:
+                why = f"then nothing has to happen any more, and {' or '.join(each.to)} never comes"
+            result = self._result(each, Verdict.BROKEN, "fair runs", why)
+            return replace(result, trace=trace, help=_mending(known.mending))
+        assumed = [f"{role} responds" for role in each.responds] + [f"{tool} succeeds" for tool in each.succeeds]
+        rests = f"if {' and '.join(assumed)}; " if assumed else ""
+        if known.open:
+            return self._result(each, Verdict.UNKNOWN, "fair runs", f"{rests}{known.open}")
+        why = f"{rests}on every fair run through {known.states:,} states"
+        if known.bounds:
+            return self._result(each, Verdict.HOLDS, "fair runs", f"{why}; {'; '.join(known.bounds)}")
+        return self._result(each, Verdict.PROVED, "fair runs", why)
 
     def _can_reach(self, each: shape.CanReach, found: _Found) -> PropertyResult:
         explored, algebra = found.explored, found.algebra
@@ -610,6 +636,24 @@ class _Judgement:
 
 def _headline(code: Code, broken: PropertyResult) -> str:
     return f"a run breaks `{broken.name}`" if code is Code.B501 else broken.why
+
+
+def _steps(count: int) -> str:
+    return "step" if count == 1 else f"{count} steps"
+
+
+def _mending(assumptions: Sequence[tuple[str, str]]) -> str | None:
+    """Return under which assumptions a broken `eventually` would hold, as a blueprint writes them."""
+    if not assumptions:
+        return "no assumption about who responds mends it: a step has to lead on"
+    words = []
+    for name, how in assumptions:
+        if name == "system":
+            words.append("the system's part is taken whenever it is possible again and again")
+        else:
+            often = ", whenever it is possible again and again" if how == "strong" else ""
+            words.append(f"`assume {name} responds`{often}")
+    return f"it would hold with {' and '.join(words)}"
 
 
 def bounds(explored: Explored) -> str:

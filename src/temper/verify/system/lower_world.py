@@ -210,7 +210,8 @@ class Layout:
         digits = 0
         for kind in self.kinds.values():
             texts += [v for v in kind.draws.of(("string",)).values if isinstance(v, str)]
-            texts += ["failed", "timeout"]
+            texts += ["failed", "timeout", "bad_answer"]
+            texts += [no_answer(clause.tool) for _, clause in calls_of(self.table, kind.entity)]
             for type_, json in literals(self.table, kind.entity):
                 value = decode(type_, json, records=self.table.records)
                 texts += [value] if isinstance(value, str) and type_[0] == "string" else []
@@ -521,6 +522,11 @@ class Layout:
 def ids_of(entity: str, count: int) -> tuple[str, ...]:
     """Return the ids that the instances of an entity have in the search."""
     return tuple(f"{entity[:1].lower()}{n + 1}" for n in range(count))
+
+
+def no_answer(tool: str) -> str:
+    """Return the text of a failure that is an `unknown`, as `step` writes it."""
+    return f"`{tool}` gave no answer in time"
 
 
 def sends_of(table: Table, counts: Mapping[str, int]) -> dict[tuple[str, str], tuple[str, ...]]:
