@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from temper.service import format_text
 from temper.table import Table
 from temper.verify import Limits, Verdict, verify
 from temper.verify.explore.search import explore
@@ -175,3 +176,8 @@ def test_what_is_known_to_hold_is_broken_nowhere(name: str) -> None:
     names = {each.name for each in known(name).properties}
     assert names
     assert not names & {system.questions[number].name for number in found.found}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_known_model_is_laid_out(name: str) -> None:
+    assert format_text(f"{name}.blueprint", text_of(name)) == text_of(name)
