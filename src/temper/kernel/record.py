@@ -29,12 +29,24 @@ NOBODY = Who("system")
 """Whoever a refused timer or outcome would have acted for is not known: nothing says so before it is taken."""
 
 
-def accepted(codec: Codec, before: Snapshot | None, event: Event, done: Accepted, caused_by: str | None) -> Entry:
-    """Return the entry of an event that was taken in; `caused_by` is the event that created it, or took it along."""
+def accepted(
+    codec: Codec,
+    before: Snapshot | None,
+    event: Event,
+    done: Accepted,
+    caused_by: str | None,
+    told: Mapping[str, Any] | None = None,
+) -> Entry:
+    """Return the entry of an event that was taken in; `caused_by` is the event that created it, or took it along.
+
+    `told` are the fields as the journal has them, where that may be other than what they were before.
+    """
     after = done.after
     old: dict[str, Any] = {}
     if before is None:
         new = codec.fields(after.entity, after.fields)
+    elif told is not None:
+        new, old = _differences(told, codec.fields(after.entity, after.fields))
     else:
         new, old = codec.changed(after.entity, before.fields, after.fields)
     first = done.moves[0] if done.moves else None
@@ -92,7 +104,7 @@ def refused(codec: Codec, now: Snapshot | None, entity: str, id: str, event: Eve
 
 def swapped(old: Codec, new: Codec, before: Snapshot, after: Snapshot, version: TableVersion, at: int) -> Entry:
     """Return the entry of an entity that another table changed."""
-    was, now = old.fields(before.entity, before.fields), new.fields(after.entity, after.fields)
+    changed, was = _differences(old.fields(before.entity, before.fields), new.fields(after.entity, after.fields))
     return Entry(
         at=at,
         entity=after.entity,
@@ -106,8 +118,16 @@ def swapped(old: Codec, new: Codec, before: Snapshot, after: Snapshot, version: 
         by=Who(version.by),
         before=before.state,
         after=after.state,
-        set={name: value for name, value in now.items() if name not in was or was[name] != value},
-        was={name: value for name, value in was.items() if name not in now or now[name] != value},
+        set=changed,
+        was=was,
+    )
+
+
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields that differ: their new values, and their old ones; one that is gone has an old one alone."""
+    return (
+        {name: value for name, value in now.items() if name not in was or was[name] != value},
+        {name: value for name, value in was.items() if name not in now or now[name] != value},
     )
 
 

@@ -14,9 +14,9 @@ What the outside did wrong, and what it left open, is settled here:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from temper.kernel import record
 from temper.kernel.journal import Cause, Entry
@@ -39,6 +39,7 @@ from temper.kernel.ports import (
     Stir,
     Wake,
 )
+from temper.kernel.replay import replay
 from temper.table import (
     Accepted,
     Act,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 
 # Room for the sends of one action in `OrderRow.lane`: the verifier bounds collections far below.
 _SENDS_MAX = 1 << 20
+_PAGE = 256
 
 
 @dataclass(slots=True)
@@ -244,17 +246,34 @@ class Turn:
     def _entries(self, now: Snapshot | None, result: Commit) -> tuple[Entry, ...]:
         (main, done), *rest = ((part.event, part.accepted) for part in result.parts)
         if not rest:
-            return (record.accepted(self._codec, now, main, done, None),)
+            return (record.accepted(self._codec, now, main, done, None, self._told(now)),)
         causes: dict[str, Event] = {}
         for part in result.parts:
             causes.update((join.event.id, part.event) for join in part.accepted.joins)
             causes.update((made.event.id, part.event) for made in part.accepted.creates)
-        entries = [record.accepted(self._codec, now, main, done, None)]
+        entries = [record.accepted(self._codec, now, main, done, None, self._told(now))]
         for event, accepted in rest:
             before = self.snapshot(accepted.after.entity, accepted.after.id)
             cause = causes.get(event.id, main)
-            entries.append(record.accepted(self._codec, before, event, accepted, record.event_id(cause)))
+            told = self._told(before)
+            entries.append(record.accepted(self._codec, before, event, accepted, record.event_id(cause), told))
         return tuple(entries)
+
+    def _told(self, now: Snapshot | None) -> Mapping[str, Any] | None:
+        """Return what the journal says of the fields of one that was final, `None` where that is what it has.
+
+        A swap rewrites the living; who is final is carried over when it is next read. If something still comes to it
+        and is kept, its entry has to say what the tables since then have made of it.
+        """
+        if now is None or (now.entity, now.id) in self._snapshots or self._codec.is_live(now):
+            return None
+        return replay(self._history(now.entity, now.id))[now.entity, now.id].fields
+
+    def _history(self, entity: str, id: str) -> Iterator[Entry]:
+        after = 0
+        while page := self._store.history(entity, id, after=after, limit=_PAGE):
+            yield from page
+            after = page[-1].seq
 
     def _taken(self, now: Snapshot | None, event: Event, result: Commit) -> tuple[Change, tuple[Entry, ...]]:
         """Return a commit as a change, with what becomes of the order that it came by."""
