@@ -8,7 +8,17 @@ from textwrap import dedent
 import pytest
 
 from temper.table import encode
-from temper.verify import Limits, Verdict, render_report, report_json, run_scenarios, scenario_text, story, verify
+from temper.verify import (
+    LEVELS,
+    Limits,
+    Verdict,
+    render_report,
+    report_json,
+    run_scenarios,
+    scenario_text,
+    story,
+    verify,
+)
 from tests.verify.test_search import PLANTS, TIMED
 from tests.verify.texts import HELIX, lines_of, result_of, table_of
 
@@ -138,7 +148,7 @@ def test_the_data_has_its_stable_keys() -> None:
     """Scripts and agents read them."""
     data = json.loads(json.dumps(report_json(verify(table_of(MOVED)))))
     assert {"digest", "blueprint", "passed", "levels", "properties", "findings", "scenarios"} <= data.keys()
-    assert [level["name"] for level in data["levels"]] == ["algebra", "search", "scenarios"]
+    assert [level["name"] for level in data["levels"]] == [*LEVELS]
     assert {"name", "seconds", "covered", "not_covered", "states", "transitions"} <= data["levels"][1].keys()
     assert data["levels"][1]["states"] > 0
     broken = next(each for each in data["properties"] if each["verdict"] == "broken")
