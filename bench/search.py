@@ -225,8 +225,7 @@ def blueprints() -> None:
     for n in (8, 9):
         everybody = f"{{{', '.join(map(str, range(1, n + 1)))}}}"
         SIZES["two_phase", n] = [("1..3", f"1..{n}"), ("{1, 2, 3}", everybody), ("max 3", f"max {n}")]
-    SIZES["philosophers", 12] = [("0..3", "0..11"), ("seats = 4", "seats = 12"), ("max 4", "max 12")]
-    known = (("two_phase", 7), ("two_phase", 8), ("two_phase", 9), ("philosophers", 12), ("filter_lock", 5))
+    known = (("two_phase", 7), ("two_phase", 8), ("two_phase", 9), ("philosophers", 8), ("filter_lock", 5))
     texts = {f"{name} {size}": text_of(name, size) for name, size in known} | {"order 99": ORDER}
     for name, text in texts.items():
         system = lower(table_of(text))

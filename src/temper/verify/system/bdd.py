@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from temper.verify.system.bdd_codes import Encoding
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 ENGINE = "decision diagrams"
 # Orders race: each gets so many nodes, then the next so many times as many.
-_FIRST_NODES = 30_000
+_FIRST_NODES = 20_000
 _MORE = 8
 # Relations of rules that write the same variables are put together while the whole is no larger than its parts.
 _TOGETHER_MAX = 400
@@ -39,12 +39,13 @@ def search(
     seconds: float,
     questions: Iterable[int] | None = None,
     nodes_max: int = 1_000_000,
+    orders_max: int | None = None,
     progress: Progress | None = None,
 ) -> Searched:
     """Return what is found in all states that can be reached, each at its shortest.
 
     States cost nothing here, nodes do: it stops at `nodes_max` of them, or after `seconds`, and then knows nothing;
-    `states_max` stops only what is counted in the end.
+    `states_max` stops nothing. Of the orders that are worth a try the likeliest `orders_max` race, all if left out.
     """
     began = time.monotonic()
     system = split(system)
@@ -54,28 +55,24 @@ def search(
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, deep + sys.getrecursionlimit()))
     try:
-        return _raced(system, asked, began, seconds, nodes_max, progress)
+        return _raced(system, orders(system)[:orders_max], asked, _Bounds(began, seconds, nodes_max, progress))
     finally:
         sys.setrecursionlimit(before)
 
 
-def _raced(
-    system: System, asked: Sequence[int], began: float, seconds: float, nodes_max: int, progress: Progress | None
-) -> Searched:
-    tried = orders(system)
-    nodes, why = min(_FIRST_NODES, nodes_max), ""
+def _raced(system: System, tried: Sequence[Order], asked: Sequence[int], bounds: _Bounds) -> Searched:
+    nodes = min(_FIRST_NODES, bounds.nodes_max) if len(tried) > 1 else bounds.nodes_max
     while True:
+        why = ""
         for order in tried:
             try:
-                return _Search(system, order, asked, _Bounds(began, seconds, nodes, progress)).run()
+                return _Search(system, order, asked, replace(bounds, nodes_max=nodes)).run()
             except Exhausted as found:
                 why = found.why
-                if time.monotonic() - began > seconds:
-                    nodes = nodes_max
-                    break
-        if nodes == nodes_max:
-            return Searched(ENGINE, 0, 0, {}, {}, why, seconds=time.monotonic() - began)
-        nodes = min(nodes * _MORE, nodes_max)
+        late = time.monotonic() - bounds.began > bounds.seconds
+        if late or nodes == bounds.nodes_max:
+            return Searched(ENGINE, 0, 0, {}, {}, why, seconds=time.monotonic() - bounds.began)
+        nodes = min(nodes * _MORE, bounds.nodes_max)
 
 
 @dataclass(slots=True)

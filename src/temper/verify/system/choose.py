@@ -17,10 +17,12 @@ SMALL = 20_000
 # Symmetry visits some hundred times fewer states a second than the kernel does: it is the faster one where a state has
 # more kin than that, which is so from six members on.
 KIN_MIN = 720
-# Diagrams are tried before the kernel for about as long as the kernel takes to be made ready.
-TRIED_NODES = 60_000
-TRIED_SECONDS = 0.3
-TRIED_RULES_MAX = 1_000
+# Diagrams in their likeliest order are tried for about as long as the kernel takes to be made ready; where the kernel
+# has gone so far without an end, with all orders, for about as long as it would take for ten times as many states.
+GLANCE = (60_000, 0.15)
+KERNEL_FIRST = 500_000
+RACE = (250_000, 1.0)
+DIAGRAM_RULES_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +141,33 @@ def _diagrams(system: System, bounds: Bounds, questions: Questions, progress: Pr
     return found if found.stopped is None else None
 
 
-def _tried_diagrams(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
+def _glanced(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
+    return _bounded_diagrams(system, bounds, questions, GLANCE, orders_max=1)
+
+
+def _raced(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
+    return _bounded_diagrams(system, bounds, questions, RACE)
+
+
+def _bounded_diagrams(
+    system: System, bounds: Bounds, questions: Questions, most: tuple[int, float], orders_max: int | None = None
+) -> Searched | None:
     from temper.verify.system.bdd import search as run
 
-    seconds = min(TRIED_SECONDS, bounds.seconds)
-    found = run(system, states_max=bounds.states_max, seconds=seconds, questions=questions, nodes_max=TRIED_NODES)
+    nodes, seconds = most
+    found = run(
+        system,
+        states_max=bounds.states_max,
+        seconds=min(seconds, bounds.seconds),
+        questions=questions,
+        nodes_max=nodes,
+        orders_max=orders_max,
+    )
     return found if found.stopped is None else None
+
+
+def _kernel_first(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
+    return _kernel(system, Bounds(min(KERNEL_FIRST, bounds.states_max), bounds.seconds), questions, progress)
 
 
 def _tried_symmetry(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
@@ -169,7 +192,7 @@ def _many_kin(system: System) -> bool:
 
 
 def _few_rules(system: System) -> bool:
-    return len(system.rules) <= TRIED_RULES_MAX
+    return len(system.rules) <= DIAGRAM_RULES_MAX
 
 
 def _too_wide(system: System) -> bool:
@@ -182,8 +205,10 @@ def _too_wide(system: System) -> bool:
 _PLAN: tuple[
     tuple[Callable[[System], bool], Callable[[System, Bounds, Questions, Progress | None], Searched | None]], ...
 ] = (
-    (_few_rules, _tried_diagrams),
+    (_few_rules, _glanced),
+    (_always, _kernel_first),
     (_many_kin, _tried_symmetry),
+    (_few_rules, _raced),
     (_always, _kernel),
     (_always, _symmetry),
     (_always, _diagrams),
