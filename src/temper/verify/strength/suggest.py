@@ -42,6 +42,8 @@ def suggest(
 ) -> tuple[Suggestion, ...]:
     """Return at most so many properties that hold and are not written, those that notice most survivors first."""
     found: list[Suggestion] = []
+    if most < 1:
+        return ()
     for name, base in bases.items():
         mine = [pair for pair in survivors if pair[0].entity == name]
         found += _Suggesting(table, base, mine, most, limits).chosen()
@@ -222,17 +224,20 @@ def checked(table: Table, entity: str, picked: Sequence[Candidate]) -> Iterator[
     first = len(table.properties)
     for one in picked:
         table = _plus(table, entity, one.condition, step=one.step)
-    explored = explore(table, entity, Limits(states_max=CHECK_STATES, seconds=CHECK_SECONDS))
     from temper.verify.symbolic.judge import judge  # The solver takes a fifth of a second to import.
 
     proved = judge(table, entity, RLIMIT).proved
-    for index, one in enumerate(picked, first):
-        key = ("always", index)
-        if key in explored.breaks or key in explored.suspicions or index in explored.unclear:
-            continue
+    numbered = list(enumerate(picked, first))
+    for index, one in numbered:
         if index in proved:
             yield one, Verdict.PROVED, "induction"
-        elif explored.stopped is None:
+    if all(index in proved for index, _ in numbered):
+        return
+    explored = explore(table, entity, Limits(states_max=CHECK_STATES, seconds=CHECK_SECONDS))
+    for index, one in numbered:
+        key = ("always", index)
+        bad = key in explored.breaks or key in explored.suspicions or index in explored.unclear
+        if index not in proved and not bad and explored.stopped is None:
             yield one, Verdict.HOLDS, "search"
 
 
