@@ -92,8 +92,9 @@ class _Drawing:
             lines.append(self.paint("bold", entity or "the whole"))
             own = [each for each in mine if each.site in written or not self._always_asked(each)]
             unwritten = [each for each in mine if each not in own]
-            lines.extend(self._line(each) for each in own)
-            lines.extend(self._line(each) for each in unwritten if not self._told_together(each))
+            for each in (*own, *(each for each in unwritten if not self._told_together(each))):
+                lines.append(self._line(each))
+                lines.extend(self._certificate(each))
             for verdict in (Verdict.PROVED, Verdict.HOLDS):
                 lines.extend(self._together(verdict, [each for each in unwritten if each.verdict is verdict]))
         return "\n".join(lines)
@@ -113,11 +114,20 @@ class _Drawing:
         name = each.name if len(each.name) <= width else each.name[: width - 3] + "..."
         by = f"by {each.by}" if each.by else ""
         why = each.why if each.verdict is not Verdict.BROKEN else self._where(each)
+        if each.certificate:
+            why = why.partition("with: ")[0].rstrip(", ")  # What it rests on has lines of its own.
         reason = "; ".join(part for part in (by, why) if part)
         room = _WIDTH - _VERDICT_WIDTH - width - 6
         if len(reason) > room:
             reason = reason[: room - 3] + "..."
         return f"  {word}  {name.ljust(width)}  {self.paint('dim', reason)}".rstrip()
+
+    def _certificate(self, each: PropertyResult) -> Iterator[str]:
+        """What a proof rests on, beside the property itself."""
+        if each.certificate:
+            indent = " " * (_VERDICT_WIDTH + 6)
+            for line in self._wrapped(f"{indent}with: ", len(indent) + 6, ", ".join(each.certificate)):
+                yield self.paint("dim", line)
 
     def _where(self, each: PropertyResult) -> str:
         place = place_of(self.table, each.site)
