@@ -50,11 +50,12 @@ def needed(
 ) -> list[_Key] | None:
     """Return those of the optional facts without which the others may hold together; `None` if they may anyway.
 
-    The optional ones are made if the others alone do not exclude each other, which they often do.
+    The optional ones are made if the others alone do not exclude each other, which they often do. Short ones are
+    needed rather than long ones: the solver keeps what it was given first.
     """
     if impossible(terms, facts, rlimit):
         return []
-    found = optional()
+    found = dict(sorted(optional().items(), key=lambda pair: len(str(pair[0]))))
     marks = {key: z3.Bool(f"mark {number}", terms.context) for number, key in enumerate(found)}
     guarded = [terms.implies(marks[key], fact) for key, fact in found.items()]
     solver = _solver(terms, [*facts, *guarded], rlimit)
