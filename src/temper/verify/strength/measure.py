@@ -92,7 +92,9 @@ class _Measure:
                 by[noticed] += 1
             else:
                 survivors.append(each)
-        pairs = [(each, self._sharpened(each)) for each in survivors]
+        # Two that ask the same are one: what answers the one answers the other.
+        asked = {sharp.question: (each, sharp) for each in reversed(survivors) for sharp in [self._sharpened(each)]}
+        pairs = list(reversed(asked.values()))
         survivors = [each for _, each in pairs]
         killed = sum(by.values())
         self.progress("properties that say nothing")
