@@ -234,12 +234,12 @@ def test_pending_calls_are_bounded() -> None:
 
 
 def test_the_flagship_is_clean() -> None:
-    """Proved where it can be, and nothing broken; `eventually` is the one thing that nobody has looked at."""
-    report = verify(table_of(HELIX))
+    """Proved where it can be, and nothing broken: of 64 brokers' worth of runs the search draws four."""
+    report = verify(table_of(HELIX), levels=("algebra", "search", "scenarios"))
     assert report.passed
     assert not report.findings
     assert {name: verdict for name, verdict in lines_of(report).items() if verdict != "proved"} == {
-        "eventually Rolling leads to Verifying, Halted": "not checked",
+        "eventually Rolling leads to Verifying, Halted": "holds within bounds",
         "every state has a way out": "holds within bounds",
         "every outcome has a home": "holds within bounds",
     }

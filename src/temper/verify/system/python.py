@@ -165,7 +165,7 @@ def steps_of(system: System) -> Callable[[State], list[tuple[int, State]]]:
     names: dict[str, Any] = {}
     source = _Steps(system, packing, (), frozenset()).text()
     # As above: the text is made of numbers and of words of this module alone.
-    exec(compile(source, "<generated steps>", "exec"), names)  # noqa: S102
+    exec(compile(source, "<generated steps>", "exec"), names)  # noqa: S102 - of numbers and our own words alone
     function: Callable[[int], list[tuple[int, int]]] = names["steps"]
     packed, unpacked = packing.packed, packing.unpacked
 
