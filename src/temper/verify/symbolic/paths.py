@@ -1,8 +1,8 @@
 """What an action can do, as formulas: one `Path` for each case, from each state, with the routes that follow.
 
 `step` says what an action does; this says it a second time, for every value at once. A property test holds the two
-together. The one difference is on purpose: who may take an action is left out where it depends on data, so that
-there are more paths here than runs.
+together. One difference is on purpose: whoever may take an action by a role, or as `system`, is taken to be there, and
+may give any parameters, so that there are more paths here than runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import z3
 
 from temper.table import Expr, Table, Type, shape
 from temper.verify.clauses import NEW, admitted, entered, guards, left, outcomes
-from temper.verify.expressions import names_in, walk
+from temper.verify.expressions import names_in, type_of, walk
 from temper.verify.symbolic.terms import Scene, Term, Terms
 
 
@@ -170,6 +170,8 @@ def _cases(
         here = replace(scene, names=names, key=_cased(scene, case))
         now = doing.copy()
         now.condition = terms.both([now.condition, *(z3.Not(other) for other in earlier)])
+        if depth == 0:
+            now.condition = terms.both([now.condition, _named(terms, table, entity, action, case, scene)])
         for guard in guards(action, case):
             now.asked.append(Asked(guard.site, guard.condition, here, now.condition))
             now.condition = terms.both([now.condition, terms.term(guard.condition, here)])
@@ -195,6 +197,29 @@ def _cases(
             entity.name, action.name, case.site, before, after, scene, now.condition, now.fields,
             frozenset({action.name}), tuple(now.given), tuple(now.asked),
         )  # fmt: skip
+
+
+def _named(
+    terms: Terms, table: Table, entity: shape.Entity, action: shape.Action, case: shape.Case, scene: Scene
+) -> Term:
+    """Return that the caller is one of those whom `by` names, where it admits nobody else."""
+    here = replace(scene, names=names_in(table, entity), params={})
+    caller = terms.term(("caller",), here)
+    ways = []
+    for by in admitted(action, case):
+        if by.who is None:
+            return terms.true()
+        kind, who = type_of(by.who, here.names), terms.term(by.who, here)
+        match kind[0]:
+            case "principal":
+                ways.append(who == caller)
+            case "optional":
+                ways.append(z3.And(z3.Not(terms.is_none(who)), terms.value_of(who) == caller))
+            case "set":
+                ways.append(terms.inside(kind, who, caller))
+            case _:
+                return terms.true()
+    return terms.either(ways)
 
 
 def _within(here: Scene, table: Table, entity: shape.Entity, state: str, now: _Doing, case: shape.Case) -> Scene:

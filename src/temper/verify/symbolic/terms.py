@@ -580,16 +580,20 @@ class Terms:
                 if item.sort() != held_sort:
                     # A `T?` is in a set of `T` if it is there, and its value is.
                     return z3.And(z3.Not(self.is_none(item)), z3.Select(held, self.value_of(item)))
-                inside = z3.Select(held, item)
-                if not self._counted(kind):
-                    self.axiom(z3.Implies(inside, self.size(kind, held) >= 1))
-                return inside
+                return self.inside(kind, held, item)
             case "map" if item.sort() == held.sort().domain():
                 inside = z3.Not(self.is_none(z3.Select(held, item)))
                 self.axiom(z3.Implies(inside, self.size(kind, held) >= 1))
                 return inside
             case _:
                 return self._left_open(("in", x, c), scene)
+
+    def inside(self, kind: Type, held: Term, item: Term) -> Term:
+        """Return that a set has an element; then its size is not zero."""
+        inside = z3.Select(held, item)
+        if not self._counted(kind):
+            self.axiom(z3.Implies(inside, self.size(kind, held) >= 1))
+        return inside
 
     def _combined(self, e: Expr, scene: Scene) -> Term:
         op, a, b = e
