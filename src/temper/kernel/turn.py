@@ -441,7 +441,7 @@ class Turn:
                 self._changes.append(Change((entry,), key=key))
                 return answer
             case Fire() | Offer():
-                if now is None or no.why in {Why.STALE, Why.FINISHED}:
+                if now is None or no.why is Why.STALE:
                     self._not_due(request, now)
                     return None
                 self._hold(request, now, event, no)

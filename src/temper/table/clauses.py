@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, assert_never
 
 from temper.table.evaluate import Code, Frame, compile_expr, compile_over
 from temper.table.events import Act, Caller, Creation, Emitted, Join, Refused, SendOrder, Value, Why
-from temper.table.expr import BINDERS, Absent, Names, element, parts, rebuilt, type_of, walk
+from temper.table.expr import BINDERS, Absent, Elsewhere, Names, element, parts, rebuilt, type_of, walk
 from temper.table.program import EntityProgram, PlaceCode
 from temper.table.table import (
     AnyClause,
@@ -325,9 +325,9 @@ def _residual(expr: Expr, names: Names, inside: frozenset[str]) -> _Closer:
     def literal(work: Work, frame: Frame) -> Expr:
         try:
             value = code(frame)
-        except (ZeroDivisionError, Absent):
+        except (ZeroDivisionError, Absent) as gone:
             # Perhaps a branch that the outcome does not take: it is left to the outcome to find out.
-            if not closers:
+            if not closers or (isinstance(gone, Elsewhere) and frame.world is None):
                 raise
             return piecewise(work, frame)
         if not fits(type_, value, names.table.records):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from temper.table.evaluate import BESIDE, NOBODY, Code, Everything, Look, compile_expr, entity_names, frame_of
 from temper.table.events import (
@@ -227,27 +227,29 @@ class _Together:
 
     def all(self, now: Snapshot | None, event: Event, barred: tuple[Refused, ...]) -> Commit | Refused:
         try:
-            waiting = [_Next(now, event)]
+            waiting = self._add(now, event, (), barred)
+            if isinstance(waiting, Snapshot):
+                return Commit((), waiting, self._world.seen())
             while waiting:
-                next_ = waiting.pop()
-                found = self._add(next_, barred if not next_.links else ())
-                if isinstance(found, Snapshot):
-                    return Commit((), found, self._world.seen())
                 # Depth first, in the order of their numbers.
-                waiting.extend(reversed(found))
+                next_ = waiting.pop()
+                self._room(next_.links)
+                found = self._add(next_.now, next_.event, next_.links, ())
+                assert isinstance(found, list), "only the event's own part can be there already"
+                waiting.extend(found)
             after = self._judged()
         except _Refusal as refusal:
             return refusal.refused
-        parts = tuple([Part(part.event, self._armed(part, event, after)) for part in self.parts.values()])
+        parts = tuple([self._armed(part, event, after) for part in self.parts.values()])
         return Commit(parts, None, self._world.seen())
 
-    def _add(self, next_: _Next, barred: tuple[Refused, ...]) -> list[_Next] | Snapshot:
-        """Add a part; return what it takes along and creates, or the entity that makes it needless."""
-        now, event, links = next_.now, next_.event, next_.links
-        if links:
-            self._room(links)
-        creates_only = not links and isinstance(event, Act) and now is not None and self._creates_only(event)
-        before = None if creates_only else now
+    def _add(
+        self, now: Snapshot | None, event: Event, links: tuple[_Link, ...], barred: tuple[Refused, ...]
+    ) -> list[_Next] | Snapshot:
+        """Add a part; return what it takes along and creates, the last first, or the entity that makes it needless."""
+        before = now
+        if now is not None and not links and isinstance(event, Act) and self._creates_only(event):
+            before = None
         accepted = decide(self._table, before, event, barred, self._world)
         if isinstance(accepted, Refused):
             raise _stop(accepted, links)
@@ -267,9 +269,10 @@ class _Together:
         if not accepted.joins and not accepted.creates:
             return []
         action = accepted.moves[0].action
-        joined = [self._join(join, (*links, _Link(join, action))) for join in accepted.joins]
-        created = [_Next(None, made.event, (*links, _Link(made, action))) for made in accepted.creates]
-        return [*joined, *created]
+        asked = [self._join(join, (*links, _Link(join, action))) for join in accepted.joins]
+        asked += [_Next(None, made.event, (*links, _Link(made, action))) for made in accepted.creates]
+        asked.reverse()
+        return asked
 
     def _room(self, links: tuple[_Link, ...]) -> None:
         link = links[-1]
@@ -289,9 +292,10 @@ class _Together:
         return _Next(now, join.event, links)
 
     def _creates_only(self, event: Act) -> bool:
-        entity = self._table.entities.get(event.entity)
-        action = entity.actions.get(event.action) if entity else None
-        return action is not None and all(case.froms == (NEW,) for case in action.cases)
+        program = program_of(self._table, event.entity)
+        if program is None or event.action not in program.entity.actions:
+            return False
+        return tuple(program.actions[event.action].from_states) == (NEW,)
 
     def _has(self, entity: str, id: str) -> bool:
         return (entity, id) in self.parts or self._world.snapshot(entity, id) is not None
@@ -314,43 +318,47 @@ class _Together:
             raise _stop(self._key_taken(entity, event, id), links)
         return found
 
-    def _armed(self, part: _Share, main: Event, after: Look) -> Accepted:
+    def _armed(self, part: _Share, main: Event, after: Look) -> Part:
         """A part with those `whenever`s armed that it, or another part, has made due by what they read of others."""
         accepted = part.accepted
         program = program_of(self._table, accepted.after.entity)
-        if program is None or not program.looks_elsewhere:
-            return accepted
+        if program is None or not program.watches_others:
+            return Part(part.event, accepted)
         fired = main.timer if part.event is main and isinstance(main, Fire) else None
         now = roused(program, accepted.after, accepted.caller, part.event.at, after, fired)
-        return accepted if now is accepted.after else replace(accepted, after=now)
+        return Part(part.event, accepted if now is accepted.after else replace(accepted, after=now))
 
     # --- judged when all is there ---
 
     def _judged(self) -> Look:
         """Ask what holds only of the whole; return what may be read of others after it."""
         after = Overlay(self._table, self._world, {name: part.accepted.after for name, part in self.parts.items()})
+        inverted = _inverted(self._table)
         for part in self.parts.values():
-            self._check_uniques(part)
-            self._check_inverses(part, after)
+            now = part.accepted.after
+            entity = self._table.entities[now.entity]
+            if entity.uniques:
+                self._check_uniques(part, entity)
+            if entity.name in inverted:
+                self._check_inverses(part, after)
         if self._check_always:
-            beside = frozenset(
-                (part.accepted.after.entity, move.action)
-                for part in self.parts.values()
-                for move in part.accepted.moves
-            )
             for part in self.parts.values():
                 if part.accepted.moves:
-                    self._check_properties(part, after, beside)
+                    self._check_properties(part, after)
         return after
+
+    def _beside(self) -> frozenset[tuple[str, str]]:
+        """What is taken in this commit, by kind."""
+        parts = self.parts.values()
+        return frozenset((part.accepted.after.entity, move.action) for part in parts for move in part.accepted.moves)
 
     def _key_taken(self, entity: Entity, event: Act, id: str) -> Refused:
         names = ", ".join(f"`{name}`" for name in entity.key)
         text = f"the {entity.name} `{id}` has this {names}, and was created otherwise"
         return Refused(Why.KEY, text, entity.site, event.action)
 
-    def _check_uniques(self, part: _Share) -> None:
+    def _check_uniques(self, part: _Share, entity: Entity) -> None:
         before, after = part.before, part.accepted.after
-        entity = self._table.entities[after.entity]
         for index, unique in enumerate(entity.uniques):
             if after.state in entity.final and not unique.ever:
                 continue
@@ -358,12 +366,12 @@ class _Together:
             if None in values or (before is not None and values == [before.fields[name] for name in unique.fields]):
                 continue
             ours = frozenset(id for kind, id in self.parts if kind == entity.name)
-            if self._world.taken(entity.name, index, values, ours) or self._beside(part, entity, index, values):
+            if self._world.taken(entity.name, index, values, ours) or self._agrees(part, entity, index, values):
                 names = ", ".join(f"`{name}`" for name in unique.fields)
                 text = f"another {entity.name} has this {names}"
                 raise _stop(Refused(Why.NOT_UNIQUE, text, unique.site, part.accepted.moves[0].action), part.links)
 
-    def _beside(self, part: _Share, entity: Entity, index: int, values: list[Value]) -> bool:
+    def _agrees(self, part: _Share, entity: Entity, index: int, values: list[Value]) -> bool:
         """Whether another part of this commit has these values after it; the later of two that take them is told."""
         unique = entity.uniques[index]
         earlier = True
@@ -383,7 +391,7 @@ class _Together:
     def _check_inverses(self, part: _Share, after: Look) -> None:
         """No inverse set gets more than its `max` (4)."""
         now = part.accepted.after
-        for owner, inverse in _inverted(self._table).get(now.entity, ()):
+        for owner, inverse in _inverted(self._table)[now.entity]:
             new = field_references(self._table, now, inverse.field)
             if part.before is not None:
                 new -= field_references(self._table, part.before, inverse.field)
@@ -393,16 +401,20 @@ class _Together:
                     site, action = f"{owner}.{inverse.name}", part.accepted.moves[0].action
                     raise _stop(Refused(Why.OUT_OF_TYPE, text, site, action), part.links)
 
-    def _check_properties(self, part: _Share, after: Look, beside: frozenset[tuple[str, str]]) -> None:
+    def _check_properties(self, part: _Share, after: Look) -> None:
         accepted, table = part.accepted, self._table
         now, action = accepted.after, accepted.moves[0].action
-        own = _asked(table).get(now.entity, ())
+        own, seen = _asked(table).get(now.entity, ()), _seen_from(table).get(now.entity, ())
+        if not own and not seen:
+            return
+        # Of what it has taken alone, an entity knows by its own moves.
+        beside = self._beside() if seen or len(self.parts) > 1 else _NOBODY_ELSE
         site = next(_broken(table, own, part.before, now, accepted.moves, beside, after, self._world), None)
         if site is not None:
             raise _stop(
                 Refused(Why.BREAKS, f"after `{action}`, {_named(table, site)} would not hold", site, action), part.links
             )
-        for asked, path in _seen_from(table).get(now.entity, ()):
+        for asked, path in seen:
             ids = {*back(table, path, part.before, now, self._world, WATCHED_MAX)}
             ids.update(back(table, path, part.before, now, after, WATCHED_MAX))
             for id in sorted(ids):
@@ -427,58 +439,57 @@ def _first_bar(table: Table, now: Snapshot | None, event: Event, refused: Refuse
 
 
 class _Recorder:
-    """A world that keeps in mind what was asked of it."""
+    """A world that keeps in mind what was asked of it, and what it said."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._entities: dict[tuple[str, str], int] = {}
-        self._referrers: dict[tuple[str, str, str], frozenset[str]] = {}
-        self._keys: dict[tuple[str, tuple[Value, ...]], str | None] = {}
-        self._uniques: dict[tuple[str, int, tuple[Value, ...]], bool] = {}
+        self._said: dict[tuple[Any, ...], Any] = {}
 
     def seen(self) -> Read:
-        if not (self._entities or self._referrers or self._keys or self._uniques):
+        said = self._said
+        if not said:
             return _NOTHING
-        return Read(
-            tuple((*name, version) for name, version in self._entities.items()),
-            tuple((*name, ids) for name, ids in self._referrers.items()),
-            tuple((*name, id) for name, id in self._keys.items()),
-            tuple((*name, taken) for name, taken in self._uniques.items()),
-        )
+        kinds: dict[str, list[Any]] = {"entity": [], "referrers": [], "key": [], "unique": []}
+        for (kind, *asked), answer in said.items():
+            kinds[kind].append((*asked, answer))
+        return Read(*map(tuple, kinds.values()))
 
     def snapshot(self, entity: str, id: str) -> Snapshot | None:
         now = self._world.snapshot(entity, id)
-        self._entities[entity, id] = 0 if now is None else now.version
+        self._said["entity", entity, id] = 0 if now is None else now.version
         return now
 
     def referrers(self, entity: str, field: str, id: str, limit: int) -> Sequence[str]:
         found = self._world.referrers(entity, field, id, limit)
-        self._referrers[entity, field, id] = self._referrers.get((entity, field, id), frozenset()).union(found)
+        asked = ("referrers", entity, field, id)
+        self._said[asked] = self._said.get(asked, frozenset()).union(found)
         return found
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
-        found = self._keys[entity, tuple(values)] = self._world.by_key(entity, values)
+        found = self._said["key", entity, tuple(values)] = self._world.by_key(entity, values)
         return found
 
     def creation(self, entity: str, id: str) -> tuple[str, Mapping[str, Value]] | None:
         return self._world.creation(entity, id)
 
     def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: frozenset[str]) -> bool:
-        found = self._uniques[entity, unique, tuple(values)] = self._world.taken(entity, unique, values, but_not)
+        found = self._said["unique", entity, unique, tuple(values)] = self._world.taken(entity, unique, values, but_not)
         return found
 
 
 _NOTHING = Read()
+_NOBODY_ELSE: frozenset[tuple[str, str]] = frozenset()
 
 
 def _inverted(table: Table) -> Mapping[str, tuple[tuple[str, Inverse], ...]]:
     """The inverse sets by the kind of those that are in them, with whose they are."""
     known: dict[str, tuple[tuple[str, Inverse], ...]] | None = table.__dict__.get("inverted")
     if known is None:
-        known = table.__dict__["inverted"] = {}
+        known = {}
         for entity in table.entities.values():
             for inverse in entity.inverses:
                 known[inverse.entity] = (*known.get(inverse.entity, ()), (entity.name, inverse))
+        table.__dict__["inverted"] = known
     return known
 
 
@@ -500,11 +511,12 @@ def _asked(table: Table) -> Mapping[str, tuple[_Asked, ...]]:
     """The properties that a commit judges, by the kind of which they are asked."""
     known: dict[str, tuple[_Asked, ...]] | None = table.__dict__.get("asked")
     if known is None:
-        known = table.__dict__["asked"] = {}
+        known = {}
         for always in table.properties:
             asked = _one_asked(table, always) if isinstance(always, Always) else None
             if asked is not None and not asked.reads.every:
                 known[asked.owner] = (*known.get(asked.owner, ()), asked)
+        table.__dict__["asked"] = known
     return known
 
 
@@ -525,10 +537,11 @@ def _seen_from(table: Table) -> Mapping[str, tuple[tuple[_Asked, Path], ...]]:
     """The properties that read a kind from elsewhere, by that kind, with the way by which they do."""
     known: dict[str, tuple[tuple[_Asked, Path], ...]] | None = table.__dict__.get("seen_from")
     if known is None:
-        known = table.__dict__["seen_from"] = {}
+        known = {}
         for asked in (asked for ones in _asked(table).values() for asked in ones):
             for kind, path in asked.reads.paths:
                 known[kind] = (*known.get(kind, ()), (asked, path))
+        table.__dict__["seen_from"] = known
     return known
 
 

@@ -189,7 +189,7 @@ class EntityProgram:
             for place in self.entity.places
             for whenever in place.whenevers
         }
-        self.looks_elsewhere = any(code.elsewhere for code in self.whenevers.values())
+        self.watches_others = any(code.elsewhere for code in self.whenevers.values())
         self.moves: Mapping[tuple[str, str], tuple[tuple[PlaceCode, ...], tuple[PlaceCode, ...]]] = Lazily(
             lambda move: (self._left(*move), self._entered(*move))
         )

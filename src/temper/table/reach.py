@@ -85,7 +85,7 @@ def watched_fields(table: Table, entity: str) -> tuple[str, ...]:
     """Return the fields of an entity by which it has to be found from the ones that they refer to, sorted."""
     known: dict[str, set[str]] | None = table.__dict__.get("watched_fields")
     if known is None:
-        known = table.__dict__["watched_fields"] = {}
+        known = {}
         for inverse in (inverse for one in table.entities.values() for inverse in one.inverses):
             known.setdefault(inverse.entity, set()).add(inverse.field)
         paths = [watch.path for ones in watches(table).values() for watch in ones]
@@ -93,6 +93,7 @@ def watched_fields(table: Table, entity: str) -> tuple[str, ...]:
         for hop in (hop for path in paths for hop in path):
             if not hop.inverse:
                 known.setdefault(hop.entity, set()).add(hop.field)
+        table.__dict__["watched_fields"] = known
     return tuple(sorted(known.get(entity, ())))
 
 
