@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -176,16 +177,10 @@ def growth() -> None:
     print(f"  {'managers':>8} {'states':>15} {'WebAssembly':>12} {'symmetry':>10} {'visited':>8} {'diagrams':>10}")
     for managers in range(3, 13):
         system = two_phase_commit(managers)
-        row: list[Run | None] = [
-            searched("WebAssembly", lambda s=system: wasm.search(s, states_max=STATES_MAX, seconds=SECONDS))  # type: ignore[misc]
-            if managers <= 9
-            else None
-        ]
-        row += [
-            searched(name, lambda s=system, e=engine: e(s, states_max=STATES_MAX, seconds=SECONDS))  # type: ignore[misc]
-            for name, engine in (("symmetry", symmetry.search), ("diagrams", bdd.search))
-        ]
-        kernel, alike, diagrams = row
+        most = {"states_max": STATES_MAX, "seconds": SECONDS}
+        kernel = searched("WebAssembly", partial(wasm.search, system, **most)) if managers <= 9 else None
+        alike = searched("symmetry", partial(symmetry.search, system, **most))
+        diagrams = searched("diagrams", partial(bdd.search, system, **most))
         assert alike is not None, "symmetry is quick here"
         assert diagrams is not None, "diagrams are quick here"
         took = "" if kernel is None else f"{kernel.cpu_s:.3f}"
@@ -232,9 +227,9 @@ def blueprints() -> None:
         assert isinstance(system, System), system
         print(f"{name}, a blueprint: {len(system.rules)} rules")
         for engine, search in (
-            ("WebAssembly", lambda s=system: wasm.search(s, states_max=STATES_MAX, seconds=SECONDS)),
-            ("decision diagrams", lambda s=system: bdd.search(s, states_max=STATES_MAX, seconds=20)),
-            ("portfolio", lambda s=system: choose.search(s, choose.Bounds(STATES_MAX, SECONDS))),
+            ("WebAssembly", partial(wasm.search, system, states_max=STATES_MAX, seconds=SECONDS)),
+            ("decision diagrams", partial(bdd.search, system, states_max=STATES_MAX, seconds=20)),
+            ("portfolio", partial(choose.search, system, choose.Bounds(STATES_MAX, SECONDS))),
         ):
             found = searched(engine, search)
             if found is not None:

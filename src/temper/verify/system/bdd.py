@@ -28,6 +28,8 @@ ENGINE = "decision diagrams"
 # Orders race: each gets so many nodes, then the next so many times as many.
 _FIRST_NODES = 20_000
 _MORE = 8
+# Where the rules alone take more than this share of the nodes, sets of states would not keep to the rest.
+_RELATIONS_SHARE = 8
 # Relations of rules that write the same variables are put together while the whole is no larger than its parts.
 _TOGETHER_MAX = 400
 
@@ -81,9 +83,12 @@ class _Bounds:
     seconds: float
     nodes_max: int
     progress: Progress | None
+    share: int = 1
+    """What part of the nodes may be taken now."""
 
     def look(self, nodes: int) -> None:
-        if nodes > self.nodes_max:
+        """Raise where a bound is reached."""
+        if nodes * self.share > self.nodes_max:
             raise Exhausted(f"stopped at {self.nodes_max:,} nodes of diagrams")
         if time.monotonic() - self.began > self.seconds:
             raise Exhausted(f"stopped after {self.seconds:g} s")
@@ -119,7 +124,9 @@ class _Search:
         """For each rule the states in which it can be taken."""
         self.met: dict[tuple[int, int], int] = {}
         """For each rule and number of a fault the states in which the rule meets it."""
+        bounds.share = _RELATIONS_SHARE
         self.together = self._together()
+        bounds.share = 1
         self.found: dict[int, Path] = {}
         self.faults: dict[tuple[str, str], Path] = {}
         self.stuck: Path | None = None
@@ -269,41 +276,42 @@ class _Search:
     # --- runs ---
 
     def _shown(self, sought: list[_Sought]) -> None:
-        """Build the states by distance until everything that is sought has been seen, and show a run to each."""
+        """Build what is reached in so many steps until everything that is sought has been seen; show a run to each."""
         diagrams = self.diagrams
-        ring = reached = self.encoding.states(self.system.initial)
-        rings: list[int] = []
+        reached = self.encoding.states(self.system.initial)
+        within: list[int] = []
         while sought:
-            rings.append(ring)
+            within.append(reached)
             later = []
             for each in sought:
-                if here := diagrams.both(ring, each.where):
+                if here := diagrams.both(reached, each.where):
                     state = self.encoding.one_of(here)
-                    each.show(self._path(rings, state), state)
+                    each.show(self._path(within, state), state)
                 else:
                     later.append(each)
             sought = later
             if sought:
-                ring = diagrams.without(diagrams.union(each.image(ring) for each in self.together), reached)
-                reached = diagrams.either(reached, ring)
-                assert ring, "what is among the states that are reached has a distance"
+                before = reached
+                for group in self.together:
+                    reached = diagrams.either(reached, group.image(before))
+                assert reached != before, "what is among the states that are reached has a distance"
 
-    def _path(self, rings: list[int], state: State) -> Path:
-        """Return a run to a state in the last of the rings."""
+    def _path(self, within: list[int], state: State) -> Path:
+        """Return a run to a state that is in the last of these sets alone: each is what so many steps reach."""
         way = [state]
-        for ring in reversed(rings[:-1]):
-            way.append(self._before(ring, way[-1]))
+        for reached in reversed(within[:-1]):
+            way.append(self._before(reached, way[-1]))
         way.reverse()
         rules = tuple(self._rule(a, b) for a, b in pairwise(way))
         return Path(self.system.initial.index(way[0]), rules)
 
-    def _before(self, ring: int, state: State) -> State:
+    def _before(self, reached: int, state: State) -> State:
         there = self.encoding.states([state])
         for each in self.together:
             before = self.diagrams.preimage(each.relation, self._written(each))(there)
-            if here := self.diagrams.both(before, ring):
+            if here := self.diagrams.both(before, reached):
                 return self.encoding.one_of(here)
-        raise AssertionError("a state in a ring is reached from the ring before")
+        raise AssertionError("a state is reached from one that is a step nearer")
 
     def _rule(self, before: State, after: State) -> int:
         for number, rule in enumerate(self.system.rules):

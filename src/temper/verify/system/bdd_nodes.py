@@ -114,7 +114,7 @@ class Diagrams:
 
         def either(a: int, b: int) -> int:
             """Return what is in one of the sets."""
-            if a == b or b == 0:  # noqa: PLR1714
+            if a == b or b == 0:  # noqa: PLR1714 - twice as fast as a tuple
                 return a
             if a == 0:
                 return b
@@ -140,7 +140,7 @@ class Diagrams:
 
         def without(a: int, b: int) -> int:
             """Return what is in the first set, and not in the second."""
-            if a == b or a == 0 or b == 1:  # noqa: PLR1714
+            if a == b or a == 0 or b == 1:  # noqa: PLR1714 - twice as fast as a tuple
                 return 0
             if b == 0:
                 return a

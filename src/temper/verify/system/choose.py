@@ -19,7 +19,7 @@ SMALL = 20_000
 KIN_MIN = 720
 # Diagrams in their likeliest order are tried for about as long as the kernel takes to be made ready; where the kernel
 # has gone so far without an end, with all orders, for about as long as it would take for ten times as many states.
-GLANCE = (60_000, 0.15)
+GLANCE = (80_000, 0.2)
 KERNEL_FIRST = 500_000
 RACE = (250_000, 1.0)
 DIAGRAM_RULES_MAX = 1_000
