@@ -376,13 +376,21 @@ class Terms:
 
     def set_of(self, inner: Type, items: list[Term]) -> Term:
         term = z3.K(self.sort(inner), self.false())
-        for item in items:
-            term = z3.Store(term, item, self.true())
         kind = ("set", inner, None)
         if not self._counted(kind):
-            size = self.size(kind, term)
-            self.axiom(size == 0 if not items else z3.And(size >= 1, size <= len(items)))
+            self.axiom(self.size(kind, term) == 0)
+        for item in items:
+            term = self._put(kind, term, item, there=True)
         return term
+
+    def _put(self, kind: Type, held: Term, item: Term, *, there: bool) -> Term:
+        """Return a set with an element, or without it; its size changes by one, or by nothing."""
+        new = z3.Store(held, item, self.true() if there else self.false())
+        if not self._counted(kind):
+            inside, one, none = z3.Select(held, item), self.number(1), self.number(0)
+            change = z3.If(inside, none, one) if there else z3.If(inside, -one, none)
+            self.axiom(self.size(kind, new) == self.size(kind, held) + change)
+        return new
 
     def map_of(self, key: Type, inner: Type, pairs: list[tuple[Term, Term]]) -> Term:
         term = z3.K(self.sort(key), self.none(inner))
@@ -598,6 +606,12 @@ class Terms:
     def _combined(self, e: Expr, scene: Scene) -> Term:
         op, a, b = e
         kind = type_of(a, scene.names)
+        if op != "intersect" and b[0] == "set":
+            # One after the other, which keeps the size exact.
+            term = self.term(a, scene)
+            for item in b[2]:
+                term = self._put(kind, term, self.term(item, scene), there=op == "union")
+            return term
         left, right = self.term(a, scene), self.term(b, scene)
         match op:
             case "union":
