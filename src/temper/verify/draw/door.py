@@ -100,12 +100,19 @@ class HostDoor:
         self._table = table
         self._count = 0
         self._made: Counter[str] = Counter()
+        self._under: dict[str, str] = {}
 
     def create(
         self, entity: str, action: str, params: Mapping[str, Any], caller: Caller, *, key: str | None = None
     ) -> Said:
-        self._made[entity] += 1
-        return self._asked(entity, f"{entity[:1].lower()}{self._made[entity]}", action, params, caller, key, None)
+        # A request that is made again under its key asks for the same.
+        id = self._under.get(key) if key is not None else None
+        if id is None:
+            self._made[entity] += 1
+            id = f"{entity[:1].lower()}{self._made[entity]}"
+        if key is not None:
+            self._under[key] = id
+        return self._asked(entity, id, action, params, caller, key, None)
 
     def act(
         self,
