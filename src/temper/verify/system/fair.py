@@ -303,6 +303,8 @@ class _Question:
         walk: list[int] = []
         at = entry
         for action in sorted(owed):
+            if any(self._takes(action, rule) for rule in walk):
+                continue
             # Its turn, if it can have one inside; a moment at which it can't be taken where it can't.
             steps = self._walk(at, members, partial(self._takes, action)) or self._walk_to(
                 at, members, partial(self._can_not, action)
