@@ -403,3 +403,71 @@ entity Top
     assert driver.read("Top", "t").fields["turns"] == 1
     driver.wait(3 * SPIN_MS)
     assert driver.read("Top", "t").fields["turns"] == 4
+
+
+GATES, GUESTS = ("g", "h"), ("u", "v", "w", "x", "y")
+WALKS = st.one_of(
+    st.tuples(st.sampled_from(["Open", "Close"]), st.just("Gate"), st.sampled_from(GATES)),
+    st.tuples(st.sampled_from(["Open", "Close"]), st.just("Gate"), st.sampled_from(GATES)),
+    st.tuples(st.sampled_from(["Tire", "Rest"]), st.just("Guest"), st.sampled_from(GUESTS)),
+    st.tuples(st.sampled_from(GATES), st.just("walk"), st.sampled_from(GUESTS)),
+    st.tuples(st.sampled_from(GUESTS), st.just("bag"), st.sampled_from(GUESTS)),
+    st.tuples(st.just(""), st.sampled_from(["turn", "fault", "restart", "swap"]), st.just("")),
+)
+MOVING = WATCH.replace(
+    "  action Tire by clerk", "  action Walk(gate) by clerk from Waiting\n    set gate\n  action Tire by clerk"
+)
+MOVING_2 = MOVING.replace("  in Carried whenever guest.gate.state is Open do Drop\n", "").replace(
+    "action Drop by system", "action Drop by clerk, system"
+)
+
+
+@pytest.mark.usefixtures("each_store")
+class TestWatching:
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+    @given(st.lists(WALKS, min_size=5, max_size=30), st.integers(1, 3))
+    def test_at_rest_whatever_was_due_has_been_done(self, steps: list[tuple[str, str, str]], watchers_max: int) -> None:
+        """Through faults, restarts and pushes, and however few may look at once: nobody waits at an open gate who has
+        patience, and nothing waits to be looked at."""
+        driver = Driver(
+            compiled(MOVING), Driver.new_store(), limits=Limits(watchers_max=watchers_max, batch_max=watchers_max)
+        )
+        for id in GATES:
+            driver.act("Gate", id, "Make")
+        for id in GUESTS:
+            driver.act("Guest", id, "Make", gate="g")
+        number = 1
+        for action, what, id in steps:
+            match what:
+                case "Gate" | "Guest":
+                    driver.act(what, id, action, BOSS if action == "Open" else CLERK)
+                case "walk":
+                    driver.act("Guest", id, "Walk", gate=action)
+                case "bag":
+                    driver.act("Bag", f"b{action}", "Make", guest=id)
+                case "turn":
+                    driver.turn()
+                case "fault":
+                    driver.host.abandon(driver.host.turn((), driver.at, driver.room))
+                case "restart":
+                    driver.restart()
+                case _:
+                    number += 1
+                    assert isinstance(driver.swap(compiled((MOVING_2, MOVING)[number % 2]), number), Batch)
+            driver.at += 1
+        driver.wait(1_000_000)
+        gates = {id: driver.read("Gate", id).state for id in GATES}
+        guests = {now.id: now for now in driver.store.list("Guest", limit=MANY).items}
+        for now in guests.values():
+            due = now.state == "Waiting" and gates[str(now.fields["gate"])] == "Open"
+            assert not (due and now.fields["patience"] != 0), now
+            assert bool(now.timers) == due, now
+        for bag in driver.store.list("Bag", limit=MANY).items:
+            gate = guests[str(bag.fields["guest"])].fields["gate"]
+            due = bag.state == "Carried" and gates[str(gate)] == "Open"
+            assert not (due and driver.table is compiled(MOVING)), bag
+        assert driver.store.stirs(1) == []
+        # The index says what a look at each of them says.
+        for gate in GATES:
+            found, _ = driver.store.referrers("Guest", "gate", gate, limit=MANY)
+            assert list(found) == [id for id, now in guests.items() if now.fields["gate"] == gate]
