@@ -57,7 +57,9 @@ COUNTS = [
     ("transaction_commit", 0, 34, 94),
     ("allocator", 0, 400, 1_633),
     ("peterson", 0, 42, 77),
+    ("peterson_waits", 0, 42, 77),
     ("filter_lock", 0, 288, 652),
+    ("filter_lock_waits", 0, 288, 652),
     ("filter_lock", 4, 4_752, 13_081),
     ("filter_lock", 5, 88_560, 286_986),
     ("chameneos", 0, 34_534, 104_697),
@@ -176,6 +178,19 @@ def test_what_is_known_to_hold_is_broken_nowhere(name: str) -> None:
     names = {each.name for each in known(name).properties}
     assert names
     assert not names & {system.questions[number].name for number in found.found}
+
+
+WAITS = [("peterson_waits", ("mine", "other")), ("filter_lock_waits", ("p0", "p1", "p2"))]
+
+
+@pytest.mark.parametrize(("name", "processes"), WAITS)
+def test_who_waits_gets_in_if_every_process_goes_on(name: str, processes: tuple[str, ...]) -> None:
+    """Under weak fairness of each process; without that of any one of them somebody may wait for ever."""
+    asked = "eventually Wait leads to Critical"
+    assert result_of(verify(known(name), levels=("search",)), asked).verdict is Verdict.PROVED
+    for stops in processes:
+        careless = table_of(text_of(name).replace(f"    assume {stops} responds\n", ""))
+        assert result_of(verify(careless, levels=("search",)), asked).verdict is Verdict.BROKEN
 
 
 @pytest.mark.parametrize("name", NAMES)
