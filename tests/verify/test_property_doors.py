@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -192,8 +194,17 @@ def test_the_seed_decides_what_is_drawn() -> None:
     assert levels[0] != levels[2]
 
 
+def test_the_level_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A process of its own: Hypothesis looks once for where it may keep things."""
+    (tmp_path / "orderly.blueprint").write_text(ORDERLY)
+    command = [sys.executable, "-m", "temper", "verify", "orderly.blueprint", "--levels", "properties"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "properties" in ran.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["orderly.blueprint"]
+
+
 def test_the_level_says_so_where_hypothesis_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "hypothesis", None)
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
     found, shown, _ = _level(SOUND)
     assert (found.covered, shown) == ((), ())
     assert found.not_covered == (level.MISSING,)

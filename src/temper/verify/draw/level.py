@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from temper.table import Table
 from temper.verify.draw.door import HostDoor
@@ -44,7 +45,7 @@ def drawn(table: Table, limits: Limits, progress: Callable[[str], None]) -> tupl
     )
     shown: tuple[Shown, ...] = ()
     try:
-        with with_reporter(_silent):
+        with with_reporter(_silent), _lists_alone():
             run_state_machine_as_test(kind, settings=bounds)
     except Found as found:
         assert runs.last is not None, "somebody found it"
@@ -64,6 +65,28 @@ def drawn(table: Table, limits: Limits, progress: Callable[[str], None]) -> tupl
         shown,
         how_much,
     )
+
+
+@contextmanager
+def _lists_alone() -> Iterator[None]:
+    """Keep Hypothesis from drawing constants of the modules that happen to be imported.
+
+    It would read their sources, keep what it finds in a folder `.hypothesis` where we stand, and draw by it: a seed
+    would not decide what is drawn.
+    """
+    from hypothesis.internal.conjecture import providers
+
+    name = "_get_local_constants"
+    inside = vars(providers)
+    kept, nothing = inside.get(name), inside.get("Constants")
+    if kept is None or nothing is None:
+        yield  # Another version, which has no such thing.
+        return
+    setattr(providers, name, nothing)
+    try:
+        yield
+    finally:
+        setattr(providers, name, kept)
 
 
 def _silent(text: object) -> None:
