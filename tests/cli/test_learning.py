@@ -133,6 +133,23 @@ def test_keep_what_happened_on_a_server(server: RunningServer, folder: Path) -> 
     assert "2 of 2 come out as written" in verified.out
 
 
+def test_a_plan_says_what_its_properties_notice(server: RunningServer, folder: Path, tmp_path: Path) -> None:
+    text = (folder / "gate" / "gate.blueprint").read_text("utf-8")
+    stronger = text.replace(
+        "  can reach", '  always "decided once": state is Open implies decided_by == none\n  can reach'
+    )
+    (tmp_path / "gate.blueprint").write_text(stronger, "utf-8")
+    plain = server.run("plan", str(tmp_path), "--json", as_=("administrator",))
+    assert "strength" not in plain.json
+    ran = server.run("plan", str(tmp_path), "--json", "--strength", as_=("administrator",))
+    assert ran.code in (0, 1, 3), ran.err
+    found = ran.json["strength"]
+    assert 0 < found["before"] < 1
+    assert found["counted"] > 0
+    shown = server.run("plan", str(tmp_path), "--strength", as_=("administrator",)).out
+    assert f"notices {found['score']:.0%} of {found['counted']} small changes, from {found['before']:.0%}" in shown
+
+
 def test_a_server_conforms_to_what_it_serves(server: RunningServer, folder: Path) -> None:
     for target in ("gate", str(folder / "gate" / "gate.blueprint")):
         ran = server.run("conform", target, as_=ANN)

@@ -95,7 +95,7 @@ class Fake:
     def sources(self, person: Person, blueprint: str, number: int | None = None) -> Any:
         return self._answer("sources", {"lamp.blueprint": "blueprint lamp\n"}, blueprint, number)
 
-    async def plan(self, person: Person, blueprint: str, files: Any) -> Any:
+    async def plan(self, person: Person, blueprint: str, files: Any, *, strength: bool = False) -> Any:
         plan = wire.Plan(
             blueprint="lamp", digest="d", from_version=1, from_digest="d", changes=(), stranded=(), report={},
             pushable=True,

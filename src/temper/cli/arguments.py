@@ -117,6 +117,7 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     # --- changing ---
     plan = command("plan", "changing:plan", "say what pushing a bundle would change and strand")
     plan.add_argument("path", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
+    plan.add_argument("--strength", action="store_true", help="say how much its properties and scenarios would notice")
     _remote(plan)
     push = command("push", "changing:push", "verify a bundle and put it in force, at once and as a whole")
     push.add_argument("path", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")

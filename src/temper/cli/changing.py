@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ def plan(args: argparse.Namespace) -> int:
     """Say what a push would change."""
     blueprint, files = _bundle(args.path)
     with Client.of(args) as client, Progress("judging the candidate"):
-        answer = client.post(f"/v1/{blueprint}/plan", {"files": files}, patient=True)
+        query = {"strength": "true"} if args.strength else None
+        answer = client.post(f"/v1/{blueprint}/plan", {"files": files}, query, patient=True)
     if args.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
@@ -30,6 +32,15 @@ def plan(args: argparse.Namespace) -> int:
     return (
         Exit.UNKNOWN if "unknown" in verdicts and "broken" not in verdicts and not answer["stranded"] else Exit.BROKEN
     )
+
+
+def _strength_lines(strength: dict[str, Any], paint: Paint) -> Iterator[str]:
+    before = f", from {strength['before']:.0%}" if strength.get("before") is not None else ""
+    yield f"  notices {strength['score']:.0%} of {strength['counted']} small changes{before}"
+    for each in strength.get("asked", ()):
+        yield f"  {paint('asks', 'yellow')}  {each}"
+    for each in strength.get("answered", ()):
+        yield paint(f"  asks no more  {each}", "dim")
 
 
 def plan_text(answer: dict[str, Any], paint: Paint) -> str:
@@ -55,6 +66,8 @@ def plan_text(answer: dict[str, Any], paint: Paint) -> str:
     lines += [
         f"  {paint('failed', 'red')}  scenario {each['title']}" for each in report["scenarios"] if not each["passed"]
     ]
+    if answer.get("strength"):
+        lines += _strength_lines(answer["strength"], paint)
     lines.append(
         paint("it can be pushed", "green") if answer["pushable"] else paint("it can't be pushed", "red", "bold")
     )

@@ -47,8 +47,17 @@ _LATE = {
     "Judged": "judge_process",
     "judge": "judge_process",
     **dict.fromkeys(
-        ("BadJournal", "Kept", "Measured", "NotKept", "conform_table", "entries_of", "keep_history", "keep_report")
-        + ("measure_table",),
+        (
+            "BadJournal",
+            "Kept",
+            "Measured",
+            "NotKept",
+            "conform_table",
+            "entries_of",
+            "keep_history",
+            "keep_report",
+            "measure_table",
+        ),
         "learning",
     ),
     "questions": "judgement",

@@ -29,6 +29,18 @@ from temper.verify import (
     strength_json,
 )
 
+__all__ = [
+    "BadJournal",
+    "Kept",
+    "Measured",
+    "NotKept",
+    "conform_table",
+    "entries_of",
+    "keep_history",
+    "keep_report",
+    "measure_table",
+]
+
 TIME = ("time",)
 
 

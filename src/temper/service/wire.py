@@ -251,6 +251,20 @@ class ChangeLine(Wire, frozen=True):
     strength: str | None = None
 
 
+class PlanStrength(Wire, frozen=True):
+    """How much the candidate's properties and scenarios notice, against those that are in force.
+
+    `asked` are the questions that the version in force does not raise; `answered` those that only it does.
+    """
+
+    score: float
+    killed: int
+    counted: int
+    before: float | None = None
+    asked: tuple[str, ...] = ()
+    answered: tuple[str, ...] = ()
+
+
 class Plan(Wire, frozen=True):
     """What a candidate would change, and whether it could be pushed."""
 
@@ -263,6 +277,8 @@ class Plan(Wire, frozen=True):
     report: dict[str, Any]
     pushable: bool
     entities: dict[str, int] = {}
+    strength: PlanStrength | None = None
+    """Where it was asked for: it takes longer than the rest."""
 
 
 class Pushed(Wire, frozen=True):

@@ -45,6 +45,7 @@ from temper.service.findings import site_place
 from temper.service.judge_process import GuardPair, Judged
 from temper.service.judgements import Judgements
 from temper.service.listing import Listing, list_page
+from temper.service.measuring import Measures
 from temper.service.people import Person, must_be_administrator, token_problems, token_view
 from temper.service.requests import asked_for, creating_action, fingerprint, params_of, scoped_key, wanted_id
 from temper.service.settings import Loaded, SettingProblem, duration_ms
@@ -101,6 +102,7 @@ class Workshop:
     def __post_init__(self) -> None:
         """Begin without a judgement."""
         self._judgements = Judgements(self.loaded.settings.push)
+        self._measures = Measures()
 
     @classmethod
     async def open(cls, loaded: Loaded, *, clock: Clock | None = None) -> Workshop:
@@ -176,8 +178,13 @@ class Workshop:
             return dict(space.table.notes.sources)
         return dict(version_table(self._numbered(space, number)).notes.sources)
 
-    async def plan(self, person: Person, blueprint: str, files: Mapping[str, str]) -> wire.Plan:
-        """Return what pushing `files` would change and strand. Needs an administrator. Changes nothing."""
+    async def plan(
+        self, person: Person, blueprint: str, files: Mapping[str, str], *, strength: bool = False
+    ) -> wire.Plan:
+        """Return what pushing `files` would change and strand. Needs an administrator. Changes nothing.
+
+        With `strength`, how much its properties notice too.
+        """
         must_be_administrator(person, "plan a push")
         table = self._compile(blueprint, files)
         space = self._spaces.get(blueprint)
@@ -198,6 +205,21 @@ class Workshop:
             report=judged.report,
             pushable=self._passes(judged.report) and not stranded,
             entities=entities,
+            strength=await self._strength(old, table) if strength else None,
+        )
+
+    async def _strength(self, old: Table | None, new: Table) -> wire.PlanStrength:
+        after = await self._measures.of(new)
+        before = await self._measures.of(old) if old is not None else None
+        asked = [each["question"] for each in after["survivors"]]
+        known = [each["question"] for each in before["survivors"]] if before is not None else []
+        return wire.PlanStrength(
+            score=after["score"],
+            killed=after["killed"],
+            counted=after["counted"],
+            before=before["score"] if before is not None else None,
+            asked=tuple(each for each in asked if each not in known),
+            answered=tuple(each for each in known if each not in asked),
         )
 
     async def push(

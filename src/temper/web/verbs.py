@@ -202,7 +202,8 @@ async def push(desk: Desk, ask: Ask) -> Answer:
 async def plan(desk: Desk, ask: Ask) -> Answer:
     """Say what a push would change."""
     bundle = await _bundle(ask)
-    return answer.json(await desk.workshop.plan(ask.person, ask.route.blueprint, bundle.files))
+    strength = bool(ask.query.get("strength"))
+    return answer.json(await desk.workshop.plan(ask.person, ask.route.blueprint, bundle.files, strength=strength))
 
 
 async def _bundle(ask: Ask) -> Bundle:
@@ -304,6 +305,7 @@ def _takes(verb: Verb, *parameters: Parameter) -> Operation:
     return Operation(verb, {parameter.name: parameter for parameter in parameters})
 
 
+_STRENGTH: Final = flag("Whether to measure how much its properties notice, which takes longer.", "strength")
 _DRY_RUN: Final = flag("Change nothing: say what would happen, or which clause would refuse it and why.", "dry_run")
 _AFTER: Final = number(
     "Go on after the entry with this `seq`. A client that reconnects sends `Last-Event-ID` by itself.",
@@ -317,7 +319,7 @@ OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
     Resource.BLUEPRINT_OPENAPI: {"GET": _takes(document)},
     Resource.BLUEPRINTS: {"GET": _takes(blueprints)},
     Resource.BLUEPRINT: {"GET": _takes(shape), "PUT": _takes(push)},
-    Resource.PLAN: {"POST": _takes(plan)},
+    Resource.PLAN: {"POST": _takes(plan, _STRENGTH)},
     Resource.VERSIONS: {"GET": _takes(versions)},
     Resource.SOURCES: {
         "GET": _takes(sources, number("Of which version; the current one's by default.", "version", low=1, high=None)),
