@@ -34,4 +34,4 @@ def test_the_guide_shows_a_blueprint_that_passes() -> None:
     report = verify_table(checked.table, levels=LEVELS, states=100_000, seconds=60.0).report
     assert report["passed"]
     assert [each["title"] for each in report["scenarios"] if each["passed"]] == ["a refused card can be tried again"]
-    assert {each["verdict"] for each in report["properties"]} <= {"proved", "holds within bounds", "tested", "not checked"}
+    assert not {each["verdict"] for each in report["properties"]} & {"broken", "unknown"}

@@ -30,7 +30,7 @@ from temper.table import (
 )
 from temper.verify import Limits, Verdict, verify
 from temper.verify.clauses import NEW
-from temper.verify.explore.search import _Search
+from temper.verify.explore.search import Search
 from temper.verify.explore.symmetry import renamed
 from temper.verify.symbolic.judge import judge
 from temper.verify.symbolic.paths import Path, paths
@@ -136,7 +136,7 @@ def _scene(terms: Terms, table: Table, state: str) -> Any:
 def test_no_run_leaves_the_states_of_the_search(table: Table, data: st.DataObject) -> None:
     """Runs with real ids and real moments, of whatever the search draws: each state of theirs is one that it has
     seen."""
-    looking = _Search(table, ENTITY, LIMITS, None)
+    looking = Search(table, ENTITY, LIMITS, None)
     found = looking.run()
     assume(found.stopped is None and found.blind is None)
     seen = {node.key for node in looking.nodes}
@@ -159,7 +159,7 @@ def test_no_run_leaves_the_states_of_the_search(table: Table, data: st.DataObjec
         now = answer.after
 
 
-def _possible(looking: _Search, now: Snapshot | None, at: int, id: str) -> list[Event]:
+def _possible(looking: Search, now: Snapshot | None, at: int, id: str) -> list[Event]:
     """What may happen to a real snapshot now: what people may ask, what is due, how calls may end."""
     acts: list[Event] = [replace(act, id=id, at=at) for act in looking.moves.acts(NEW if now is None else now.state)]
     if now is None:
@@ -189,7 +189,7 @@ def _possible(looking: _Search, now: Snapshot | None, at: int, id: str) -> list[
 def test_what_level_1_proves_level_2_never_refutes(table: Table) -> None:
     """A disagreement is a bug in us."""
     algebra = judge(table, ENTITY, RLIMIT)
-    found = _Search(table, ENTITY, LIMITS, None).run()
+    found = Search(table, ENTITY, LIMITS, None).run()
     broken = {key[1] for key in found.breaks if key[0] == "always"}
     assert not broken & algebra.proved
     # What only a search without a clock knows a run to is no run.
@@ -208,7 +208,7 @@ def test_what_level_1_proves_level_2_never_refutes(table: Table) -> None:
 @given(tables(times=True))
 def test_every_run_that_is_shown_happens(table: Table) -> None:
     """Each step of a broken property's run, taken by `step` again with its real ids and moments, goes as it is told."""
-    found = _Search(table, ENTITY, LIMITS, None).run()
+    found = Search(table, ENTITY, LIMITS, None).run()
     for each in found.breaks.values():
         assert each.run is not None
         now: Snapshot | None = None

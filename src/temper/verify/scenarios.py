@@ -372,7 +372,7 @@ class Play:
             self._rouse(before.get((after.entity, after.id)), after, part.accepted.caller)
 
     def _rouse(self, before: Snapshot | None, after: Snapshot, caller: Caller) -> None:
-        """Have those look at their `whenever`s who read what has changed. Who referred to it before is a part itself."""
+        """Have those look at their `whenever`s who read what has changed; who referred to it is a part itself."""
         for key in sorted(set(watchers(self.table, before, after, self, len(self.entities)))):
             self.entities[key] = rouse(self.table, self.entities[key], caller, self.now, self)
 

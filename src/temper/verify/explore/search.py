@@ -180,18 +180,21 @@ class Search:
         self.nodes.append(Node(None, tuple(frozenset() for _ in self.needs), -1, None, ()))
         return self.go_on(0)
 
+    def _over(self) -> bool:
+        return self.found.stopped is not None
+
     def go_on(self, position: int) -> Explored:
         """Return what the search finds from a node on: it and all that come after it are looked into."""
         found, limits = self.found, self.limits
         began = time.monotonic()
-        while position < len(self.nodes) and not found.stopped:
+        while position < len(self.nodes) and not self._over():
             node = self.nodes[position]
             moved = False
             for event, answer in self._answers(node.snapshot, node.used):
                 moved = self._taken_in(position, event, answer) or moved
-                if found.stopped:
+                if self._over():
                     break
-            if found.stopped:
+            if self._over():
                 break
             if node.snapshot is not None and not moved and node.snapshot.state not in self.entity.final:
                 self._stuck(position)
