@@ -128,6 +128,9 @@ COUNT_BY_SYSTEM = """
         (OWNED, "always owner == none implies n == 0", "induction", None),
         (OWNED, "always n == before.n or before.owner != none", "induction", ()),
         (OWNED, "always size(helpers) == 0 implies m == 0", "induction", None),
+        # Sets are counted while elements come and go one by one.
+        (OWNED, "always size(before.helpers) <= size(helpers) and size(helpers) <= size(before.helpers) + 1",
+         "induction", ()),
         # Over several steps.
         (TURN, "always x != 4", "k-induction", ()),
         # With what samples suggest. Spacer alone does not end on the first.

@@ -65,7 +65,9 @@ class Terms:
         self._true = z3.BoolVal(True, self.context)
         self._false = z3.BoolVal(False, self.context)
         self._axioms: dict[int, tuple[Term, frozenset[int]]] = {}
-        self._constants: dict[int, tuple[Term, frozenset[int]]] = {}
+        self._constants: dict[int, frozenset[int]] = {}
+        self._named_by: dict[int, Term] = {}
+        self._kept: list[Term] = []
         self.opened: set[str] = set()
         """Kinds of expression that were left open so far."""
         self._sorts: dict[Any, Any] = {}
@@ -98,9 +100,14 @@ class Terms:
 
     def constants(self, term: Term) -> frozenset[int]:
         """Return the constants of a term, by the numbers that the solver gives to them."""
+        known = self._constants
+        root = term.get_id()
+        if root in known:
+            return known[root]
+        # A number is not used again while what it stands for is alive, and a term keeps its parts alive.
+        self._kept.append(term)
         context = self.context.ref()
         waiting = [term.as_ast()]
-        known = self._constants
         while waiting:
             at = waiting[-1]
             key = z3.Z3_get_ast_id(context, at)
@@ -108,13 +115,14 @@ class Terms:
                 waiting.pop()
                 continue
             if z3.Z3_get_ast_kind(context, at) != z3.Z3_APP_AST:
-                # A number, or a bound variable.
-                known[key] = (z3.ExprRef(at, self.context), frozenset())
+                known[key] = frozenset()  # A number, or a bound variable.
                 continue
             count = z3.Z3_get_app_num_args(context, at)
             if count == 0:
                 free = z3.Z3_get_decl_kind(context, z3.Z3_get_app_decl(context, at)) == z3.Z3_OP_UNINTERPRETED
-                known[key] = (z3.ExprRef(at, self.context), frozenset({key}) if free else frozenset())
+                known[key] = frozenset({key} if free else ())
+                if free:
+                    self._named_by[key] = z3.ExprRef(at, self.context)
                 continue
             parts = [z3.Z3_get_app_arg(context, at, index) for index in range(count)]
             keys = [z3.Z3_get_ast_id(context, part) for part in parts]
@@ -122,13 +130,12 @@ class Terms:
             if missing:
                 waiting.extend(missing)
                 continue
-            # The term is kept beside its constants: a number is not used again while what it stands for is alive.
-            known[key] = (z3.ExprRef(at, self.context), frozenset().union(*(known[part][1] for part in keys)))
-        return known[term.get_id()][1]
+            known[key] = frozenset().union(*(known[part] for part in keys))
+        return known[root]
 
     def free(self, term: Term) -> list[Term]:
         """Return the constants of a term themselves."""
-        return [self._constants[key][0] for key in sorted(self.constants(term))]
+        return [self._named_by[key] for key in sorted(self.constants(term))]
 
     # --- logic --------------------------------------------------------------------------------------------------------
 
