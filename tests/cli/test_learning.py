@@ -157,6 +157,19 @@ def test_a_server_conforms_to_what_it_serves(server: RunningServer, folder: Path
         assert ran.out.startswith("it conforms: 4 entries of 2 entities")
 
 
+def test_another_version_is_asked_only_if_that_is_wanted(server: RunningServer, tmp_path: Path, folder: Path) -> None:
+    text = (folder / "gate" / "gate.blueprint").read_text("utf-8")
+    (tmp_path / "gate.blueprint").write_text(
+        text.replace("caller != asked_by else", "caller == asked_by else"), "utf-8"
+    )
+    ran = server.run("conform", str(tmp_path), as_=ANN)
+    assert ran.code == 3
+    assert "nothing was checked: 4 entries are by other versions" in ran.out
+    ran = server.run("conform", str(tmp_path), "--anyway", as_=ANN)
+    assert ran.code == 1
+    assert "entry 3, Approve of Request one" in ran.out
+
+
 def test_a_journal_in_a_file(server: RunningServer, folder: Path, tmp_path: Path) -> None:
     told = json.loads(server.run("history", "gate/Request/one", "--json", as_=ANN).out)
     journal = tmp_path / "journal.jsonl"

@@ -1,4 +1,4 @@
-"""Every command of every tutorial is run, in order, and prints what the page says."""
+"""Every command of every tutorial and how-to page is run, in order, and prints what the page says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.docs.tutorial import changed, commands, masked, reader
 from tests.house.tree import ROOT
 
-PAGES = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
+PAGES = sorted(page for kind in ("tutorial", "how-to") for page in (ROOT / "docs" / kind).glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])

@@ -84,6 +84,9 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
         "target", metavar="PATH|BLUEPRINT", help="a file, a bundle's folder, or what a server serves by that name"
     )
     conform.add_argument("--journal", metavar="FILE", help="entries, as `temper history --json` prints them")
+    conform.add_argument(
+        "--anyway", action="store_true", help="hold every entry against it, whichever version decided it"
+    )
     conform.add_argument("--part", action="store_true", help="the journal is a part: what is not in it may have been")
     _remote(conform)
 

@@ -155,12 +155,14 @@ def conform(args: argparse.Namespace) -> int:
     except BadJournal as problem:
         raise Stop(Exit.USAGE, str(problem)) from problem
     dense = [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
-    found = conform_table(table, entries, whole=dense and not args.part)
+    found = conform_table(table, entries, whole=dense and not args.part, anyway=args.anyway)
     if args.json:
         _print_json(found)
     else:
         print(conform_text(found, Paint(colour=coloured(sys.stdout))))
-    return Exit.FINE if found["conforms"] else Exit.BROKEN
+    if not found["conforms"]:
+        return Exit.BROKEN
+    return Exit.FINE if found["checked"] or not entries else Exit.UNKNOWN
 
 
 def conform_text(found: Mapping[str, Any], paint: Paint) -> str:
@@ -169,6 +171,10 @@ def conform_text(found: Mapping[str, Any], paint: Paint) -> str:
     part = "" if found["whole"] else ", a part of the journal"
     counted = f"{found['checked']} entries of {found['entities']} entities{others}{part}"
     gap = found["gap"]
+    if gap is None and not found["checked"] and found["other_tables"]:
+        return (
+            f"nothing was checked: {found['other_tables']} entries are by other versions; --anyway takes them for this"
+        )
     if gap is None:
         return f"{paint('it conforms', 'green')}: {counted}"
     place = f"\n  {gap['place']['file']}:{gap['place']['line']}:{gap['place']['column']}" if gap["place"] else ""

@@ -126,9 +126,9 @@ def _ended(item: Mapping[str, Any] | None) -> Ended | None:
     )  # fmt: skip
 
 
-def conform_table(table: Table, entries: Sequence[Entry], *, whole: bool) -> dict[str, Any]:
+def conform_table(table: Table, entries: Sequence[Entry], *, whole: bool, anyway: bool = False) -> dict[str, Any]:
     """Return whether a journal could have happened by a table, as JSON-able data; `gap` is the first that could not."""
-    found = conform(table, entries, whole=whole)
+    found = conform(table, entries, whole=whole, anyway=anyway)
     gap = found.gap
     return {
         "conforms": gap is None,

@@ -86,13 +86,14 @@ class Conformed:
     gap: Gap | None = None
 
 
-def conform(table: Table, entries: Iterable[Entry], *, whole: bool = True) -> Conformed:
+def conform(table: Table, entries: Iterable[Entry], *, whole: bool = True, anyway: bool = False) -> Conformed:
     """Return whether a journal could have happened by a table, or the first entry that could not.
 
     `whole` says that it holds all that happened, from the first entry on: then none may be missing, and what is not in
-    it has not been. An entry claims the table by its digest, or by how that begins.
+    it has not been. An entry claims the table by its digest, or by how that begins; `anyway`, every entry is held against
+    it, whichever decided it.
     """
-    return _Conforming(table, whole).run(list(entries))
+    return _Conforming(table, whole, anyway).run(list(entries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ class _World:
 class _Conforming:
     table: Table
     whole: bool
+    anyway: bool
     choices: dict[tuple[str, str], tuple[_Choice, ...]] = field(default_factory=dict)
     made: dict[tuple[str, str], tuple[str, Mapping[str, Value]]] = field(default_factory=dict)
     sent: dict[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
@@ -158,7 +160,7 @@ class _Conforming:
             if self.whole and entry.seq and entry.seq != last + 1:
                 gap = self._gap(position, entry, f"entry {last + 1} is missing before it")
                 break
-            if entry.digest and claimed.startswith(entry.digest):
+            if self.anyway or (entry.digest and claimed.startswith(entry.digest)):
                 together = self._together(entries, position)
                 found = self._explained(together)
                 if isinstance(found, _Unlike):
