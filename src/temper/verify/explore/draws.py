@@ -129,7 +129,9 @@ class Draws:
         numbers = {int(n) for n in self._numbers if n == int(n)} | {least, most}
         near = {n + by for n in numbers for by in (-1, 0, 1)}
         inside = sorted(n for n in near if least <= n <= most)
-        return Draw(tuple(_spread(inside, VALUES_MAX)), whole=False)
+        drawn = tuple(_spread(inside, VALUES_MAX))
+        # What the table names may be all that there is.
+        return Draw(drawn, whole=low is not None and high is not None and len(drawn) == high - low + 1)
 
     def _decimal(self, low: str | None, high: str | None) -> Draw:
         least, most = self.open_range(("decimal", low, high))
