@@ -31,7 +31,7 @@ SIZES: dict[tuple[str, int], list[tuple[str, str]]] = {
         ("{1, 2, 3}", f"{{{', '.join(map(str, range(1, n + 1)))}}}"),
         ("max 3", f"max {n}"),
     ]
-    for n in (5, 7)
+    for n in (5, 7, 8, 9)
 }
 SIZES |= {("philosophers", 8): [("0..3", "0..7"), ("seats = 4", "seats = 8"), ("max 4", "max 8")]}
 SIZES |= {
@@ -54,6 +54,8 @@ COUNTS = [
     ("two_phase", 0, 288, 1_146),
     ("two_phase", 5, 8_832, 58_146),
     ("two_phase", 7, 296_448, 2_744_706),
+    ("two_phase", 8, 1_745_408, 18_507_778),
+    ("two_phase", 9, 10_340_352, 123_558_402),
     ("transaction_commit", 0, 34, 94),
     ("allocator", 0, 400, 1_633),
     ("peterson", 0, 42, 77),
@@ -68,7 +70,7 @@ COUNTS = [
     ("philosophers", 0, 118, 341),
     ("philosophers", 8, 14_158, 81_849),
     ("die_hard", 0, 16, 97),
-    # The boat on one side and who is there: 16 states, counted by hand on the usual drawing.
+    # Of 20 states in which nobody is eaten 16 can be reached, by 17 moves that have their way back each, and creation.
     ("missionaries", 0, 16, 35),
     # The model begins in each of its 6^6 = 46,656 states and takes 248,832 - 46,656 = 202,176 steps from there. Here
     # faults lead everywhere: 36 steps from each state, and one creation.
@@ -80,8 +82,13 @@ COUNTS = [
 # The search by `step` looks at some ten thousand steps a second: these are enough for it.
 BY_STEP_MAX = 2_000
 ENGINES: dict[str, Callable[..., Searched]] = {"python": python.search, "wasm": wasm.search, "bdd": bdd.search}
-# A set is one variable of a system; diagrams over large ones grow past what a test may take, and say so.
-TOO_LARGE = {("bdd", "two_phase", 7), ("bdd", "filter_lock", 5), ("bdd", "philosophers", 8)}
+# Who is quick enough for the large ones.
+QUICK = {
+    ("two_phase", 7): ("wasm", "bdd"),
+    ("two_phase", 8): ("wasm", "bdd"),
+    ("two_phase", 9): ("bdd",),
+    ("filter_lock", 5): ("wasm",),
+}
 
 
 def text_of(name: str, size: int = 0) -> str:
@@ -116,10 +123,12 @@ def test_the_search_by_step_counts_what_is_known(name: str, size: int, states: i
 
 @pytest.mark.parametrize(
     ("engine", "name", "size", "states", "steps"),
-    [(engine, *each) for each in COUNTS for engine in ENGINES if (engine, *each[:2]) not in TOO_LARGE],
+    [(engine, *each) for each in COUNTS for engine in QUICK.get(each[:2], tuple(ENGINES))],
 )
 def test_an_engine_counts_what_is_known(engine: str, name: str, size: int, states: int, steps: int) -> None:
-    found = ENGINES[engine](lowered(name, size), states_max=2_000_000, seconds=60)
+    system = lowered(name, size)
+    assert system.exact, "every value is drawn"
+    found = ENGINES[engine](system, states_max=2_000_000, seconds=60)
     assert found.stopped is None
     assert (found.states, found.transitions) == (states + 1, steps)
 
@@ -147,15 +156,8 @@ def test_a_report_tells_a_shortest_run(name: str, size: int, property_: str, sta
     assert len(broken.trace) == states
 
 
-@pytest.mark.parametrize(
-    ("engine", "size", "seats"),
-    [
-        (engine, *each)
-        for each in ((0, 4), (8, 8))
-        for engine in ENGINES
-        if (engine, "philosophers", each[0]) not in TOO_LARGE
-    ],
-)
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("size", "seats"), [(0, 4), (8, 8)])
 def test_philosophers_have_one_deadlock(engine: str, size: int, seats: int) -> None:
     """All have the left fork: one step for each, after the table has been laid."""
     found = ENGINES[engine](lowered("philosophers", size), states_max=100_000, seconds=60)
