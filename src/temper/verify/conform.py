@@ -90,8 +90,8 @@ def conform(table: Table, entries: Iterable[Entry], *, whole: bool = True, anywa
     """Return whether a journal could have happened by a table, or the first entry that could not.
 
     `whole` says that it holds all that happened, from the first entry on: then none may be missing, and what is not in
-    it has not been. An entry claims the table by its digest, or by how that begins; `anyway`, every entry is held against
-    it, whichever decided it.
+    it has not been. An entry claims the table by its digest, or by how that begins; `anyway`, every entry is held
+    against it, whichever decided it.
     """
     return _Conforming(table, whole, anyway).run(list(entries))
 
