@@ -415,9 +415,8 @@ class _Together:
                 Refused(Why.BREAKS, f"after `{action}`, {_named(table, site)} would not hold", site, action), part.links
             )
         for asked, path in seen:
-            ids = {*back(table, path, part.before, now, self._world, WATCHED_MAX)}
-            ids.update(back(table, path, part.before, now, after, WATCHED_MAX))
-            for id in sorted(ids):
+            # Whoever refers to it only since this commit, or did until then, is a part of it.
+            for id in back(table, path, part.before, now, self._world, WATCHED_MAX):
                 other = None if (asked.owner, id) in self.parts else self._world.snapshot(asked.owner, id)
                 if other is None:
                     continue  # It is judged as a part, or is not there.
