@@ -104,7 +104,7 @@ REPORT = """
       ],
       verdict, why
     ],
-    scenarios[passed, problem, site, title]
+    scenarios[passed, problem, site, title], strength
 """
 
 
