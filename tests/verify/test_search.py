@@ -507,3 +507,37 @@ def test_what_others_send_is_searched_with_them() -> None:
         "r: Leave -> In",
         "another entity: Pay -> Open",
     ]
+
+
+ROUTED = """
+blueprint mail
+
+role clerk
+
+entity Letter
+  states Received, Local, Abroad
+  final Local, Abroad
+
+  far: bool
+
+  action Receive(far) by clerk from new to Received
+    set far
+
+  in Received on entry do Sort
+
+  action Sort by system
+    from Received to Abroad when far
+    from Received to Local
+
+  can reach Received, Abroad
+"""
+
+
+def test_ruling_03_a_state_that_is_passed_through_is_reached() -> None:
+    """Nothing is ever at rest there: it is reached by the step that goes through it."""
+    report = verify(table_of(ROUTED), levels=("algebra", "search", "scenarios"))
+    assert report.passed
+    assert not report.findings
+    verdicts = {each.name: each.verdict for each in report.properties}
+    assert verdicts["can reach Received"] is Verdict.PROVED
+    assert verdicts["every state can be reached"] is Verdict.PROVED

@@ -18,13 +18,18 @@ def cases_from(entity: shape.Entity, state: str) -> Iterator[tuple[shape.Action,
                 yield action, case
 
 
+def routed(entity: shape.Entity) -> frozenset[str]:
+    """Return the states that are passed through within a commit: nothing is ever found at rest there."""
+    return frozenset(state for place in entity.places if place.route is not None for state in place.states)
+
+
 def traps(entity: shape.Entity) -> list[str]:
     """Return the states that are not final and in which no action has a case."""
-    routed = {state for place in entity.places if place.route is not None for state in place.states}
+    passed = routed(entity)
     return [
         state
         for state in entity.states
-        if state not in entity.final and state not in routed and not any(cases_from(entity, state))
+        if state not in entity.final and state not in passed and not any(cases_from(entity, state))
     ]
 
 

@@ -22,7 +22,7 @@ from temper.verify.places import span_of, text_of
 from temper.verify.properties import asked_alone
 from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, Verdict
 from temper.verify.scenarios import run_scenarios
-from temper.verify.shapes import cases_from, has_orders, homes_everywhere, traps, unreachable, waits
+from temper.verify.shapes import cases_from, has_orders, homes_everywhere, routed, traps, unreachable, waits
 from temper.verify.symbolic.algebra import Algebra
 from temper.verify.system.found import search_table
 from temper.verify.system.led import Eventual, eventually
@@ -283,24 +283,37 @@ class _Judgement:
         (state,) = each.states if len(each.states) == 1 else (None,)
         if explored is not None:
             for name in each.states:
-                reached = explored.reached.get(("state", name))
+                reached = self._reached(each.entity, explored, name)
                 if reached is not None and reached.run is not None and not reached.why:
                     trace = trace_of(self.table, reached.run)
                     steps = f"a run of {len(trace)} step{'s' if len(trace) > 1 else ''}"
                     return replace(self._result(each, Verdict.PROVED, "search", steps), trace=trace)
-        if algebra is not None and all(name in algebra.unreachable for name in each.states):
+        if algebra is not None and all(name in _never_at(self.table, each.entity, algebra) for name in each.states):
             why = f"no step leads to `{state or each.states[0]}`"
             return self._result(each, Verdict.BROKEN, "induction", why)
         if explored is None:
             verdict = Verdict.NOT_CHECKED if algebra is None else Verdict.UNKNOWN
             return self._result(each, verdict, "" if algebra is None else "algebra", "the search has not run")
         for name in each.states:
-            reached = explored.reached.get(("state", name))
+            reached = self._reached(each.entity, explored, name)
             if reached is not None:
                 return self._result(each, Verdict.UNKNOWN, "search", f"a run is found, but {reached.why}")
         if explored.whole:
             return self._result(each, Verdict.BROKEN, "search", "no run leads there; every state was seen")
         return self._result(each, Verdict.UNKNOWN, "search", f"no run was found ({bounds(explored)})")
+
+    def _reached(self, entity: str | None, explored: Explored, state: str) -> Break | None:
+        """Return the run to a state; to one that is only passed through, the shortest that takes a case to it (3)."""
+        if entity is None or state not in routed(self.table.entities[entity]):
+            return explored.reached.get(("state", state))
+        sites = [
+            case.site
+            for action in self.table.entities[entity].actions.values()
+            for case in action.cases
+            if case.to == state
+        ]
+        runs = [run for site in sites if (run := explored.reached.get(("case", site))) is not None]
+        return min(runs, key=lambda each: len(each.run.stages) if each.run is not None else 0, default=None)
 
     def _searched(
         self, index: int, each: shape.AnyProperty, key: tuple[str, int], explored: Explored | None
@@ -431,7 +444,8 @@ class _Judgement:
         result = self._question("every state can be reached", entity)
         dead = unreachable(entity)
         if found.algebra is not None:
-            dead = [state for state in entity.states if state in dead or state in found.algebra.unreachable]
+            never = _never_at(self.table, entity.name, found.algebra)
+            dead = [state for state in entity.states if state in dead or state in never]
         if dead and (found.algebra is not None or found.explored is not None):
             for state in dead:
                 site = f"{entity.name}/state/{state}"
@@ -453,7 +467,10 @@ class _Judgement:
         missing: list[str] = []
         unsure: list[str] = []
         for name in wanted:
-            reached = found.explored.reached.get((kind, name))
+            if kind == "state":
+                reached = self._reached(result.entity, found.explored, name)
+            else:
+                reached = found.explored.reached.get((kind, name))
             if reached is None:
                 missing.append(name)
             elif reached.run is None or reached.why:
@@ -484,7 +501,12 @@ class _Judgement:
             case.site
             for action in entity.actions.values()
             for case in action.cases
-            if algebra is not None and set(case.froms) <= {*unreachable(entity), *algebra.unreachable}
+            if algebra is not None
+            and set(case.froms)
+            <= {
+                *unreachable(entity),
+                *_never_at(self.table, entity.name, algebra),
+            }
         }
         never = [site for site in algebra.never_taken if site not in from_dead] if algebra is not None else []
         if never:
@@ -676,6 +698,12 @@ def _covered(each: Explored) -> str:
     if each.sends:
         words.append("what others send or create, at any time")
     return ", ".join(words)
+
+
+def _never_at(table: Table, entity: str | None, algebra: Algebra) -> frozenset[str]:
+    """Return the states that algebra says nothing ever comes to. It knows those at rest, not those passed through."""
+    passed = routed(table.entities[entity]) if entity is not None else frozenset()
+    return frozenset(algebra.unreachable) - passed
 
 
 def _listed(names: Sequence[str]) -> str:
