@@ -25,13 +25,13 @@ from temper.verify.scenarios import run_scenarios
 from temper.verify.shapes import cases_from, has_orders, homes_everywhere, routed, traps, unreachable, waits
 from temper.verify.symbolic.algebra import Algebra
 from temper.verify.system.found import search_table
-from temper.verify.system.led import Eventual, eventually
+from temper.verify.system.led import FORMLESS, Eventual, eventually
 from temper.verify.tested import Shown, judged, promises
 
 LEVELS = ("algebra", "search", "simulation", "properties", "scenarios")
 SEVERAL = "it speaks of several entities at once, and this release searches one at a time"
 # What no level of this release can decide does not keep a report from passing; it is shown for what it is.
-BEYOND = (SEVERAL, RESTS)
+BEYOND = (SEVERAL, RESTS, FORMLESS)
 # Unwritten questions that a table has to be sound on. The others are about its use: a reader may answer them.
 SAFETY = frozenset({"no assignment leaves its type", "nothing divides by zero", "every outcome has a home"})
 Progress = Callable[[str], None]
@@ -272,7 +272,9 @@ class _Judgement:
         assumed = [f"{role} responds" for role in each.responds] + [f"{tool} succeeds" for tool in each.succeeds]
         rests = f"if {' and '.join(assumed)}; " if assumed else ""
         if known.open:
-            return self._result(each, Verdict.UNKNOWN, "fair runs", f"{rests}{known.open}")
+            untried = known.open.startswith(FORMLESS)
+            verdict = Verdict.NOT_CHECKED if untried else Verdict.UNKNOWN
+            return self._result(each, verdict, "" if untried else "fair runs", f"{rests}{known.open}")
         why = f"{rests}on every fair run through {known.states:,} states"
         if known.bounds:
             return self._result(each, Verdict.HOLDS, "fair runs", f"{why}; {'; '.join(known.bounds)}")

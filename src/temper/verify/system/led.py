@@ -17,6 +17,9 @@ from temper.verify.system.replay import replay_path
 # Every step is kept, and not only every state: a state with its steps takes about a kilobyte.
 GRAPH_MAX = 100_000
 
+# What no engine of this release can look at: the reason follows.
+FORMLESS = "it has no finite form"
+
 
 @dataclass(frozen=True, slots=True)
 class Eventual:
@@ -83,7 +86,7 @@ def _open(
 ) -> None:
     for index, each in enumerate(table.properties):
         if isinstance(each, shape.Eventually) and frozenset(each.succeeds) == succeeds and each.entity in set(names):
-            found.setdefault(index, Eventual(0, open=f"it has no finite form: {reason}"))
+            found.setdefault(index, Eventual(0, open=f"{FORMLESS}: {reason}"))
 
 
 def _told(system: System, table: Table, led: Led, stopped: str | None, bounds: tuple[str, ...]) -> Eventual:
