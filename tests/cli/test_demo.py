@@ -99,6 +99,8 @@ def test_it_is_told_in_lines_where_nothing_can_move(tmp_path: Path) -> None:
 def test_whatever_it_started_ends_with_it(tmp_path: Path, number: signal.Signals) -> None:
     """Cut off in the middle, it leaves no process and no file."""
     env = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    # A shell starts what runs in the background with SIGINT ignored, and so would be what we start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         assert process.stdout is not None
         for line in process.stdout:
