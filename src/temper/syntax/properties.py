@@ -48,17 +48,7 @@ class PropertyReader(ClauseReader):
         return t.StateName(None, name, span=name.span)
 
     def state_names(self, what: str = "a state") -> tuple[t.StateName, ...]:
-        out: list[t.StateName] = []
-        while True:
-            if out and self.trailing_comma():
-                break
-            name = self.state_name(what)
-            if name is None:
-                break
-            out.append(name)
-            if not self.take(","):
-                break
-        return tuple(out)
+        return self.listed(lambda: self.state_name(what))
 
     def always(self, row: Row, out: list[Any]) -> None:
         first = self.i - 1

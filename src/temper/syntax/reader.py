@@ -182,14 +182,18 @@ class Reader:
 
     def names(self, what: str) -> tuple[t.Name, ...]:
         """Return names with commas between them."""
-        out: list[t.Name] = []
+        return self.listed(lambda: self.name(what))
+
+    def listed(self, one: Callable[[], _T | None]) -> tuple[_T, ...]:
+        """Return what `one` reads, again and again, with commas between; it ends where `one` finds nothing."""
+        out: list[_T] = []
         while True:
             if out and self.trailing_comma():
                 break
-            name = self.name(what)
-            if name is None:
+            each = one()
+            if each is None:
                 break
-            out.append(name)
+            out.append(each)
             if not self.take(","):
                 break
         return tuple(out)
@@ -251,17 +255,7 @@ class Reader:
         return t.Name(text, span=span)
 
     def uppers(self, what: str) -> tuple[t.Name, ...]:
-        out: list[t.Name] = []
-        while True:
-            if out and self.trailing_comma():
-                break
-            name = self.upper(what)
-            if name is None:
-                break
-            out.append(name)
-            if not self.take(","):
-                break
-        return tuple(out)
+        return self.listed(lambda: self.upper(what))
 
     def dotted(self, what: str) -> tuple[t.Name, ...]:
         """Return `a` or `a.b.c`."""

@@ -6,14 +6,14 @@ and what lies one beside those; of strings those that the table names and as man
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain, combinations, islice, product
 from typing import Any
 
 from temper.table import Table, Type, Value, decode, shape
-from temper.verify.explore.cone import literals, uses
+from temper.verify.explore.cone import Cone, literals, uses
 from temper.verify.expressions import walk
 
 # Types with no more values than this are drawn whole.
@@ -219,3 +219,22 @@ def _strings_meet(table: Table, entity: shape.Entity) -> bool:
             for part in walk(each.condition)
         )
     )
+
+
+def scoped_of(table: Table, entity: shape.Entity, cone: Cone, draws: Draws) -> Mapping[str, tuple[int, int, bool]]:
+    """Return how far the search follows each number: what `scope` says, or a default where the type is open."""
+    found: dict[str, tuple[int, int, bool]] = {}
+    for each in entity.fields:
+        inner = each.type[1] if each.type[0] == "optional" else each.type
+        if each.name in cone.fields and inner[0] in {"int", "decimal"} and None in inner[1:]:
+            low, high = draws.open_range(inner)
+            found[each.name] = (low, high, False)
+    for item in table.scope:
+        if item.entity == entity.name and item.field is not None:
+            low, high = found.get(item.field, (-(10**9), 10**9, False))[:2]
+            found[item.field] = (
+                item.low if item.low is not None else low,
+                item.high if item.high is not None else high,
+                True,
+            )
+    return found

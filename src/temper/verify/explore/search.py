@@ -9,7 +9,7 @@ suspicion.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,7 @@ from temper.verify.explore.alone import step_alone
 from temper.verify.explore.canon import AT, Canon, Key
 from temper.verify.explore.clocks import Clocks, clocks_of
 from temper.verify.explore.cone import Cone, cone_of, literals
-from temper.verify.explore.draws import Draws
+from temper.verify.explore.draws import Draws, scoped_of
 from temper.verify.explore.moves import EVENT, Moves
 from temper.verify.explore.replay import Replayed, Stage, replay
 from temper.verify.explore.symmetry import Renaming, Symmetry, renamed, renamed_event, renamed_snapshot
@@ -140,7 +140,7 @@ class Search:
         self.nodes: list[Node] = []
         self.seen: dict[tuple[Key, Monitors], int] = {}
         self.suspected: dict[tuple[Any, ...], int] = {}
-        self.scoped = _scoped(table, self.entity, self.cone, self.draws)
+        self.scoped = scoped_of(table, self.entity, self.cone, self.draws)
         self._asked()
 
     def _caused(self) -> dict[str, frozenset[str]]:
@@ -555,25 +555,6 @@ def _principals(table: Table, entity: shape.Entity, cone: Cone) -> tuple[str, ..
     texts = {json for _, json in literals(table, entity) if isinstance(json, str)}
     letter = next((each for each in "pqrst" if not any(text.startswith(each) for text in texts)), "principal_")
     return tuple(f"{letter}{n + 1}" for n in range(min(PRINCIPALS_MAX, 1 + slots + needed)))
-
-
-def _scoped(table: Table, entity: shape.Entity, cone: Cone, draws: Draws) -> Mapping[str, tuple[int, int, bool]]:
-    """Return how far the search follows each number: what `scope` says, or a default where the type is open."""
-    found: dict[str, tuple[int, int, bool]] = {}
-    for each in entity.fields:
-        inner = each.type[1] if each.type[0] == "optional" else each.type
-        if each.name in cone.fields and inner[0] in {"int", "decimal"} and None in inner[1:]:
-            low, high = draws.open_range(inner)
-            found[each.name] = (low, high, False)
-    for item in table.scope:
-        if item.entity == entity.name and item.field is not None:
-            low, high = found.get(item.field, (-(10**9), 10**9, False))[:2]
-            found[item.field] = (
-                item.low if item.low is not None else low,
-                item.high if item.high is not None else high,
-                True,
-            )
-    return found
 
 
 def _only_whether(condition: Expr, moments: set[str]) -> bool:

@@ -20,7 +20,7 @@ from temper.verify.system.bdd_order import Order, orders
 from temper.verify.system.bdd_split import split
 from temper.verify.system.codes import replaced, variables
 from temper.verify.system.ir import Code, Path, Searched, State, System
-from temper.verify.system.step import taken
+from temper.verify.system.step import rule_between
 
 Progress = Callable[[int, int], None]
 
@@ -302,7 +302,7 @@ class _Search:
         for reached in reversed(within[:-1]):
             way.append(self._before(reached, way[-1]))
         way.reverse()
-        rules = tuple(self._rule(a, b) for a, b in pairwise(way))
+        rules = tuple(rule_between(self.system, a, b) for a, b in pairwise(way))
         return Path(self.system.initial.index(way[0]), rules)
 
     def _before(self, reached: int, state: State) -> State:
@@ -312,9 +312,3 @@ class _Search:
             if here := self.diagrams.both(before, reached):
                 return self.encoding.one_of(here)
         raise AssertionError("a state is reached from one that is a step nearer")
-
-    def _rule(self, before: State, after: State) -> int:
-        for number, rule in enumerate(self.system.rules):
-            if taken(self.system, rule, before) == after:
-                return number
-        raise AssertionError("a state is reached by some rule")

@@ -15,7 +15,7 @@ from temper.verify.clauses import all_clauses, flat, outcomes
 from temper.verify.explore.canon import Canon, constant_durations, ignored_everywhere
 from temper.verify.explore.clocks import Clocks, clocks_of
 from temper.verify.explore.cone import Cone, cone_of, literals, uses
-from temper.verify.explore.draws import Draw, Draws
+from temper.verify.explore.draws import Draw, Draws, scoped_of
 from temper.verify.explore.moves import Moves
 from temper.verify.expressions import Names, bounded, children, names_in, type_of, walk, without_lets
 from temper.verify.system.codes import FALSE, const, either, eq
@@ -647,25 +647,6 @@ def principals_of(table: Table, counts: Mapping[str, int], cones: Mapping[str, C
     texts = {json for name in counts for _, json in literals(table, table.entities[name]) if isinstance(json, str)}
     letter = next((each for each in "pqrst" if not any(text.startswith(each) for text in texts)), "principal_")
     return tuple(f"{letter}{n + 1}" for n in range(min(PRINCIPALS_MAX, 1 + slots + needed)))
-
-
-def scoped_of(table: Table, entity: shape.Entity, cone: Cone, draws: Draws) -> Mapping[str, tuple[int, int, bool]]:
-    """Return how far each number is followed: what `scope` says, or a default where the type is open."""
-    found: dict[str, tuple[int, int, bool]] = {}
-    for each in entity.fields:
-        inner = each.type[1] if each.type[0] == "optional" else each.type
-        if each.name in cone.fields and inner[0] in {"int", "decimal"} and None in inner[1:]:
-            low, high = draws.open_range(inner)
-            found[each.name] = (low, high, False)
-    for item in table.scope:
-        if item.entity == entity.name and item.field is not None:
-            low, high = found.get(item.field, (-(10**9), 10**9, False))[:2]
-            found[item.field] = (
-                item.low if item.low is not None else low,
-                item.high if item.high is not None else high,
-                True,
-            )
-    return found
 
 
 def counted_of(table: Table, kind: Kind, callers: Sequence[Caller]) -> dict[int, tuple[tuple[str, str], ...]]:

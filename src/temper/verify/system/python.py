@@ -18,7 +18,7 @@ from typing import Any
 
 from temper.verify.system.codes import conjuncts, replaced, variables, walk
 from temper.verify.system.ir import Code, Path, Rule, Searched, State, System
-from temper.verify.system.step import taken
+from temper.verify.system.step import rule_between
 
 Progress = Callable[[int, int], None]
 
@@ -108,14 +108,8 @@ class _Search:
         while (before := self.seen[states[-1]]) >= 0:
             states.append(before)
         way = [self.packing.unpacked(each) for each in reversed(states)]
-        rules = [self._rule(a, b) for a, b in pairwise(way)]
+        rules = [rule_between(self.system, a, b) for a, b in pairwise(way)]
         return Path(self.system.initial.index(way[0]), (*rules, *(() if rule is None else (rule,))), fault)
-
-    def _rule(self, before: State, after: State) -> int:
-        for number, rule in enumerate(self.system.rules):
-            if taken(self.system, rule, before) == after:
-                return number
-        raise AssertionError("a state is reached by some rule")
 
 
 @dataclass(slots=True)

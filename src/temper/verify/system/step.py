@@ -89,6 +89,14 @@ def successors(system: System) -> Callable[[State], Iterator[tuple[int, State]]]
     return steps
 
 
+def rule_between(system: System, before: State, after: State) -> int:
+    """Return the number of the first rule that leads from one state to the other; there is one."""
+    for number, rule in enumerate(system.rules):
+        if taken(system, rule, before) == after:
+            return number
+    raise AssertionError("a state is reached by some rule")
+
+
 def states_of(system: System, path: Path) -> list[State]:
     """Return the states along a path, from the initial one; a last rule that meets a fault adds none."""
     states = [system.initial[path.initial]]

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from temper.verify.system.ir import Orbit, Path, Searched, State, System
+from temper.verify.system.ir import Orbit, Path, Searched, System
 from temper.verify.system.python import Found, Packing, compiled
-from temper.verify.system.step import taken
+from temper.verify.system.step import rule_between
 from temper.verify.system.symmetry_check import verify_orbits
 from temper.verify.system.symmetry_forms import form
 
@@ -110,14 +110,8 @@ class _Search:
         while (before := self.seen[states[-1]]) >= 0:
             states.append(before)
         way = [self.packing.unpacked(each) for each in reversed(states)]
-        rules = [self._rule(a, b) for a, b in pairwise(way)]
+        rules = [rule_between(self.system, a, b) for a, b in pairwise(way)]
         return Path(self.system.initial.index(way[0]), (*rules, *(() if rule is None else (rule,))), fault)
-
-    def _rule(self, before: State, after: State) -> int:
-        for number, rule in enumerate(self.system.rules):
-            if taken(self.system, rule, before) == after:
-                return number
-        raise AssertionError("a state is reached by some rule")
 
 
 class _Forms(dict[int, int]):

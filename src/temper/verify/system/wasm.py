@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from temper.verify.system.ir import Path, Searched, State, System
-from temper.verify.system.step import taken
+from temper.verify.system.step import rule_between
 from temper.verify.system.wasm_text import FAULT_BYTES, STEP_BYTES, Layout, Notes, TooWide, fault_keys, kernel
 
 Progress = Callable[[int, int], None]
@@ -160,7 +160,9 @@ class _Kernel:
             if index:
                 after = self.layout.unpacked(struct.unpack_from(f"<{self.layout.words}Q", ctl, at + 8))
                 path = self._path(index - 1)
-                found[number] = Path(path.initial, (*path.rules, self._rule(self._state(index - 1), after)))
+                found[number] = Path(
+                    path.initial, (*path.rules, rule_between(self.system, self._state(index - 1), after))
+                )
         faults: dict[tuple[str, str], Path] = {}
         for place, key in enumerate(notes.faults):
             index, rule, position = struct.unpack_from("<III", ctl, notes.faults_at + FAULT_BYTES * place)
@@ -202,11 +204,5 @@ class _Kernel:
         while (parent := self._parent(way[-1])) >= 0:
             way.append(parent)
         states = [self._state(each) for each in reversed(way)]
-        rules = tuple(self._rule(before, after) for before, after in pairwise(states))
+        rules = tuple(rule_between(self.system, before, after) for before, after in pairwise(states))
         return Path(self.system.initial.index(states[0]), rules)
-
-    def _rule(self, before: State, after: State) -> int:
-        for number, rule in enumerate(self.system.rules):
-            if taken(self.system, rule, before) == after:
-                return number
-        raise AssertionError("a state is reached by some rule")
