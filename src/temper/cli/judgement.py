@@ -13,9 +13,7 @@ from typing import Any
 from temper.cli.exits import Exit, Stop
 from temper.cli.language import read, shown
 from temper.cli.paint import Progress, coloured
-from temper.service import Remembered, check_texts, finding, judgement_key, questions, verify_table, wire
-
-LEVELS = ("algebra", "search", "simulation", "properties", "scenarios")
+from temper.service import LEVELS, Remembered, check_texts, finding, judgement_key, questions, verify_table, wire
 
 
 def verify(args: argparse.Namespace) -> int:

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from temper.cli.client import Client, target_path
 from temper.cli.exits import Exit, Stop
-from temper.cli.judgement import LEVELS
 from temper.cli.language import read, shown
 from temper.cli.paint import Paint, Progress, coloured
 from temper.service import (
+    LEVELS,
     BadJournal,
     Kept,
     NotKept,

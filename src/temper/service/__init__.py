@@ -13,7 +13,7 @@ from temper.service import wire
 from temper.service.bundle import BundleUnreadable, Checked, check_texts, read_bundle
 from temper.service.findings import finding
 from temper.service.remembered import Remembered, Verified, judgement_key
-from temper.service.settings import Loaded, SettingProblem, Settings, duration_ms, load_settings
+from temper.service.settings import LEVELS, Loaded, SettingProblem, Settings, duration_ms, load_settings
 from temper.service.texts import (
     explain_code,
     fixed,
@@ -78,6 +78,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "LEVELS",
     "BadJournal",
     "BundleUnreadable",
     "CannotOpen",

@@ -6,11 +6,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from temper.kernel import TableVersion
 from temper.service.judge_process import GuardPair, Judged, judge
 from temper.service.settings import PushSection
+from temper.service.space import version_report
 from temper.table import Table, digest
 
 KEPT_MAX = 64
@@ -29,7 +28,7 @@ class Judgements:
 
     def remember(self, version: TableVersion) -> None:
         """Keep the report with which a version was let in, if it answers all that the settings ask for now."""
-        report: dict[str, Any] = msgspec.json.decode(version.report)
+        report = version_report(version)
         levels = {level["name"] for level in report["levels"]}
         if levels >= set(self._push.levels):
             _keep(self._reports, version.digest, report)

@@ -49,7 +49,7 @@ from temper.service.measuring import Measures
 from temper.service.people import Person, must_be_administrator, token_problems, token_view
 from temper.service.requests import asked_for, creating_action, fingerprint, params_of, scoped_key, wanted_id
 from temper.service.settings import Loaded, SettingProblem, duration_ms
-from temper.service.space import BadExpression, Space, version_table
+from temper.service.space import BadExpression, Space, version_report, version_table
 from temper.service.views import acted, entity_view, history_entry, moment, possible_action, refusal
 from temper.table import (
     Act,
@@ -275,7 +275,7 @@ class Workshop:
                 version=current.number,
                 digest=current.digest,
                 unchanged=True,
-                report=_report(current),
+                report=version_report(current),
             )
         changes, judged = await self._judge(space.table, table)
         self._must_pass(judged, table)
@@ -779,7 +779,7 @@ class Workshop:
             # A first push that was cut off before its only commit: nothing was promised.
             store.close()
             return
-        if not self._passes(_report(version)):
+        if not self._passes(version_report(version)):
             store.close()
             raise StoreFault(f"`{path}` holds a version whose report has not passed")
         for each in store.versions()[-VERSIONS_REMEMBERED:]:
@@ -850,11 +850,6 @@ def _stranded(space: Space, table: Table) -> tuple[wire.StrandedEntity, ...]:
 def _pair(each: Change) -> GuardPair:
     entity, _, rest = each.site.partition(".")
     return GuardPair(entity, rest.partition("/")[0], each.old, each.new)
-
-
-def _report(version: TableVersion) -> dict[str, Any]:
-    report: dict[str, Any] = msgspec.json.decode(version.report)
-    return report
 
 
 def _version(version: TableVersion, *, current: bool, name: str = "") -> wire.Version:
