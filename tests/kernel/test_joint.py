@@ -284,7 +284,7 @@ def test_ruling_08_it_acts_for_who_made_it_due() -> None:
     driver.settle()
     entry = driver.history("Guest", "v0")[-1]
     assert (entry.action, entry.actor, entry.by.principal, entry.cause) == ("Enter", "system", "bob", Cause.TIMER)
-    assert entry.timer == "Guest/in/Waiting/whenever/0"
+    assert entry.timer == "Guest/in/Waiting/whenever/Enter/0"
 
 
 def test_who_comes_later_finds_the_gate_open() -> None:

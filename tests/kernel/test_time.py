@@ -56,7 +56,7 @@ def test_ruling_17_nothing_fires_early() -> None:
     assert driver.read("Alarm", "a").state == "Rung"
     last = driver.history("Alarm", "a")[-1]
     assert (last.cause, last.timer, last.actor, last.by.principal) == (
-        Cause.TIMER, "Alarm/in/Set/at/0", "system", "ann",
+        Cause.TIMER, "Alarm/in/Set/at/Ring/0", "system", "ann",
     )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def test_ruling_17_a_refused_timer_is_tried_again_with_back_off() -> None:
         driver.at = wake
     assert tries == [0, 1 * S, 3 * S, 7 * S, 12 * S]
     refusals = [entry for entry in driver.history("Alarm", "a") if entry.refused]
-    assert [entry.timer for entry in refusals] == ["Alarm/in/Set/at/0"]
+    assert [entry.timer for entry in refusals] == ["Alarm/in/Set/at/Ring/0"]
     assert refusals[0].refused is not None
     assert refusals[0].refused.text == "not now"
 

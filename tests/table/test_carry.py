@@ -149,13 +149,29 @@ def test_ruling_26_new_fields_have_their_default_and_stand_in_the_new_order() ->
     ]  # fmt: skip
 
 
+def test_ruling_26_a_running_timer_is_known_by_what_it_does() -> None:
+    """A neighbour that comes or goes above it in the same state does not become it."""
+    neighbour = ("    after 30m", "    after 5m do RollBack\n    after 30m")
+    allowed = (("by operator from Halted to", "by operator, system from Halted, Rolling to"),)
+    life = rolling()
+    (running,) = life.here.timers
+    with_it = edited(neighbour, *allowed)
+    carried = carry(with_it, life.here, at=60_000).timers
+    assert {one.timer: one.due for one in carried} == {
+        running.timer: running.due, "Rollout/in/Rolling/after/RollBack/0": 60_000 + 300_000
+    }  # fmt: skip
+    back = replace(life.here, timers=carried)
+    assert list(homeless(with_it, edited(), back)) == ["its timer that does `RollBack` is running, and is gone"]
+    assert running in carry(edited(), back, at=60_000).timers
+
+
 def test_ruling_26_new_timers_count_from_the_swap() -> None:
     """Armed for the next version, which the swap makes; those of other states are not."""
     impatient = ("    after 30m", '    every 5m do Halt("impatient")\n    after 30m')
     elsewhere = ("  in Halted, R", '  in Planned after 1m do Halt("late")\n  in Halted, R')
     new = edited(impatient, elsewhere, ("from Rolling, Verifying to", "from any to"))
     life = rolling()
-    every = Armed("Rollout/in/Rolling/every/0", 60_000 + 300_000, 3, Caller("system"), 300_000)
+    every = Armed("Rollout/in/Rolling/every/Halt/0", 60_000 + 300_000, 3, Caller("system"), 300_000)
     assert carry(new, life.here, at=60_000).timers == (every, life.here.timers[0])
     assert carry(new, life.here).timers[0].due == 1_000 + 300_000
 

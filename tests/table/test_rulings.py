@@ -251,7 +251,7 @@ def test_ruling_08_the_principal_travels_and_system_acts() -> None:
     moved = accepted(life.ends(life.here.calls[0].order))
     assert (moved.caller, moved.actor, moved.after.timers[0].caller) == (ANN, "system", ANN)
     life.at += 30 * 60_000
-    halted = accepted(life.fire("Rollout/in/Rolling/after/0"))
+    halted = accepted(life.fire("Rollout/in/Rolling/after/Halt/0"))
     assert (halted.caller, halted.actor) == (ANN, "system")
 
 
@@ -562,7 +562,7 @@ TIMERS = """
       in Alive
         after 1h do Tick
 """
-AFTER, EVERY, AT = "Clock/in/Running/after/0", "Clock/in/Running/every/0", "Clock/in/Running/at/0"
+AFTER, EVERY, AT = "Clock/in/Running/after/End/0", "Clock/in/Running/every/Tick/0", "Clock/in/Running/at/Ring/0"
 
 
 def running(at: int = 0) -> Life:
@@ -659,7 +659,7 @@ def test_ruling_17_a_stale_stamp_does_nothing() -> None:
 def test_ruling_21_groups_are_entered_from_outside_only() -> None:
     """`Alive` is entered once, at the creation; moving within it leaves its timer alone."""
     life = running(at=500)
-    group = "Clock/in/Alive/after/0"
+    group = "Clock/in/Alive/after/Tick/0"
     assert armed(life, group) == 500 + 3_600_000
     life.at = 1_000
     life.done("Again")

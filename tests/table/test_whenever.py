@@ -62,7 +62,7 @@ def test_ruling_18_it_is_due_from_the_commit_that_makes_its_condition_hold(life:
     life.done("Fill")
     assert waiting(life) == []
     life.done("Fill")
-    assert waiting(life) == [Fire("", 1_000, "Tank/in/Running/whenever/0", 4)]
+    assert waiting(life) == [Fire("", 1_000, "Tank/in/Running/whenever/Alarm/0", 4)]
 
 
 def test_ruling_18_it_fires_in_a_commit_of_its_own_and_once(life: Life) -> None:
@@ -106,8 +106,8 @@ def test_a_group_s_whenever_lasts_while_the_group_is_not_left(life: Life) -> Non
     filled(life)
     life.done("Fill")
     life.done("Fill")
-    assert [event.timer for event in waiting(life)] == ["Tank/in/On/whenever/0"]
-    life.fire("Tank/in/On/whenever/0")
+    assert [event.timer for event in waiting(life)] == ["Tank/in/On/whenever/Close/0"]
+    life.fire("Tank/in/On/whenever/Close/0")
     assert life.here.state == "Full"
     life.with_fields(level=2)
     life.done("Fill")

@@ -258,7 +258,7 @@ class _Compiler:
             timers=tuple(self.timer(base, timer) for timer in place.timers),
             whenevers=tuple(
                 shape.Whenever(
-                    self.counted(base, "whenever", whenever.span),
+                    self.counted(base, f"whenever/{whenever.handler.action}", whenever.span),
                     compile_expression(whenever.condition),
                     _sure(whenever.handler),
                 )
@@ -269,7 +269,8 @@ class _Compiler:
         )
 
     def timer(self, above: str, timer: machine.Timer) -> shape.Timer:
-        site = self.counted(above, timer.kind, timer.span)
+        # By what it does, so that what is armed is known again when a neighbour goes.
+        site = self.counted(above, f"{timer.kind}/{timer.handler.action}", timer.span)
         return shape.Timer(site, timer.kind, _maybe(timer.duration), timer.field, _sure(timer.handler))
 
     def late(self, above: str, late: machine.Late) -> shape.Late:
