@@ -14,9 +14,9 @@ from typing import Any
 import z3
 
 from temper.table import Expr, Table, Type, shape
-from temper.verify.clauses import NEW, admitted, entered, guards, left, outcomes
+from temper.verify.clauses import NEW, admitted, entered, flat, guards, left, outcomes
 from temper.verify.expressions import names_in, type_of, walk
-from temper.verify.symbolic.terms import Scene, Term, Terms
+from temper.verify.symbolic.terms import Scene, Term, Terms, World
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,28 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Link:
+    """What an action takes along if `under` holds: a joint action, a creation, or a `for` in which there are some."""
+
+    clause: shape.With | shape.Create | shape.For
+    scene: Scene
+    under: Term
+
+
+@dataclass(frozen=True)
+class Share:
+    """Whose part of a commit is meant: who it is, what it reads, and what it is given. `joint`: another takes it along,
+    as `system`."""
+
+    this: Term
+    world: World
+    event: str
+    part: str
+    params: Mapping[str, Term] | None = None
+    joint: bool = False
+
+
+@dataclass(frozen=True)
 class Path:
     """One way through one action, and its routes: from `before`, if `condition` holds, to `after` with `fields`."""
 
@@ -56,6 +78,7 @@ class Path:
     taken: frozenset[str]
     given: tuple[Given, ...] = ()
     asked: tuple[Asked, ...] = ()
+    links: tuple[Link, ...] = ()
 
     def scene_after(self) -> Scene:
         """Return the scene that properties are asked in: the state after, with the state before behind it."""
@@ -68,6 +91,8 @@ class Path:
             before=self.scene,
             taken=self.taken,
             event=self.scene.event,
+            this=self.scene.this,
+            world=self.scene.world,
         )
 
 
@@ -81,9 +106,12 @@ class _Doing:
     condition: Term
     given: list[Given] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
 
     def copy(self) -> _Doing:
-        return _Doing(self.terms, self.table, dict(self.fields), self.condition, [*self.given], [*self.asked])
+        return _Doing(
+            self.terms, self.table, dict(self.fields), self.condition, [*self.given], [*self.asked], [*self.links]
+        )
 
 
 def paths(
@@ -95,11 +123,12 @@ def paths(
     *,
     fields: Mapping[str, Term] | None = None,
     at: str = "",
+    share: Share | None = None,
 ) -> Iterator[Path]:
     """Every path of an action from one of `states`.
 
     `fields` are what the entity holds before; without them anything that fits. `at` tells apart the same path at two
-    moments of a run.
+    moments of a run. With a `share` it is one entity among others.
     """
     for before in states:
         key = f"{at}{entity.name}.{action.name}/{before}"
@@ -109,7 +138,11 @@ def paths(
             scene = replace(scene, fields=fields)
         if before == NEW:
             scene = replace(scene, fields=_unset(terms, table, entity, key))
-        params = {p.name: terms.given((key, "param", p.name), p.name, p.type) for p in action.params}
+        if share is not None:
+            scene = replace(scene, this=share.this, world=share.world, event=share.event, part=share.part)
+        params = share.params if share is not None else None
+        if params is None:
+            params = {p.name: terms.given((key, "param", p.name), p.name, p.type) for p in action.params}
         scene = replace(scene, params=params)
         hypothesis = terms.both(
             [
@@ -117,7 +150,10 @@ def paths(
                 *([terms.bounds(entity, scene.fields)] if before != NEW else []),
             ]
         )
-        yield from _cases(terms, table, entity, action, scene, _Doing(terms, table, dict(scene.fields), hypothesis), 0)
+        doing = _Doing(terms, table, dict(scene.fields), hypothesis)
+        # Who is named by `by` does not matter where another takes it along.
+        depth = 1 if share is not None and share.joint else 0
+        yield from _cases(terms, table, entity, action, scene, doing, depth)
 
 
 def _unset(terms: Terms, table: Table, entity: shape.Entity, key: str) -> dict[str, Term]:
@@ -195,7 +231,7 @@ def _cases(
                 continue
         yield Path(
             entity.name, action.name, case.site, before, after, scene, now.condition, now.fields,
-            frozenset({action.name}), tuple(now.given), tuple(now.asked),
+            frozenset({action.name}), tuple(now.given), tuple(now.asked), tuple(now.links),
         )  # fmt: skip
 
 
@@ -224,7 +260,7 @@ def _named(
 
 def _within(here: Scene, table: Table, entity: shape.Entity, state: str, now: _Doing, case: shape.Case) -> Scene:
     key = f"{here.key}>{case.site}.{len(now.asked)}"
-    return Scene(key, names_in(table, entity), state, dict(now.fields), event=here.event)
+    return replace(here, key=key, names=names_in(table, entity), state=state, fields=dict(now.fields), params={})
 
 
 def _routed(
@@ -239,7 +275,7 @@ def _routed(
     depth: int,
 ) -> Iterator[Path]:
     place, handler = route
-    assert depth <= len(entity.states), "cycles of routes are errors"
+    assert depth <= len(entity.states) + 1, "cycles of routes are errors"
     assert case.to is not None, "a route follows a move"
     inside = _within(here, table, entity, case.to, now, case)
     following = entity.actions[handler.action]
@@ -295,6 +331,8 @@ def _do(body: tuple[shape.AnyClause, ...], scene: Scene, now: _Doing, under: Ter
             case shape.For():
                 # Its clauses hold no `set`; what they give to others is asked about by the search.
                 now.asked.append(Asked(clause.site, clause.over, scene, holds))
+                if any(isinstance(inner, shape.With | shape.Create) for inner in flat(clause.body)):
+                    now.links.append(Link(clause, scene, under if under is not None else terms.true()))
             case shape.Call(site=site, tool=tool, args=args):
                 for param in table.tools[tool].params:
                     now.given += _args(site, param, args, scene, holds)
@@ -314,6 +352,8 @@ def _do(body: tuple[shape.AnyClause, ...], scene: Scene, now: _Doing, under: Ter
                 now.asked += [Asked(site, e, scene, holds) for _, e in args]
                 for param in table.entities[to].actions[name].params:
                     now.given += _args(site, param, args, scene, holds)
+                if not isinstance(clause, shape.Send):
+                    now.links.append(Link(clause, scene, under if under is not None else terms.true()))
 
 
 def _args(site: str, param: shape.Param, args: shape.Args, scene: Scene, holds: Term) -> list[Given]:

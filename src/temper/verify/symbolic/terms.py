@@ -12,16 +12,16 @@ Division by zero is left open here, and asked about on its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import z3
 
 from temper.table import Expr, Table, Type, canonical_key, decode, shape
 from temper.verify.clauses import NEW
-from temper.verify.expressions import Names, children, element_type, opened, type_of
+from temper.verify.expressions import Names, children, element_type, opened, type_of, walk
 from temper.verify.symbolic.algebra import Query
 
 Term: TypeAlias = Any  # z3 ships no types
@@ -47,6 +47,31 @@ class Scene:
     bound: Mapping[str, Term] = field(default_factory=dict)
     event: str = ""
     """What the caller and the time belong to: two scenes of one event share them."""
+    this: Term | None = None
+    """Whose state and fields these are, where several entities are told apart."""
+    world: World | None = None
+    """What is read of others; left out, it is left open."""
+    part: str = ""
+    """Which share of a commit it is: what it creates has names of its own."""
+
+
+class World(Protocol):
+    """What a scene can read of other entities."""
+
+    def field(self, entity: str, name: str, ref: Term) -> Term:
+        """Return what an entity holds."""
+
+    def state_in(self, entity: str, states: Sequence[str], ref: Term) -> Term:
+        """Return that an entity is there, in one of these states."""
+
+    def exists(self, entity: str, ref: Term) -> Term:
+        """Return that there is such an entity."""
+
+    def over(self, e: Expr, scene: Scene) -> Term | None:
+        """Return what an expression that goes through entities is worth; `None` where it is left open."""
+
+    def action_is(self, entity: str, action: str, scene: Scene) -> Term:
+        """Return that the step that led here took an action: on the scene's own entity if it is of that kind."""
 
 
 class Terms:
@@ -70,6 +95,8 @@ class Terms:
         self._kept: list[Term] = []
         self.opened: set[str] = set()
         """Kinds of expression that were left open so far."""
+        self.left_open: dict[Expr, None] = {}
+        """The expressions themselves, in the order in which they were met."""
         self._sorts: dict[Any, Any] = {}
         self._open: dict[Any, Term] = {}
         self._literals: dict[str, dict[str, Term]] = {}
@@ -446,13 +473,21 @@ class Terms:
             case ("var", name):
                 return scene.bound[name]
             case ("this",) | ("id",):
-                return self.given(("id",), "id", ("ref", ""))
+                return scene.this if scene.this is not None else self.given(("id",), "id", ("ref", ""))
+            case ("created", name) if scene.world is not None:
+                return self.created(name, scene)
+            case ("read", of, entity, name) if scene.world is not None:
+                return scene.world.field(entity, name, self.term(of, scene))
+            case ("read_in", of, entity, states) if scene.world is not None:
+                return scene.world.state_in(entity, states, self.term(of, scene))
+            case ("created_at",) if scene.world is not None:
+                return self._left_open(e, scene)
             case ("created_at",):
                 return self.given(("created_at",), "created_at", ("time",))
             case ("now",) | ("caller",) | ("acts_for",):
                 kind: Type = ("time",) if e[0] == "now" else ("principal",)
                 term = self.given((scene.event, e[0]), e[0], kind)
-                if e[0] == "now":
+                if e[0] == "now" and scene.world is None:
                     self.axiom(term >= self.given(("created_at",), "created_at", ("time",)))
                 return term
             case ("has_role", role):
@@ -463,8 +498,11 @@ class Terms:
                 assert scene.before is not None, "only properties of steps look back"
                 return self.term(part, scene.before)
             case ("action_is", entity, action):
-                own = scene.names.entity is not None and scene.names.entity.name == entity
-                return z3.BoolVal(own and action in scene.taken, self.context)
+                if scene.world is not None:
+                    return scene.world.action_is(entity, action, scene)
+                if scene.names.entity is None or scene.names.entity.name != entity:
+                    return self._left_open(e, scene)  # Another's, in the same commit.
+                return z3.BoolVal(action in scene.taken, self.context)
             case ("not", a):
                 return z3.Not(self.term(a, scene))
             case ("and", a, b):
@@ -495,6 +533,8 @@ class Terms:
                 return self._member(x, c, scene)
             case ("union" | "minus" | "intersect", _, _):
                 return self._combined(e, scene)
+            case ("size", c) if scene.world is not None and through_entities(c):
+                return self._over(e, scene)
             case ("size", c):
                 return self.size(type_of(c, scene.names), self.term(c, scene))
             case ("dot", part, record, name):
@@ -518,12 +558,69 @@ class Terms:
                 return self.map_of(key, inner, [(self.term(k, scene), self.term(v, scene)) for k, v in pairs])
             case ("record", name, values):
                 return self.record(name, [self.term(value, scene) for value in values])
+            case ("all" | "any" | "count" | "sum", _, c, _) if scene.world is not None and self._of_entities(c, scene):
+                return self._over(e, scene)
             case ("all" | "any" | "count", x, c, body):
                 return self._quantified(e, x, c, body, scene)
             case _:
                 return self._left_open(e, scene)
 
+    def created(self, name: str, scene: Scene) -> Term:
+        """Return the reference that a creation in this share of a commit is named by."""
+        return self.given((scene.event, scene.part, "created", name), name, ("ref", ""))
+
+    def _over(self, e: Expr, scene: Scene) -> Term:
+        assert scene.world is not None, "there is somewhere to look"
+        found = scene.world.over(e, scene)
+        return self._left_open(e, scene) if found is None else found
+
+    def _of_entities(self, c: Expr, scene: Scene) -> bool:
+        kind = type_of(c, scene.names)
+        return kind[0] == "set" and kind[1][0] == "ref"
+
+    def defined(self, e: Expr, scene: Scene) -> Term:
+        """Return that an expression has a value: what it reads is there, and nothing is divided by zero."""
+        if not any(part[0] in {"read", "read_in", "//", "%", "let"} for part in walk(e)):
+            return self.true()
+        match e:
+            case ("let", name):
+                let = scene.names.let(name)
+                assert let is not None, f"`{name}` is derived nowhere"
+                return self.defined(let.value, scene)
+            case ("read" | "read_in", of, entity, _) if scene.world is not None:
+                there = scene.world.exists(entity, self.term(of, scene))
+                return self.both([self.defined(of, scene), there])
+            case ("and" | "implies", a, b):
+                later = self.implies(self.term(a, scene), self.defined(b, scene))
+                return self.both([self.defined(a, scene), later])
+            case ("or", a, b):
+                return self.both([self.defined(a, scene), z3.Or(self.term(a, scene), self.defined(b, scene))])
+            case ("if", c, a, b):
+                either = z3.If(self.term(c, scene), self.defined(a, scene), self.defined(b, scene))
+                return self.both([self.defined(c, scene), either])
+            case ("??", a, b):
+                there = z3.Not(self.is_none(self.term(a, scene)))
+                return self.both([self.defined(a, scene), z3.Or(there, self.defined(b, scene))])
+            case ("before", part):
+                assert scene.before is not None, "only properties of steps look back"
+                return self.defined(part, scene.before)
+            case ("//" | "%", a, b):
+                return self.both([self.defined(a, scene), self.defined(b, scene), self.term(b, scene) != 0])
+            case ("all" | "any" | "count" | "sum" | "first" | "filter" | "map_set" | "map_list", x, c, body):
+                # Asked of each: an `all` that stops early asks fewer.
+                return self.both([self.defined(c, scene), self._all_defined(x, c, body, scene)])
+            case _:
+                return self.both(self.defined(part, scene) for part in children(e))
+
+    def _all_defined(self, x: str, c: Expr, body: Expr, scene: Scene) -> Term:
+        if not any(part[0] in {"read", "read_in", "//", "%", "let"} for part in walk(body)):
+            return self.true()
+        if scene.world is not None and self._of_entities(c, scene) and reads_only(body, x):
+            return self.true()  # Those that it goes through are there.
+        return self.open(("defined", scene.key, scene.event, c, body), "defined", ("bool",))
+
     def _left_open(self, e: Expr, scene: Scene) -> Term:
+        self.left_open.setdefault(e)
         bound = tuple(sorted((name, term.get_id()) for name, term in scene.bound.items()))
         # What another entity holds may change between two states; only one scene sees one value of it.
         return self.open((scene.key, scene.event, e, bound), str(e[0]), type_of(e, scene.names))
@@ -658,17 +755,7 @@ class Terms:
 
     @staticmethod
     def _with(scene: Scene, x: str, inner: Type, term: Term) -> Scene:
-        return Scene(
-            scene.key,
-            scene.names.bind(x, inner),
-            scene.state,
-            scene.fields,
-            scene.params,
-            scene.before,
-            scene.taken,
-            {**scene.bound, x: term},
-            scene.event,
-        )
+        return replace(scene, names=scene.names.bind(x, inner), bound={**scene.bound, x: term})
 
     # --- scenes -------------------------------------------------------------------------------------------------------
 
@@ -686,6 +773,22 @@ class Terms:
     def bounds(self, entity: shape.Entity, fields: Mapping[str, Term]) -> Term:
         """Return what the declared types say of an entity's fields."""
         return self.both(self.within(each.type, fields[each.name]) for each in entity.fields)
+
+
+def through_entities(c: Expr) -> bool:
+    """Say whether a collection is made of all entities of a kind, or of those that refer to one."""
+    while c[0] == "filter":
+        c = c[2]
+    return c[0] in {"every", "inverse"}
+
+
+def reads_only(e: Expr, x: str) -> bool:
+    """Say whether an expression reads of others nothing but what the one that `x` stands for holds."""
+    if e[0] in {"read", "read_in"}:
+        return bool(e[1] == ("var", x))
+    if e[0] in {"//", "%", "let", "inverse", "every"}:
+        return False
+    return all(reads_only(part, x) for part in children(e))
 
 
 def divisions(e: Expr) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
