@@ -16,7 +16,8 @@ from temper.text import Code, Diagnostic, Label, Severity
 from temper.verify.causes import causes, enters
 from temper.verify.clauses import flat
 from temper.verify.explain import holds_now, missing_guard, trace_of
-from temper.verify.explore.search import RESTS, Break, Explored
+from temper.verify.explore.replay import Stage
+from temper.verify.explore.search import RESTS, Break, Explored, _false_after, _false_step
 from temper.verify.limits import Limits
 from temper.verify.places import span_of, text_of
 from temper.verify.properties import asked_alone
@@ -348,12 +349,10 @@ class _Judgement:
 
     def _then(self, each: shape.AnyProperty, found: Break) -> str:
         """Return what is so at the end of a broken run."""
-        assert found.run is not None, "a break has a run"
-        last = found.run.stages[-1]
+        last = self._shown(each, found)
         if isinstance(each, shape.Always) and last.accepted is not None:
             after = last.accepted.after
-            alone = asked_alone(self.table)
-            condition = next((a.condition for a in alone.values() if a.site == each.site), None)
+            condition = next((a.condition for a in asked_alone(self.table).values() if a.site == each.site), None)
             return "" if condition is None else holds_now(self.table, after.entity, condition, last.before, after)
         if isinstance(each, shape.Never) and last.accepted is not None:
             return f"then {last.accepted.after.state} is entered, and {each.role} has led there"
@@ -361,9 +360,21 @@ class _Judgement:
             return f"then {last.accepted.after.state} is entered by fewer than {each.count}"
         return ""
 
+    def _shown(self, each: shape.AnyProperty, found: Break) -> Stage:
+        """Return the stage that shows a break: others may have been changed in the same commit, after it."""
+        assert found.run is not None, "a break has a run"
+        asked = next((a for a in asked_alone(self.table).values() if a.site == each.site), None)
+        entity = asked.entity if asked is not None else each.entity
+        shows = (_false_step if asked.step else _false_after)(asked) if asked is not None else None
+        for stage in reversed(found.run.stages):
+            own = entity is None or (stage.accepted is not None and stage.accepted.after.entity == entity)
+            if own and (shows is None or shows(self.table, stage)):
+                return stage
+        return found.run.stages[-1]
+
     def _help(self, index: int, each: shape.AnyProperty, found: Break) -> str | None:
         assert found.run is not None, "a break has a run"
-        last = found.run.stages[-1]
+        last = self._shown(each, found)
         if isinstance(each, shape.Always):
             alone = asked_alone(self.table).get(index)
             return None if alone is None else missing_guard(self.table, alone.condition, last)
