@@ -2,7 +2,8 @@
 
 A mutant is noticed by a scenario that no longer comes out as written, by a property that a run breaks, or by one of the
 questions that are always asked (a fault, an outcome without a home, a state that is stuck or not reached any more).
-One that does the same as the table in every state of the search is no mutant, and is not counted.
+Scenarios are asked first; then one entity alone; then it among the others that it has to do with; then what leads to
+what. One that does the same as the table in every state of the search is no mutant, and is not counted.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from temper.verify.limits import Limits
 from temper.verify.places import place_of
 from temper.verify.report import Strength, Survivor
 from temper.verify.scenarios import run_scenario
-from temper.verify.strength.mutants import ADDING, Kind, Mutant, mutants, sample
+from temper.verify.strength.mutants import ADDING, SEEN, Kind, Mutant, mutants, sample
 from temper.verify.strength.suggest import suggest
+from temper.verify.strength.together import Among, Leading, amongs, beyond
 from temper.verify.strength.vacuous import vacuous
 from temper.verify.strength.walk import Key, MutantSearch, Quiet, Touches, narrowed
 
@@ -30,13 +32,14 @@ Progress = Callable[[str], None]
 class Bounds:
     """How far a measurement goes.
 
-    Of more than `mutants` of them, some of each kind are drawn, the same every time. The search of one stops at
-    `states_max` states, the nearest to the beginning, or after `mutant_seconds`; after `seconds` what is left is
-    unjudged.
+    Of more than `mutants` of them, some of each kind are drawn, the same every time. The search of one entity stops at
+    `states_max` states, the nearest to the beginning, that of several at `together_max`, and either after
+    `mutant_seconds`; after `seconds` what is left is unjudged.
     """
 
     mutants: int = 200
     states_max: int = 1_500
+    together_max: int = 20_000
     mutant_seconds: float = 4.0
     seconds: float = 60.0
     suggestions: int = 8
@@ -57,46 +60,38 @@ class _Measure:
     bounds: Bounds
     progress: Progress
     bases: dict[str, Quiet] = field(default_factory=dict)
+    amongs: dict[str, Among] = field(default_factory=dict)
+    by: Counter[str] = field(default_factory=Counter)
+    _began: float = field(default_factory=time.monotonic)
+    _leading: Leading | None = None
     _seen: dict[int, MutantSearch] = field(default_factory=dict)
+    _same: set[int] = field(default_factory=set)
+    """The mutants that do the same as the table where there is one entity alone."""
     _passing: list[shape.Scenario] = field(default_factory=list)
 
     def run(self) -> Strength:
-        began = time.monotonic()
         limits = Limits(states_max=self.bounds.states_max, seconds=self.bounds.mutant_seconds * 4)
         self.progress("search of the blueprint itself")
         for name in self.table.entities:
             self.bases[name] = Quiet(self.table, name, limits)
             self.bases[name].run()
+        together = Limits(states_max=self.bounds.together_max, seconds=self.bounds.mutant_seconds)
+        self.amongs = amongs(self.table, together)
+        self._leading = Leading(self.table, together)
         self._passing = [each for each in self.table.scenarios if run_scenario(self.table, each).passed]
         made = list(mutants(self.table))
         chosen = sample(made, self.bounds.mutants)
-        survivors: list[Mutant] = []
-        by: Counter[str] = Counter()
-        equivalent = unjudged = 0
         # Scenarios cost next to nothing: all are asked of them, before the time can run out.
-        left = []
-        for each in chosen:
-            if self._scenario(each):
-                by["scenarios"] += 1
-            else:
-                left.append(each)
-        for number, each in enumerate(left):
-            if time.monotonic() - began > self.bounds.seconds:
-                unjudged += len(left) - number
-                break
-            self.progress(f"mutant {len(chosen) - len(left) + number + 1} of {len(chosen)}: {each.what}")
-            noticed = self._noticed(each)
-            if noticed is None:
-                equivalent += 1
-            elif noticed:
-                by[noticed] += 1
-            else:
-                survivors.append(each)
+        left = [each for each in chosen if not self._counted(self._scenario(each))]
+        left, unjudged = self._sieved(left, "alone", self._alone)
+        left, more = self._sieved(left, "together", self._together)
+        equivalent = [each for each in left if self._does_the_same(each)]
+        survivors = [each for each in left if each not in equivalent]
         # Two that ask the same are one: what answers the one answers the other.
         asked = {sharp.question: (each, sharp) for each in reversed(survivors) for sharp in [self._sharpened(each)]}
         pairs = list(reversed(asked.values()))
         survivors = [each for _, each in pairs]
-        killed = sum(by.values())
+        killed = sum(self.by.values())
         self.progress("properties that say nothing")
         empty = vacuous(self.table, self.bases)
         self.progress("properties worth having")
@@ -108,38 +103,88 @@ class _Measure:
             limits,
         )
         return Strength(
-            len(made), killed + len(survivors), killed, equivalent, unjudged, time.monotonic() - began,
-            tuple(self._told(each) for each in survivors), empty, suggestions, dict(by.most_common()),
+            len(made), killed + len(survivors), killed, len(equivalent), unjudged + more,
+            time.monotonic() - self._began, tuple(self._told(each) for each in survivors), empty, suggestions,
+            dict(self.by.most_common()),
         )  # fmt: skip
 
-    def _scenario(self, mutant: Mutant) -> bool:
-        return any(not run_scenario(mutant.table, each).passed for each in self._passing)
+    def _counted(self, name: str) -> bool:
+        """Count what notices a mutant, if anything does."""
+        if name:
+            self.by[name] += 1
+        return bool(name)
 
-    def _noticed(self, mutant: Mutant) -> str | None:
-        """Return the name of what notices a mutant in a search, "" where nothing does, `None` if it does the same."""
+    def _sieved(self, found: list[Mutant], what: str, asked: Callable[[Mutant], str]) -> tuple[list[Mutant], int]:
+        """Return those mutants that nothing notices, and for how many the time was too short."""
+        left: list[Mutant] = []
+        for number, each in enumerate(found):
+            if time.monotonic() - self._began > self.bounds.seconds:
+                return left, len(found) - number
+            self.progress(f"mutant {number + 1} of {len(found)}, {what}: {each.what}")
+            if not self._counted(asked(each)):
+                left.append(each)
+        return left, 0
+
+    def _scenario(self, mutant: Mutant) -> str:
+        noticed = any(not run_scenario(mutant.table, each).passed for each in self._passing)
+        return "scenarios" if noticed else ""
+
+    def _alone(self, mutant: Mutant) -> str:
+        """Return the name of what notices a mutant in a search of its entity alone; "" where nothing does."""
         base = self.bases[mutant.entity]
         limits = Limits(states_max=self.bounds.states_max, seconds=self.bounds.mutant_seconds)
-        # A field that nothing looks at is the same in every state of the search, whatever is assigned to it.
-        if mutant.field is not None and mutant.field not in base.cone.fields:
+        # A field that nothing looks at is the same in every state of the search, whatever is assigned to it; and one
+        # alone shares nothing with anybody.
+        if mutant.kind is Kind.UNIQUE or (mutant.field is not None and mutant.field not in base.cone.fields):
             return ""
         search = MutantSearch(mutant.table, base, limits)
         touches = self._touching(mutant)
         if search.comparable:
             search.beside(touches)
             if search.noticed is not None:
-                return self._name(search.noticed)
+                return self._alone_told(mutant, search.noticed)
             if not search.differences:
                 # A role that does not matter to what happens is drawn only once: that another may act is not seen.
-                return "" if mutant.kind is Kind.ROLE else None
+                if mutant.kind is not Kind.ROLE:
+                    self._same.add(id(mutant))
+                return ""
         if not (search.comparable and self._only_adds(mutant)):
             search = MutantSearch(mutant.table, base, limits)
             search.anew()
             if search.noticed is not None:
-                return self._name(search.noticed)
+                return self._alone_told(mutant, search.noticed)
             if not search.differs(touches):
-                return None
+                self._same.add(id(mutant))
+                return ""
         self._seen[id(mutant)] = search
         return ""
+
+    def _alone_told(self, mutant: Mutant, key: Key) -> str:
+        """Return what notices a mutant alone, where it is not for the others to say: they may move it, and be read."""
+        if self.amongs[mutant.entity].found is not None and key[0] in {"stuck", "state", "case"}:
+            return ""
+        return self._name(key)
+
+    def _together(self, mutant: Mutant) -> str:
+        """Return the name of what notices a mutant among others, or in runs that never get where they should."""
+        assert self._leading is not None, "the table is looked at before its mutants"
+        among = self.amongs[mutant.entity]
+        key = among.noticed(mutant.table)
+        if key is not None:
+            return self._name(key)
+        if id(mutant) in self._same and among.found is None and among.alone:
+            return ""
+        number = self._leading.noticed(mutant.table)
+        return "" if number is None else self.table.properties[number].name
+
+    def _does_the_same(self, mutant: Mutant) -> bool:
+        """Say whether a mutant is none: it makes no difference that anything could be asked about."""
+        among = self.amongs[mutant.entity]
+        if among.found is None:
+            return id(mutant) in self._same and (among.alone or not beyond(self.table.entities[mutant.entity]))
+        if mutant.kind not in SEEN or (mutant.field is not None and not among.looks_at(mutant.entity, mutant.field)):
+            return False
+        return among.alike(mutant.table)
 
     @staticmethod
     def _only_adds(mutant: Mutant) -> bool:

@@ -1,8 +1,7 @@
 """Mutants of a table: each is the table with one small thing changed, of the kinds that authors get wrong.
 
 They come in a fixed order. A mutant that no longer is a blueprint (a creation that leaves a field without a value, an
-exit from a final state) is not made. What joins or creates other entities is left alone: the search that judges mutants
-looks at one entity at a time.
+exit from a final state, a name that nothing creates any more) is not made.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 from msgspec.structs import replace
 
-from temper.table import Expr, Table, shape
-from temper.verify.clauses import NEW
+from temper.table import Expr, Table, describe_expr, shape
+from temper.verify.clauses import NEW, expressions, flat
 from temper.verify.expressions import Names, conjuncts, names_in, rebuilt, type_of, walk, without_lets
-from temper.verify.strength.words import asks, from_states, opposite, said, timer_words
+from temper.verify.strength.words import asks, from_states, listed, opposite, said, timer_words
 
 
 class Kind(Enum):
@@ -35,12 +34,22 @@ class Kind(Enum):
     SWAP = "outcomes exchanged"
     CALL = "call dropped"
     SAID = "event or send dropped"
+    JOIN = "joint action dropped"
+    CREATE = "creation dropped"
     TIMER = "timer dropped"
+    WHENEVER = "`whenever` dropped"
+    UNIQUE = "`unique` or `key` dropped"
     LATE = "late outcome taken otherwise"
 
 
 # These only add steps: whatever could happen still can, unless it stands behind another case.
 ADDING = frozenset({Kind.GUARD, Kind.CONJUNCT, Kind.FROM, Kind.ROLE})
+# If these do anything it is seen in the states and the steps between them. The others may change what is told outside,
+# who may act, or what is refused for the sake of one who is not there.
+SEEN = frozenset(
+    {Kind.GUARD, Kind.CONJUNCT, Kind.EDGE, Kind.FROM, Kind.TARGET, Kind.SET, Kind.OFF, Kind.SWAP, Kind.TIMER, Kind.LATE}
+    | {Kind.WHENEVER}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,7 @@ class _Mutants:
             yield from self._place(index, place)
         for index, late in enumerate(self.entity.late):
             yield from self._late(late, "", self._at_late(index))
+        yield from self._same()
 
     # --- made anew ----------------------------------------------------------------------------------------------------
 
@@ -292,6 +302,14 @@ class _Mutants:
                     yield self._said(clause, f"{who} emits `{clause.event}`", action, with_clause())
                 case shape.Send():
                     yield self._said(clause, f"{who} sends `{clause.action}`", action, with_clause())
+                case shape.With():
+                    target = describe_expr(clause.target, self.table.records)
+                    what = f"{who} takes `{target}.{clause.action}` along"
+                    yield self._said(clause, what, action, with_clause(), Kind.JOIN)
+                case shape.Create():
+                    if clause.name is None or not self._named(action, clause.name):
+                        what = f"{who} creates a `{clause.entity}` by `{clause.action}`"
+                        yield self._said(clause, what, action, with_clause(), Kind.CREATE)
                 case shape.For() | shape.If():
 
                     def inside(
@@ -301,10 +319,10 @@ class _Mutants:
                     ) -> Table:
                         return put_one(replace(clause, body=new))
 
-                    if isinstance(clause, shape.If):
-                        yield from self._body(clause.body, who, action, names, creates, inside)
+                    # What stands in a `for` has names of its own, of which no mutant of a clause makes any use.
+                    yield from self._body(clause.body, who, action, names, creates, inside)
                 case _:
-                    pass
+                    assert_never(clause)
 
     def _set(
         self,
@@ -361,9 +379,25 @@ class _Mutants:
         made = shape.Handler(handler.action, tuple((name, plain(e)) for name, e in handler.args))
         return None if any(part[0] == "result" for _, e in made.args for part in walk(e)) else made
 
-    def _said(self, clause: shape.AnyClause, what: str, action: str | None, table: Table) -> Mutant:
+    def _said(
+        self, clause: shape.AnyClause, what: str, action: str | None, table: Table, kind: Kind = Kind.SAID
+    ) -> Mutant:
         question = asks(f"nothing says that {what}")
-        return Mutant(Kind.SAID, self.entity.name, clause.site, table, f"not so: {what}", question, action)
+        return Mutant(kind, self.entity.name, clause.site, table, f"not so: {what}", question, action)
+
+    def _named(self, action: str | None, name: str) -> bool:
+        """Say whether anything in an action uses what it creates by that name."""
+        if action is None:
+            return True
+        found = self.entity.actions[action]
+        bodies = [found.body, *(case.body for case in found.cases)]
+        return any(
+            part == ("created", name)
+            for body in bodies
+            for clause in flat(body)
+            for e in expressions(clause)
+            for part in walk(e)
+        )
 
     # --- places -------------------------------------------------------------------------------------------------------
 
@@ -382,6 +416,12 @@ class _Mutants:
                 Kind.TIMER, self.entity.name, timer.site, put(timers=_with(place.timers, number)),
                 f"without {timer_words(self.table, timer, place)}",
                 asks(f"nothing needs {timer_words(self.table, timer, place)}"),
+            )  # fmt: skip
+        for number, whenever in enumerate(place.whenevers):
+            text = f"`whenever {describe_expr(whenever.condition, self.table.records)} do {whenever.handler.action}`"
+            yield Mutant(
+                Kind.WHENEVER, self.entity.name, whenever.site, put(whenevers=_with(place.whenevers, number)),
+                f"without {text} in `{place.name}`", asks(f"nothing needs {text} in `{place.name}`"),
             )  # fmt: skip
         for number, late in enumerate(place.late):
             yield from self._late(late, f" in `{place.name}`", at_late(number))
@@ -410,6 +450,28 @@ class _Mutants:
                 new = (*kept, shape.Late(late.site, (name,), None))
             yield Mutant(Kind.LATE, self.entity.name, late.site, put(new), what, question)
 
+    # --- what two may not share ---------------------------------------------------------------------------------------
+
+    def _same(self) -> Iterator[Mutant]:
+        kind, name = Kind.UNIQUE, self.entity.name
+        for index, unique in enumerate(self.entity.uniques):
+            what = listed(unique.fields)
+            yield Mutant(
+                kind, name, unique.site, self._entity(uniques=_with(self.entity.uniques, index)),
+                f"without `unique` of {what}", asks(f"nothing forbids two `{name}` of one {what}"),
+            )  # fmt: skip
+            if unique.ever:
+                fewer = _with(self.entity.uniques, index, replace(unique, ever=False))
+                yield Mutant(
+                    kind, name, unique.site, self._entity(uniques=fewer), f"{what} unique, but not for ever",
+                    asks(f"nothing forbids a `{name}` of the {what} of one that is final"),
+                )  # fmt: skip
+        if self.entity.key:
+            yield Mutant(
+                kind, name, self.entity.site, self._entity(key=()), f"without `key` {listed(self.entity.key)}",
+                asks(f"nothing forbids two `{name}` of one {listed(self.entity.key)}"),
+            )  # fmt: skip
+
 
 # --- expressions ------------------------------------------------------------------------------------------------------
 
@@ -425,8 +487,8 @@ def _plus(e: Expr, by: int) -> Expr:
     match e:
         case ("lit", type_, int() as number):
             return ("lit", type_, number + by)
-        case ("+", a, ("lit", type_, int() as number)):
-            return ("+", a, ("lit", type_, number + by))
+        case ("+" | "-" as op, a, ("lit", type_, int() as number)):
+            return (op, a, ("lit", type_, number + by))
         case _:
             return ("+", e, ("lit", ("int", None, None), by))
 
