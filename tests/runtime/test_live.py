@@ -144,13 +144,13 @@ async def test_a_bug_strikes_those_alone_who_meet_it(monkeypatch: pytest.MonkeyP
         await quiet()
         asked = [asyncio.create_task(live.act("Shelf", f"s{n}", "Stock", name=f"n{n}", stock=1)) for n in (1, 2, 3)]
         await quiet()
-        decide = live.live._host.read
+        decide = live.live._host.cached
 
-        def read(entity: str, id: str) -> Snapshot | None:
+        def cached(entity: str, id: str) -> Snapshot | None:
             assert id != "s2", "the bug"
             return decide(entity, id)
 
-        monkeypatch.setattr(live.live._host, "read", read)
+        monkeypatch.setattr(live.live._host, "cached", cached)
         store.go.set()
         answers = await asyncio.gather(first, *asked, return_exceptions=True)
         assert [type(answer) for answer in answers] == [Done, Done, AssertionError, Done]

@@ -12,7 +12,7 @@ and asks `next_wake` when to come again. Nothing may be decided between `turn` a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from temper.kernel import record
@@ -60,7 +60,13 @@ class Host:
         return self.codec.table
 
     def read(self, entity: str, id: str) -> Snapshot | None:
-        """Return the entity as the last batch that was adopted left it."""
+        """Return the entity as the last batch that was adopted left it; of a shared store, as it is there."""
+        if self.store.shared:
+            return self.store.snapshot(entity, id) if entity in self.table.entities else None
+        return self.cached(entity, id)
+
+    def cached(self, entity: str, id: str) -> Snapshot | None:
+        """Return the entity as it was last seen: of a shared store, `append` looks whether it still is so."""
         name = (entity, id)
         now = self._cache.get(name)
         if now is not None:
@@ -75,7 +81,7 @@ class Host:
 
     def world(self, at: int) -> World:
         """Return what may be read of others, as the last batch that was adopted left them."""
-        return Turn(self, at)
+        return Turn(self, at, fresh=True)
 
     # --- a turn ---
 
@@ -129,8 +135,12 @@ class Host:
         """Forget a batch that could not be appended. Its timers and sends are as due as before.
 
         If its fate is unknown, what it was about is read again from the store: whatever that says is so. Attempts that
-        turn out to have been started there are handed out with the next turn: nobody has carried them out.
+        turn out to have been started there are handed out with the next turn: nobody has carried them out. A swap that
+        turns out to be there is in force.
         """
+        if self._next is not None and any(change.version == self.store.current() for change in batch.changes):
+            self.adopt(batch)
+            return
         self._next = None
         self._unheard.update((attempt.order, attempt) for attempt in batch.attempts)
         self.held.clear()
@@ -138,13 +148,18 @@ class Host:
             for now in change.snapshots:
                 self._cache.pop((now.entity, now.id), None)
 
+    def forget(self, names: Iterable[tuple[str, str]]) -> None:
+        """Read these from the store again: others have changed them."""
+        for name in names:
+            self._cache.pop(name, None)
+
     # --- what is due ---
 
     def due(self, at: int, limit: int) -> list[Request]:
         """Return what is due, earliest first: timers, deferred ones that may be offered, and sends."""
         requests: list[Request] = []
         for entity, id in self.store.due(at, limit):
-            now = self.read(entity, id)
+            now = self.cached(entity, id)
             if now is None:
                 continue
             for event in due(now, at):

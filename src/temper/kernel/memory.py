@@ -17,6 +17,8 @@ from temper.kernel.ports import (
     OrderRow,
     OrderState,
     Page,
+    ReadSet,
+    Stale,
     Stir,
     TableVersion,
 )
@@ -55,10 +57,11 @@ class _Key:
 class MemoryStore:
     """Keeps a space for as long as the process lives; see `temper.kernel.Store`.
 
-    Reads take time by the number of entities.
+    Reads take time by the number of entities. With `shared`, several hosts may write to it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
+        self.shared = shared
         self._log: list[bytes] = []
         self._rows: dict[tuple[str, str], _Row] = {}
         self._seqs: dict[tuple[str, str], list[int]] = {}
@@ -200,9 +203,25 @@ class MemoryStore:
     # --- appending ---
 
     def append(self, batch: Batch) -> int:
+        self._must_rest_on(batch)
         for change in batch.changes:
             self._apply(change)
         return len(self._log)
+
+    def _must_rest_on(self, batch: Batch) -> None:
+        """Look whether what was read is still so, as a store has to that others write to."""
+        changed: list[tuple[str, str]] = []
+        for read in batch.reads:
+            if isinstance(read, ReadSet):
+                found, _ = self.referrers(read.entity, read.field, read.id, limit=read.limit)
+                if tuple(found) != read.found:
+                    raise Stale(f"those whose `{read.field}` is `{read.id}` have changed")
+                continue
+            now = self.snapshot(read.entity, read.id)
+            if (None if now is None else now.version) != read.version:
+                changed.append((read.entity, read.id))
+        if changed:
+            raise Stale("what it reads has changed", changed)
 
     def _apply(self, change: Change) -> None:
         if change.version is not None:

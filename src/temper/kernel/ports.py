@@ -322,6 +322,26 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """An entity that was looked at, and its version then; `None` if there was none."""
+
+    entity: str
+    id: str
+    version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSet:
+    """Those whose `field` referred to `id`, oldest first; where there are `limit` of them, there may be more."""
+
+    entity: str
+    field: str
+    id: str
+    limit: int
+    found: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Changes to append together: one atomic, durable commit, in this order."""
 
@@ -330,6 +350,8 @@ class Batch:
     """One for each ask, in their order; given to callers after the append."""
     attempts: tuple[Attempt, ...] = ()
     """To be carried out after the append, which makes their starts durable."""
+    reads: tuple[Read | ReadSet, ...] = ()
+    """What it rests on, of a store that is `shared`: all of it still has to be so when it is appended."""
 
 
 class Store(Protocol):
@@ -338,6 +360,11 @@ class Store(Protocol):
     Values are kept encoded. An entity is decoded with the table that wrote it, and then carried over to the one in
     force; an entity that has no place there (a final one; a swap lets no other pass) is given as it was.
     """
+
+    @property
+    def shared(self) -> bool:
+        """Say whether others write to the space, too: then what was read may have changed, and `append` looks."""
+        ...
 
     def snapshot(self, entity: str, id: str) -> Snapshot | None:
         """Return the entity, or `None` if there is none of that id."""
@@ -456,6 +483,7 @@ class Store(Protocol):
         """Make the whole batch durable, or nothing of it; set its entries' `seq`, and return that of the last there is.
 
         Raises `StoreFault` when it cannot; then nothing of it stays (unless the fault says that its fate is unknown).
+        Raises `Stale` when what the batch rests on is so no longer.
         """
         ...
 
@@ -467,3 +495,14 @@ class StoreFault(Exception):
         super().__init__(text)
         self.text = text
         self.unknown = unknown
+
+
+class Stale(StoreFault):
+    """Others have changed what a batch rests on: nothing was appended, and it has to be decided again.
+
+    `names` are the entities to be read again.
+    """
+
+    def __init__(self, text: str, names: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(text)
+        self.names = tuple(names)

@@ -34,6 +34,8 @@ from temper.kernel.ports import (
     No,
     OrderRow,
     OrderState,
+    Read,
+    ReadSet,
     Request,
     Retry,
     Stir,
@@ -96,8 +98,9 @@ def held_key(entity: str, id: str, event: Fire | Offer) -> HeldKey:
 class Turn:
     """A batch in the making. It is the `World` that the table's `commit` reads."""
 
-    def __init__(self, host: Host, at: int) -> None:
+    def __init__(self, host: Host, at: int, *, fresh: bool = False) -> None:
         self._host = host
+        self._look = host.read if fresh else host.cached
         self._store = host.store
         self._codec = host.codec
         self._table = host.table
@@ -113,10 +116,18 @@ class Turn:
         self._keys: dict[str, tuple[str, Answer]] = {}
         self._created: dict[tuple[str, str], Entry] = {}
         self._watches = watches(host.table)
+        # What the batch rests on, by the store's: the batch's own can't change under it.
+        self._reads: dict[tuple[str, str], int | None] | None = {} if host.store.shared else None
+        self._sets: dict[tuple[str, str, str], ReadSet] = {}
 
     def batch(self) -> Batch:
         """Return what is to be appended, and what to say and to do after it."""
-        return Batch(tuple(self._changes), tuple(self._answers), tuple(self._attempts))
+        return Batch(tuple(self._changes), tuple(self._answers), tuple(self._attempts), tuple(self._rests_on()))
+
+    def _rests_on(self) -> Iterator[Read | ReadSet]:
+        for (entity, id), version in (self._reads or {}).items():
+            yield Read(entity, id, version)
+        yield from self._sets.values()
 
     def ask(self, ask: Ask) -> None:
         """Decide one ask; its answer is the batch's next."""
@@ -136,7 +147,12 @@ class Turn:
 
     def snapshot(self, entity: str, id: str) -> Snapshot | None:
         found = self._snapshots.get((entity, id))
-        return found if found is not None else self._host.read(entity, id)
+        if found is not None:
+            return found
+        now = self._look(entity, id)
+        if self._reads is not None:
+            self._reads.setdefault((entity, id), None if now is None else now.version)
+        return now
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         if self._by_key:
@@ -163,7 +179,10 @@ class Turn:
 
     def referrers(self, entity: str, field: str, id: str, limit: int) -> Sequence[str]:
         # One more for each that the batch may have turned away.
-        found, _ = self._store.referrers(entity, field, id, limit=limit + len(self._snapshots))
+        most = limit + len(self._snapshots)
+        found, _ = self._store.referrers(entity, field, id, limit=most)
+        if self._reads is not None:
+            self._sets.setdefault((entity, field, id), ReadSet(entity, field, id, most, tuple(found)))
         return self._still(entity, field, id, found, more=True)[:limit]
 
     def _still(self, entity: str, field: str, id: str, found: Sequence[str], *, more: bool) -> list[str]:

@@ -23,6 +23,7 @@ from temper.kernel import (
     Batch,
     Busy,
     Change,
+    Conflict,
     Discard,
     Entry,
     Expired,
@@ -31,6 +32,7 @@ from temper.kernel import (
     Limits,
     Request,
     Retry,
+    Stale,
     Store,
     StoreFault,
     Stranded,
@@ -48,6 +50,9 @@ _PAGE = 256
 _PAUSE_MS = 1_000
 # A bug in what is due must not take requests down with it.
 _DUE_PAUSE_MS = 60_000
+# A batch that others came between is decided again, this often as a whole, and then each ask of it by itself.
+_TOGETHER_MAX = 3
+_ALONE_MAX = 10
 # A late answer is waited for this many time-outs at most, so that a tool that hangs can't pile up attempts.
 _LATE_TIMEOUTS = 10
 
@@ -301,7 +306,26 @@ class Live:
                 asked.append(first)
         return asked
 
-    async def _turn(self, asked: Sequence[_Asked], *, due: bool = True) -> None:
+    async def _turn(self, asked: Sequence[_Asked]) -> None:
+        """Decide and append a batch; where others came between, once more, and then each ask by itself."""
+        for _ in range(_TOGETHER_MAX):
+            if await self._tried(asked):
+                return
+        for each in asked:
+            await self._alone(each)
+        self._work.set()  # What is due has not been looked at.
+
+    async def _alone(self, each: _Asked) -> None:
+        for _ in range(_ALONE_MAX):
+            if await self._tried([each], due=False):
+                return
+        if each.future is None:
+            self._queue.append(each)
+        elif not each.future.done():
+            each.future.set_result(Conflict("others kept changing what it reads: try again"))
+
+    async def _tried(self, asked: Sequence[_Asked], *, due: bool = True) -> bool:
+        """Decide and append a batch, and say so; `False` where what it rests on was changed by others meanwhile."""
         at = self._clock.now()
         host = self._host
         busy, room = self._room()
@@ -313,11 +337,16 @@ class Live:
             batch = host.turn(asks, at, room) if with_due else host.decide(asks, at)
             if batch.changes:
                 last = await self._loop.run_in_executor(self._writer, self.store.append, batch)
+        except Stale as stale:
+            assert batch is not None, "only the append finds it"
+            host.abandon(batch)
+            host.forget(stale.names)
+            return False
         except StoreFault as fault:
             assert batch is not None, "only the append faults"
             host.abandon(batch)
             self._faulted(asked, fault)
-            return
+            return True
         except Exception as bug:  # noqa: BLE001 - whatever it is, the space lives on
             if batch is not None:
                 host.abandon(batch)
@@ -326,7 +355,7 @@ class Live:
                 await self._apart(asked, at)
             elif asked[0].future is not None and not asked[0].future.done():
                 asked[0].future.set_exception(bug)
-            return
+            return True
         if batch.changes or batch.attempts:
             self._adopt(batch, last)
         for each, answer in zip(asked, batch.answers, strict=True):
@@ -335,6 +364,7 @@ class Live:
         if batch.attempts:
             busy, _ = self._room()
         self._set_alarm(busy, idle=not batch.changes)
+        return True
 
     def _room(self) -> tuple[list[str], dict[str, int]]:
         """Return the tools that have no room for another attempt, and how much each has."""
@@ -348,7 +378,8 @@ class Live:
         self._host.adopt(batch)
         self._last = last
         for change in batch.changes:
-            self._recent.extend(change.entries)
+            if not self.store.shared:  # Else there are entries of others between them.
+                self._recent.extend(change.entries)
             if self._waiters:
                 for now in change.snapshots:
                     self._tell(now)
@@ -390,6 +421,10 @@ class Live:
 
     def _faulted(self, asked: Sequence[_Asked], fault: StoreFault) -> None:
         _log.error("an append failed: %s", fault.text)
+        if fault.unknown:
+            # It may be there: whoever follows reads on from the store.
+            self._recent.clear()
+            self._last = self.store.last_seq()
         again: list[_Asked] = []
         for each in asked:
             if each.future is None:
@@ -413,7 +448,7 @@ class Live:
         """After a bug of ours: decide each ask by itself, so that it strikes those alone who meet it."""
         self._due_from = at + _DUE_PAUSE_MS
         for each in asked:
-            await self._turn([each], due=False)
+            await self._alone(each)
         self._set_alarm((), idle=True)
 
     async def _exchange(self, swap: _Swap) -> None:
@@ -430,7 +465,9 @@ class Live:
                 last = self.store.append(batch)
             except StoreFault:
                 self._host.abandon(batch)
-                raise
+                if self._host.table is not swap.table:
+                    raise
+                last = self.store.last_seq()  # Its fate was unknown, and it is there.
         except Exception as problem:  # noqa: BLE001 - whoever swaps is told
             if not swap.future.done():
                 swap.future.set_exception(problem)
