@@ -11,9 +11,9 @@ from temper.verify import Bounds, measure
 
 ROOT = Path(__file__).parents[2]
 
-OPERATOR = "an operator may try: it would change nothing that has not its own case"
-SEPARATE = "who may do what is the policy of whoever installs it; `never builder enters Live` is what must hold"
 TOLD = "a text for people"
+# Of all changes that make a difference; what is left has its reason below.
+ENOUGH = 0.95
 
 FINE: dict[str, dict[str, str]] = {
     "access": {
@@ -30,31 +30,8 @@ FINE: dict[str, dict[str, str]] = {
         "nothing forbids that a `NotGivenBack` that comes too late is taken all the same: intended?": TOLD,
     },
     "helix": {
-        "nothing forbids `release_manager` to take `Plan`: intended?": SEPARATE,
-        "nothing forbids `release_manager` to take `Start`: intended?": SEPARATE,
-        "nothing forbids `builder` to take `Halt`: intended?": SEPARATE,
-        "nothing forbids `release_manager` to take `Halt`: intended?": SEPARATE,
-        "nothing forbids `builder` to take `Resume`: intended?": SEPARATE,
-        "nothing forbids `release_manager` to take `Resume`: intended?": SEPARATE,
-        "nothing forbids `builder` to take `RollBack`: intended?": SEPARATE,
-        "nothing forbids `release_manager` to take `RollBack`: intended?": SEPARATE,
-        "nothing forbids `Start` from `Rolling`: intended?": "it would ask for the same broker again; the tool is "
-        "idempotent",
-        "nothing forbids `Resume` from `Planned`: intended?": "it would be another word for `Start`",
-        "nothing forbids `Resume` from `Rolling`: intended?": "it would ask for the same broker again",
-        "nothing forbids `Halt` from `Planned`: intended?": "a rollout that is not begun may be halted before it does",
-        "nothing forbids `Halt` from `Halted`: intended?": OPERATOR,
         "nothing forbids `Halt` from `RollingBack`: intended?": "a way back may be halted as a way there may",
-        "nothing forbids `RollBack` from `Planned`: intended?": "there is nothing to take back, and nothing is lost",
-        "nothing forbids `RollBack` from `Rolling`: intended?": "all go back as a whole from wherever they are",
-        "nothing forbids `RollBack` from `Verifying`: intended?": "all go back as a whole from wherever they are",
-        "nothing forbids `RollBack` from `RollingBack`: intended?": "it would ask for the same again",
-        "nothing forbids that `Resume` leaves `halted_because` as it was: intended?": TOLD,
-        "nothing forbids that `Stuck` leaves `halted_because` as it was: intended?": TOLD,
-        "nothing forbids that `Stuck` from `RollingBack` leads to `RollingBack`, not to `Halted`: intended?": "trying "
-        "again without a halt would go back as well",
-        'nothing needs `after 30m do Stuck("no progress for 30 minutes")` in `RollingBack`: intended?': "the "
-        "tool's own timeout ends the call; the timer is for a server that has lost it",
+        "nothing forbids `Resume` from `Planned`: intended?": "it would be another word for `Start`",
     },
 }
 
@@ -66,4 +43,5 @@ def test_what_nothing_notices_in_an_app_has_a_reason(app: str) -> None:
     found = measure(checked.table, Bounds(suggestions=0, seconds=300, mutant_seconds=60))
     assert (found.unjudged, found.vacuous) == (0, ())
     assert {each.question for each in found.survivors} == set(FINE[app])
+    assert found.score > ENOUGH
     assert all(each.place is not None for each in found.survivors)
