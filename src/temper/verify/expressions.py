@@ -5,7 +5,7 @@ What they are worth is `temper.table`'s to say; here is only what both levels ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from temper.table import Expr, Table, Type, shape
@@ -119,6 +119,21 @@ def _settled(e: Expr) -> Expr:
         return decides
     rest: Expr = b if a == passes else a
     return rest if passes in (a, b) else e
+
+
+def reads_nothing_else(e: Expr, x: str, known: Collection[str] = ()) -> bool:
+    """Say whether an expression depends on nothing but what the entity that `x` stands for holds, and on what never
+    changes: who it is asked for (`this`), and who the `known` variables stand for."""
+    match e:
+        case ("read" | "read_in", ("var", name), _, _):
+            return bool(name == x)
+        case ("var", name):
+            return name == x or name in known
+        case ("lit", _, _) | ("none", _) | ("this",):
+            return True
+        case _:
+            inner = children(e)
+            return bool(inner) and all(reads_nothing_else(part, x, known) for part in inner)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,24 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class JointCertificate:
+    """Why a property of several entities holds: facts about every entity of a kind, or (`None`) about the whole.
+
+    They hold where there is nothing yet, and each commit keeps them together. `lemmas` are what each entity's own
+    invariants add, by kind and state. `requests`: if whoever a request names is there.
+    """
+
+    entity: str | None
+    condition: Expr
+    by: str
+    facts: tuple[tuple[str | None, Expr], ...]
+    lemmas: Mapping[str, Mapping[str, tuple[Expr, ...]]]
+    requests: bool = False
+    step: bool = False
+    reads_before: bool = False
+
+
+@dataclass(frozen=True)
 class Query:
     """One question to the solver in SMT-LIB 2, with the answer that it got: "sat", "unsat" or "unknown"."""
 
@@ -52,7 +70,7 @@ class Proof:
     by: str
     k: int
     words: tuple[str, ...]
-    certificate: Certificate
+    certificate: Certificate | JointCertificate
 
     def told(self) -> str:
         """Return what the proof rests on, for people: "with: moved < brokers"."""

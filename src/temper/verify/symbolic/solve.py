@@ -9,6 +9,7 @@ from typing import TypeVar
 import z3
 
 from temper.verify.symbolic.algebra import Query
+from temper.verify.symbolic.budget import Budget
 from temper.verify.symbolic.terms import Term, Terms
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -64,6 +65,55 @@ def needed(
         return None
     core = {mark.get_id() for mark in solver.unsat_core()}
     return [key for key, mark in marks.items() if mark.get_id() in core]
+
+
+class Asking:
+    """Many questions about the same facts: these are given once."""
+
+    def __init__(self, terms: Terms, budget: Budget) -> None:
+        self.terms = terms
+        self.budget = budget
+        self.solver = z3.Solver(ctx=terms.context)
+        self.facts: list[Term] = []
+
+    def add(self, facts: Sequence[Term], asked: Sequence[Term]) -> None:
+        """Give facts, with the axioms about what they and the questions speak of."""
+        for fact in (*facts, *self.terms.axioms_of([*facts, *asked])):
+            z3.Z3_solver_assert(self.terms.context.ref(), self.solver.solver, fact.as_ast())
+        self.facts += facts
+
+    def any_of(self, goals: Sequence[Term], marks: Sequence[Term]) -> tuple[Found, z3.ModelRef | None]:
+        """Return whether one of the goals can hold together with the facts and the marks."""
+        answer = self._check(goals, marks)
+        found = Found.NONE if answer == z3.unsat else Found.SOME if answer == z3.sat else Found.UNKNOWN
+        model = self.solver.model() if found is Found.SOME else None
+        self.solver.pop()
+        return found, model
+
+    def core(self, goals: Sequence[Term], marks: Sequence[Term]) -> list[Term] | None:
+        """Return the marks with which none of the goals can hold; `None` where one may."""
+        self.solver.set("core.minimize", True)
+        answer = self._check(goals, marks)
+        core = list(self.solver.unsat_core()) if answer == z3.unsat else None
+        self.solver.pop()
+        return core
+
+    def _check(self, goals: Sequence[Term], marks: Sequence[Term]) -> z3.CheckSatResult:
+        self.solver.push()
+        self.solver.add(self.terms.either(goals))
+        if self.budget.spent:
+            return z3.unknown
+        self.solver.set("rlimit", self.budget.one)
+        before = _units(self.solver)
+        answer = self.solver.check(*marks)
+        self.budget.spend(_units(self.solver) - before)
+        return answer
+
+
+def _units(solver: z3.Solver) -> int:
+    """Return how much work a solver's context has done so far."""
+    statistics = solver.statistics()
+    return int(statistics.get_key_value("rlimit count")) if "rlimit count" in statistics.keys() else 0
 
 
 def _solver(terms: Terms, facts: Sequence[Term], rlimit: int) -> z3.Solver:

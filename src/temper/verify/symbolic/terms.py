@@ -70,6 +70,9 @@ class World(Protocol):
     def over(self, e: Expr, scene: Scene) -> Term | None:
         """Return what an expression that goes through entities is worth; `None` where it is left open."""
 
+    def each(self, x: str, c: Expr, scene: Scene, holds: Callable[[Scene], Term]) -> Term | None:
+        """Return that something holds of each of a collection of entities; `None` where it can't be said."""
+
     def action_is(self, entity: str, action: str, scene: Scene) -> Term:
         """Return that the step that led here took an action: on the scene's own entity if it is of that kind."""
 
@@ -104,6 +107,7 @@ class Terms:
         self._functions: dict[Any, Any] = {}
         self._fresh = 0
         self._terms: dict[Any, Term] = {}
+        self._numbers: dict[Expr, int] = {}
 
     # --- axioms -------------------------------------------------------------------------------------------------------
 
@@ -395,11 +399,12 @@ class Terms:
             members = self.members(type_[1])
             if members is not None:
                 return z3.Sum([z3.If(z3.Select(term, member), self.number(1), self.number(0)) for member in members])
-        size = self._function("size", term.sort(), z3.IntSort(self.context))(term)
+        size = self.function("size", term.sort(), z3.IntSort(self.context))(term)
         self.axiom(size >= 0)
         return size
 
-    def _function(self, name: str, *sorts: Any) -> Any:
+    def function(self, name: str, *sorts: Any) -> Any:
+        """Return the function of that name, of which nothing is known."""
         key = (name, *(sort.sexpr() for sort in sorts))
         if key not in self._functions:
             self._functions[key] = z3.Function(f"{name}_{len(self._functions)}", *sorts)
@@ -436,7 +441,7 @@ class Terms:
 
     def list_of(self, inner: Type, items: list[Term]) -> Term:
         sort = self.sort(("list", inner, None))
-        made = self._function(f"list{len(items)}", *(item.sort() for item in items), sort)
+        made = self.function(f"list{len(items)}", *(item.sort() for item in items), sort)
         term = made(*items) if items else z3.Const(f"empty_{sort.name()}", sort)
         self.axiom(self.size(("list", inner, None), term) == len(items))
         return term
@@ -558,12 +563,16 @@ class Terms:
                 return self.map_of(key, inner, [(self.term(k, scene), self.term(v, scene)) for k, v in pairs])
             case ("record", name, values):
                 return self.record(name, [self.term(value, scene) for value in values])
-            case ("all" | "any" | "count" | "sum", _, c, _) if scene.world is not None and self._of_entities(c, scene):
+            case ("all" | "any" | "count" | "sum", _, c, _) if scene.world is not None and self.of_entities(c, scene):
                 return self._over(e, scene)
             case ("all" | "any" | "count", x, c, body):
                 return self._quantified(e, x, c, body, scene)
             case _:
                 return self._left_open(e, scene)
+
+    def numbered(self, e: Expr) -> int:
+        """Return a number that stands for an expression."""
+        return self._numbers.setdefault(e, len(self._numbers))
 
     def created(self, name: str, scene: Scene) -> Term:
         """Return the reference that a creation in this share of a commit is named by."""
@@ -574,7 +583,8 @@ class Terms:
         found = scene.world.over(e, scene)
         return self._left_open(e, scene) if found is None else found
 
-    def _of_entities(self, c: Expr, scene: Scene) -> bool:
+    def of_entities(self, c: Expr, scene: Scene) -> bool:
+        """Say whether a collection is a set of entities."""
         kind = type_of(c, scene.names)
         return kind[0] == "set" and kind[1][0] == "ref"
 
@@ -615,8 +625,10 @@ class Terms:
     def _all_defined(self, x: str, c: Expr, body: Expr, scene: Scene) -> Term:
         if not any(part[0] in {"read", "read_in", "//", "%", "let"} for part in walk(body)):
             return self.true()
-        if scene.world is not None and self._of_entities(c, scene) and reads_only(body, x):
-            return self.true()  # Those that it goes through are there.
+        if scene.world is not None and self.of_entities(c, scene):
+            found = scene.world.each(x, c, scene, lambda inner: self.defined(body, inner))
+            if found is not None:
+                return found
         return self.open(("defined", scene.key, scene.event, c, body), "defined", ("bool",))
 
     def _left_open(self, e: Expr, scene: Scene) -> Term:
@@ -744,7 +756,7 @@ class Terms:
         if members is None:
             return self._left_open(e, scene)
         held = self.term(c, scene)
-        inside = [(z3.Select(held, m), self.term(body, self._with(scene, x, inner, m))) for m in members]
+        inside = [(z3.Select(held, m), self.term(body, self.bind(scene, x, inner, m))) for m in members]
         match e[0]:
             case "all":
                 return self.both(z3.Implies(there, holds) for there, holds in inside)
@@ -754,7 +766,8 @@ class Terms:
                 return z3.Sum([z3.If(z3.And(*pair), self.number(1), self.number(0)) for pair in inside])
 
     @staticmethod
-    def _with(scene: Scene, x: str, inner: Type, term: Term) -> Scene:
+    def bind(scene: Scene, x: str, inner: Type, term: Term) -> Scene:
+        """Return the scene with one bound variable more."""
         return replace(scene, names=scene.names.bind(x, inner), bound={**scene.bound, x: term})
 
     # --- scenes -------------------------------------------------------------------------------------------------------
@@ -780,15 +793,6 @@ def through_entities(c: Expr) -> bool:
     while c[0] == "filter":
         c = c[2]
     return c[0] in {"every", "inverse"}
-
-
-def reads_only(e: Expr, x: str) -> bool:
-    """Say whether an expression reads of others nothing but what the one that `x` stands for holds."""
-    if e[0] in {"read", "read_in"}:
-        return bool(e[1] == ("var", x))
-    if e[0] in {"//", "%", "let", "inverse", "every"}:
-        return False
-    return all(reads_only(part, x) for part in children(e))
 
 
 def divisions(e: Expr) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
