@@ -15,13 +15,31 @@ from typing import Any
 
 from temper.verify.system.ir import Path, Searched, State, System
 from temper.verify.system.step import rule_between
-from temper.verify.system.wasm_text import FAULT_BYTES, STEP_BYTES, Layout, Notes, TooWide, fault_keys, kernel
+from temper.verify.system.wasm_text import (
+    FAULT_BYTES,
+    STEP_BYTES,
+    WINDOW_BITS,
+    Known,
+    Layout,
+    Notes,
+    TooWide,
+    fault_keys,
+    kernel,
+    windows,
+)
 
 Progress = Callable[[int, int], None]
 
 ENGINE = "WebAssembly"
-# States between two looks at the clock: some hundredths of a second.
-_BUDGET = 100_000
+# States between two looks at the clock (and at whoever presses Ctrl-C): as many as take about this long.
+_FIRST_BUDGET = 10_000
+_SLICE_S = 0.05
+# From so many states on it pays to make the kernel anew, and up to so many to hand over what it holds.
+_RENEW_FROM = 1 << 17
+_RENEW_TO = 1 << 20
+# From so many states on, and then from each four times as many, the window may move: by so many of the latest.
+_WINDOW_FROM = 1 << 14
+_SAMPLE = 1 << 11
 _PAGE = 1 << 16
 # A 32-bit memory ends at four gigabytes; what would go over it stops the search.
 _MEMORY_MAX = (1 << 32) - _PAGE
@@ -29,6 +47,8 @@ _FIRST_STATES = 1 << 13
 _FIRST_BLOCKS = 1 << 12
 
 _DONE, _PAUSED, _FULL = 0, 1, 2
+# What a kernel hands over to the one that is made after it, beside its memories.
+_COUNTED = ("n", "head", "transitions", "more", "deadlocks", "stuck")
 
 
 def search(
@@ -58,6 +78,11 @@ def fits(system: System) -> bool:
     return True
 
 
+def _within(budget: int, took: float) -> int:
+    """Return how many states to look at until the next pause, from how long the last ones took."""
+    return max(1_000, min(4 * budget, int(budget * _SLICE_S / max(took, 1e-6)), 1 << 30))
+
+
 class _Kernel:
     def __init__(self, system: System, asked: Sequence[int]) -> None:
         # Most commands need no kernel, and the import takes a tenth of a second.
@@ -73,34 +98,71 @@ class _Kernel:
         )
         config = wasmtime.Config()
         config.wasm_multi_memory = True
-        engine = wasmtime.Engine(config)
-        module = wasmtime.Module(engine, kernel(system, self.layout, self.notes))
-        self.store: Any = wasmtime.Store(engine)
-        self.exports: Any = wasmtime.Instance(self.store, module, []).exports(self.store)
+        self.engine = wasmtime.Engine(config)
+        self.known = Known()
         self.entry = 16 if self.layout.words == 1 else 32
         self.states_room = _FIRST_STATES
         self.blocks_room = _FIRST_BLOCKS
         self.size = 8 * self.layout.words
+        self.window = (0, 0)
+        self.window_due = _WINDOW_FROM
+        self._make(self.known)
 
     def run(self, states_max: int, seconds: float, memory_max: int, progress: Progress | None) -> Searched:
+        self.states_max = states_max
         self._make_room()
+        self._put_window(self.window)
         for state in self.system.initial:
             self.exports["seed"](self.store, *self.layout.packed(state))
-        expand = self.exports["expand"]
+        budget = _FIRST_BUDGET
         stopped = None
         while stopped is None:
-            answer = expand(self.store, _BUDGET)
+            since = time.monotonic()
+            answer = self.exports["expand"](self.store, budget)
             if answer == _DONE:
                 break
+            now = time.monotonic()
+            if answer == _PAUSED:
+                budget = _within(budget, now - since)
             if self._read("n") > states_max:
                 stopped = f"stopped at {states_max:,} states"
-            elif time.monotonic() - self.began > seconds:
+            elif now - self.began > seconds:
                 stopped = f"stopped after {seconds:g} s"
-            elif answer == _FULL and not self._grow(memory_max):
+            elif answer == _FULL and not (self._renewed() or self._grow(memory_max)):
                 stopped = f"stopped at {memory_max >> 20:,} MiB of memory"
             if progress is not None:
-                progress(self._read("n"), self._read("transitions"))
+                progress(self._read("n"), self._read("transitions") + self._read("more"))
         return self._searched(stopped)
+
+    def _make(self, known: Known) -> None:
+        """Make a kernel that asks for no more than what is not known yet."""
+        import wasmtime
+
+        module = wasmtime.Module(self.engine, kernel(self.system, self.layout, self.notes, known))
+        self.store: Any = wasmtime.Store(self.engine)
+        self.exports: Any = wasmtime.Instance(self.store, module, []).exports(self.store)
+        self.known = known
+
+    def _renewed(self) -> bool:
+        """Go on with a kernel that does not ask for what has been found, if that is worth it; say whether it was."""
+        n = self._read("n")
+        known = Known(*self._answered())
+        if known == self.known or not _RENEW_FROM <= n <= _RENEW_TO:
+            return False
+        kept = {
+            name: bytes(self.exports[name].read(self.store, 0, size))
+            for name, size in (("q", n * self.size), ("par", n * 4), ("ctl", self.notes.size))
+        }
+        counted = {name: self.exports[name].value(self.store) for name in _COUNTED}
+        self._make(known)
+        self._make_room()
+        for name, content in kept.items():
+            self.exports[name].write(self.store, content, 0)
+        for name, value in counted.items():
+            self.exports[name].set_value(self.store, value)
+        self._put_window(self.window)
+        self._rehash()
+        return True
 
     # --- room ---
 
@@ -112,7 +174,8 @@ class _Kernel:
             pages = -(-size // _PAGE)
             if pages > memory.size(self.store):
                 memory.grow(self.store, pages - memory.size(self.store))
-        self._write("n_max", self.states_room)
+        # As many states as there is room for, and not one more than were asked for.
+        self._write("n_max", min(self.states_room, self.states_max))
         self._write("mask", (self.blocks_room - 1) * self.entry)
         # Half full at the most, so that a look is short; a bitmap is never full.
         self._write("blocks_max", 0x7FFF_FFFF if self.layout.bitmap else self.blocks_room // 2)
@@ -131,10 +194,45 @@ class _Kernel:
         self.states_room, self.blocks_room = states, blocks
         self._make_room()
         if again:
-            table = self.exports["tab"]
-            ctypes.memset(ctypes.addressof(table.data_ptr(self.store).contents), 0, table.data_len(self.store))
-            self.exports["rehash"](self.store)
+            n, window = self._read("n"), self.window
+            if n >= self.window_due:
+                # The states of later levels are not like those of earlier ones: look again now and then.
+                self.window_due = 4 * n
+                self._put_window(self._best_window(n))
+            if not self._rehash():
+                self._put_window(window)
+                self._rehash()
         return True
+
+    def _rehash(self) -> bool:
+        """Fill the visited set anew from the queue; say whether there was room, which there is if it was no fuller."""
+        table = self.exports["tab"]
+        ctypes.memset(ctypes.addressof(table.data_ptr(self.store).contents), 0, table.data_len(self.store))
+        return bool(self.exports["rehash"](self.store))
+
+    def _put_window(self, window: tuple[int, int]) -> None:
+        self.window = window
+        word, shift = window
+        self._write("word", word)
+        self._write("shift", shift)
+        for each in range(2):
+            self._write(f"kept{each}", ~((1 << WINDOW_BITS) - 1 << shift) if each == word else -1)
+
+    def _best_window(self, n: int) -> tuple[int, int]:
+        """Return the window in which the latest states fall into the fewest blocks."""
+        first = max(n - _SAMPLE, 0)
+        content = self.exports["q"].read(self.store, first * self.size, n * self.size)
+        words = self.layout.words
+        states = struct.unpack(f"<{(n - first) * words}Q", content)
+        columns = [states[word::words] for word in range(words)]
+
+        def blocks(window: tuple[int, int]) -> int:
+            word, offset = window
+            kept = ~((1 << WINDOW_BITS) - 1 << offset)
+            cut = [each & kept for each in columns[word]]
+            return len(set(cut if words == 1 else zip(cut, columns[1 - word], strict=True)))
+
+        return min(windows(self.layout), key=blocks)
 
     def _read(self, name: str) -> int:
         value: int = self.exports[name].value(self.store)
@@ -146,23 +244,17 @@ class _Kernel:
     # --- what was found ---
 
     def _searched(self, stopped: str | None) -> Searched:
-        notes = self.notes
-        ctl = bytes(self.exports["ctl"].read(self.store, 0, max(notes.size, 1)))
+        notes, ctl = self.notes, self._noted()
         found: dict[int, Path] = {}
         for place, number in enumerate(notes.states):
             (index,) = struct.unpack_from("<I", ctl, 4 * place)
             if index:
                 found[number] = self._path(index - 1)
-        steps_at = notes.steps_at + 7 & ~7
         for place, number in enumerate(notes.steps):
-            at = steps_at + STEP_BYTES * place
-            (index,) = struct.unpack_from("<I", ctl, at)
+            index, rule = struct.unpack_from("<II", ctl, notes.steps_at + STEP_BYTES * place)
             if index:
-                after = self.layout.unpacked(struct.unpack_from(f"<{self.layout.words}Q", ctl, at + 8))
                 path = self._path(index - 1)
-                found[number] = Path(
-                    path.initial, (*path.rules, rule_between(self.system, self._state(index - 1), after))
-                )
+                found[number] = Path(path.initial, (*path.rules, rule))
         faults: dict[tuple[str, str], Path] = {}
         for place, key in enumerate(notes.faults):
             index, rule, position = struct.unpack_from("<III", ctl, notes.faults_at + FAULT_BYTES * place)
@@ -173,7 +265,7 @@ class _Kernel:
         return Searched(
             ENGINE,
             self._read("n"),
-            self._read("transitions"),
+            self._read("transitions") + self._read("more"),
             dict(sorted(found.items())),
             faults,
             stopped,
@@ -182,6 +274,20 @@ class _Kernel:
             self._depth(self._read("n") - 1),
             sum(self.exports[name].data_len(self.store) for name in ("tab", "q", "par")),
             time.monotonic() - self.began,
+        )
+
+    def _noted(self) -> bytes:
+        return bytes(self.exports["ctl"].read(self.store, 0, max(self.notes.size, 1)))
+
+    def _answered(self) -> tuple[frozenset[int], frozenset[tuple[str, str]]]:
+        """Return the questions and the faults that have been found."""
+        notes, ctl = self.notes, self._noted()
+        places = [(number, 4 * place) for place, number in enumerate(notes.states)]
+        places += [(number, notes.steps_at + STEP_BYTES * place) for place, number in enumerate(notes.steps)]
+        faults = [(key, notes.faults_at + FAULT_BYTES * place) for place, key in enumerate(notes.faults)]
+        return (
+            frozenset(number for number, at in places if any(ctl[at : at + 4])),
+            frozenset(key for key, at in faults if any(ctl[at : at + 4])),
         )
 
     def _parent(self, index: int) -> int:

@@ -4,36 +4,36 @@ A state is packed into one word of 62 bits, or into two. The kernel holds four m
 state at hand), `tab` (what has been visited), `q` (the states in the order in which they were found, which is the queue
 too) and `par` (for each the number of the state it was first reached from); and `ctl`, where it notes what it finds.
 
-Guards and updates are worked out without branches: each rule writes its candidate and moves on by its size if the guard
-holds. Every operation is total here (a division by zero gives zero), so that what laziness would have protected may be
-worked out and thrown away. The visited set is a bitmap where the packed space is small, and else a hash table of blocks
-of 64 neighbouring states, each entry with its whole key: no state is ever taken for another.
+The visited set is a bitmap where the packed space is small, and else a hash table of blocks of 64 states, each entry
+with its whole key: no state is ever taken for another. The states of a block differ in six bits that stand together,
+the *window*. Where it lies decides how full the blocks are, and so how much memory is touched: it is moved where the
+states that are known so far fall into the fewest blocks.
 
 Names of an author's are never part of the text: it is made of numbers and of words of this module alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from temper.verify.system.codes import conjuncts, walk
-from temper.verify.system.ir import Code, Rule, System
+from temper.verify.system.codes import FALSE
+from temper.verify.system.ir import System
+from temper.verify.system.wasm_codes import FLOORED, Expressions
+from temper.verify.system.wasm_rules import Rules
 
 WORD_BITS = 62
 WORDS_MAX = 2
 # Below this many bits a state is its own address in a bitmap (64 MiB at the most).
 BITMAP_BITS_MAX = 29
-# One function holds so many rules at the most: compile time grows faster than a function does.
-RULES_PER_FUNCTION = 150
-# A group of rules that begin with the same condition is skipped as a whole from this size on.
-GROUP_MIN = 4
 CANDIDATES_AT = 0
 ADDRESSES_AT = 1 << 20
 CANDIDATES_MAX = 60_000
 FAULT_BYTES = 12
-STEP_BYTES = 24
+STEP_BYTES = 8
+# So many neighbouring bits tell the states of a block apart.
+WINDOW_BITS = 6
 
 
 class TooWide(Exception):
@@ -103,7 +103,7 @@ class Notes:
 
     @property
     def steps_at(self) -> int:
-        return 4 * len(self.states)
+        return 4 * len(self.states) + 7 & ~7
 
     @property
     def faults_at(self) -> int:
@@ -114,13 +114,30 @@ class Notes:
         return self.faults_at + FAULT_BYTES * len(self.faults)
 
 
-def kernel(system: System, layout: Layout, notes: Notes) -> str:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What has been found when a kernel is made, and need not be noted again."""
+
+    questions: frozenset[int] = frozenset()
+    faults: frozenset[tuple[str, str]] = frozenset()
+
+
+def windows(layout: Layout) -> list[tuple[int, int]]:
+    """Return where the window may lie: at the low end of each variable, as far as there are bits."""
+    if layout.bitmap:
+        return [(0, 0)]
+    ends = [layout.bits if layout.words == 1 else WORD_BITS, layout.bits - WORD_BITS]
+    found = {(slot.word, max(min(slot.offset, ends[slot.word] - WINDOW_BITS), 0)) for slot in layout.slots}
+    return sorted(found)
+
+
+def kernel(system: System, layout: Layout, notes: Notes, known: Known = Known()) -> str:
     """Return the module's text. Raises `TooWide`."""
-    return _Text(system, layout, notes).module()
+    return _Text(system, layout, notes, known).module()
 
 
 class _Text:
-    def __init__(self, system: System, layout: Layout, notes: Notes) -> None:
+    def __init__(self, system: System, layout: Layout, notes: Notes, known: Known) -> None:
         if len(system.rules) > CANDIDATES_MAX:
             raise TooWide(f"there are {len(system.rules):,} rules; the kernel's buffer holds {CANDIDATES_MAX:,}")
         self.system = system
@@ -129,16 +146,22 @@ class _Text:
         self.words = range(layout.words)
         self.size = 8 * layout.words
         self.entry = 16 if layout.words == 1 else 32
-        self.weighted = any(rule.weight != 1 for rule in system.rules)
-        self.fault_numbers = {key: number for number, key in enumerate(notes.faults)}
+        self.asked = [
+            (place, system.questions[number].bad)
+            for place, number in enumerate(notes.states)
+            if number not in known.questions and system.questions[number].bad != FALSE
+        ]
+        steps = [
+            (place, system.questions[number].bad)
+            for place, number in enumerate(notes.steps)
+            if number not in known.questions
+        ]
+        faults = {key: None if key in known.faults else place for place, key in enumerate(notes.faults)}
+        self.rules = Rules(system, layout.slots, layout.words, faults, steps)
 
     # --- the module ---
 
     def module(self) -> str:
-        pieces = list(self._rule_functions())
-        calls = "".join(
-            f"(local.set $k (call $rules{n} {self._states('s')} (local.get $k)))" for n in range(len(pieces))
-        )
         return "\n".join(
             (
                 "(module",
@@ -149,27 +172,21 @@ class _Text:
                 f' (memory $ctl (export "ctl") {(self.notes.size >> 16) + 1})',
                 *(f' (global ${name} (export "{name}") (mut {kind}) ({kind}.const 0))' for name, kind in self.GLOBALS),
                 " (global $acc (mut i64) (i64.const 0))",
-                *(
-                    f" (global $open{n} (mut i64) (i64.const {_signed(mask)}))"
-                    for n, mask in enumerate(_masks(len(self.notes.states)))
-                ),
-                *(
-                    f" (global $open_step{n} (mut i64) (i64.const {_signed(mask)}))"
-                    for n, mask in enumerate(_masks(len(self.notes.steps)))
-                ),
-                self.FLOORED,
-                *self._ask("ask", self.notes.states, step=False),
-                *self._ask("ask_step", self.notes.steps, step=True),
+                FLOORED,
+                self._note_state(),
+                self._note_step(),
                 self._note_fault(),
-                *pieces,
+                self._ask(),
+                *self.rules.functions,
                 self._seed(),
-                self._expand(calls),
-                "" if self.layout.bitmap else self._rehash(),
+                self._expand(self.rules.calls),
+                self._rehash(),
                 ")",
             )
         )
 
-    # n: states found; head: states expanded; blocks: entries of the table; the limits: when to come back for room.
+    # n: states found; head: states expanded; blocks: entries of the table; the limits: when to come back for room;
+    # more: what rules count for beyond one step each.
     GLOBALS: ClassVar = (
         ("n", "i32"),
         ("head", "i32"),
@@ -178,115 +195,17 @@ class _Text:
         ("n_max", "i32"),
         ("blocks_max", "i32"),
         ("transitions", "i64"),
+        ("more", "i64"),
         ("deadlocks", "i32"),
         ("stuck", "i32"),
+        # The window: its word, its lowest bit, and for each word the bits that are not in it.
+        ("word", "i32"),
+        ("shift", "i64"),
+        ("kept0", "i64"),
+        ("kept1", "i64"),
     )
 
-    FLOORED: ClassVar = """
- (func $floordiv (param $a i64) (param $b i64) (result i64) (local $q i64) (local $r i64)
-  (if (i64.eqz (local.get $b)) (then (return (i64.const 0))))
-  (if (i64.eq (local.get $b) (i64.const -1)) (then (return (i64.sub (i64.const 0) (local.get $a)))))
-  (local.set $q (i64.div_s (local.get $a) (local.get $b)))
-  (local.set $r (i64.rem_s (local.get $a) (local.get $b)))
-  (i64.sub (local.get $q) (i64.extend_i32_u (i32.and (i64.ne (local.get $r) (i64.const 0))
-   (i64.lt_s (i64.xor (local.get $r) (local.get $b)) (i64.const 0))))))
- (func $floormod (param $a i64) (param $b i64) (result i64)
-  (i64.sub (local.get $a) (i64.mul (call $floordiv (local.get $a) (local.get $b)) (local.get $b))))
- (func $min (param $a i64) (param $b i64) (result i64)
-  (select (local.get $a) (local.get $b) (i64.le_s (local.get $a) (local.get $b))))
- (func $max (param $a i64) (param $b i64) (result i64)
-  (select (local.get $a) (local.get $b) (i64.ge_s (local.get $a) (local.get $b))))"""
-
-    # --- rules ---
-
-    def _rule_functions(self) -> Iterable[str]:
-        bodies: list[str] = []
-        count = 0
-        functions = 0
-        for group in self._groups():
-            bodies.append(self._group(group))
-            count += len(group)
-            if count >= RULES_PER_FUNCTION:
-                yield self._rule_function(functions, bodies)
-                functions, bodies, count = functions + 1, [], 0
-        if bodies:
-            yield self._rule_function(functions, bodies)
-
-    def _rule_function(self, number: int, bodies: list[str]) -> str:
-        return (
-            f" (func $rules{number} {self._params('s')} (param $k i32) (result i32) (local $c i32)\n"
-            + "\n".join(bodies)
-            + "\n (local.get $k))"
-        )
-
-    def _groups(self) -> Iterable[list[tuple[int, Rule, tuple[Code, ...]]]]:
-        """Rules that stand together and begin with the same condition, cut to what one function holds."""
-        group: list[tuple[int, Rule, tuple[Code, ...]]] = []
-        for number, rule in enumerate(self.system.rules):
-            parts = conjuncts(rule.guard)
-            if ("const", 0) in parts:
-                continue
-            if group and (
-                not parts or not group[0][2] or group[0][2][0] != parts[0] or len(group) >= RULES_PER_FUNCTION
-            ):
-                yield group
-                group = []
-            group.append((number, rule, parts))
-        if group:
-            yield group
-
-    def _group(self, group: list[tuple[int, Rule, tuple[Code, ...]]]) -> str:
-        if len(group) < GROUP_MIN or not group[0][2]:
-            return "\n".join(self._rule(number, rule, parts) for number, rule, parts in group)
-        shared = self.truth(group[0][2][0])
-        inner = "\n".join(self._rule(number, rule, parts[1:]) for number, rule, parts in group)
-        return f"  (if {shared} (then\n{inner}))"
-
-    def _rule(self, number: int, rule: Rule, parts: tuple[Code, ...]) -> str:
-        guard = self.conjunction(parts)
-        store = "".join(
-            f"(i64.store $buf offset={CANDIDATES_AT + 8 * word} (local.get $k) {self._target(rule, word)})"
-            for word in self.words
-        )
-        faults = [(n, fault) for n, fault in enumerate(rule.faults) if fault.condition != ("const", 0)]
-        weight = f"(global.set $transitions (i64.add (global.get $transitions) (i64.const {rule.weight})))"
-        if not faults:
-            if not self.weighted:
-                return f"  {store}(local.set $k (i32.add (local.get $k) (i32.mul {guard} (i32.const {self.size}))))"
-            return (
-                f"  (if {guard} (then {store}{weight}(local.set $k (i32.add (local.get $k) (i32.const {self.size})))))"
-            )
-        taken = (
-            f"{store}{weight if self.weighted else ''}(local.set $k (i32.add (local.get $k) (i32.const {self.size})))"
-        )
-        for position, fault in reversed(faults):
-            key = self.fault_numbers[(fault.site, fault.why)]
-            noted = f"(call $fault (i32.const {key}) (i32.const {number}) (i32.const {position}))"
-            taken = f"(if {self.truth(fault.condition)} (then {noted}) (else {taken}))"
-        return f"  (if {guard} (then {taken}))"
-
-    def _target(self, rule: Rule, word: int) -> str:
-        cleared, known, made = 0, 0, []
-        for index, code in rule.updates:
-            slot, low = self.layout.slots[index], self.system.variables[index].low
-            if slot.word != word:
-                continue
-            cleared |= slot.mask
-            if code[0] == "const":
-                known |= code[1] - low << slot.offset
-                continue
-            value = self.number(code)
-            if low:
-                value = f"(i64.sub {value} (i64.const {low}))"
-            made.append(f"(i64.shl {value} (i64.const {slot.offset}))" if slot.offset else value)
-        text = f"(local.get $s{word})"
-        if cleared:
-            text = f"(i64.and {text} (i64.const {_signed(~cleared & (1 << 64) - 1)}))"
-        if known:
-            text = f"(i64.or {text} (i64.const {known}))"
-        for each in made:
-            text = f"(i64.or {text} {each})"
-        return text
+    # --- what is found ---
 
     def _note_fault(self) -> str:
         at = self.notes.faults_at
@@ -297,63 +216,52 @@ class _Text:
    (i32.store $ctl offset={at + 4} (local.get $at) (local.get $rule))
    (i32.store $ctl offset={at + 8} (local.get $at) (local.get $position)))))"""
 
-    # --- questions ---
-
-    def _ask(self, name: str, asked: tuple[int, ...], *, step: bool) -> Iterable[str]:
-        """A function that answers all questions of one kind about a state (or a step), and notes what is new."""
-        variables = f"{self._params('s')} {self._params('t')}" if step else self._params("t")
-        given = f"{self._states('s')} {self._states('t')}" if step else self._states("t")
-        calls = []
-        for chunk, start in enumerate(range(0, len(asked), 64)):
-            numbers = asked[start : start + 64]
-            terms = [
-                f"(i64.shl (i64.extend_i32_u {self.truth(self.system.questions[number].bad, 't' if not step else 's')})"
-                f" (i64.const {bit}))"
-                for bit, number in enumerate(numbers)
-            ]
-            text = terms[0]
-            for term in terms[1:]:
-                text = f"(i64.or {text} {term})"
-            yield f" (func ${name}{chunk} {variables} (result i64) {text})"
-            opened = f"$open{'_step' if step else ''}{chunk}"
-            calls.append(
-                f"""(if (i64.ne (global.get {opened}) (i64.const 0)) (then
-    (local.set $m (i64.and (global.get {opened}) (call ${name}{chunk} {given})))
-    (block $none (loop $more (br_if $none (i64.eqz (local.get $m)))
-     (local.set $i (i32.add (i32.wrap_i64 (i64.ctz (local.get $m))) (i32.const {start})))
-     {self._note_step() if step else self._note_state()}
-     (local.set $x (i64.and (i64.sub (i64.const 0) (local.get $m)) (local.get $m)))
-     (global.set {opened} (i64.xor (global.get {opened}) (local.get $x)))
-     (local.set $m (i64.xor (local.get $m) (local.get $x))) (br $more)))))"""
-            )
-        index = "" if step else "(param $index i32)"
-        yield (
-            f" (func ${name} {variables} {index} (local $m i64) (local $x i64) (local $i i32)\n  "
-            + "\n  ".join(calls)
-            + ")"
-        )
+    def _note_step(self) -> str:
+        at = self.notes.steps_at
+        return f""" (func $step (param $place i32) (param $rule i32) (local $at i32)
+  (local.set $at (i32.mul (local.get $place) (i32.const {STEP_BYTES})))
+  (if (i32.eqz (i32.load $ctl offset={at} (local.get $at))) (then
+   (i32.store $ctl offset={at} (local.get $at) (i32.add (global.get $head) (i32.const 1)))
+   (i32.store $ctl offset={at + 4} (local.get $at) (local.get $rule)))))"""
 
     @staticmethod
     def _note_state() -> str:
-        return "(i32.store $ctl (i32.shl (local.get $i) (i32.const 2)) (i32.add (local.get $index) (i32.const 1)))"
+        return """ (func $state (param $place i32) (param $index i32) (local $at i32)
+  (local.set $at (i32.shl (local.get $place) (i32.const 2)))
+  (if (i32.eqz (i32.load $ctl (local.get $at))) (then
+   (i32.store $ctl (local.get $at) (i32.add (local.get $index) (i32.const 1))))))"""
 
-    def _note_step(self) -> str:
-        at = self.notes.steps_at + 7 & ~7
-        place = f"(i32.mul (local.get $i) (i32.const {STEP_BYTES}))"
-        words = "".join(
-            f"(i64.store $ctl offset={at + 8 + 8 * word} {place} (local.get $t{word}))" for word in self.words
+    def _ask(self) -> str:
+        """A function that asks all open questions of a state. What most states answer no to is asked first, and the
+        rest of a question is left out then."""
+        texts = Expressions(self.system.variables, self.layout.slots, self.layout.words)
+        texts.begin()
+        bodies = []
+        for place, bad in self.asked:
+            cube, rest = texts.split(bad)
+            if not cube.possible:
+                continue
+            conditions = [*texts.asks(cube), *(texts.truth(code) for code in rest)]
+            leave = "\n   ".join(f"(br_if $no (i32.eqz {each}))" for each in conditions)
+            bodies.append(f"  (block $no\n   {leave}\n   (call $state (i32.const {place}) (local.get $index)))")
+        return (
+            f" (func $ask {self._params('s')} (param $index i32) {' '.join(texts.locals)}\n" + "\n".join(bodies) + ")"
         )
-        return f"(i32.store $ctl offset={at} {place} (i32.add (global.get $head) (i32.const 1))){words}"
 
     # --- the visited set ---
+
+    @staticmethod
+    def _key(word: int) -> str:
+        """A word of the state in $t without the window: what all states of a block have alike."""
+        return f"(i64.and (local.get $t{word}) (local.get $kept{word}))"
 
     def _address(self) -> str:
         """The byte in `tab` where the look for the state in $t begins."""
         if self.layout.bitmap:
             return "(i32.wrap_i64 (i64.shl (i64.shr_u (local.get $t0) (i64.const 6)) (i64.const 3)))"
-        mixed = "(i64.mul (i64.shr_u (local.get $t0) (i64.const 6)) (i64.const -7046029254386353131))"
+        mixed = f"(i64.mul {self._key(0)} (i64.const -7046029254386353131))"
         if self.layout.words == 2:
-            other = "(i64.mul (i64.add (local.get $t1) (i64.const 1)) (i64.const -4417276706812531889))"
+            other = f"(i64.mul (i64.add {self._key(1)} (i64.const 1)) (i64.const -4417276706812531889))"
             mixed = f"(i64.xor {mixed} {other})"
         shift = 4 if self.entry == 16 else 5
         return (
@@ -364,7 +272,7 @@ class _Text:
     # The locals that looking a state up takes, beside those of the state itself.
     LOOK: ClassVar = " ".join(
         [
-            *(f"(local ${name} i64)" for name in ("x", "v", "key", "bit")),
+            *(f"(local ${name} i64)" for name in ("x", "v", "key", "other", "bit", "shift", "kept0", "kept1")),
             *(f"(local ${name} i32)" for name in ("h", "mask", "blocks")),
         ]
     )
@@ -376,11 +284,13 @@ class _Text:
         keys = [("(local.get $key)", 0)]
         same = "(i64.eq (local.get $v) (local.get $key))"
         if self.layout.words == 2:
-            keys.append(("(local.get $t1)", 8))
-            same = f"(i32.and {same} (i64.eq (i64.load $tab offset=8 (local.get $h)) (local.get $t1)))"
+            keys.append(("(local.get $other)", 8))
+            same = f"(i32.and {same} (i64.eq (i64.load $tab offset=8 (local.get $h)) (local.get $other)))"
         claim = "".join(f"(i64.store $tab offset={at} (local.get $h) {key})" for key, at in keys)
         bits = 8 if self.entry == 16 else 16
-        return f"""(local.set $key (i64.add (i64.shr_u (local.get $t0) (i64.const 6)) (i64.const 1)))
+        other = f"(local.set $other {self._key(1)})" if self.layout.words == 2 else ""
+        # No state has the highest bit of a word: with it a key is never zero, which stands for an entry that is free.
+        return f"""(local.set $key (i64.or {self._key(0)} (i64.const {-1 << 63}))) {other}
     (block $at (loop $probe
      (local.set $v (i64.load $tab (local.get $h)))
      (br_if $at {same})
@@ -390,11 +300,20 @@ class _Text:
      (br $probe)))
     (local.set $h (i32.add (local.get $h) (i32.const {bits})))"""
 
+    def _within(self) -> str:
+        """Which state of its block the one in $t is: a shift looks at the six lowest bits of this alone."""
+        if self.layout.bitmap:
+            return "(local.get $t0)"
+        word = "(local.get $t0)"
+        if self.layout.words == 2:
+            word = f"(select {word} (local.get $t1) (i32.eqz (global.get $word)))"
+        return f"(i64.shr_u {word} (local.get $shift))"
+
     def _look(self, new: str) -> str:
         """Mark the state of $t, whose look begins at $h, and do `new` if it was not marked before."""
         return f"""{self._probe()}
     (local.set $v (i64.load $tab (local.get $h)))
-    (local.set $bit (i64.shl (i64.const 1) (local.get $t0)))
+    (local.set $bit (i64.shl (i64.const 1) {self._within()}))
     (if (i64.eqz (i64.and (local.get $v) (local.get $bit))) (then
      (i64.store $tab (local.get $h) (i64.or (local.get $v) (local.get $bit)))
      {new}))"""
@@ -404,7 +323,7 @@ class _Text:
         stores = "".join(
             f"(i64.store $q offset={8 * word} (local.get $at) (local.get $t{word}))" for word in self.words
         )
-        ask = f"(call $ask {self._states('t')} (local.get $n))" if self.notes.states else ""
+        ask = f"(call $ask {self._states('t')} (local.get $n))" if self.asked else ""
         return f"""(local.set $at (i32.mul (local.get $n) (i32.const {self.size})))
      {stores}
      (i32.store $par (i32.shl (local.get $n) (i32.const 2)) {parent})
@@ -413,7 +332,8 @@ class _Text:
 
     # What the kernel counts, from globals to locals and back: a local is a register.
     BEGIN: ClassVar = """(local.set $n (global.get $n)) (local.set $blocks (global.get $blocks))
-   (local.set $mask (global.get $mask))"""
+   (local.set $mask (global.get $mask)) (local.set $shift (global.get $shift))
+   (local.set $kept0 (global.get $kept0)) (local.set $kept1 (global.get $kept1))"""
     END: ClassVar = "(global.set $n (local.get $n)) (global.set $blocks (local.get $blocks))"
 
     def _seed(self) -> str:
@@ -432,20 +352,15 @@ class _Text:
             f"(local.set $t{word} (i64.load $buf offset={CANDIDATES_AT + 8 * word} (local.get $i)))"
             for word in self.words
         )
-        counted = (
-            ""
-            if self.weighted
-            else "(global.set $transitions (i64.add (global.get $transitions)"
-            f" (i64.extend_i32_u (i32.div_u (local.get $k) (i32.const {self.size})))))"
-        )
-        step = f"(call $ask_step {self._states('s')} {self._states('t')})" if self.notes.steps else ""
+        shift = self.size.bit_length() - 1
         following = f"(local.set $i (i32.add (local.get $i) (i32.const {self.size})))"
         locals_ = " ".join(f"(local $s{word} i64) (local $t{word} i64)" for word in self.words)
         full = "(i32.gt_u (local.get $blocks) (global.get $blocks_max))"
         return f""" (func (export "expand") (param $budget i32) (result i32) {locals_} {self.LOOK}
    (local $n i32) (local $head i32) (local $at i32) (local $k i32) (local $i i32) (local $acc i64) (local $answer i32)
+   (local $transitions i64)
    {self.BEGIN}
-   (local.set $head (global.get $head))
+   (local.set $head (global.get $head)) (local.set $transitions (global.get $transitions))
   (block $out (loop $main
    (local.set $answer (i32.const 0))
    (br_if $out (i32.ge_u (local.get $head) (local.get $n)))
@@ -458,7 +373,8 @@ class _Text:
    {loads}
    (local.set $k (i32.const 0))
    {calls}
-   {counted}
+   (local.set $transitions (i64.add (local.get $transitions)
+    (i64.extend_i32_u (i32.shr_u (local.get $k) (i32.const {shift})))))
    (if (i32.eqz (local.get $k)) (then
     (if (i32.eqz (global.get $deadlocks)) (then (global.set $stuck (local.get $head))))
     (global.set $deadlocks (i32.add (global.get $deadlocks) (i32.const 1)))))
@@ -473,13 +389,13 @@ class _Text:
    (local.set $i (i32.const 0))
    (block $done (loop $each (br_if $done (i32.ge_u (local.get $i) (local.get $k)))
     {candidates}
-    {step}
     (local.set $h (i32.load $buf offset={ADDRESSES_AT} (local.get $i)))
     {self._look(self._push("(local.get $head)"))}
     {following} (br $each)))
    (local.set $head (i32.add (local.get $head) (i32.const 1)))
    (br $main)))
   (global.set $head (local.get $head)) (global.set $acc (local.get $acc))
+  (global.set $transitions (local.get $transitions))
   {self.END}
   (local.get $answer))"""
 
@@ -489,17 +405,17 @@ class _Text:
             for word in self.words
         )
         locals_ = " ".join(f"(local $t{word} i64)" for word in self.words)
-        return f""" (func (export "rehash") {locals_} {self.LOOK} (local $n i32) (local $j i32)
+        return f""" (func (export "rehash") (result i32) {locals_} {self.LOOK} (local $n i32) (local $j i32)
   {self.BEGIN}
   (local.set $blocks (i32.const 0))
   (block $out (loop $each (br_if $out (i32.ge_u (local.get $j) (local.get $n)))
+   (if (i32.gt_u (local.get $blocks) (global.get $blocks_max)) (then (return (i32.const 0))))
    {loads}
    (local.set $h {self._address()})
    {self._look("")}
    (local.set $j (i32.add (local.get $j) (i32.const 1))) (br $each)))
-  {self.END})"""
-
-    # --- expressions ---
+  {self.END}
+  (i32.const 1))"""
 
     def _params(self, name: str) -> str:
         return " ".join(f"(param ${name}{word} i64)" for word in self.words)
@@ -507,115 +423,7 @@ class _Text:
     def _states(self, name: str) -> str:
         return " ".join(f"(local.get ${name}{word})" for word in self.words)
 
-    def conjunction(self, parts: tuple[Code, ...], state: str = "s") -> str:
-        """Return that all hold. Those that ask for one value of one variable become one comparison a word."""
-        masks, values = [0] * self.layout.words, [0] * self.layout.words
-        rest = []
-        for part in parts:
-            match part:
-                case ("==", ("var", index), ("const", value)):
-                    slot, variable = self.layout.slots[index], self.system.variables[index]
-                    code = value - variable.low
-                    if not 0 <= code < variable.size or (masks[slot.word] & slot.mask and slot.width):
-                        rest.append(self.truth(part, state))
-                        continue
-                    masks[slot.word] |= slot.mask
-                    values[slot.word] |= code << slot.offset
-                case _:
-                    rest.append(self.truth(part, state))
-        cubes = [
-            f"(i64.eq (i64.and (local.get ${state}{word}) (i64.const {mask})) (i64.const {values[word]}))"
-            for word, mask in enumerate(masks)
-            if mask
-        ]
-        text = ""
-        for each in (*cubes, *rest):
-            text = f"(i32.and {text} {each})" if text else each
-        return text or "(i32.const 1)"
-
-    _COMPARE: ClassVar = {
-        "==": "i64.eq", "!=": "i64.ne", "<": "i64.lt_s", "<=": "i64.le_s", ">": "i64.gt_s", ">=": "i64.ge_s"
-    }  # fmt: skip
-    _INFIX: ClassVar = {"+": "i64.add", "-": "i64.sub", "*": "i64.mul", "bits_and": "i64.and", "bits_or": "i64.or"}
-    _CALLED: ClassVar = {"//": "floordiv", "%": "floormod", "min": "min", "max": "max"}
-
-    def truth(self, code: Code, state: str = "s") -> str:
-        """Return a condition as an i32 that is 0 or 1. `state` is where `var` reads; `next` reads $t."""
-        match code:
-            case ("const", value):
-                return f"(i32.const {int(bool(value))})"
-            case ("and", *_):
-                return self.conjunction(conjuncts(code), state)
-            case ("or", *parts):
-                text = ""
-                for part in parts:
-                    text = f"(i32.or {text} {self.truth(part, state)})" if text else self.truth(part, state)
-                return text or "(i32.const 0)"
-            case ("not", inner):
-                return f"(i32.eqz {self.truth(inner, state)})"
-            case ("ite", condition, a, b):
-                return f"(select {self.truth(a, state)} {self.truth(b, state)} {self.truth(condition, state)})"
-            case ("has", mask, element):
-                shifted = f"(i64.shr_u {self.number(mask, state)} {self.number(element, state)})"
-                return f"(i32.wrap_i64 (i64.and {shifted} (i64.const 1)))"
-            case (("==" | "!=" | "<" | "<=" | ">" | ">=") as name, a, b):
-                return f"({self._COMPARE[name]} {self.number(a, state)} {self.number(b, state)})"
-            case _:
-                return f"(i64.ne {self.number(code, state)} (i64.const 0))"
-
-    def number(self, code: Code, state: str = "s") -> str:
-        """Return a code as an i64."""
-        match code:
-            case ("const", value):
-                return f"(i64.const {value})"
-            case ("var", index):
-                return self._read(index, state)
-            case ("next", index):
-                return self._read(index, "t")
-            case ("neg", inner):
-                return f"(i64.sub (i64.const 0) {self.number(inner, state)})"
-            case ("ite", condition, a, b):
-                return f"(select {self.number(a, state)} {self.number(b, state)} {self.truth(condition, state)})"
-            case ("bit", element):
-                return f"(i64.shl (i64.const 1) {self.number(element, state)})"
-            case ("count", mask):
-                return f"(i64.popcnt {self.number(mask, state)})"
-            case ("bits_without", a, b):
-                without = f"(i64.xor {self.number(b, state)} (i64.const -1))"
-                return f"(i64.and {self.number(a, state)} {without})"
-            case (name, a, b) if name in self._INFIX:
-                return f"({self._INFIX[name]} {self.number(a, state)} {self.number(b, state)})"
-            case (name, a, b) if name in self._CALLED:
-                return f"(call ${self._CALLED[name]} {self.number(a, state)} {self.number(b, state)})"
-            case _:
-                return f"(i64.extend_i32_u {self.truth(code, state)})"
-
-    def _read(self, index: int, state: str) -> str:
-        slot, low = self.layout.slots[index], self.system.variables[index].low
-        if slot.width == 0:
-            return f"(i64.const {low})"
-        text = f"(local.get ${state}{slot.word})"
-        if slot.offset:
-            text = f"(i64.shr_u {text} (i64.const {slot.offset}))"
-        text = f"(i64.and {text} (i64.const {(1 << slot.width) - 1}))"
-        return f"(i64.add {text} (i64.const {low}))" if low else text
-
 
 def fault_keys(system: System) -> tuple[tuple[str, str], ...]:
     """Return what the faults of all rules are told apart by, in order."""
     return tuple(dict.fromkeys((fault.site, fault.why) for rule in system.rules for fault in rule.faults))
-
-
-def widest(system: System) -> int:
-    """Return how many parts the largest code of a system has: a text of it grows with that."""
-    codes = [rule.guard for rule in system.rules] + [code for rule in system.rules for _, code in rule.updates]
-    codes += [question.bad for question in system.questions]
-    return max((sum(1 for _ in walk(code)) for code in codes), default=0)
-
-
-def _masks(number: int) -> list[int]:
-    return [(1 << min(64, number - start)) - 1 for start in range(0, number, 64)]
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
