@@ -10,7 +10,7 @@ As everywhere in level 1 more is possible in the formulas than in runs, so that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import TypeAlias
@@ -27,7 +27,7 @@ from temper.verify.symbolic.commits import Commit, TooMuch, commits
 from temper.verify.symbolic.invariants import Believed
 from temper.verify.symbolic.solve import Asking, Found
 from temper.verify.symbolic.terms import Scene, Term, Terms
-from temper.verify.symbolic.world import Empty, Population
+from temper.verify.symbolic.world import After, Before, Empty, Pattern, Population
 
 Fact: TypeAlias = tuple[str | None, Expr]
 """What holds of every entity of a kind, or (`None`) of the whole."""
@@ -164,6 +164,7 @@ class Question:
         base, after, table = self.commit.base, self.commit.after, self.commit.base.table
         plain: list[Term] = []
         done: dict[str, list[Term]] = {name: [] for name in table.entities}
+        patterns: dict[str, _Patterns] = {}
         for fact in self.facts:
             if fact[0] is None:
                 hypotheses[fact].append(holds(base, fact, None))
@@ -176,26 +177,25 @@ class Question:
                 break
             for name, refs in new.items():
                 entity = table.entities[name]
+                if refs and name not in patterns:
+                    patterns[name] = _Patterns(base, after, name, self.facts, lemmas.get(name, {}))
                 for ref in refs:
-                    plain += [base.legal(name, ref), after.legal(name, ref)]
+                    said = patterns[name]
+                    plain.append(said.legal.of((ref,)))
                     if entity.uniques or entity.key:
                         for world, other in product((base, after), done[name]):
                             plain.append(world.agree(name, ref, other))
                     done[name].append(ref)
-                    for fact in self.facts:
-                        if fact[0] == name:
-                            hypotheses[fact].append(holds(base, fact, ref))
-                    for state, facts in lemmas.get(name, {}).items():
-                        for e, world in product(facts, (base, after)):
-                            here = world.state(name, ref) == world.number(name, state)
-                            said = self.terms.implies(here, self.terms.term(e, world.scene(name, ref)))
-                            known.setdefault((name, state, e), []).append(said)
-        for world in (base, after):
-            world.within = True
+                    for fact, pattern in said.facts.items():
+                        hypotheses[fact].append(pattern.of((ref,)))
+                    for key, pattern in said.lemmas.items():
+                        known.setdefault(key, []).append(pattern.of((ref,)))
+        base.named.closed = True
         for world in (base, after):
             for each in list(world.universals):
-                for refs in product(*(base.named.of(kind) for kind in each.kinds)):
-                    plain.append(self.terms.implies(each.flag, each.at(refs)))
+                pattern = Pattern(base, after, each.kinds, each.at)
+                for who in product(*(base.named.of(kind) for kind in each.kinds)):
+                    plain.append(self.terms.implies(each.flag, pattern.of(who)))
         return plain
 
     def broken(self, kept: Sequence[Fact]) -> list[Fact]:
@@ -219,6 +219,38 @@ class Question:
         if core is None:
             return None
         return [key for key, mark in usable.items() if any(mark.eq(one) for one in core)]
+
+
+class _Patterns:
+    """What is said of each entity of a kind: that it is legal, the facts before, and the lemmas before and after."""
+
+    def __init__(
+        self, base: Before, after: After, name: str, facts: Sequence[Fact], lemmas: Mapping[str, Sequence[Expr]]
+    ) -> None:
+        terms = base.terms
+        kind = (name,)
+
+        def legal(refs: Sequence[Term]) -> Term:
+            return terms.both([base.legal(name, refs[0]), after.legal(name, refs[0])])
+
+        def fact_of(fact: Fact) -> Callable[[Sequence[Term]], Term]:
+            return lambda refs: holds(base, fact, refs[0])
+
+        def lemma_of(state: str, e: Expr) -> Callable[[Sequence[Term]], Term]:
+            return lambda refs: terms.both(
+                terms.implies(
+                    world.state(name, refs[0]) == world.number(name, state), terms.term(e, world.scene(name, refs[0]))
+                )
+                for world in (base, after)
+            )
+
+        self.legal = Pattern(base, after, kind, legal)
+        self.facts = {fact: Pattern(base, after, kind, fact_of(fact)) for fact in facts if fact[0] == name}
+        self.lemmas = {
+            (name, state, e): Pattern(base, after, kind, lemma_of(state, e))
+            for state, known in lemmas.items()
+            for e in known
+        }
 
 
 class Together:

@@ -21,7 +21,7 @@ import z3
 
 from temper.table import Expr, Table, Type, canonical_key, decode, shape
 from temper.verify.clauses import NEW
-from temper.verify.expressions import Names, children, element_type, opened, type_of, walk
+from temper.verify.expressions import Names, children, element_type, opened, type_of
 from temper.verify.symbolic.algebra import Query
 
 Term: TypeAlias = Any  # z3 ships no types
@@ -570,6 +570,10 @@ class Terms:
             case _:
                 return self._left_open(e, scene)
 
+    def marks(self) -> tuple[int, int]:
+        """Return a mark that moves when something is left open, or an axiom noted."""
+        return len(self._open), len(self._axioms)
+
     def numbered(self, e: Expr) -> int:
         """Return a number that stands for an expression."""
         return self._numbers.setdefault(e, len(self._numbers))
@@ -590,7 +594,7 @@ class Terms:
 
     def defined(self, e: Expr, scene: Scene) -> Term:
         """Return that an expression has a value: what it reads is there, and nothing is divided by zero."""
-        if not any(part[0] in {"read", "read_in", "//", "%", "let"} for part in walk(e)):
+        if certain(e, set()):
             return self.true()
         match e:
             case ("let", name):
@@ -623,7 +627,7 @@ class Terms:
                 return self.both(self.defined(part, scene) for part in children(e))
 
     def _all_defined(self, x: str, c: Expr, body: Expr, scene: Scene) -> Term:
-        if not any(part[0] in {"read", "read_in", "//", "%", "let"} for part in walk(body)):
+        if certain(body, {x} if through_entities(c) else set()):
             return self.true()
         if scene.world is not None and self.of_entities(c, scene):
             found = scene.world.each(x, c, scene, lambda inner: self.defined(body, inner))
@@ -793,6 +797,19 @@ def through_entities(c: Expr) -> bool:
     while c[0] == "filter":
         c = c[2]
     return c[0] in {"every", "inverse"}
+
+
+def certain(e: Expr, there: set[str]) -> bool:
+    """Say whether an expression has a value wherever the entities are there that these variables stand for."""
+    match e:
+        case ("read" | "read_in", ("var", name), _, _):
+            return name in there
+        case ("read" | "read_in" | "//" | "%" | "let" | "before", *_):
+            return False
+        case ("all" | "any" | "count" | "sum" | "filter", x, c, body):
+            return certain(c, there) and certain(body, {*there, x} if through_entities(c) else there - {x})
+        case _:
+            return all(certain(part, there) for part in children(e))
 
 
 def divisions(e: Expr) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:

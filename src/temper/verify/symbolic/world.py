@@ -49,13 +49,20 @@ class Universal:
 
 
 @dataclass
-class _Named:
+class Named:
     """Those that were asked about, of each kind, in the order in which they were."""
 
     refs: dict[str, dict[int, Term]] = field(default_factory=dict)
+    recording: list[tuple[str, Term]] | None = None
+    """Where a pattern is made: who would be named by it."""
+    closed: bool = False
+    """Nobody gets a name any more: what is said of everybody is being applied."""
 
     def add(self, entity: str, ref: Term) -> None:
-        self.refs.setdefault(entity, {}).setdefault(ref.get_id(), ref)
+        if self.recording is not None:
+            self.recording.append((entity, ref))
+        elif not self.closed:
+            self.refs.setdefault(entity, {}).setdefault(ref.get_id(), ref)
 
     def of(self, entity: str) -> list[Term]:
         return list(self.refs.get(entity, {}).values())[:NAMED_MAX]
@@ -64,16 +71,14 @@ class _Named:
 class Population:
     """What is common to all moments: who is named, and what is said of each."""
 
-    def __init__(self, terms: Terms, table: Table, key: str) -> None:
+    def __init__(self, terms: Terms, table: Table, key: str, named: Named | None = None) -> None:
         self.terms = terms
         self.table = table
         self.key = key
-        self.named = _Named()
+        self.named = named or Named()
         self.universals: list[Universal] = []
         self.facts: list[Term] = []
         """What is so by the meaning of the terms that were made."""
-        self.within = False
-        """Whether something that was said of each is being applied: then nobody gets a name any more."""
         self._over: dict[tuple[object, ...], Term | None] = {}
         self._scenes: dict[tuple[str, int], Scene] = {}
 
@@ -197,9 +202,8 @@ class Population:
 
         flag = terms.fresh("each", ("bool",))
         others = [terms.fresh(f"some_{kind}", REF) for kind in kinds]
-        if not self.within:
-            for kind, other in zip(kinds, others, strict=True):
-                self.named.add(kind, other)
+        for kind, other in zip(kinds, others, strict=True):
+            self.named.add(kind, other)
         self.facts.append(z3.Or(flag, z3.Not(at(others))))
         self.universals.append(Universal(tuple(kinds), flag, at))
         return flag
@@ -331,7 +335,7 @@ class After(Population):
     """
 
     def __init__(self, base: Before, key: str, parts: Sequence[Part], unknown: frozenset[str]) -> None:
-        super().__init__(base.terms, base.table, key)
+        super().__init__(base.terms, base.table, key, base.named)
         self.base = base
         self.parts = tuple(parts)
         self.unknown = unknown
@@ -382,3 +386,40 @@ class After(Population):
         if entity in self.unknown:
             ways.append(self.terms.open((self.key, "action_is", entity, action), "action_is", ("bool",)))
         return self.terms.either(ways)
+
+
+class Pattern:
+    """Something said of any entities of some kinds, made once and applied to many.
+
+    Where what is said makes values of its own for each of them, it is made anew each time.
+    """
+
+    def __init__(self, base: Before, after: After, kinds: Sequence[str], said: Callable[[Sequence[Term]], Term]) -> None:
+        self._said = said
+        self._named = base.named
+        self._worlds = (base, after)
+        terms = base.terms
+        self._places = [terms.fresh(f"a_{kind}", REF) for kind in kinds]
+        facts = [len(world.facts) for world in self._worlds]
+        universals = [len(world.universals) for world in self._worlds]
+        marks = terms.marks()
+        self._named.recording = []
+        self._body = said(self._places)
+        self._touched, self._named.recording = self._named.recording, None
+        fresh = terms.marks() != marks or universals != [len(world.universals) for world in self._worlds]
+        self._plain = not fresh
+        self._facts = [world.facts[count:] for world, count in zip(self._worlds, facts, strict=True)]
+        for world, count, some in zip(self._worlds, facts, universals, strict=True):
+            del world.facts[count:]
+            del world.universals[some:]
+
+    def of(self, refs: Sequence[Term]) -> Term:
+        """Return what is said of these."""
+        if not self._plain:
+            return self._said(refs)
+        pairs = list(zip(self._places, refs, strict=True))
+        for entity, ref in () if self._named.closed else self._touched:
+            self._named.add(entity, z3.substitute(ref, *pairs))
+        for world, facts in zip(self._worlds, self._facts, strict=True):
+            world.facts += [z3.substitute(fact, *pairs) for fact in facts]
+        return z3.substitute(self._body, *pairs)
