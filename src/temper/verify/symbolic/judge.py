@@ -29,6 +29,11 @@ def judge(table: Table, name: str, rlimit: int, queries: list[Query] | None = No
     return _Judge(table, table.entities[name], rlimit, queries).run()
 
 
+def invariants(table: Table, name: str, rlimit: int) -> Algebra:
+    """Return what can be proved of one entity alone, and what is known of each of its states; nothing else is asked."""
+    return _Judge(table, table.entities[name], rlimit, None).proved()
+
+
 class _Judge:
     def __init__(self, table: Table, entity: shape.Entity, rlimit: int, queries: list[Query] | None) -> None:
         self.table = table
@@ -44,16 +49,22 @@ class _Judge:
         found = self.found
         for action in self.entity.actions.values():
             self._cases(action)
-            states = dict.fromkeys(state for case in action.cases for state in case.froms)
-            self.steps.extend(paths(self.terms, self.table, self.entity, action, states))
-        alone = [asked for asked in asked_alone(self.table).values() if asked.entity == self.entity.name]
-        self._proofs(alone)
+        self.proved()
         self._reached()
         self._types()
         self._divisions()
         found.opened = set(self.terms.opened)
-        found.invariants = self.known
         return found
+
+    def proved(self) -> Algebra:
+        """Return what can be proved, and what is known of each state."""
+        for action in self.entity.actions.values():
+            states = dict.fromkeys(state for case in action.cases for state in case.froms)
+            self.steps.extend(paths(self.terms, self.table, self.entity, action, states))
+        alone = [asked for asked in asked_alone(self.table).values() if asked.entity == self.entity.name]
+        self._proofs(alone)
+        self.found.invariants = self.known
+        return self.found
 
     # --- cases --------------------------------------------------------------------------------------------------------
 

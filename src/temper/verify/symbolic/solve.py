@@ -112,8 +112,7 @@ class Asking:
 
 def _units(solver: z3.Solver) -> int:
     """Return how much work a solver's context has done so far."""
-    statistics = solver.statistics()
-    return int(statistics.get_key_value("rlimit count")) if "rlimit count" in statistics.keys() else 0
+    return next((int(value) for name, value in solver.statistics() if name == "rlimit count"), 0)
 
 
 def _solver(terms: Terms, facts: Sequence[Term], rlimit: int) -> z3.Solver:

@@ -590,7 +590,7 @@ class Terms:
     def of_entities(self, c: Expr, scene: Scene) -> bool:
         """Say whether a collection is a set of entities."""
         kind = type_of(c, scene.names)
-        return kind[0] == "set" and kind[1][0] == "ref"
+        return bool(kind[0] == "set" and kind[1][0] == "ref")
 
     def defined(self, e: Expr, scene: Scene) -> Term:
         """Return that an expression has a value: what it reads is there, and nothing is divided by zero."""

@@ -299,7 +299,9 @@ class Before(Population):
 
     def total(self, e: Expr, scene: Scene) -> Term:
         terms = self.terms
-        owned = [scene.this] if scene.this is not None and any(part[0] in {"this", "inverse"} for part in walk(e)) else []
+        owned = (
+            [scene.this] if scene.this is not None and any(part[0] in {"this", "inverse"} for part in walk(e)) else []
+        )
         names = {part[1] for part in walk(e) if part[0] == "var"}
         given = [*owned, *(term for name, term in sorted(scene.bound.items()) if name in names)]
         sort = terms.sort(type_of(e, scene.names))
@@ -394,7 +396,9 @@ class Pattern:
     Where what is said makes values of its own for each of them, it is made anew each time.
     """
 
-    def __init__(self, base: Before, after: After, kinds: Sequence[str], said: Callable[[Sequence[Term]], Term]) -> None:
+    def __init__(
+        self, base: Before, after: After, kinds: Sequence[str], said: Callable[[Sequence[Term]], Term]
+    ) -> None:
         self._said = said
         self._named = base.named
         self._worlds = (base, after)
