@@ -1,11 +1,14 @@
 """What leads to what, under fairness: fair strongly connected components over the whole graph of a system.
 
 `A leads to B` is broken by a run that is in A and from then on never in B, if the run is fair: it takes each fair
-action again and again, or again and again can't take it (weak fairness), or can take it only so often (strong
-fairness). Such a run ends in a strongly connected component of the states outside B, which may be a single state in
-which nothing happens any more. Components are looked for by Tarjan's algorithm, and for strong fairness taken apart
-again without the states in which an action is refused its turn (Emerson and Lei, "Modalities for model checking",
+action again and again, or again and again can't take it or begins it anew (weak fairness), or can take it only so often
+(strong fairness). Such a run ends in a strongly connected component of the states outside B, which may be a single
+state in which nothing happens any more. Components are looked for by Tarjan's algorithm, and for strong fairness taken
+apart again without the states in which an action is refused its turn (Emerson and Lei, "Modalities for model checking",
 1987).
+
+What is begun anew is a timer that is armed again before it has fired, or a call whose visit is over before its outcome
+has come: who pokes a session again and again keeps it from expiring.
 
 Edges are real ones: a state in which people could act and do not is left by nothing, and nobody is made to act unless a
 property assumes it. Symmetry is never used here: exchanging instances along a loop would make unfair runs of fair ones.
@@ -267,10 +270,16 @@ class _Question:
             for part in self._components(members - refused):
                 yield from self._fair(part, fair, strong)
             return
-        # Weak fairness: an action that can be taken all the time is taken.
-        if denied and set.intersection(*denied):
+        # Weak fairness: an action that can be taken all the time, and is not begun anew on the way, is taken.
+        if denied and set.intersection(*denied) - self._renewed(members):
             return
         yield component
+
+    def _renewed(self, members: set[int]) -> set[str]:
+        """Return the fair actions that some step inside begins anew."""
+        rules = self.graph.system.rules
+        inside = {rule for index in members for rule, target in self.graph.edges[index] if target in members}
+        return {action for rule in inside for action in rules[rule].renews}
 
     # --- the run that shows it ---
 
@@ -297,17 +306,20 @@ class _Question:
         return ways
 
     def _loop(self, component: list[int], entry: int, fair: frozenset[str]) -> tuple[int, ...]:
-        """Return a walk from `entry` back to it that gives each fair action its turn, or a moment without one."""
+        """Return a walk from `entry` back to it that gives each fair action its turn or a moment without one, or begins
+        it anew."""
         members = set(component)
         owed = {action for index in component for action in self.graph.able(index) if class_of(action) in fair}
         walk: list[int] = []
         at = entry
         for action in sorted(owed):
-            if any(self._takes(action, rule) for rule in walk):
+            if any(self._takes(action, rule) or self._renews(action, rule) for rule in walk):
                 continue
             # Its turn, if it can have one inside; a moment at which it can't be taken where it can't.
-            steps = self._walk(at, members, partial(self._takes, action)) or self._walk_to(
-                at, members, partial(self._can_not, action)
+            steps = (
+                self._walk(at, members, partial(self._takes, action))
+                or self._walk_to(at, members, partial(self._can_not, action))
+                or self._walk(at, members, partial(self._renews, action))
             )
             assert steps is not None, "the component is fair"
             walk += steps[0]
@@ -326,6 +338,9 @@ class _Question:
 
     def _takes(self, action: str, rule: int) -> bool:
         return self.graph.system.rules[rule].fair == action
+
+    def _renews(self, action: str, rule: int) -> bool:
+        return action in self.graph.system.rules[rule].renews
 
     def _can_not(self, action: str, index: int) -> bool:
         return action not in self.graph.able(index)

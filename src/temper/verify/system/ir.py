@@ -62,7 +62,8 @@ class Rule:
     `event` is what the rule is, as data from which the table's event is made again when a run is replayed by `commit`.
     Rules that have one `fair` are one action as far as fairness goes: what stays possible is that *one* of them is
     taken. Before the first `/` stands its class ("system", a role, a tool's name), and after it which action of that
-    class it is (an instance, a call site); an empty `fair` is what nobody promises.
+    class it is (an instance, a call site); an empty `fair` is what nobody promises. `renews` are those that the step
+    begins anew: who waits for them then waits from the beginning.
     `weight` is how many of the table's events the rule stands for, so that transitions count as the tables' do.
     """
 
@@ -75,6 +76,7 @@ class Rule:
     faults: tuple[Fault, ...] = ()
     event: Any = None
     weight: int = 1
+    renews: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

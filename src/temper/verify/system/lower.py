@@ -338,7 +338,8 @@ class _Lowering:
         if ending is Ending.UNKNOWN and clause.unknown_is_failure:
             error = ("timeout", no_answer(clause.tool))
         entities = kind.variants(handler.action if handler is not None else "")
-        fair = f"system/{who[0]} {who[1] + 1} {site}"
+        # The answer after an end that was unknown may come; nobody promises it.
+        fair = "" if standing == ENDED else _fair(who, site) + ("" if standing == CURRENT else ", late")
         for entity in entities if handler is not None else entities[:1]:
             path = self.taker.begin(who, state)
             count = self.layout.var(self.layout.slots[who].calls[key])
@@ -428,7 +429,7 @@ class _Lowering:
                             continue
                         what = Happening("fire", who, timer.handler.action, {}, caller, site)
                         for each in self._taken(path, kind, who, entity, timer, caller):
-                            self._add(each, what, f"system/{who[0]} {who[1] + 1} {site}")
+                            self._add(each, what, _fair(who, site))
 
     def _rouses(self, kind: Kind, number: int) -> None:
         """`whenever`: what is armed fires in a step of its own. While it is armed it holds."""
@@ -443,7 +444,7 @@ class _Lowering:
                         path.parts[who].whenevers[site] = const(0)
                         what = Happening("fire", who, whenever.handler.action, {}, caller, site)
                         for each in self._taken(path, kind, who, entity, whenever, caller):
-                            self._add(each, what, f"system/{who[0]} {who[1] + 1} {site}")
+                            self._add(each, what, _fair(who, site))
 
     def _fired(self, kind: Kind, who: Who, state: str, site: str, caller: int) -> Path:
         timer = kind.timers[site][1]
@@ -675,9 +676,11 @@ class _Lowering:
             if len(self.made) >= RULES_MAX:
                 raise UnloweredError(f"more than {RULES_MAX:,} rules")
             site = path.moves[0].case if path.moves else what.place
+            renews = self._renewed(path)
             rule = Rule(
-                what.action or what.place, guard, tuple(sorted(updates.items())), site, path.actor, fair, faults, what
-            )
+                what.action or what.place, guard, tuple(sorted(updates.items())), site, path.actor, fair, faults, what,
+                renews=renews,
+            )  # fmt: skip
             touched = frozenset(who for who, part in path.parts.items() if part.origin != NEW)
             self.made[key] = _Made(rule, goes, bool(path.moves) or bool(updates), touched)
         if goes == FALSE:
@@ -687,6 +690,18 @@ class _Lowering:
         self._ask_step(path, goes, updates, what)
         for index, short in counted:
             self._report(both(goes, short), ("needs", index), what)
+
+    def _renewed(self, path: Path) -> frozenset[str]:
+        """Return the fair actions that a path begins anew: a timer is armed again, a call belongs to a visit that is
+        over. Where it is taken again and again nothing keeps them possible, and nobody promises them."""
+        renewed: set[str] = set()
+        for who, part in path.parts.items():
+            slots = self.layout.slots[who]
+            armed = ((site, self.layout.var(slots.timers[site]) != is_) for site, is_ in part.timers.items())
+            renewed |= {_fair(who, site) for site, changed in armed if changed}
+            if any(move.who == who and move.entered for move in path.moves):
+                renewed |= {_fair(who, site) for site in self.layout.kinds[who[0]].sites}
+        return frozenset(renewed)
 
     def _guarded(self, path: Path, what: Happening) -> tuple[Code, tuple[Fault, ...]]:
         """Return a path's guard, and the faults that are met after it. Earlier ones are reported by themselves."""
@@ -1041,6 +1056,11 @@ class _Lowering:
                     action, _, own = param.partition(".")
                     type_ = next(p.type for p in kind.entity.actions[action].params if p.name == own)
                     yield self.layout.space(type_, kind, 0), at
+
+
+def _fair(who: Who, site: str) -> str:
+    """Return the name of what the system does for one entity at one place, as fairness knows it."""
+    return f"system/{who[0]} {who[1] + 1} {site}"
 
 
 def _all_exprs(kind: Kind) -> Iterator[Any]:
