@@ -32,7 +32,9 @@ from temper.table import (
     decode,
     encode,
     field_references,
+    rouse,
     shape,
+    watchers,
 )
 from temper.verify.explore.cone import literals
 from temper.verify.explore.replay import BEGINNING, Replayed, Stage
@@ -106,7 +108,14 @@ class _World:
                 move = part.accepted.moves[0]
                 made[key] = move.action, dict(move.params)
             entities[key] = now
-        return _World(self.table, entities, made, ids, sends, (*self.history, *(p.accepted for p in done.parts)))
+        following = _World(self.table, entities, made, ids, sends, (*self.history, *(p.accepted for p in done.parts)))
+        for part in done.parts:
+            now = part.accepted.after
+            was = self.snapshot(now.entity, now.id)
+            # Who reads in a `whenever` what has changed looks again.
+            for key in sorted(set(watchers(self.table, was, now, following, len(entities)))):
+                entities[key] = rouse(self.table, entities[key], part.accepted.caller, now.updated_at, following)
+        return following
 
 
 class _Spent(Exception):
