@@ -120,7 +120,10 @@ class Together:
     ) -> dict[int, JointCertificate]:
         first = [fact for fact in facts if begins(self.table, fact, self.budget)]
         steps = [each for each in left if each.step]
-        questions = [Question(commit, first, steps, lemmas, self.budget) for commit in commits(self.terms, self.table)]
+        terms = Terms(self.table)
+        questions = [Question(commit, first, steps, lemmas, self.budget) for commit in commits(terms, self.table)]
+        self.opened |= terms.opened
+        self.left_open |= terms.left_open
         found: dict[int, JointCertificate] = {}
         for requests in (False, True):
             kept = self._kept(questions, first, requests)
