@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from temper.kernel import Entry, MemoryStore
 from temper.table import Caller, Ending
-from temper.verify.conform import conform
+from temper.verify import conform
 from tests.kernel.driving import MANY, Driver
 from tests.kernel.shop import SHOP, compiled
 from tests.kernel.test_laws import STEPS, run

@@ -19,6 +19,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "findings": [finding_json(each) for each in report.findings],
         "scenarios": [_scenario(each) for each in report.scenarios],
         "strength": None if report.strength is None else strength_json(report.strength),
+        "stopped": list(report.stopped),
     }
 
 
@@ -80,6 +81,8 @@ def _level(level: Level) -> dict[str, Any]:
         "not_covered": list(level.not_covered),
         "states": level.states,
         "transitions": level.transitions,
+        "units": level.units,
+        "looked_up": level.looked_up,
     }
 
 

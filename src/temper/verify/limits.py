@@ -13,7 +13,7 @@ PACKED = 5_000_000
 class Limits:
     """Bounds of one judgement; the report says which of them was met.
 
-    `states_max` and `seconds` bound the search of one entity, `rlimit` one question to the solver (its own unit of
+    `seconds` bound the whole judgement, `states_max` one search, `rlimit` one question to the solver (its own unit of
     work, so that an answer is the same on every machine). `pending_max` bounds the calls that one entity waits for
     at a time. `seeds` runs of `steps` decisions each are simulated, from `seed` on, and `examples` sequences drawn of
     each kind of request.

@@ -80,6 +80,10 @@ class Level:
     not_covered: tuple[str, ...] = ()
     states: int | None = None
     transitions: int | None = None
+    units: int = 1
+    """How many parts of the table it was asked about."""
+    looked_up: int = 0
+    """Of how many of them it was known already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,10 @@ class Suggestion:
     asked: tuple[str, ...] = ()
 
 
+SCENARIOS = "scenarios"
+"""What notices a mutant where a scenario does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Strength:
     """How much the properties and scenarios of a table notice.
@@ -150,7 +158,7 @@ class Strength:
     vacuous: tuple[Vacuous, ...]
     suggestions: tuple[Suggestion, ...]
     by: dict[str, int] = field(default_factory=dict)
-    """What noticed how many: "scenarios", or the name of a property or of an unwritten question."""
+    """What noticed how many: SCENARIOS, or the name of a property or of an unwritten question."""
 
     @property
     def score(self) -> float:
@@ -175,3 +183,5 @@ class Report:
     scenarios: tuple[ScenarioResult, ...]
     strength: Strength | None = None
     """How much the properties notice, where that was asked: it takes longer than all the rest."""
+    stopped: tuple[str, ...] = ()
+    """What came to no answer, because the time was up or its process ended, and why."""

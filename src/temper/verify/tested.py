@@ -6,7 +6,7 @@ What a bound or the solver left *unknown* stays so: that no run among so many br
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from temper.table import Table, shape
@@ -76,6 +76,12 @@ def promises(shown: Sequence[Shown], by: str, how_much: str) -> Iterator[Propert
         else:
             why = f"{mine.wrong.text} (seed {mine.seed})"
             yield PropertyResult(name, None, Verdict.BROKEN, by, why, trace=mine.story)
+
+
+def unkept(kept: Iterable[PropertyResult], by: str, why: str) -> Iterator[PropertyResult]:
+    """Return what is known of the runtime where some of the runs were lost: what the others broke, and no more."""
+    for each in kept:
+        yield each if each.verdict is Verdict.BROKEN else replace(each, verdict=Verdict.UNKNOWN, by=by, why=why)
 
 
 def _speaks_of(wrong: Wrong, result: PropertyResult) -> bool:
