@@ -1,9 +1,12 @@
-"""Hosts and disks with a bug each, such as one could write: what the simulator is for."""
+"""Hosts, stores and disks with a bug each, such as one could write: what the simulator is for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
+
+from msgspec import structs
 
 from temper.kernel import (
     Ask,
@@ -17,8 +20,10 @@ from temper.kernel import (
     Stranded,
     TableVersion,
 )
+from temper.runtime import SqliteStore
+from temper.service.rehearsal import SqliteDisk
 from temper.table import Snapshot, Table
-from temper.verify.simulate.disk import Disk
+from temper.verify.simulate.disk import MemoryDisk
 
 
 def _changed(batch: Batch, change: Callable[[Change], Change]) -> Batch:
@@ -53,8 +58,8 @@ class ForgetsRefusedKeys(Host):
 class FiresEarly(Host):
     """Takes a timer for due a minute before it is."""
 
-    def read(self, entity: str, id: str) -> Snapshot | None:
-        now = super().read(entity, id)
+    def cached(self, entity: str, id: str) -> Snapshot | None:
+        now = super().cached(entity, id)
         if now is None or not any(armed.due for armed in now.timers):
             return now
         timers = tuple(replace(armed, due=armed.due and armed.due - 60_000) for armed in now.timers)
@@ -131,11 +136,165 @@ class RunsCallsTwice(Host):
         return replace(batch, attempts=(*batch.attempts, *more))
 
 
-class ForgetsToSync(Disk):
+class ForgetsTimers(Host):
+    """Begins after a crash with nobody's timers armed."""
+
+    def recover(self, at: int) -> Batch:
+        batch = super().recover(at)
+        timed = [now for now in self.store.live() if now.timers]
+        return replace(
+            batch, changes=(*batch.changes, Change(snapshots=tuple(replace(now, timers=()) for now in timed)))
+        )
+
+
+class ForgetsCalls(Host):
+    """Begins after a crash with nobody waiting for an outcome."""
+
+    def recover(self, at: int) -> Batch:
+        batch = super().recover(at)
+        waiting = [now for now in self.store.live() if now.calls]
+        return replace(
+            batch, changes=(*batch.changes, Change(snapshots=tuple(replace(now, calls=()) for now in waiting)))
+        )
+
+
+class RecordsOutcomesTwice(Host):
+    """Writes down each ending of a call as often as it hears of it, and hears each twice."""
+
+    def turn(self, asks: Sequence[Ask], at: int, room: Mapping[str, int]) -> Batch:
+        return _changed(super().turn(asks, at, room), self._twice)
+
+    @staticmethod
+    def _twice(change: Change) -> Change:
+        again = tuple(structs.replace(each, version=each.version + 1) for each in change.entries if each.ended)
+        return replace(change, entries=(*change.entries, *again))
+
+
+class AppendsOutOfOrder(Host):
+    """Appends what it has decided last first."""
+
+    def turn(self, asks: Sequence[Ask], at: int, room: Mapping[str, int]) -> Batch:
+        batch = super().turn(asks, at, room)
+        return replace(batch, changes=batch.changes[::-1])
+
+
+class SwapLosesCalls(Host):
+    """Carries entities over to a new table without what they wait for."""
+
+    def swap(self, table: Table, version: TableVersion, at: int) -> Batch | tuple[Stranded, ...]:
+        batch = super().swap(table, version, at)
+        if not isinstance(batch, Batch):
+            return batch
+        return _changed(
+            batch, lambda each: replace(each, snapshots=tuple(replace(now, calls=()) for now in each.snapshots))
+        )
+
+
+class KeepsItsTable(Host):
+    """Puts a table in force for those who come after it."""
+
+    def adopt(self, batch: Batch) -> None:
+        self._next = None
+        super().adopt(batch)
+
+
+class ReadsStale(Host):
+    """Goes on with what it knew of those whom another's commit took along."""
+
+    def adopt(self, batch: Batch) -> None:
+        super().adopt(_changed(batch, lambda each: replace(each, snapshots=each.snapshots[:1])))
+
+
+class SplitsCommits(Host):
+    """Appends what a commit did to others beside it, in a commit of its own that may not come."""
+
+    def turn(self, asks: Sequence[Ask], at: int, room: Mapping[str, int]) -> Batch:
+        return _changed(
+            super().turn(asks, at, room),
+            lambda each: replace(each, entries=each.entries[:1], snapshots=each.snapshots[:1]),
+        )
+
+
+class LosesLetters(Host):
+    """Gives up what has no home without telling anybody."""
+
+    def turn(self, asks: Sequence[Ask], at: int, room: Mapping[str, int]) -> Batch:
+        return _changed(
+            super().turn(asks, at, room),
+            lambda each: replace(
+                each,
+                letters=(),
+                orders=tuple(row for row in each.orders if row.state is not OrderState.DEAD),
+                ended_orders=(
+                    *each.ended_orders,
+                    *(row.order for row in each.orders if row.state is OrderState.DEAD),
+                ),
+            ),
+        )
+
+
+class SwapsAnswers(Host):
+    """Gives two who ask together each other's answers."""
+
+    def turn(self, asks: Sequence[Ask], at: int, room: Mapping[str, int]) -> Batch:
+        batch = super().turn(asks, at, room)
+        mine = [number for number, ask in enumerate(asks) if isinstance(ask, Request)]
+        if len(mine) < 2:
+            return batch
+        answers = list(batch.answers)
+        one, other = mine[:2]
+        answers[one], answers[other] = answers[other], answers[one]
+        return replace(batch, answers=tuple(answers))
+
+
+class NeverStarts(Host):
+    """Does not look for room once a tool was busy."""
+
+    def turn(self, asks: Sequence[Ask], at: int, room: Mapping[str, int]) -> Batch:
+        self.busy = getattr(self, "busy", False) or not all(room.values())
+        return super().turn(asks, at, dict.fromkeys(room, 0) if self.busy else room)
+
+
+# --- disks ------------------------------------------------------------------------------------------------------------
+
+
+class AnswersBeforeSync(SqliteDisk):
+    """SQLite as it is often set, which syncs its log when it is written back and no sooner."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._writer.execute("pragma synchronous = normal")
+
+
+class AppendsInPieces(SqliteDisk):
+    """Makes each change of a batch durable by itself."""
+
+    def append(self, batch: Batch) -> int:
+        ill, self.ill = self.ill, None
+        for change in batch.changes[:-1]:
+            SqliteStore.append(self, Batch((change,)))
+        self.ill = ill
+        if len(batch.changes) < 2:
+            return super().append(batch)
+        last = super().append(replace(batch, changes=batch.changes[-1:]))
+        self.batches[-1] = batch
+        return last
+
+
+class LosesItsIndex(SqliteDisk):
+    """Does not find those who have something due, once it was opened again."""
+
+    def reopened(self) -> SqliteDisk:
+        found = super().reopened()
+        found._writer.execute("update entities set due = null")
+        return found
+
+
+class ForgetsToSync(MemoryDisk):
     """Answers before the last frame is on the disk."""
 
-    def reopened(self) -> Disk:
+    def reopened(self) -> MemoryDisk:
         found = type(self)()
         for batch in self.batches[:-1] if len(self.batches) > 1 else self.batches:
-            found._written(replace(batch, answers=()))
+            found.append(replace(batch, answers=()))
         return found

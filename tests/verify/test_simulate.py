@@ -3,36 +3,65 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from temper.table import Ending
+from temper.service.rehearsal import SqliteDisk, sqlite_disks
+from temper.table import Ending, Table
+from temper.verify import Disks, Limits
 from temper.verify.simulate.decisions import Again, Ask, Crash, Reply, Swap, Turn, Wait
-from temper.verify.simulate.disk import Disk, Fate, Ill
+from temper.verify.simulate.disk import Fate, Ill, MemoryDisk
 from temper.verify.simulate.run import again, one, simulate
 from temper.verify.simulate.world import World
 from tests.house.tree import ROOT
 from tests.kernel.shop import SHOP, compiled
 from tests.verify import broken_hosts
+from tests.verify.exchange import EXCHANGE
 
 # The shop of the kernel's tests has a fault that its own tests are about: a shelf that is refilled above its bound.
 SOUND = SHOP.replace("    set stock += units", '    when stock + units <= 100 else "full"\n    set stock += units')
 NEXT = SOUND.replace("  remarks: list", "  stars: int 0..5 = 3\n  remarks: list")
 APPS = sorted((ROOT / "apps").glob("*/*.blueprint"))
 
-# 3: an attempt whose start was kept by an append of unknown fate was carried out by nobody, and its call never ended.
-# 10: a send that a turn delivers orders another one, which is due in the same moment.
-# 35: of two sends to somebody who is not there yet, the first is a dead letter, and the second arrives.
-ONCE_WRONG = [3, 10, 35]
+# What the runs are of: a shop with tools, timers, sends and keys; and entities that act together.
+WORLDS = {"shop": (NEXT, SOUND), "exchange": (EXCHANGE, None)}
 
 
-@pytest.mark.parametrize("seed", [*range(10), *ONCE_WRONG])
-def test_no_seed_breaks_a_promise(seed: int) -> None:
-    assert one(compiled(SOUND), seed).wrong is None
+def tables(world: str) -> tuple[Table, Table | None]:
+    """Return the table of a world, and the one that its runs begin on."""
+    text, before = WORLDS[world]
+    return compiled(text), compiled(before) if before is not None else None
+
+
+@pytest.fixture(scope="module")
+def sqlite() -> Iterator[Disks]:
+    with sqlite_disks() as disk:
+        yield disk
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_no_seed_breaks_a_promise(world: str, sqlite: Disks) -> None:
+    """On the store that serves, over files that fail."""
+    table, before = tables(world)
+    done = simulate(table, seeds=40, before=before, disk=sqlite)
+    assert [(each.seed, each.wrong) for each in done.failures] == []
+    assert done.stands_on == SqliteDisk.stands_on
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_both_disks_keep_the_same_journal(world: str, sqlite: Disks) -> None:
+    """What a crash leaves of SQLite's files is what it leaves of a row of frames: a batch, or nothing of it."""
+    table, before = tables(world)
+    here, there = (simulate(table, seeds=12, before=before, disk=disk) for disk in (MemoryDisk, sqlite))
+    assert here.digests == there.digests
+    assert here.faults == there.faults
 
 
 @pytest.mark.parametrize("path", APPS, ids=lambda path: path.stem)
@@ -43,10 +72,14 @@ def test_the_apps_run_clean(path: Path) -> None:
 
 
 def test_the_seed_decides_everything() -> None:
-    """Two processes, two PYTHONHASHSEEDs, one digest for each seed: nothing leaks in from set order or time."""
+    """Two processes, two PYTHONHASHSEEDs, one journal for each seed: nothing leaks in from set order or time."""
     code = (
         "from tests.verify.test_simulate import *\n"
-        "print([one(compiled(SOUND), seed, before=compiled(NEXT)).digest for seed in range(4)])"
+        "with sqlite_disks() as disk:\n"
+        "    for world in WORLDS:\n"
+        "        table, before = tables(world)\n"
+        "        done = simulate(table, seeds=4, before=before, disk=disk)\n"
+        "        print(done.digests, sorted(done.faults.items()), sorted(done.cases.items()))\n"
     )
     said = [
         subprocess.run(
@@ -56,7 +89,7 @@ def test_the_seed_decides_everything() -> None:
         for hash_seed in ("0", "4711")
     ]  # fmt: skip
     assert said[0] == said[1]
-    assert len(set(said[0].strip("[]\n").split(", "))) == 4
+    assert len(set(re.findall("[0-9a-f]{64}", said[0]))) == 8
 
 
 def test_runs_meet_what_there_is_to_meet() -> None:
@@ -79,7 +112,6 @@ PLANTED = {
     for name, kind in vars(broken_hosts).items()
     if isinstance(kind, type) and kind.__module__ == broken_hosts.__name__
 }
-WITHIN = 40
 WHAT = {
     "ForgetsStarts": "attempts",
     "LosesKeys": "keys",
@@ -93,31 +125,57 @@ WHAT = {
     "LosesAttempts": "orders",
     "MixesLanes": "sends",
     "RunsCallsTwice": "attempts",
+    "ForgetsTimers": "timers",
+    "ForgetsCalls": "calls",
+    "RecordsOutcomesTwice": "outcomes",
+    "AppendsOutOfOrder": "dense",
+    "SwapLosesCalls": "calls",
+    "KeepsItsTable": "table",
+    "ReadsStale": "reads",
+    "SplitsCommits": "dense",
+    "LosesLetters": "orders",
+    "SwapsAnswers": "answers",
+    "NeverStarts": "orders",
+    "AnswersBeforeSync": "durable",
+    "AppendsInPieces": "dense",
+    "LosesItsIndex": "timers",
     "ForgetsToSync": "durable",
 }
+# These are about what several entities do together.
+JOINT = frozenset({"ReadsStale", "SplitsCommits"})
 
 
-def _planted(name: str) -> dict[str, Any]:
+@contextmanager
+def _planted(name: str) -> Iterator[dict[str, Any]]:
     kind = PLANTED[name]
-    return {"disk" if issubclass(kind, Disk) else "hosts": kind}
+    if issubclass(kind, SqliteDisk):
+        with sqlite_disks(kind) as disk:
+            yield {"disk": disk}
+    else:
+        yield {"disk" if issubclass(kind, MemoryDisk) else "hosts": kind}
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_bug_is_found_within_forty_seeds(name: str) -> None:
+def test_a_planted_bug_is_found_within_the_default_seeds(name: str) -> None:
     """And the run that is shown for it is short, and shows it again."""
-    before, table = compiled(SOUND), compiled(NEXT)
-    for seed in range(WITHIN):
-        run = one(table, seed, before=before, **_planted(name))
-        if run.wrong is not None and run.wrong.what == WHAT[name]:
-            break
-    else:
-        raise AssertionError(f"no seed of {WITHIN} finds it")
-    shown = simulate(table, seeds=1, first_seed=seed, before=before, **_planted(name)).failures[0]
-    assert (shown.wrong.kind, shown.wrong.what) == (run.wrong.kind, WHAT[name])
-    assert len(shown.decisions) <= 20
-    wrong, _, _ = again(table, shown.decisions, before=before, **_planted(name))
-    assert wrong is not None
-    assert wrong.what == WHAT[name]
+    table, before = tables("exchange" if name in JOINT else "shop")
+    terms: dict[str, Any] = {"before": before}
+    with _planted(name) as planted:
+        terms |= planted
+        for seed in range(Limits().seeds):
+            run = one(table, seed, **terms)
+            run.world.close()
+            if run.wrong is not None and run.wrong.what == WHAT[name]:
+                break
+        else:
+            raise AssertionError(f"no seed of {Limits().seeds} finds it")
+        shown = simulate(table, seeds=1, first_seed=seed, **terms).failures[0]
+        assert (shown.wrong.kind, shown.wrong.what) == (run.wrong.kind, WHAT[name])
+        assert len(shown.decisions) <= 20
+        wrong, _, world = again(table, shown.decisions, **terms)
+        world.close()
+        assert wrong is not None
+        assert wrong.what == WHAT[name]
 
 
 def test_every_planted_bug_is_one_of_ours() -> None:

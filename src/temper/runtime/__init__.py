@@ -2,12 +2,12 @@
 
 In:    a store's path, tools' settings, requests, the wall clock.
 Out:   `SqliteStore`, `Live` (a space alive under asyncio), `found`; adapters for tools; the clock and ids; watched
-files;
-       tokens.
+       files; tokens; `FaultyFiles`, a file system that fails, for whoever tries the store.
 Never: decides what happens to an entity (the kernel does), judges a table, reads a blueprint's text.
 """
 
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
+from temper.runtime.faulty import FaultyFiles, Trouble, Written
 from temper.runtime.files import watch
 from temper.runtime.live import Live, found
 from temper.runtime.sqlite import SqliteStore
@@ -23,13 +23,16 @@ __all__ = [
     "Clock",
     "Declared",
     "Failed",
+    "FaultyFiles",
     "Live",
     "Problem",
     "SqliteStore",
     "SystemClock",
     "TokenRow",
     "TokenStore",
+    "Trouble",
     "Unknown",
+    "Written",
     "found",
     "load_tools",
     "new_id",

@@ -9,6 +9,7 @@ time; it holds a lock on a file beside it for as long as it lives, which a kill 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -142,14 +143,18 @@ class SqliteStore:
     """Keeps a space in the file `path` (and its `-wal`, `-shm` and `.lock`); see `temper.kernel.Store` for its verbs.
 
     Reading is safe from any thread and does not wait for an append; appends come from one thread at a time. Raises
-    `StoreFault` when another process has the file, or when a newer Temper wrote it.
+    `StoreFault` when another process has the file, or when a newer Temper wrote it. `vfs` names another file system of
+    SQLite's than its own.
     """
 
-    def __init__(self, path: Path) -> None:
+    shared = False
+
+    def __init__(self, path: Path, *, vfs: str | None = None) -> None:
         self.path = path
+        self._vfs = vfs
         self._lock = _locked(path)
         try:
-            self._writer = _writer(path)
+            self._writer = _writer(path, vfs)
         except StoreFault:
             self._lock.close()
             raise
@@ -170,12 +175,15 @@ class SqliteStore:
             reader.close()
         self._readers.clear()
         try:
-            self._writer.execute("pragma wal_checkpoint(truncate)")
-        except apsw.Error:
-            pass  # What is in the log stays there, and is found again.
+            self.checkpoint()
         finally:
             self._writer.close()
             self._lock.close()
+
+    def checkpoint(self) -> None:
+        """Write the log back into the file; what can't be written back stays in the log, and is found again."""
+        with contextlib.suppress(apsw.Error):
+            self._writer.execute("pragma wal_checkpoint(truncate)").fetchall()
 
     # --- entities ---
 
@@ -381,7 +389,7 @@ class SqliteStore:
         """A cursor of this thread's own connection."""
         reader: apsw.Connection | None = getattr(self._threads, "reader", None)
         if reader is None:
-            reader = self._threads.reader = _reader(self.path)
+            reader = self._threads.reader = _reader(self.path, self._vfs)
             self._readers.append(reader)
         return reader.cursor()
 
@@ -681,9 +689,9 @@ def _locked(path: Path) -> IO[str]:
     return lock
 
 
-def _writer(path: Path) -> apsw.Connection:
+def _writer(path: Path, vfs: str | None) -> apsw.Connection:
     """Return the connection that writes; make the tables of a new file. One that is not ours is left as it is."""
-    db = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+    db = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, vfs)
     try:
         new = db.execute("select count(*) from sqlite_schema").get == 0
         if not new:
@@ -702,14 +710,14 @@ def _writer(path: Path) -> apsw.Connection:
     return db
 
 
-def _reader(path: Path) -> apsw.Connection:
-    db = _connect(path, apsw.SQLITE_OPEN_READWRITE)
+def _reader(path: Path, vfs: str | None) -> apsw.Connection:
+    db = _connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
     db.execute("pragma query_only = on")
     return db
 
 
-def _connect(path: Path, flags: int) -> apsw.Connection:
-    db = apsw.Connection(str(path), flags=flags, statementcachesize=200)
+def _connect(path: Path, flags: int, vfs: str | None) -> apsw.Connection:
+    db = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=200)
     db.set_busy_timeout(5_000)
     return db
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from temper.service.remembered import Verified
 from temper.table import Table
-from temper.verify import LEVELS, Limits, Verdict, render_report, report_json, smtlib, verify
+from temper.verify import LEVELS, Disks, Limits, MemoryDisk, Verdict, render_report, report_json, smtlib, verify
 
 
 def verify_table(
@@ -25,7 +26,8 @@ def verify_table(
     limits = Limits(states_max=states, seconds=seconds, seed=seed)
     if seeds is not None:
         limits = replace(limits, seeds=seeds)
-    report = verify(table, levels=tuple(levels), limits=limits, progress=progress)
+    with disks_for(levels) as disk:
+        report = verify(table, levels=tuple(levels), limits=limits, progress=progress, disk=disk)
     verdicts = {each.verdict for each in report.properties}
     failed = (
         Verdict.BROKEN in verdicts
@@ -40,6 +42,16 @@ def verify_table(
         passed=report.passed,
         undecided=not failed and (Verdict.UNKNOWN in verdicts or (left_out and Verdict.NOT_CHECKED in verdicts)),
     )
+
+
+def disks_for(levels: Sequence[str]) -> AbstractContextManager[Disks]:
+    """Return what simulated runs stand on: the store that serves, where a folder for it can be had."""
+    if "simulation" not in levels:
+        return nullcontext(MemoryDisk)
+    # The runtime takes a while to import, and most judgements do not need it.
+    from temper.service.rehearsal import sqlite_disks
+
+    return sqlite_disks()
 
 
 def questions(table: Table) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from temper.service.judge_process import Judged, Question
+from temper.service.judgement import disks_for
 from temper.table import Expr, load
 from temper.verify import Limits, compare_guards, report_json, verify
 
@@ -16,7 +17,8 @@ def answer(question: Question) -> Judged:
     """Return the report on a table, and how strong its changed guards are."""
     table = load(bytes(question.table))
     limits = Limits(states_max=question.states, seconds=question.seconds)
-    report = verify(table, levels=question.levels, limits=limits)
+    with disks_for(question.levels) as disk:
+        report = verify(table, levels=question.levels, limits=limits, disk=disk)
     strengths = tuple(
         compare_guards(_frozen(pair.old), _frozen(pair.new), table, pair.entity, pair.action)
         for pair in question.guards

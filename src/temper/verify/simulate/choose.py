@@ -24,6 +24,7 @@ from temper.table import (
     Table,
     Type,
     Value,
+    digest,
     encode,
     encode_args,
     evaluate,
@@ -41,6 +42,11 @@ PEOPLE = ("ann", "bob", "cat")
 # Entities of one kind in a run: enough to meet each other.
 INSTANCES_MAX = 3
 WILD = 0.06
+_FATES = tuple(Fate)
+# Those after which nobody knows whether an attempt has started.
+_UNSURE = (Fate.KEPT, Fate.LOST, Fate.LATENT, Fate.CRASH, Fate.CRASH_AFTER)
+# Faults of which a part stays.
+_PARTS = frozenset({Fate.CRASH, Fate.SCATTERED, Fate.CRASH_AFTER})
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
@@ -60,6 +66,7 @@ class Choice:
         self._world = world
         self._chance = chance
         self._swaps = swaps
+        self._digest = digest(world.target)
         self._asked = 0
         self._tries: Counter[tuple[str, str, str, int]] = Counter()
         self._people: dict[int, dict[str, Draws]] = {}
@@ -75,6 +82,8 @@ class Choice:
     def next(self) -> Decision:
         """Return the next decision."""
         world, chance = self._world, self._chance
+        if self._swaps and world.watch.claimed != self._digest and chance.random() < 0.02:
+            return Swap(self._ill() if chance.random() < 0.3 else None)
         if self._left and chance.random() < 0.7:
             found = self._follow()
             if found is not None:
@@ -106,7 +115,10 @@ class Choice:
 
     def _turn(self) -> Turn:
         chance = self._chance
-        ill = self._ill() if chance.random() < 0.08 else None
+        world = self._world
+        # A fault while an attempt starts is what an outbox is for: there are more of them there.
+        starts = any(world.disk.calls(world.at, tool, 1) for tool in self._table.tools)
+        ill = self._ill(_UNSURE if starts else _FATES) if chance.random() < (0.2 if starts else 0.08) else None
         slow_ms = chance.choice((5, 200, 5 * _SECOND)) if chance.random() < 0.08 else 0
         held: frozenset[tuple[str, str]] = frozenset()
         sends = self._world.disk.sends(self._world.at, MANY) if chance.random() < 0.4 else ()
@@ -116,9 +128,9 @@ class Choice:
         room = 8 if chance.random() < 0.8 else chance.randrange(2)
         return Turn(room, ill, slow_ms, held, chance.random() < 0.3)
 
-    def _ill(self) -> Ill:
-        fate = self._chance.choice(list(Fate))
-        return Ill(fate, self._chance.choice((0.0, 0.3, 0.9, 1.0)) if fate is Fate.CRASH else 0.0)
+    def _ill(self, fates: Sequence[Fate] = _FATES) -> Ill:
+        fate = self._chance.choice(fates)
+        return Ill(fate, self._chance.choice((0.0, 0.3, 0.9, 1.0)) if fate in _PARTS else 0.0)
 
     def _wait(self) -> Wait:
         chance, world = self._chance, self._world
@@ -126,6 +138,9 @@ class Choice:
         if wake is not None and wake > world.at and chance.random() < 0.6:
             # At it, or a little before: nothing may fire early.
             return Wait(max(0, wake - world.at - chance.choice((0, 0, 0, 1))))
+        timeouts = [flight.until for flight in world.flights.values() if flight.end is None and not flight.timed_out]
+        if timeouts and chance.random() < 0.2:
+            return Wait(max(0, min(timeouts) - world.at))
         if chance.random() < 0.05:
             return Wait(chance.choice((_DAY, 40 * _DAY)))
         return Wait(chance.choice((1, 20, _SECOND, 20 * _SECOND, _MINUTE, 10 * _MINUTE, _HOUR)))
@@ -277,7 +292,8 @@ class Choice:
                 return None if chance.random() < 0.3 else self._value(entity, inner)
             case ("ref", kind):
                 ids = list(self._world.watch.rows.get(kind, {}))
-                return chance.choice(ids) if ids else f"{kind[:1].lower()}1"
+                # Now and then one that is not there, or not yet.
+                return chance.choice(ids) if ids and chance.random() < 0.96 else f"{kind[:1].lower()}{len(ids) + 1}"
             case ("time",):
                 return self._world.at + chance.choice((-_MINUTE, 0, 1, _SECOND, _MINUTE, _HOUR, _DAY))
             case ("record", name):

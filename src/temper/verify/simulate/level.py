@@ -11,6 +11,7 @@ from temper.verify.limits import Limits
 from temper.verify.report import Level
 from temper.verify.shapes import unreachable
 from temper.verify.simulate.choose import Guide
+from temper.verify.simulate.disk import Disks, MemoryDisk
 from temper.verify.simulate.run import Simulated, simulate
 from temper.verify.tested import Shown
 
@@ -19,16 +20,27 @@ _GUIDE_MIN = 3
 
 
 def simulated(
-    table: Table, explored: Mapping[str, Explored | None], limits: Limits, progress: Callable[[str], None]
+    table: Table,
+    explored: Mapping[str, Explored | None],
+    limits: Limits,
+    progress: Callable[[str], None],
+    *,
+    before: Table | None = None,
+    disk: Disks = MemoryDisk,
 ) -> tuple[Level, tuple[Shown, ...], str]:
-    """Return what the level did, what its runs show, and how much that is, in words. What the search found steers."""
+    """Return what the level did, what its runs show, and how much that is, in words. What the search found steers.
+
+    With `before`, runs begin on that table and swap to `table` on the way. `disk` is what each run's store stands on.
+    """
     began = time.monotonic()
     done = simulate(
         table,
         seeds=limits.seeds,
         steps=limits.steps,
         first_seed=limits.seed,
+        before=before,
         guides=tuple(guides_of(explored)),
+        disk=disk,
         progress=lambda seed, seeds: progress(f"simulation: seed {seed + 1} of {seeds}"),
         enough=lambda: time.monotonic() - began > limits.seconds,
     )
@@ -37,7 +49,11 @@ def simulated(
     level = Level(
         "simulation",
         time.monotonic() - began,
-        (f"{how_much}, from seed {done.first_seed}", _met(table, done, explored), _failed(done)),
+        (
+            f"{how_much}, from seed {done.first_seed}; on {done.stands_on or 'nothing'}",
+            _met(table, done, explored),
+            _failed(done),
+        ),
         tuple(not_covered),
     )
     return level, tuple(Shown(each.wrong, each.story, each.seed) for each in done.failures), how_much

@@ -12,7 +12,7 @@ from temper.table import Table
 from temper.verify.report import TraceStep
 from temper.verify.simulate.choose import Choice, Guide
 from temper.verify.simulate.decisions import Decision, Turn
-from temper.verify.simulate.disk import Disk
+from temper.verify.simulate.disk import Disks, MemoryDisk
 from temper.verify.simulate.told import told
 from temper.verify.simulate.watch import Found
 from temper.verify.simulate.world import Hosts, World
@@ -62,6 +62,8 @@ class Simulated:
     cases: Counter[str] = field(default_factory=Counter)
     digests: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    stands_on: str = ""
+    """What its stores stood on."""
 
 
 def simulate(
@@ -73,7 +75,7 @@ def simulate(
     before: Table | None = None,
     guides: Sequence[Guide] = (),
     hosts: Hosts = Host,
-    disk: Callable[[], Disk] = Disk,
+    disk: Disks = MemoryDisk,
     progress: Callable[[int, int], None] | None = None,
     enough: Callable[[], bool] | None = None,
 ) -> Simulated:
@@ -91,6 +93,7 @@ def simulate(
             progress(seed - first_seed, seeds)
         run = one(table, seed, steps=steps, before=before, guides=guides, hosts=hosts, disk=disk)
         done.seeds += 1
+        done.stands_on = run.world.disk.stands_on
         done.steps += len(run.decisions)
         done.commits += run.world.watch.commits
         done.refusals += run.world.watch.refusals
@@ -105,6 +108,7 @@ def simulate(
         ):
             shown.add((run.wrong.kind, run.wrong.what))
             done.failures.append(_failure(table, run, before, hosts, disk))
+        run.world.close()
     return done
 
 
@@ -116,9 +120,9 @@ def one(
     before: Table | None = None,
     guides: Sequence[Guide] = (),
     hosts: Hosts = Host,
-    disk: Callable[[], Disk] = Disk,
+    disk: Disks = MemoryDisk,
 ) -> Run:
-    """Return the run of one seed, which decides all of it."""
+    """Return the run of one seed, which decides all of it. Its world is to be closed by whoever asked."""
     chance = Random(seed)
     world = World(table, before=before, hosts=hosts, disk=disk)
     choice = Choice(world, chance, guides)
@@ -140,7 +144,7 @@ def again(
     *,
     before: Table | None = None,
     hosts: Hosts = Host,
-    disk: Callable[[], Disk] = Disk,
+    disk: Disks = MemoryDisk,
 ) -> tuple[Wrong | None, int, World]:
     """Carry out decisions as they stand, and come to rest; return what that shows, and after how many."""
     world = World(table, before=before, hosts=hosts, disk=disk)
@@ -156,7 +160,7 @@ def again(
     return None, done, world
 
 
-def _failure(table: Table, run: Run, before: Table | None, hosts: Hosts, disk: Callable[[], Disk]) -> Failure:
+def _failure(table: Table, run: Run, before: Table | None, hosts: Hosts, disk: Disks) -> Failure:
     assert run.wrong is not None, "it shows something"
     key = (run.wrong.kind, run.wrong.what)
     left = SHRINK_MAX
@@ -164,7 +168,8 @@ def _failure(table: Table, run: Run, before: Table | None, hosts: Hosts, disk: C
     def shows(decisions: Sequence[Decision]) -> bool:
         nonlocal left
         left -= len(decisions) + _CALM_COST
-        wrong, _, _ = again(table, decisions, before=before, hosts=hosts, disk=disk)
+        wrong, _, world = again(table, decisions, before=before, hosts=hosts, disk=disk)
+        world.close()
         return wrong is not None and (wrong.kind, wrong.what) == key
 
     kept = list(run.decisions)
@@ -185,6 +190,7 @@ def _failure(table: Table, run: Run, before: Table | None, hosts: Hosts, disk: C
             plain = [*kept[:place], Turn(), *kept[place + 1 :]]
             kept = plain if shows(plain) else kept
     wrong, step, world = again(table, kept, before=before, hosts=hosts, disk=disk)
+    world.close()
     if wrong is None:
         # Its calm drew other answers: it is told as it was.
         return Failure(run.seed, len(run.decisions), run.wrong, run.decisions, told(run.world, run.wrong))

@@ -23,9 +23,9 @@ from temper.kernel import (
     Entry,
     Folded,
     Host,
-    MemoryStore,
     No,
     OrderState,
+    Store,
     replay,
 )
 from temper.table import (
@@ -38,8 +38,10 @@ from temper.table import (
     Table,
     Why,
     broken,
+    digest,
     evaluate,
     load,
+    next_due,
     shape,
 )
 from temper.verify.properties import states_of
@@ -48,6 +50,8 @@ from temper.verify.tested import Wrong
 Name = tuple[str, str]
 _FAULTY = {why.value for why in FAULTS}
 MANY = 1_000_000
+# Past any moment of a run.
+_NEVER = 10**15
 
 
 class Found(Exception):
@@ -84,6 +88,7 @@ class Watch:
 
     def __init__(self, table: Table) -> None:
         self.table = table
+        self.claimed = digest(table)
         self.codec = Codec(table)
         self.rows: dict[str, dict[str, Snapshot]] = {}
         self.folded: dict[Name, Folded] = {}
@@ -92,6 +97,8 @@ class Watch:
         """The first entry of each event, by its id."""
         self.ordered: dict[str, str] = {}
         """What has been ordered and has not ended: "call" or "send"."""
+        self.called: dict[Name, list[str]] = {}
+        """The calls that an entity has made, ended ones included."""
         self.ended: dict[str, list[str]] = {}
         self.given_up: set[str] = set()
         self.dead: set[str] = set()
@@ -120,6 +127,7 @@ class Watch:
         assert change.version is not None, "it is a swap"
         old = self.codec
         self.table = load(change.version.table)
+        self.claimed = digest(self.table)
         self.codec = Codec(self.table)
         changed = {(now.entity, now.id) for now in change.snapshots}
         for kind, rows in self.rows.items():
@@ -147,6 +155,8 @@ class Watch:
             self._entry(entry, at, before)
             for order in entry.orders:
                 self.ordered[order.order] = order.kind
+                if order.kind == "call":
+                    self.called.setdefault((entry.entity, entry.id), []).append(order.order)
                 if order.kind == "send":
                     target = order.to.rpartition(".")[0].partition("/")
                     lane = (entry.entity, entry.id, target[0], target[2])
@@ -163,6 +173,8 @@ class Watch:
             raise runtime("dense", f"entry {entry.seq} stands where {self.seq} should")
         if entry.at != at:
             raise runtime("moment", f"an entry is dated {entry.at - at:+d} ms from when it was decided")
+        if entry.digest != self.claimed:
+            raise runtime("table", f"entry {entry.seq} was decided by a table that is not in force")
         if entry.refused is not None:
             self.refusals += 1
             self._refused(entry)
@@ -256,7 +268,10 @@ class Watch:
             if folded.fields != self.codec.fields(now.entity, now.fields):
                 raise runtime("fold", f"the fields of {now.entity} `{now.id}` are stored as no entry says")
             self._unique(now)
+            self._calls(now)
             entry = entries.get(name)
+            if entry is None:
+                self._unchanged(before.get(now.entity, {}).get(now.id), now)
             if entry is None or entry.cause is Cause.SWAP:
                 continue
             old = before.get(now.entity, {}).get(now.id)
@@ -264,6 +279,24 @@ class Watch:
             for site in broken(self.table, old, now, moves, world=look, was=was):
                 raise Found(Wrong("property", site, f"then `{_named(self.table, site)}` does not hold", site))
         self._everywhere(look)
+
+    def _calls(self, now: Snapshot) -> None:
+        """What an entity has called, and has not heard of, it waits for."""
+        waits = {call.order for call in now.calls}
+        for order in self.called.get((now.entity, now.id), ()):
+            if order not in waits and order not in self.ended:
+                raise runtime("calls", f"{now.entity} `{now.id}` no longer waits for its call {order}")
+
+    def _unchanged(self, was: Snapshot | None, now: Snapshot) -> None:
+        """Where no entry says so, nothing changes but which `whenever`s are due."""
+        if was is None:
+            raise runtime("fold", f"{now.entity} `{now.id}` is stored, and no entry has created it")
+        whenevers = {each.site for place in self.table.entities[now.entity].places for each in place.whenevers}
+        kept = tuple(each for each in was.timers if each.timer not in whenevers)
+        if tuple(each for each in now.timers if each.timer not in whenevers) != kept:
+            raise runtime("timers", f"the timers of {now.entity} `{now.id}` are others, and no entry says so")
+        if (now.calls, now.deferred) != (was.calls, was.deferred):
+            raise runtime("calls", f"{now.entity} `{now.id}` waits for something else, and no entry says so")
 
     def _everywhere(self, look: Everything) -> None:
         """Ask the properties that speak of all entities of a kind."""
@@ -348,6 +381,8 @@ class Watch:
             return
         if entry is not None and entry.seq > self.seq:
             raise runtime("durable", "what was answered is not on the disk")
+        if entry is not None and entry.event not in asked.events:
+            raise runtime("answers", f"request {name} is answered with what another one did")
         if isinstance(answer, Done) and entry is not None:
             self.answered.append((name, entry))
             kept = self.rows.get(answer.snapshot.entity, {}).get(answer.snapshot.id)
@@ -374,7 +409,7 @@ class Watch:
 
     # --- against the store --------------------------------------------------------------------------------------------
 
-    def compare(self, store: MemoryStore) -> None:
+    def compare(self, store: Store) -> None:
         """Compare with what a process finds that begins now. Raises `Found`."""
         entries = store.entries(0, MANY)
         if len(entries) != self.seq:
@@ -399,8 +434,9 @@ class Watch:
             if kept is None or (kept.event, kept.id, kept.version) != (entry.event, entry.id, entry.version):
                 raise runtime("durable", f"the answer to request {asked} is not in the journal")
         self._all_there(store)
+        self._all_due(store)
 
-    def _all_there(self, store: MemoryStore) -> None:
+    def _all_there(self, store: Store) -> None:
         """Every order has ended, or waits, or is a dead letter."""
         for order, kind in self.ordered.items():
             if order in self.ended and self.ended[order] != ["dead"]:
@@ -408,12 +444,20 @@ class Watch:
             if store.order(order) is None and store.letter(order) is None and order not in self.given_up:
                 raise runtime("orders", f"a {kind} was ordered, has not ended, and does not wait")
 
+    def _all_due(self, store: Store) -> None:
+        """Everybody who has a timer is found when it is due."""
+        found = set(store.due(_NEVER, MANY))
+        for kind, rows in self.rows.items():
+            for id, now in rows.items():
+                if next_due(now) is not None and self.codec.is_live(now) and (kind, id) not in found:
+                    raise runtime("timers", f"{kind} `{id}` has a timer, and is not among those who will be due")
+
     def read(self, host: Host, change: Change) -> None:
         """What the host reads is what was stored. Raises `Found`."""
         for now in change.snapshots:
-            mine = self.rows[now.entity][now.id]
+            mine = self.rows.get(now.entity, {}).get(now.id)
             seen = host.read(now.entity, now.id)
-            if seen is None or seen.version != mine.version:
+            if mine is None or seen is None or seen.version != mine.version:
                 raise runtime("reads", f"{now.entity} `{now.id}` is read as it is not")
 
 

@@ -33,7 +33,7 @@ from temper.kernel import (
 )
 from temper.table import Act, BadValue, Caller, Deliver, Ending, Fire, Offer, Table, decode_args, digest, dump
 from temper.verify.simulate.decisions import Again, Ask, Crash, Decision, Operate, Reply, Swap, Turn, Wait
-from temper.verify.simulate.disk import Crashed, Disk, Ill
+from temper.verify.simulate.disk import Crashed, Disks, Ill, MemoryDisk
 from temper.verify.simulate.watch import MANY, Found, Happened, Watch, runtime
 from temper.verify.tested import Wrong
 
@@ -73,7 +73,7 @@ class World:
     """One run. `do` carries out a decision, `calm` stops the faults; both raise `Found` where something is wrong."""
 
     def __init__(
-        self, table: Table, *, before: Table | None = None, hosts: Hosts = Host, disk: Callable[[], Disk] = Disk
+        self, table: Table, *, before: Table | None = None, hosts: Hosts = Host, disk: Disks = MemoryDisk
     ) -> None:
         self.target = table
         self.at = BEGINNING
@@ -287,7 +287,8 @@ class World:
         self._durable()
         self.watch.compare(self.disk)
         version = self.disk.current()
-        assert version is not None, "the first version is there from the beginning"
+        if version is None or version.digest != self.watch.claimed:
+            raise runtime("durable", "the version that was in force is not found")
         self.host = self._host(self.watch.table)
         batch = self.host.recover(self.at)
         if batch.changes:
@@ -355,6 +356,10 @@ class World:
                 case _:
                     pass
         return found
+
+    def close(self) -> None:
+        """Let go of the disk; what was watched stays."""
+        self.disk.close()
 
     def digest(self) -> str:
         """Return the digest of the journal: the same for the same run."""
