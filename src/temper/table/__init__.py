@@ -9,11 +9,12 @@ Out:   `Table` and its canonical form; `step`, the only place that says what an 
 Never: clocks, randomness, I/O. Time and ids arrive as data.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from temper.table import table as shape
 from temper.table.carry import carry, homeless
 from temper.table.change import Change, change
 from temper.table.commit import Commit, Overlay, Part, Read, World, broken, commit
-from temper.table.compile import compile_expression, compile_machine, compile_type
 from temper.table.due import due, next_due
 from temper.table.evaluate import Everything, Look, NoValue, Others, default_values, evaluate
 from temper.table.events import (
@@ -69,6 +70,9 @@ from temper.table.values import (
     json_schema,
     show_as,
 )
+
+if TYPE_CHECKING:
+    from temper.table.compile import compile_expression, compile_machine, compile_type
 
 __all__ = [
     "DIGITS_MAX",
@@ -158,3 +162,12 @@ __all__ = [
     "watches",
     "why",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Whoever has a table needs nothing of what it was made from, which takes four times as long to import.
+    if name in {"compile_expression", "compile_machine", "compile_type"}:
+        from temper.table import compile as making
+
+        return getattr(making, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
