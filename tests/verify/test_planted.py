@@ -17,6 +17,7 @@ from temper.service import format_text
 from temper.table import Table
 from temper.verify import Verdict, verify
 from temper.verify.system import python
+from temper.verify.system.found import paths_of
 from temper.verify.system.lower import Unlowered, lower
 from tests.verify.texts import result_of, table_of
 
@@ -27,7 +28,7 @@ LEVELS = ("algebra", "search")
 CYCLES = "unfair_cycle"
 RUNS = [path for path in PATHS if path.parent.name != CYCLES]
 LASSOS = [path for path in PATHS if path.parent.name == CYCLES]
-# What an engine calls the unwritten questions, by the kind of a question or the reason of a fault.
+# What a lowered system calls the unwritten questions: the first word of a key, or the reason of a fault.
 UNWRITTEN = {
     "every state has a way out": "stuck",
     "every outcome has a home": "home",
@@ -88,14 +89,10 @@ def test_an_engine_finds_no_shorter_run(path: Path) -> None:
         return
     found = python.search(system, states_max=200_000, seconds=30)
     assert found.stopped is None
+    numbers = {number for number, each in enumerate(table.properties) if each.name == name}
     lengths = [
-        len(run.rules) for number, run in found.found.items()
-        if system.questions[number].name == name or system.questions[number].kind == UNWRITTEN.get(name)
-    ]  # fmt: skip
-    numbers = {str(number) for number, each in enumerate(table.properties) if each.name == name}
-    lengths += [
-        len(run.rules) for (site, why), run in found.faults.items()
-        if why == UNWRITTEN.get(name) or (site in numbers and why in {"always", "never", "needs"})
+        len(run.rules) for key, run in paths_of(system, found).items()
+        if UNWRITTEN.get(name) in key[:2] or (key[0] in {"always", "never", "needs"} and key[1] in numbers)
     ]  # fmt: skip
     # Where nothing leads out at all, the table alone says so, without a run.
     assert min(lengths) == steps or (steps == 0 and lengths)

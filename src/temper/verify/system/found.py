@@ -25,10 +25,12 @@ from temper.verify.faults import hidden_fault
 from temper.verify.limits import Limits
 from temper.verify.properties import Asked, asked_alone, states_of
 from temper.verify.system.choose import Bounds, search
-from temper.verify.system.ir import Path, Searched, System
+from temper.verify.system.ir import Path, Question, Searched, System
 from temper.verify.system.lower import Unlowered, components, lower, scope_of
 from temper.verify.system.lower_world import Layout
 from temper.verify.system.replay import Shows, replay_path
+from temper.verify.system.step import evaluate
+from temper.verify.system.step import states_of as states_of_path
 
 Key = tuple[Any, ...]
 Progress = Callable[[str, int, int], None]
@@ -160,6 +162,29 @@ def search_together(
     return _Telling(system, table, found).told(began)
 
 
+def paths_of(system: System, searched: Searched) -> dict[Key, Path]:
+    """Return what was found, by the key that says what it is; of several paths to one the shortest.
+
+    Where it is asked of steps, the last on the path is the report of one that shows it: its number follows the rules'.
+    """
+    found: dict[Key, Path] = {}
+    each = [_shown(system, system.questions[number], path) for number, path in searched.found.items()]
+    each += [(system.meta["keys"][where], path) for where, path in searched.faults.items()]
+    for key, path in each:
+        if key not in found or len(path.rules) < len(found[key].rules):
+            found[key] = path
+    return found
+
+
+def _shown(system: System, question: Question, path: Path) -> tuple[Key, Path]:
+    numbers = system.meta["shows"].get(question.key, ())
+    state = states_of_path(system, path)[-1] if numbers else ()
+    for number in numbers:
+        if evaluate(system, system.meta["reports"][number].guard, state):
+            return question.key, Path(path.initial, (*path.rules, len(system.rules) + number))
+    return question.key, path
+
+
 class _Telling:
     def __init__(self, system: System, table: Table, searched: Searched) -> None:
         self.system = system
@@ -185,7 +210,7 @@ class _Telling:
                 words = " and ".join(f"{count} {name}" for name, count in counts.items())
                 explored.cut["instances"] = f"at most {words}"
             self.explored[kind.name] = explored
-        for key, path in self._paths():
+        for key, path in paths_of(self.system, found).items():
             self._tell(key, path)
         for explored in self.explored.values():
             explored.seconds = time.monotonic() - began
@@ -195,17 +220,6 @@ class _Telling:
             if question.kind == "always" and question.key[1] not in self.alone
         )
         return Together(self.system, found, self.explored, together)
-
-    def _paths(self) -> Iterable[tuple[Key, Path]]:
-        """What was found, by the key that says what it is; of several paths to one the shortest."""
-        keys = self.system.meta["keys"]
-        found: dict[Key, Path] = {}
-        each = [(self.system.questions[number].key, path) for number, path in self.searched.found.items()]
-        each += [(keys[where], path) for where, path in self.searched.faults.items()]
-        for key, path in each:
-            if key not in found or len(path.rules) < len(found[key].rules):
-                found[key] = path
-        return found.items()
 
     def _tell(self, key: Key, path: Path) -> None:
         match key:

@@ -11,6 +11,7 @@ from temper.verify.limits import Limits
 from temper.verify.system.fair import Led, graph_of, leads
 from temper.verify.system.ir import Path, System
 from temper.verify.system.lower import Unlowered, components, lower
+from temper.verify.system.lower_take import BOUND
 from temper.verify.system.python import steps_of
 from temper.verify.system.replay import replay_path
 
@@ -111,6 +112,6 @@ def _bounds(system: System) -> tuple[str, ...]:
     words = [f"{name} in {{{values}}}" for name, values in system.meta["partial"].items()]
     if len(counts) > 1 or sum(counts.values()) > 1:
         words.append("at most " + " and ".join(f"{count} {name}" for name, count in counts.items()))
-    if any(fault.why == "bound" for rule in system.rules for fault in rule.faults):
+    if any(fault.why == BOUND for rule in (*system.rules, *system.meta["reports"]) for fault in rule.faults):
         words.append("within the bounds of the search")
     return tuple(words)

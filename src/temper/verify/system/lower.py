@@ -4,8 +4,9 @@ Every event becomes rules: one for each way in which it can go. Parameters, call
 the search by `step` draws them. What can't be said exactly in finitely many values is not said: `Unlowered` has the
 reason, and the search by `step` stays for it.
 
-Beside the rules that are steps there are some that only report: their one fault always holds, so that they are never
-taken, and a path to it is a path to what they report (a case that is taken, a step that breaks a property).
+What is asked of a step (a case that is taken, a property that the step breaks) is asked of the state from which it is
+taken: every event is drawn, so that its rule's guard says where that is. The state's question stands beside a report,
+the step that shows it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from temper.verify.properties import asked_alone, states_of
 from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced
 from temper.verify.system.ir import TRUE, Code, Fault, Leads, Orbit, Question, Rule, System
 from temper.verify.system.lower_expr import Reading, Scope
+from temper.verify.system.lower_fold import Fold
 from temper.verify.system.lower_take import BOUND, NEW, Asked, Part, Path, Taker, Who
 from temper.verify.system.lower_world import (
     CURRENT,
@@ -211,6 +213,11 @@ class _Lowering:
         self.later = self.taker.later
         self.made: dict[tuple[Any, ...], _Made] = {}
         self.reports: dict[tuple[Any, ...], Rule] = {}
+        names: list[tuple[int, int]] = []
+        for kind in layout.kinds.values():
+            for space, at in self._everywhere():
+                _references(space, at, kind.name, names, [])
+        self.fold = Fold(layout.variables, (index for index, _ in names), layout.span)
         self.keys: dict[tuple[str, str], Key] = {}
         self.unclear: dict[int, str] = {}
         self.asked_steps: dict[tuple[Any, ...], tuple[Code, Code]] = {}
@@ -226,10 +233,15 @@ class _Lowering:
                 self._rouses(kind, number)
                 self._offers(kind, number)
         self._deliveries()
-        rules = [*(made.rule for made in self.made.values()), *self.reports.values()]
-        if not rules:
+        if not self.made:
             raise UnloweredError("nothing can happen")
-        questions = (*self._states(), *self._always(), *self._stuck())
+        entities = [slots.state for slots in layout.slots.values()]
+        rules = self.fold.merged((made.rule for made in self.made.values()), entities)
+        shown, shows = self._shown()
+        asked = (*self._states(), *shown, *self._always(), *self._stuck())
+        # What is to be reached is soon found, and then not asked any more: it stands together.
+        folded = [replace(each, bad=self.fold.fold(each.bad)) for each in asked]
+        questions = sorted((each for each in folded if each.bad != FALSE), key=lambda each: each.kind != "reach")
         partial = {
             f"{kind.name}.{name}": words for kind in layout.kinds.values() for name, words in kind.draws.partial.items()
         }
@@ -239,8 +251,8 @@ class _Lowering:
         return System(
             tuple(layout.variables),
             (tuple(0 for _ in layout.variables),),
-            tuple(rules),
-            questions,
+            rules,
+            tuple(questions),
             tuple(self._leads()),
             tuple(self._orbits()),
             tuple(self._covered(partial)),
@@ -248,6 +260,8 @@ class _Lowering:
             {
                 "layout": layout,
                 "keys": self.keys,
+                "reports": tuple(self.reports.values()),
+                "shows": shows,
                 "partial": partial,
                 "unclear": self.unclear,
                 "counts": dict(layout.counts),
@@ -665,10 +679,11 @@ class _Lowering:
             self._shift(queue, updates)
         counted = self._counted(path, updates)
         guard, faults = self._guarded(path, what)
+        guard, faults, changes = self.fold.rule(guard, faults, sorted(updates.items()))
         if guard == FALSE:
             return
-        goes = both(guard, *(no(fault.condition) for fault in faults))
-        key = (guard, tuple(sorted(updates.items())), faults, tuple((m.who, m.case) for m in path.moves), fair)
+        goes = self.fold.fold(both(guard, *(no(fault.condition) for fault in faults)))
+        key = (guard, changes, faults, tuple((m.who, m.case) for m in path.moves), fair)
         known = self.made.get(key)
         if known is not None:
             known.rule = replace(known.rule, weight=known.rule.weight + 1)
@@ -677,12 +692,9 @@ class _Lowering:
                 raise UnloweredError(f"more than {RULES_MAX:,} rules")
             site = path.moves[0].case if path.moves else what.place
             renews = self._renewed(path)
-            rule = Rule(
-                what.action or what.place, guard, tuple(sorted(updates.items())), site, path.actor, fair, faults, what,
-                renews=renews,
-            )  # fmt: skip
+            rule = Rule(what.action or what.place, guard, changes, site, path.actor, fair, faults, what, renews=renews)
             touched = frozenset(who for who, part in path.parts.items() if part.origin != NEW)
-            self.made[key] = _Made(rule, goes, bool(path.moves) or bool(updates), touched)
+            self.made[key] = _Made(rule, goes, bool(path.moves) or bool(changes), touched)
         if goes == FALSE:
             return
         for move in path.moves:
@@ -736,9 +748,31 @@ class _Lowering:
         self._reporting(guard, Fault(TRUE, key[0], site), what)
 
     def _reporting(self, guard: Code, fault: Fault, what: Happening) -> None:
+        guard = self.fold.fold(guard)
+        if guard == FALSE:
+            return
         key = (guard, fault.why, fault.site)
         if key not in self.reports:
             self.reports[key] = Rule(f"report {fault.why}", guard, (), fault.site, faults=(fault,), event=what)
+
+    def _shown(self) -> tuple[list[Question], dict[Key, tuple[int, ...]]]:
+        """Return what is asked of steps, as questions about the state before them, and for each which reports show it.
+
+        Reports are never taken: their one fault always holds.
+        """
+        by_key: dict[Key, list[int]] = {}
+        reports = list(self.reports.values())
+        for number, report in enumerate(reports):
+            (fault,) = report.faults
+            by_key.setdefault(self.keys[fault.site, fault.why], []).append(number)
+        questions = []
+        for key, numbers in by_key.items():
+            spoken = self.table.properties[key[1]].name if key[0] in {"always", "never", "needs", "unclear"} else ""
+            site = reports[numbers[0]].faults[0].site
+            kind = "reach" if key[0] == "case" else key[0]
+            bad = _factored([reports[number].guard for number in numbers])
+            questions.append(Question(spoken or f"{key[0]} {site}", kind, bad, site=site, key=key))
+        return questions, {key: tuple(numbers) for key, numbers in by_key.items()}
 
     def _shift(self, queue: list[tuple[int, dict[str, tuple[int, ...]]]], updates: dict[int, Code]) -> None:
         """Take the first out of a queue of sends. What the step itself sends stands behind what is there."""
@@ -1061,6 +1095,18 @@ class _Lowering:
 def _fair(who: Who, site: str) -> str:
     """Return the name of what the system does for one entity at one place, as fairness knows it."""
     return f"system/{who[0]} {who[1] + 1} {site}"
+
+
+def _factored(guards: Iterable[Code]) -> Code:
+    """Return that one of them holds, with what several begin or end with asked once."""
+    firsts: dict[Code, list[Code]] = {}
+    for guard in guards:
+        first, *rest = guard[1:] if guard[0] == "and" else (guard,)
+        firsts.setdefault(both(*rest), []).append(first)
+    groups: dict[Code, list[Code]] = {}
+    for end, begins in firsts.items():
+        groups.setdefault(either(*begins), []).append(end)
+    return either(*(both(first, either(*rest)) for first, rest in groups.items()))
 
 
 def _all_exprs(kind: Kind) -> Iterator[Any]:

@@ -27,6 +27,8 @@ from temper.verify.system.spaces import (
     Value,
     Words,
     chosen,
+    count,
+    has,
     same,
     scalar,
 )
@@ -261,7 +263,7 @@ class Reading:
                 held = self._value(c, at)
                 if isinstance(held, Keyed):
                     return _sum(ite(each.present, const(1), const(0)) for each in held.entries)
-                return codes.count(_many(held).mask)
+                return count(_many(held).mask)
             case ("set", of, items):
                 mask = const(0)
                 for item in items:
@@ -317,13 +319,13 @@ class Reading:
         low, high = at.world.span(number)
         room = at.world.words.elements(many.of)
         last = max(room, default=-1)
-        has = op("has", many.mask, number)
+        there = has(many.mask, number)
         inside = TRUE
         if low < 0:
             inside = both(inside, op(">=", number, const(0)))
         if high > last:
             inside = both(inside, op("<=", number, const(last)))
-        return both(inside, has) if inside != FALSE else FALSE
+        return both(inside, there) if inside != FALSE else FALSE
 
     def _bit(self, of: Type, number: Code, at: Scope) -> Code:
         low, high = at.world.span(number)
@@ -369,9 +371,8 @@ class Reading:
         many = self._keys(collected, at) if isinstance(collected, Keyed) else _many(collected)
         element = element_type(type_of(over, self._names(at)))
         items: list[tuple[int, Code, Any]] = []
-        _, most = at.world.span(many.mask)
         for number in at.world.words.elements(many.of):
-            there = op("has", many.mask, const(number)) if 1 << number <= most else FALSE
+            there = has(many.mask, const(number))
             if there == FALSE:
                 continue
             inner = replace(at, bound={**at.bound, x: const(number)}, names=at.names.bind(x, element))
@@ -483,7 +484,7 @@ def _points(value: Value, number: int, at: Scope) -> Code:
     if isinstance(value, Maybe):
         return both(value.present, eq(scalar(value.inner), const(number)))
     if isinstance(value, Many):
-        return op("has", value.mask, const(number))
+        return has(value.mask, const(number))
     return eq(scalar(value), const(number))
 
 

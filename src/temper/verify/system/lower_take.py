@@ -19,7 +19,7 @@ from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, 
 from temper.verify.system.ir import TRUE, Code
 from temper.verify.system.lower_expr import Reading, Scope
 from temper.verify.system.lower_world import CURRENT, ENDED, PAST, Kind, Layout
-from temper.verify.system.spaces import Fixed, Many, Maybe, UnloweredError, Value, chosen, same, scalar
+from temper.verify.system.spaces import Fixed, Many, Maybe, UnloweredError, Value, chosen, has, same, scalar
 
 NEW = "new"
 BOUND = "bound"
@@ -356,7 +356,7 @@ class Taker:
         if isinstance(value, Maybe):
             return both(value.present, eq(scalar(value.inner), me))
         if isinstance(value, Many):
-            return op("has", value.mask, me)
+            return has(value.mask, me)
         return eq(scalar(value), me)
 
     def _case(
@@ -601,7 +601,7 @@ class Taker:
             raise UnloweredError("`for` over a list or a map")
         paths = [path]
         for number in self.layout.words.elements(over.of):
-            there = both(given, op("has", over.mask, const(number)))
+            there = both(given, has(over.mask, const(number)))
             if there != FALSE:
                 inner = frames.bound(clause.var, const(number), over.of)
                 paths = self._run(paths, clause.body, inner, who, caller, there)

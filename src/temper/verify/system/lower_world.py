@@ -15,13 +15,14 @@ from temper.verify.clauses import all_clauses, flat, outcomes
 from temper.verify.explore.canon import Canon, constant_durations, ignored_everywhere
 from temper.verify.explore.clocks import Clocks, clocks_of
 from temper.verify.explore.cone import Cone, cone_of, literals, uses
-from temper.verify.explore.draws import Draw, Draws, scoped_of
+from temper.verify.explore.draws import Draw, Draws, principals_counted, scoped_of
 from temper.verify.explore.moves import Moves
 from temper.verify.expressions import Names, bounded, children, names_in, type_of, walk, without_lets
 from temper.verify.system.codes import FALSE, const, either, eq
 from temper.verify.system.ir import Code, Var
 from temper.verify.system.spaces import (
     ELEMENTS_MAX,
+    Elements,
     Fixed,
     Keyed,
     Mask,
@@ -258,7 +259,7 @@ class Layout:
             case ("optional", inner):
                 return Opt(self.space(inner, kind, moment, scoped=scoped), words.empty(inner))
             case ("set", inner, _):
-                return Mask(words, inner)
+                return Mask(words, inner) if inner[0] == "ref" else Elements(words, inner)
             case ("record", name):
                 parts = self.table.records[name]
 
@@ -365,17 +366,20 @@ class Layout:
 
     def _kept_in(self, name: str, space: Space) -> tuple[int, ...]:
         several = len(space.sizes) > 1
-        return tuple(
+        made = [
             self._var(f"{name}#{n + 1}" if several else name, size, low, labels)
-            for n, (size, low, labels) in enumerate(space.sizes)
-        )
+            for n, (size, low, labels) in reversed(list(enumerate(space.sizes)))
+        ]
+        return tuple(reversed(made))
 
     def _place(self, kind: Kind, number: int) -> None:
         who = self.ids[kind.name][number]
+        # States that differ in the first variables lie beside each other, and take the less room the more of them there
+        # are: the state, to which all else is bound, comes last. What is declared last is often bound to least.
+        fields = {name: self._kept_in(f"{who}.{name}", kind.spaces[name]) for name in reversed(kind.spaces)}
         states = (NOT_THERE, *kind.entity.states)
         slots = Slots(self._var(f"{who}.state", len(states), 0, states))
-        for name, space in kind.spaces.items():
-            slots.fields[name] = self._kept_in(f"{who}.{name}", space)
+        slots.fields = {name: fields[name] for name in kind.spaces}
         for site in kind.timers:
             slots.timers[site] = self._var(f"{who} {site}", 1 + len(self.callers))
         for site in kind.whenevers:
@@ -644,9 +648,10 @@ def principals_of(table: Table, counts: Mapping[str, int], cones: Mapping[str, C
         for name, count in counts.items()
     )
     needed = max((each.count for each in table.properties if isinstance(each, shape.Needs)), default=0)
+    counted = max((principals_counted(table, table.entities[name]) for name in counts), default=0)
     texts = {json for name in counts for _, json in literals(table, table.entities[name]) if isinstance(json, str)}
     letter = next((each for each in "pqrst" if not any(text.startswith(each) for text in texts)), "principal_")
-    return tuple(f"{letter}{n + 1}" for n in range(min(PRINCIPALS_MAX, 1 + slots + needed)))
+    return tuple(f"{letter}{n + 1}" for n in range(max(min(PRINCIPALS_MAX, 1 + slots + needed), counted)))
 
 
 def counted_of(table: Table, kind: Kind, callers: Sequence[Caller]) -> dict[int, tuple[tuple[str, str], ...]]:

@@ -129,7 +129,8 @@ class _Replay:
         self.layout: Layout = system.meta["layout"]
         self.path = path
         self.shows = shows
-        self.rules = [system.rules[number] for number in path.rules]
+        rules = (*system.rules, *system.meta["reports"])
+        self.rules = [rules[number] for number in path.rules]
         self.left = STEPS_MAX
         self.states = self._states()
         self.durations = self._durations()

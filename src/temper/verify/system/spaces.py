@@ -94,7 +94,10 @@ def same(a: Value, b: Value) -> Code:
             alike = either(no(a.present), same(a.inner, b.inner))
             return both(same_truth(a.present, b.present), alike)
         case Many(), Many():
-            return eq(a.mask, b.mask)
+            if not (_apart(a.mask) or _apart(b.mask)):
+                return eq(a.mask, b.mask)
+            elements = range((possible(a.mask) | possible(b.mask)).bit_length())
+            return both(*(same_truth(has(a.mask, const(n)), has(b.mask, const(n))) for n in elements))
         case Parts(), Parts():
             return both(*(same(x, y) for x, y in zip(a.parts, b.parts, strict=True)))
         case Keyed(), Keyed():
@@ -110,6 +113,83 @@ def same_truth(a: Code, b: Code) -> Code:
     if b[0] == "const":
         return a if b[1] else no(a)
     return eq(a, b)
+
+
+# --- masks ------------------------------------------------------------------------------------------------------------
+
+
+def has(mask: Code, element: Code) -> Code:
+    """Return that a set has an element: of one that is known, by what the set is made of."""
+    if element[0] != "const":
+        if not _apart(mask):
+            return op("has", mask, element)
+        held = (both(eq(element, const(n)), has(mask, const(n))) for n in range(possible(mask).bit_length()))
+        return either(*held)
+    if not possible(mask) >> element[1] & 1:
+        return FALSE
+    if mask[0] in codes.TRUTHS:
+        return mask
+    match mask:
+        case ("ite", condition, a, b):
+            return ite(condition, has(a, element), has(b, element))
+        case ("bits_or", a, b):
+            return either(has(a, element), has(b, element))
+        case ("bits_and", a, b):
+            return both(has(a, element), has(b, element))
+        case ("bits_without", a, b):
+            return both(has(a, element), no(has(b, element)))
+        case ("bit", inner):
+            return eq(inner, element)
+        case _:
+            return op("has", mask, element)
+
+
+def count(mask: Code) -> Code:
+    """Return how many elements a set has."""
+    if not _apart(mask):
+        return codes.count(mask)
+    total = const(0)
+    for n in range(possible(mask).bit_length()):
+        total = op("+", total, ite(has(mask, const(n)), const(1), const(0)))
+    return total
+
+
+def within(mask: Code, known: int) -> Code:
+    """Return that a set has no elements but those of a known one."""
+    if not possible(mask) & ~known:
+        return TRUE
+    if not _apart(mask):
+        return eq(op("bits_without", mask, const(known)), const(0))
+    return both(*(no(has(mask, const(n))) for n in range(possible(mask).bit_length()) if not known >> n & 1))
+
+
+def possible(mask: Code) -> int:
+    """Return the elements that a set may have, as a mask."""
+    if mask[0] in codes.TRUTHS:
+        return 1
+    match mask:
+        case ("const", n):
+            return int(n)
+        case ("ite", _, a, b) | ("bits_or", a, b):
+            return possible(a) | possible(b)
+        case ("bits_and", a, b):
+            return possible(a) & possible(b)
+        case ("bits_without", a, b):
+            return possible(a) & ~b[1] if b[0] == "const" else possible(a)
+        case _:
+            return (1 << ELEMENTS_MAX) - 1
+
+
+def _apart(mask: Code) -> bool:
+    """Say whether a set is kept element by element, in part at least."""
+    match mask:
+        case ("ite", _, a, b):
+            return a[0] == b[0] == "const" or _apart(a) or _apart(b)
+        case ("bits_or" | "bits_and" | "bits_without", a, b):
+            return _apart(a) or _apart(b)
+        case _:
+            # Whether the first element is there is the set that has it or nothing.
+            return mask[0] in codes.TRUTHS
 
 
 def _maybe(value: Value) -> Maybe:
@@ -268,11 +348,10 @@ class Words:
             case ("set", inner, size):
                 assert isinstance(value, Many), "a set is one"
                 known = sum(1 << n for n in self.elements(inner))
-                fits = TRUE
-                if span(value.mask)[1] > known or known & (known + 1):
-                    fits = eq(op("bits_without", value.mask, const(known)), const(0))
+                sure = not known & (known + 1) and span(value.mask)[1] <= known
+                fits = TRUE if sure else within(value.mask, known)
                 if size is not None and known.bit_count() > size:
-                    fits = both(fits, op("<=", codes.count(value.mask), const(size)))
+                    fits = both(fits, op("<=", count(value.mask), const(size)))
                 return fits
             case ("record", name):
                 assert isinstance(value, Parts), "a record is one"
@@ -401,7 +480,7 @@ class Opt(Space):
 
 
 class Mask(Space):
-    """A set, as a mask."""
+    """A set of entities, as a mask: these can be exchanged for each other, and the bits of the mask with them."""
 
     def __init__(self, words: Words, of: Type) -> None:
         self.words = words
@@ -417,6 +496,29 @@ class Mask(Space):
 
     def plain(self, numbers: Sequence[int]) -> Plain:
         return frozenset(self.words.plain(self.of, n) for n in self.words.elements(self.of) if numbers[0] >> n & 1)
+
+
+class Elements(Space):
+    """A set, element by element: a guard that asks for one of them reads one variable of two values."""
+
+    def __init__(self, words: Words, of: Type) -> None:
+        self.words = words
+        self.of = of
+        self.sizes = tuple((2, 0, ()) for _ in words.elements(of))
+
+    def read(self, at: Sequence[Code]) -> Value:
+        mask = const(0)
+        for number, code in zip(self.words.elements(self.of), at, strict=True):
+            mask = op("bits_or", mask, ite(eq(code, const(1)), const(1 << number), const(0)))
+        return Many(mask, self.of)
+
+    def write(self, value: Value) -> list[Code]:
+        assert isinstance(value, Many), "a set is one"
+        return [ite(has(value.mask, const(n)), const(1), const(0)) for n in self.words.elements(self.of)]
+
+    def plain(self, numbers: Sequence[int]) -> Plain:
+        there = zip(self.words.elements(self.of), numbers, strict=True)
+        return frozenset(self.words.plain(self.of, number) for number, is_there in there if is_there)
 
 
 class Several(Space):
