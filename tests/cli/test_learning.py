@@ -70,7 +70,7 @@ def bundle(folder: Path, text: str) -> Path:
 def test_strength_asks_and_suggests(tmp_path: Path) -> None:
     ran = temper("strength", str(bundle(tmp_path / "lock", WEAK)))
     assert ran.code == 0
-    assert "lock.blueprint:13:23  nothing forbids `Take` from `Held`: intended?" in ran.out
+    assert "13 | action Take by user from Free to Held\n   |   nothing forbids `Take` from `Held`: intended?" in ran.out
     assert "always state is Held implies before(state is Free)" in ran.out
     assert "changes noticed" in ran.out
 
@@ -85,6 +85,29 @@ def test_strength_as_data(tmp_path: Path) -> None:
     for each in found["survivors"]:
         assert each["question"].endswith(": intended?")
         assert each["place"]["file"].endswith("lock.blueprint")
+
+
+@pytest.mark.parametrize("where", ["file", "server"])
+def test_strength_suggests_what_has_held(server: RunningServer, folder: Path, tmp_path: Path, where: str) -> None:
+    journal = tmp_path / "journal.json"
+    journal.write_text(server.run("history", "gate/Request/one", "--json", as_=ANN).out, "utf-8")
+    asked = str(journal) if where == "file" else server.url
+    ran = server.run("strength", str(folder / "gate"), "--journal", asked, "--json", as_=ANN)
+    assert ran.code == 0, ran.err
+    held = [each for each in ran.json["strength"]["suggestions"] if each["by"].startswith("journal")]
+    assert "always asked_by == before.asked_by" in [each["text"] for each in held]
+    assert {each["verdict"] for each in held} <= {"proved", "holds within bounds"}
+    shown = server.run("strength", str(folder / "gate"), "--journal", asked, as_=ANN).out
+    assert "these have held in the journal, and say more\n  always " in shown
+
+
+def test_what_is_no_journal_is_said(tmp_path: Path) -> None:
+    path = bundle(tmp_path / "lock", WEAK)
+    ran = temper("strength", str(path), "--journal", str(tmp_path / "nothing.json"))
+    assert (ran.code, "can't be read" in ran.err) == (2, True)
+    (tmp_path / "some.json").write_text('{"items": [{"seq": 1}]}', "utf-8")
+    ran = temper("strength", str(path), "--journal", str(tmp_path / "some.json"))
+    assert (ran.code, "entry 1 can't be read" in ran.err) == (2, True)
 
 
 def test_keep_a_counterexample(tmp_path: Path) -> None:

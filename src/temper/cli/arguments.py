@@ -61,6 +61,13 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     )
     verify.add_argument("--fresh", action="store_true", help="judge anew, also what has been judged before")
     verify.add_argument("--seconds", type=float, default=120.0, help="where the judgement stops (default: %(default)s)")
+    verify.add_argument(
+        "--memory", type=_positive, metavar="MIB", default=4096,
+        help="how much memory a process that judges may take (default: %(default)s)",
+    )  # fmt: skip
+    verify.add_argument(
+        "--before", metavar="PATH", help="the bundle that is live: simulated runs begin on it, and swap on the way"
+    )
 
     strength = command("strength", "learning:strength", "say how much the properties and scenarios would notice")
     strength.add_argument("path", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")
@@ -69,6 +76,14 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     )
     strength.add_argument(
         "--seconds", type=float, default=60.0, help="where the measurement stops (default: %(default)s)"
+    )
+    strength.add_argument(
+        "--journal",
+        metavar="FILE|URL",
+        help="suggest what has held in these entries too: what `temper history --json` printed, or a server's all",
+    )
+    strength.add_argument(
+        "--token-file", help="a file that holds the token for that server (default: the token in $TEMPER_TOKEN)"
     )
     keep = command("keep", "learning:keep", "keep what broke or what happened as a scenario")
     keep.add_argument("path", metavar="PATH", help="the bundle's folder, into whose `scenarios` it is written")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ from temper.service import (
 
 # What is asked for at once.
 PAGE = 200
+# Of what goes to no terminal, and the least of any.
+PAGE_WIDTH, WIDTH_MIN = 100, 60
 # `keep` judges as `verify` does.
 STATES, SECONDS = 500_000, 120.0
 
@@ -38,12 +41,18 @@ STATES, SECONDS = 500_000, 120.0
 def strength(args: argparse.Namespace) -> int:
     """Measure how much the properties and scenarios of a bundle notice."""
     table = _table(args.path)
+    try:
+        happened = entries_of(_happened(args, table)) if args.journal else []
+    except BadJournal as problem:
+        raise Stop(Exit.USAGE, str(problem)) from problem
     with Progress("measuring") as progress:
         measured = measure_table(
             table,
             mutants=args.mutants,
             seconds=args.seconds,
+            happened=happened,
             colour=not args.json and coloured(sys.stdout),
+            width=_width(),
             progress=progress.tell,
         )
     if args.json:
@@ -53,6 +62,20 @@ def strength(args: argparse.Namespace) -> int:
     if measured.data["unjudged"] and not measured.data["survivors"]:
         return Exit.UNKNOWN
     return Exit.FINE
+
+
+def _width() -> int:
+    """Return how wide a text may be: as the terminal is, else as a page."""
+    return max(shutil.get_terminal_size((PAGE_WIDTH, 24)).columns, WIDTH_MIN) if sys.stdout.isatty() else PAGE_WIDTH
+
+
+def _happened(args: argparse.Namespace, table: Any) -> list[Any]:
+    """Return the entries of a file, or of a server all that it has of this blueprint."""
+    if not args.journal.startswith(("http://", "https://")):
+        return _items(args)
+    args.server = args.journal
+    with Client.of(args) as client:
+        return list(_everything(client, table.blueprint, list(table.entities)))
 
 
 def keep(args: argparse.Namespace) -> int:

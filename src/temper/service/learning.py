@@ -58,12 +58,15 @@ def measure_table(
     *,
     mutants: int,
     seconds: float,
+    happened: Sequence[Entry] = (),
     colour: bool = False,
+    width: int = 100,
     progress: Callable[[str], None] | None = None,
 ) -> Measured:
-    """Measure how much the properties and scenarios of a table notice."""
-    strength = measure(table, Bounds(mutants=mutants, seconds=seconds), progress)
-    return Measured(digest(table), strength_json(strength), render_strength(strength, colour=colour))
+    """Measure how much the properties and scenarios of a table notice; what has held in a journal is suggested too."""
+    strength = measure(table, Bounds(mutants=mutants, seconds=seconds), progress, happened=happened)
+    text = render_strength(strength, sources=table.notes.sources, colour=colour, width=width)
+    return Measured(digest(table), strength_json(strength), text)
 
 
 # --- journals ---------------------------------------------------------------------------------------------------------

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from temper.kernel import Entry
 from temper.table import Act, Deliver, Event, Fire, Outcome, Snapshot, Table, shape
 from temper.verify.clauses import lates
 from temper.verify.limits import Limits
 from temper.verify.places import place_of
-from temper.verify.report import Strength, Survivor
+from temper.verify.report import SCENARIOS, Strength, Survivor
 from temper.verify.scenarios import run_scenario
+from temper.verify.strength.journals import suggest_from
 from temper.verify.strength.mutants import ADDING, SEEN, Kind, Mutant, mutants, sample
 from temper.verify.strength.suggest import suggest
 from temper.verify.strength.together import Among, Leading, amongs, beyond
@@ -45,9 +47,18 @@ class Bounds:
     suggestions: int = 8
 
 
-def measure(table: Table, bounds: Bounds | None = None, progress: Progress | None = None) -> Strength:
-    """Return how much is noticed, what is not, which properties say nothing, and which would be worth having."""
-    return _Measure(table, bounds or Bounds(), progress or _silent).run()
+def measure(
+    table: Table,
+    bounds: Bounds | None = None,
+    progress: Progress | None = None,
+    *,
+    happened: Iterable[Entry] = (),
+) -> Strength:
+    """Return how much is noticed, what is not, which properties say nothing, and which would be worth having.
+
+    Of what has `happened`, the entries of a journal, those that have held in all of it are suggested too.
+    """
+    return _Measure(table, bounds or Bounds(), progress or _silent, tuple(happened)).run()
 
 
 def _silent(what: str) -> None:
@@ -59,6 +70,7 @@ class _Measure:
     table: Table
     bounds: Bounds
     progress: Progress
+    happened: tuple[Entry, ...]
     bases: dict[str, Quiet] = field(default_factory=dict)
     amongs: dict[str, Among] = field(default_factory=dict)
     by: Counter[str] = field(default_factory=Counter)
@@ -95,13 +107,12 @@ class _Measure:
         self.progress("properties that say nothing")
         empty = vacuous(self.table, self.bases)
         self.progress("properties worth having")
-        suggestions = suggest(
-            self.table,
-            self.bases,
-            [(each, self._seen.get(id(old))) for old, each in pairs],
-            self.bounds.suggestions,
-            limits,
-        )
+        searches = [(each, self._seen.get(id(old))) for old, each in pairs]
+        suggested = suggest(self.table, self.bases, searches, self.bounds.suggestions, limits)
+        suggestions = tuple(each for each, _ in suggested)
+        if self.happened:
+            self.progress("what has held in the journal")
+            suggestions += suggest_from(self.table, self.happened, self.bounds.suggestions, besides=suggested)
         return Strength(
             len(made), killed + len(survivors), killed, len(equivalent), unjudged + more,
             time.monotonic() - self._began, tuple(self._told(each) for each in survivors), empty, suggestions,
@@ -127,7 +138,7 @@ class _Measure:
 
     def _scenario(self, mutant: Mutant) -> str:
         noticed = any(not run_scenario(mutant.table, each).passed for each in self._passing)
-        return "scenarios" if noticed else ""
+        return SCENARIOS if noticed else ""
 
     def _alone(self, mutant: Mutant) -> str:
         """Return the name of what notices a mutant in a search of its entity alone; "" where nothing does."""

@@ -14,14 +14,16 @@ from msgspec.structs import replace
 
 from temper.table import Accepted, Expr, NoValue, Snapshot, Table, describe_expr, evaluate, shape
 from temper.verify.causes import causes, enters
-from temper.verify.explore.search import explore
+from temper.verify.explore.search import Explored, explore
 from temper.verify.expressions import walk
 from temper.verify.limits import Limits
 from temper.verify.properties import asked_alone, states_of
 from temper.verify.report import Suggestion, Verdict
 from temper.verify.strength.mutants import Kind, Mutant
-from temper.verify.strength.templates import Candidate, courses, facts
+from temper.verify.strength.templates import Candidate, comes, courses, facts
 from temper.verify.strength.walk import MutantSearch, Quiet
+from temper.verify.system.found import Together, search_together
+from temper.verify.system.lower import components
 
 # What a suggestion is checked with once more.
 CHECK_STATES = 20_000
@@ -29,28 +31,28 @@ CHECK_SECONDS = 10.0
 RLIMIT = 200_000
 # A property that makes this many exceptions says little.
 EXCEPTIONS_MAX = 2
-# As does one that names this many states.
-STATES_MAX = 4
 # Checking them may drop some: so many rounds of choosing.
 ROUNDS_MAX = 4
 
 Survivors = Sequence[tuple[Mutant, MutantSearch | None]]
+Suggested = tuple[Suggestion, Expr | None]
+"""A property worth having; its condition, if it is an `always`."""
 
 
 def suggest(
     table: Table, bases: Mapping[str, Quiet], survivors: Survivors, most: int, limits: Limits
-) -> tuple[Suggestion, ...]:
+) -> list[Suggested]:
     """Return at most so many properties that hold and are not written, those that notice most survivors first."""
-    found: list[Suggestion] = []
+    found: list[Suggested] = []
     if most < 1:
-        return ()
+        return []
     for name, base in bases.items():
         mine = [pair for pair in survivors if pair[0].entity == name]
         found += _Suggesting(table, base, mine, most, limits).chosen()
-        found += _roles(table, name, [mutant for mutant, _ in mine if mutant.kind is Kind.ROLE])
-    found.sort(key=lambda each: (-each.kills, len(each.text)))
-    ends = [each for name in bases for each in _ends(table, bases[name])]
-    return tuple([*found, *ends][:most])
+        found += [(each, None) for each in _roles(table, name, [m for m, _ in mine if m.kind is Kind.ROLE])]
+    found.sort(key=lambda each: (-each[0].kills, len(each[0].text)))
+    ends: list[Suggested] = [(each, None) for name in bases for each in _ends(table, bases[name])]
+    return [*found, *ends][:most]
 
 
 @dataclass
@@ -67,7 +69,7 @@ class _Suggesting:
     def entity(self) -> shape.Entity:
         return self.base.entity
 
-    def chosen(self) -> list[Suggestion]:
+    def chosen(self) -> list[Suggested]:
         """Return the fewest candidates that notice as many survivors as possible."""
         self._group(self.base, range(len(self.survivors)))
         unseen = {
@@ -77,9 +79,9 @@ class _Suggesting:
         }
         for name in sorted(unseen):
             self._apart(name)
-        found: list[Suggestion] = []
+        found: list[Suggested] = []
         for _ in range(ROUNDS_MAX):
-            picked = self._picked(self.most - len(found), {question for each in found for question in each.asked})
+            picked = self._picked(self.most - len(found), {question for each, _ in found for question in each.asked})
             checked = self._checked(picked)
             found += [each for each in checked if each is not None]
             dropped = [one for one, each in zip(picked, checked, strict=True) if each is None]
@@ -177,11 +179,9 @@ class _Suggesting:
                 yield Candidate(course, step=True)
             elif len(against) <= EXCEPTIONS_MAX:
                 yield Candidate(("or", course, ("in_state", self._ordered(against))), step=True)
-        for state in self.entity.states:
-            earlier = {before.state for before, answer in steps if before is not None and answer.after.state == state}
-            if 0 < len(earlier) <= STATES_MAX:
-                come: Expr = ("before", ("in_state", self._ordered(earlier)))
-                yield Candidate(("implies", ("in_state", (state,)), come), step=True)
+        yield from comes(
+            self.entity, ((before.state, answer.after.state) for before, answer in steps if before is not None)
+        )
 
     def _ordered(self, states: set[str]) -> tuple[str, ...]:
         return tuple(state for state in self.entity.states if state in states)
@@ -203,42 +203,67 @@ class _Suggesting:
 
     # --- checked ------------------------------------------------------------------------------------------------------
 
-    def _checked(self, picked: Sequence[Candidate]) -> list[Suggestion | None]:
+    def _checked(self, picked: Sequence[Candidate]) -> list[Suggested | None]:
         """Return each as a suggestion, if it holds in a search within wider bounds."""
         holding = {one: (verdict, by) for one, verdict, by in checked(self.table, self.entity.name, picked)}
-        found: list[Suggestion | None] = []
+        found: list[Suggested | None] = []
         for one in picked:
             if one not in holding:
                 found.append(None)
                 continue
             asked = tuple(self.survivors[number][0].question for number in sorted(self.killed[one]))
             text = f"always {describe_expr(one.condition, self.table.records)}"
-            found.append(Suggestion(text, self.entity.name, *holding[one], len(asked), asked))
+            found.append((Suggestion(text, self.entity.name, *holding[one], len(asked), asked), one.condition))
         return found
 
 
 def checked(table: Table, entity: str, picked: Sequence[Candidate]) -> Iterator[tuple[Candidate, Verdict, str]]:
-    """Yield those candidates that hold in a search of an entity, with what is known of each and by what."""
-    if not picked:
+    """Yield those candidates that hold, with what is known of each and by what: no run breaks them, or they are proved.
+
+    What is already written does not help to prove them; that is asked elsewhere.
+    """
+    known = unbroken(table, entity, picked)
+    if not known:
         return
-    first = len(table.properties)
-    for one in picked:
-        table = _plus(table, entity, one.condition, step=one.step)
     from temper.verify.symbolic.judge import judge  # The solver takes a fifth of a second to import.
 
-    proved = judge(table, entity, RLIMIT).proved
-    numbered = list(enumerate(picked, first))
-    for index, one in numbered:
+    proved = judge(_asking(table, entity, list(known)), entity, RLIMIT).proved
+    for index, (one, holds) in enumerate(known.items()):
         if index in proved:
             yield one, Verdict.PROVED, "induction"
-    if all(index in proved for index, _ in numbered):
-        return
-    explored = explore(table, entity, Limits(states_max=CHECK_STATES, seconds=CHECK_SECONDS))
-    for index, one in numbered:
-        key = ("always", index)
-        bad = key in explored.breaks or key in explored.suspicions or index in explored.unclear
-        if index not in proved and not bad and explored.stopped is None:
+        elif holds:
             yield one, Verdict.HOLDS, "search"
+
+
+def unbroken(table: Table, entity: str, picked: Sequence[Candidate]) -> dict[Candidate, bool]:
+    """Return those candidates that no run of a search breaks, and whether it saw every state within its bounds."""
+    if not picked:
+        return {}
+    explored = _searched(_asking(table, entity, picked), entity)
+    found = {}
+    for index, one in enumerate(picked):
+        key = ("always", index)
+        if key not in explored.breaks and key not in explored.suspicions and index not in explored.unclear:
+            found[one] = explored.stopped is None
+    return found
+
+
+def _asking(table: Table, entity: str, picked: Sequence[Candidate]) -> Table:
+    """Return a table that is asked for the candidates and for nothing else, in their order."""
+    table = replace(table, properties=())
+    for one in picked:
+        table = _plus(table, entity, one.condition, step=one.step)
+    return table
+
+
+def _searched(table: Table, entity: str) -> Explored:
+    """Return what a search finds: of an entity among those that it has to do with, or by itself."""
+    limits = Limits(states_max=CHECK_STATES, seconds=CHECK_SECONDS)
+    names = next(names for names in components(table) if entity in names)
+    together = search_together(table, names, limits)
+    if isinstance(together, Together):
+        return together.explored[entity]
+    return explore(table, entity, limits)
 
 
 def _true(table: Table, entity: str, fact: Expr, now: Snapshot) -> bool:

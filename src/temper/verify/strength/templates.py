@@ -14,6 +14,8 @@ from temper.verify.expressions import walk
 NUMBERS = frozenset({"int", "decimal"})
 # Values of a field that are compared with: a field that has many says nothing by one of them.
 CONSTANTS_MAX = 6
+# A property that names more states than this says little.
+STATES_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ def _alone(name: str, type_: FieldType, seen: set[object]) -> Iterator[Expr]:
                     yield (">", e, ("lit", ("int", None, None), number))
                 if number == high:
                     yield ("<", e, ("lit", ("int", None, None), number))
+            # Only where the values leave room: what the type says need not be said again.
+            if numbers and (high is None or numbers[-1] < high):
+                yield ("<=", e, ("lit", ("int", None, None), numbers[-1]))
+            if numbers and (low is None or numbers[0] > low):
+                yield (">=", e, ("lit", ("int", None, None), numbers[0]))
         case ("set" | "list", *_):
             yield ("==", ("size", e), ("lit", ("int", None, None), 0))
             yield (">", ("size", e), ("lit", ("int", None, None), 0))
@@ -81,6 +88,13 @@ def _pair(a: shape.Field, b: shape.Field) -> Iterator[Expr]:
     if a.type[0] == "set" and b.type[0] == "int":
         yield ("==", ("size", x), y)
         yield ("<=", ("size", x), y)
+    if a.name != b.name and a.type[0] == b.type[0] == "optional":
+        here, there = ("==", x, ("none", a.type)), ("==", y, ("none", b.type))
+        if a.name < b.name:
+            yield ("==", here, there)
+        yield ("implies", there, here)
+    if a.name != b.name and a.type == b.type == ("bool",):
+        yield ("implies", x, y)
     if a.type == ("principal",) and b.type[:2] == ("set", ("principal",)):
         yield ("not", ("in", x, y))
 
@@ -107,3 +121,15 @@ def courses(entity: shape.Entity, fields: Iterable[str]) -> list[Expr]:
             none = ("none", each.type)
             found.append(("implies", ("!=", before, none), ("!=", e, none)))
     return found
+
+
+def comes(entity: shape.Entity, steps: Iterable[tuple[str, str]]) -> Iterator[Candidate]:
+    """Yield what comes before each state, where that is few: `state is B implies before(state is A)`."""
+    earlier: dict[str, set[str]] = {}
+    for before, after in steps:
+        earlier.setdefault(after, set()).add(before)
+    for state in entity.states:
+        those = tuple(each for each in entity.states if each in earlier.get(state, ()))
+        if 0 < len(those) <= STATES_MAX:
+            come: Expr = ("before", ("in_state", those))
+            yield Candidate(("implies", ("in_state", (state,)), come), step=True)
