@@ -1,18 +1,20 @@
 """Which values the search gives to parameters and results, and how much of the type they are.
 
 Small types are drawn whole. Of a large number the search takes the ends, what the table compares it with or sets it to,
-and what lies one beside those; of strings those that the table names and as many others as it can tell apart.
+and what lies one beside those; of strings those that the table names and as many others as it can tell apart; of
+collections one of each size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain, combinations, islice, product
+from itertools import chain, combinations, cycle, islice, product
 from typing import Any
 
 from temper.table import Table, Type, Value, decode, shape
+from temper.verify.clauses import all_clauses
 from temper.verify.explore.cone import Cone, literals, uses
 from temper.verify.expressions import walk
 
@@ -23,6 +25,13 @@ VALUES_MAX = 12
 COMBINATIONS_MAX = 144
 # Of an int that is open at an end, the search goes so far past the numbers that the table names.
 OPEN_SPAN = 4
+# As far as a field is followed that is counted up or down, and one that is only set.
+COUNTED_MAX = 1_000
+SET_MAX = 1_000_000
+# How many strings are drawn that the table does not name, and up to which size one collection of each.
+FRESH_MAX = 4
+COUNTED_PRINCIPALS_MAX = 6
+COLLECTION_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ class Draws:
             self._note(type_, decode(type_, json, records=table.records))
         for each in entity.fields:
             self._ends(each.type)
-        self._strings_met = _strings_meet(table, entity)
+        self._strings = _strings_apart(table, entity)
         self.partial: dict[str, str] = {}
         """What was not drawn whole, in words, by the name of what was drawn."""
 
@@ -71,10 +80,14 @@ class Draws:
             case _:
                 pass
 
-    def open_range(self, type_: Type) -> tuple[int, int]:
-        """Return how far the search follows an int (or the whole part of a decimal) that is open at an end."""
+    def open_range(self, type_: Type, *, counted: bool = True) -> tuple[int, int]:
+        """Return how far the search follows an int (or the whole part of a decimal) that is open at an end.
+
+        One that is `counted` up or down would have as many states as there are numbers up to the largest that is named.
+        """
         low, high = type_[1], type_[2]
-        near = [int(n) for n in self._numbers if -1_000 <= n <= 1_000]
+        far = COUNTED_MAX if counted else SET_MAX
+        near = [int(n) for n in self._numbers if -far <= n <= far]
         least = int(Decimal(low)) if low is not None else min(near, default=0) - OPEN_SPAN
         most = int(Decimal(high)) if high is not None else max([*near, least]) + OPEN_SPAN
         return least, most
@@ -91,7 +104,7 @@ class Draws:
             case ("decimal", low, high):
                 return self._decimal(low, high)
             case ("string",):
-                fresh = ("x", "y") if self._strings_met else ("x",)
+                fresh = tuple("xyzw"[: self._strings])
                 return Draw((*fresh, *sorted(self._texts - set(fresh))[:VALUES_MAX]), whole=False)
             case ("time",):
                 return Draw((0,), whole=True)  # How times compare is drawn by itself.
@@ -112,35 +125,38 @@ class Draws:
             case ("set", inner, size):
                 return self._set(inner, size)
             case ("list", inner, size):
-                some = self.of(inner).values[:2]
+                values = self.of(inner).values
                 most = min(2, size if size is not None else 2)
-                return Draw(tuple(chain.from_iterable(product(some, repeat=n) for n in range(most + 1))), whole=False)
+                short = chain.from_iterable(product(values[:2], repeat=n) for n in range(most + 1))
+                long = (tuple(islice(cycle(values), n)) for n in _sizes(most, size))
+                return Draw((*short, *long), whole=False)
             case ("map", key, inner, size):
-                keys, values = self.of(key).values[:2], self.of(inner).values[:2]
-                one = [((k, v),) for k in keys for v in values] if size != 0 else []
-                return Draw(((), *one), whole=False)
+                keys, values = self.of(key).values, self.of(inner).values[:2]
+                one = [((k, v),) for k in keys[:2] for v in values] if size != 0 else []
+                more = (tuple((k, values[0]) for k in keys[:n]) for n in _sizes(1, size) if n <= len(keys))
+                return Draw(((), *one, *more), whole=False)
             case _:
                 raise AssertionError(f"a type that is none: {type_!r}")
 
     def _int(self, low: int | None, high: int | None) -> Draw:
         if low is not None and high is not None and high - low < WHOLE_MAX:
             return Draw(tuple(range(low, high + 1)), whole=True)
-        least, most = self.open_range(("int", low, high))
+        least, most = self.open_range(("int", low, high), counted=False)
         numbers = {int(n) for n in self._numbers if n == int(n)} | {least, most}
         near = {n + by for n in numbers for by in (-1, 0, 1)}
         inside = sorted(n for n in near if least <= n <= most)
-        drawn = tuple(_spread(inside, VALUES_MAX))
+        drawn = tuple(_spread(inside, numbers))
         # What the table names may be all that there is.
         return Draw(drawn, whole=low is not None and high is not None and len(drawn) == high - low + 1)
 
     def _decimal(self, low: str | None, high: str | None) -> Draw:
-        least, most = self.open_range(("decimal", low, high))
+        least, most = self.open_range(("decimal", low, high), counted=False)
         first = Decimal(low) if low is not None else Decimal(least)
         last = Decimal(high) if high is not None else Decimal(most)
         numbers = {Decimal(n) for n in self._numbers} | {first, last, Decimal("0.5")}
         near = {n + by for n in numbers for by in (Decimal(-1), Decimal(0), Decimal("0.01"), Decimal(1))}
         inside = sorted(n for n in near if first <= n <= last)
-        return Draw(tuple(_spread(inside, VALUES_MAX)), whole=False)
+        return Draw(tuple(_spread(inside, numbers)), whole=False)
 
     def _set(self, inner: Type, size: int | None) -> Draw:
         drawn = self.of(inner)
@@ -149,8 +165,9 @@ class Draws:
             subsets = chain.from_iterable(combinations(drawn.values, n) for n in range(most + 1))
             return Draw(tuple(frozenset(items) for items in subsets), whole=True)
         some = drawn.values[:3]
-        subsets = chain.from_iterable(combinations(some, n) for n in range(min(most, 2) + 1))
-        return Draw(tuple(frozenset(items) for items in subsets), whole=False)
+        small = chain.from_iterable(combinations(some, n) for n in range(min(most, 2) + 1))
+        large = (drawn.values[:n] for n in _sizes(2, most))
+        return Draw(tuple(frozenset(items) for items in chain(small, large)), whole=False)
 
     def named(self, where: str, name: str, type_: Type, *, matters: bool) -> Draw:
         """Return what is drawn for something with a name; one value where it makes no difference."""
@@ -190,19 +207,75 @@ def _cut(values: Iterable[tuple[Value, ...]], most: int) -> tuple[list[tuple[Val
     return found[:most], len(found) > most
 
 
-def _spread(values: list[Any], most: int) -> Iterator[Any]:
-    """At most so many of a sorted list, its ends among them."""
-    if len(values) <= most:
-        yield from values
-        return
-    yield from values[: most // 2]
-    yield from values[-(most - most // 2) :]
+def _spread(values: list[Any], named: Collection[Any]) -> Iterator[Any]:
+    """At most `VALUES_MAX` of a sorted list: the ends, what is named, what lies above it, the rest; in order."""
+    ends = [*values[:1], *values[-1:]]
+    inner = [n for n in values if n in named]
+    above = [n for n in values if n not in named and n - 1 in named]
+    chosen = list(dict.fromkeys([*ends, *inner, *above, *values]))
+    yield from sorted(chosen[:VALUES_MAX])
+
+
+def _sizes(drawn: int, most: int | None) -> range:
+    """Return the sizes of which one collection is drawn each, beyond those of which all are."""
+    return range(drawn + 1, min(most if most is not None else COLLECTION_MAX, COLLECTION_MAX) + 1)
 
 
 def _words(type_: Type, values: tuple[Value, ...]) -> str:
     if type_[0] in {"int", "decimal"}:
         return ", ".join(str(value) for value in values)
     return f"{len(values)} values"
+
+
+def _strings_apart(table: Table, entity: shape.Entity) -> int:
+    """Return how many strings that it does not name a table can tell apart, up to a bound.
+
+    One will do where none that is no literal is ever compared. Else it takes as many as an entity can hold, and where
+    no two may agree (`unique`, `key`, properties about all of them) as many as there are entities.
+    """
+    held = sum(_holds_text(each.type) for each in entity.fields)
+    params = max((sum(_holds_text(p.type) for p in action.params) for action in entity.actions.values()), default=0)
+    several = any(
+        part[0] == "every"
+        for each in table.properties
+        if isinstance(each, shape.Always)
+        for part in walk(each.condition)
+    )
+    unique = {name for rule in entity.uniques for name in rule.fields} | set(entity.key)
+    apart = several or any(_holds_text(each.type) for each in entity.fields if each.name in unique)
+    scoped = [item.count for item in table.scope if item.entity == entity.name and item.count is not None]
+    count = max([2, *scoped]) if apart else 1
+    if not apart and not _strings_meet(table, entity) and not any(_collects_text(each.type) for each in entity.fields):
+        return 1
+    return max(2, min(FRESH_MAX, max(held, params, 1) * count))
+
+
+def principals_counted(table: Table, entity: shape.Entity) -> int:
+    """Return how many principals it takes for a collection of them to be larger than what its size is compared with."""
+    most = max((each.type[2] or COLLECTION_MAX for each in entity.fields if _collects_principals(each.type)), default=0)
+    exprs = [use.expr for use in uses(table, entity)]
+    exprs += [each.condition for each in table.properties if isinstance(each, shape.Always)]
+    sizes = [
+        literal[2]
+        for e in (exprs if most else ())
+        for part in walk(e)
+        if part[0] in {"==", "!=", "<", "<="} and any(inner[0] in {"size", "count"} for inner in part[1:3])
+        for literal in part[1:3]
+        if literal[0] == "lit" and isinstance(literal[2], int)
+    ]
+    return min(most, max(sizes, default=-1) + 1, COUNTED_PRINCIPALS_MAX)
+
+
+def _collects_principals(type_: Type) -> bool:
+    return type_[0] in {"set", "list"} and type_[1] == ("principal",)
+
+
+def _holds_text(type_: Type) -> bool:
+    return type_ in {("string",), ("optional", ("string",))} or _collects_text(type_)
+
+
+def _collects_text(type_: Type) -> bool:
+    return type_[0] in {"set", "list", "map"} and type_[1] == ("string",)
 
 
 def _strings_meet(table: Table, entity: shape.Entity) -> bool:
@@ -224,10 +297,15 @@ def _strings_meet(table: Table, entity: shape.Entity) -> bool:
 def scoped_of(table: Table, entity: shape.Entity, cone: Cone, draws: Draws) -> Mapping[str, tuple[int, int, bool]]:
     """Return how far the search follows each number: what `scope` says, or a default where the type is open."""
     found: dict[str, tuple[int, int, bool]] = {}
+    counted = {
+        clause.field
+        for _, clause in all_clauses(entity)
+        if isinstance(clause, shape.Set) and ("field", clause.field) in walk(clause.value)
+    }
     for each in entity.fields:
         inner = each.type[1] if each.type[0] == "optional" else each.type
         if each.name in cone.fields and inner[0] in {"int", "decimal"} and None in inner[1:]:
-            low, high = draws.open_range(inner)
+            low, high = draws.open_range(inner, counted=each.name in counted)
             found[each.name] = (low, high, False)
     for item in table.scope:
         if item.entity == entity.name and item.field is not None:

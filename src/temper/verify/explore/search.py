@@ -36,7 +36,7 @@ from temper.verify.explore.alone import step_alone
 from temper.verify.explore.canon import AT, Canon, Key
 from temper.verify.explore.clocks import Clocks, clocks_of
 from temper.verify.explore.cone import Cone, cone_of, literals
-from temper.verify.explore.draws import Draws, scoped_of
+from temper.verify.explore.draws import Draws, principals_counted, scoped_of
 from temper.verify.explore.moves import EVENT, Moves
 from temper.verify.explore.replay import Replayed, Stage, replay
 from temper.verify.explore.symmetry import Renaming, Symmetry, renamed, renamed_event, renamed_snapshot
@@ -552,9 +552,10 @@ def _principals(table: Table, entity: shape.Entity, cone: Cone) -> tuple[str, ..
         if each.name in cone.fields
     )
     needed = max((each.count for each in table.properties if isinstance(each, shape.Needs)), default=0)
+    counted = principals_counted(table, entity)
     texts = {json for _, json in literals(table, entity) if isinstance(json, str)}
     letter = next((each for each in "pqrst" if not any(text.startswith(each) for text in texts)), "principal_")
-    return tuple(f"{letter}{n + 1}" for n in range(min(PRINCIPALS_MAX, 1 + slots + needed)))
+    return tuple(f"{letter}{n + 1}" for n in range(max(min(PRINCIPALS_MAX, 1 + slots + needed), counted)))
 
 
 def _only_whether(condition: Expr, moments: set[str]) -> bool:
