@@ -13,7 +13,7 @@ from temper.table import Expr
 from temper.verify.expressions import Names
 from temper.verify.symbolic.budget import Budget
 from temper.verify.symbolic.commits import Commit
-from temper.verify.symbolic.facts import Asked, Fact
+from temper.verify.symbolic.facts import Asked, Fact, references, there
 from temper.verify.symbolic.invariants import Believed
 from temper.verify.symbolic.solve import Asking, Found
 from temper.verify.symbolic.terms import Scene, Term, Terms
@@ -123,6 +123,10 @@ class Question:
         for fact in self.facts:
             if fact[0] is None:
                 hypotheses[fact].append(holds(base, fact, None))
+        for name, entity in table.entities.items():
+            for field, kind in references(entity):
+                if (name, there(table, field, kind)) in hypotheses:
+                    hypotheses[name, there(table, field, kind)].append(base.leads(name, field))
         for _ in range(ROUNDS_MAX):
             new = {
                 name: [ref for ref in base.named.of(name) if not any(ref.eq(other) for other in done[name])]

@@ -500,8 +500,7 @@ class Terms:
             case ("in_state", states):
                 return self.in_state(scene, states)
             case ("before", part):
-                assert scene.before is not None, "only properties of steps look back"
-                return self.term(part, scene.before)
+                return self.term(part, _earlier(scene))
             case ("action_is", entity, action):
                 if scene.world is not None:
                     return scene.world.action_is(entity, action, scene)
@@ -616,8 +615,7 @@ class Terms:
                 there = z3.Not(self.is_none(self.term(a, scene)))
                 return self.both([self.defined(a, scene), z3.Or(there, self.defined(b, scene))])
             case ("before", part):
-                assert scene.before is not None, "only properties of steps look back"
-                return self.defined(part, scene.before)
+                return self.defined(part, _earlier(scene))
             case ("//" | "%", a, b):
                 return self.both([self.defined(a, scene), self.defined(b, scene), self.term(b, scene) != 0])
             case ("all" | "any" | "count" | "sum" | "first" | "filter" | "map_set" | "map_list", x, c, body):
@@ -797,6 +795,16 @@ def through_entities(c: Expr) -> bool:
     while c[0] == "filter":
         c = c[2]
     return c[0] in {"every", "inverse"}
+
+
+def _earlier(scene: Scene) -> Scene:
+    """Return the scene before a step, for whoever a variable stands for now."""
+    before = scene.before
+    assert before is not None, "only properties of steps look back"
+    if not scene.bound:
+        return before
+    names = replace(before.names, bound=scene.names.bound)
+    return replace(before, names=names, bound={**before.bound, **scene.bound})
 
 
 def certain(e: Expr, there: set[str]) -> bool:

@@ -309,7 +309,25 @@ class Before(Population):
         term = terms.function(name, *(each.sort() for each in given), sort)(*given) if given else z3.Const(name, sort)
         if e[0] != "sum":
             self.facts.append(term >= 0)
+        inverse = self._inverse(e, scene)
+        if inverse is not None and scene.this is not None and scene.names.entity is not None:
+            # Nobody refers to one that is not there, if all references lead somewhere.
+            nobody = z3.Not(self.exists(scene.names.entity.name, scene.this))
+            self.facts.append(terms.implies(terms.both([self.leads(*inverse), nobody]), term == 0))
         return term
+
+    def leads(self, entity: str, name: str) -> Term:
+        """Return what stands for it that a field, wherever it is a reference, leads to an entity."""
+        return self.terms.given(("leads", entity, name), f"leads_{name}", ("bool",))
+
+    def _inverse(self, e: Expr, scene: Scene) -> tuple[str, str] | None:
+        c = e[1] if e[0] == "size" else e[2]
+        while c[0] == "filter":
+            c = c[2]
+        if c[0] != "inverse" or scene.names.entity is None:
+            return None
+        found = next(each for each in scene.names.entity.inverses if each.name == c[1])
+        return found.entity, found.field
 
 
 class Empty(Population):
