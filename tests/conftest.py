@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from temper.runtime.postgres import PostgresStore
+from tests.runtime.postgres import Server, cluster
 
 # The same draws every time: a red run is somebody's change, not their luck. No deadline, since the machine is shared.
 settings.register_profile(
@@ -20,3 +25,40 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """Async tests run on the loop that the server runs on."""
     return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server, started once; what is tested over it does not ask whether it survives a power cut."""
+    with cluster("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=400") as server:
+        yield server
+
+
+_spaces = count(1)
+
+
+@pytest.fixture
+def postgres_spaces(postgres: Server) -> Iterator[Callable[[], Callable[[], PostgresStore]]]:
+    """Makes empty spaces: each a function that opens it, and leases all of it."""
+    opened: list[PostgresStore] = []
+
+    def new() -> Callable[[], PostgresStore]:
+        name = f"s{next(_spaces)}"
+
+        def open_it() -> PostgresStore:
+            store = PostgresStore(postgres.url, name)
+            opened.append(store)
+            assert list(store.lease(range(store.parts), seconds=3_600)) == list(range(store.parts))
+            return store
+
+        return open_it
+
+    yield new
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def postgres_space(postgres_spaces: Callable[[], Callable[[], PostgresStore]]) -> Callable[[], PostgresStore]:
+    """Opens a space that was empty at first."""
+    return postgres_spaces()

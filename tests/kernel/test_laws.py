@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,18 @@ def test_two_stores_keep_the_same(steps: list[tuple[Any, ...]]) -> None:
         assert one.host.next_wake() == other.host.next_wake()
         assert one.store.counts() == other.store.counts()
         store.close()
+
+
+@pytest.mark.parametrize("each_store", ["memory"], indirect=True)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(steps=st.lists(STEPS, min_size=15, max_size=40))
+def test_postgres_keeps_the_same(
+    steps: list[tuple[Any, ...]], postgres_spaces: Callable[[], Callable[[], Store]]
+) -> None:
+    """The same steps leave the same journal in memory and in PostgreSQL, and the same laws hold of it."""
+    one, _ = run(MemoryStore(), steps)
+    other, answers = run(postgres_spaces()(), steps)
+    assert list(one.store.entries(0, MANY)) == list(other.store.entries(0, MANY))
+    assert one.host.next_wake() == other.host.next_wake()
+    assert one.store.counts() == other.store.counts()
+    check_laws(other, answers)

@@ -9,7 +9,7 @@ import pytest
 from temper.kernel import Cause, Done, MemoryStore, No, Stranded
 from temper.table import Ending, digest
 from tests.kernel.driving import Driver
-from tests.kernel.shop import BOSS, SHOP, compiled
+from tests.kernel.shop import BOSS, SHOP, compiled, version
 
 LARGER = SHOP.replace("  stock: int 0..100 = 0\n", "  stock: int 0..100 = 0\n  spare: int 0..9 = 3\n")
 """Shelves have a field more."""
@@ -155,7 +155,7 @@ def test_a_swap_that_could_not_be_appended_did_not_happen() -> None:
     store = MemoryStore()
     driver = Driver(store=store)
     driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
-    batch = driver.host.swap(compiled(LARGER), driver.store.versions()[0], driver.at)
+    batch = driver.host.swap(compiled(LARGER), version(compiled(LARGER), 2), driver.at)
     assert not isinstance(batch, tuple)
     driver.host.abandon(batch)
     assert driver.host.table is driver.table

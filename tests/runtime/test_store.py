@@ -11,6 +11,7 @@ import pytest
 
 from temper.kernel import Batch, Change, Done, Letter, MemoryStore, Order, OrderState, Stir, Store
 from temper.runtime import SqliteStore
+from temper.runtime.postgres import PostgresStore
 from temper.table import Caller, Hop
 from tests.kernel.driving import Driver
 from tests.kernel.shop import BOSS, SHOP, compiled, version
@@ -21,26 +22,32 @@ Reopen = Callable[[], Store]
 class Kept:
     """A store under test, with what it takes to look at it afresh."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
-        self._path = folder / "space.db"
-        self._sqlite = kind == "sqlite"
-        self.store: Store = SqliteStore(self._path) if self._sqlite else MemoryStore()
+    def __init__(self, new: Callable[[], Store], *, lasting: bool = True) -> None:
+        self._new = new
+        self._lasting = lasting
+        self.store = new()
 
     def reopen(self) -> Store:
-        """Close the file and open it again; memory stays what it is."""
-        if isinstance(self.store, SqliteStore):
-            self.store.close()
-            self.store = SqliteStore(self._path)
+        """Close the store and open it again; memory stays what it is."""
+        if self._lasting:
+            self.close()
+            self.store = self._new()
         return self.store
 
     def close(self) -> None:
-        if isinstance(self.store, SqliteStore):
+        if isinstance(self.store, SqliteStore | PostgresStore):
             self.store.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
-    store = Kept(request.param, tmp_path)
+    match request.param:
+        case "memory":
+            store = Kept(MemoryStore, lasting=False)
+        case "sqlite":
+            store = Kept(lambda: SqliteStore(tmp_path / "space.db"))
+        case _:
+            store = Kept(request.getfixturevalue("postgres_space"))
     yield store
     store.close()
 
@@ -258,6 +265,7 @@ def test_idempotency_keys_are_forgotten_after_a_day_and_ten_thousand(
     """Both: a burst washes nobody's key away, and an idle space keeps the last ones."""
     monkeypatch.setattr("temper.kernel.memory.KEYS_KEPT_MIN", 5)
     monkeypatch.setattr("temper.runtime.sqlite.KEYS_KEPT_MIN", 5)
+    monkeypatch.setattr("temper.runtime.postgres.store.KEYS_KEPT_MIN", 3)
     driver = shelves(kept, 2)
     day = 86_400_000
 

@@ -40,6 +40,7 @@ from temper.kernel.ports import (
     Store,
     StoreFault,
     Stranded,
+    Superseded,
     TableVersion,
     Wake,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "Store",
     "StoreFault",
     "Stranded",
+    "Superseded",
     "TableVersion",
     "Wake",
     "Who",

@@ -243,6 +243,12 @@ class Host:
         self._next = (new, carried)
         return Batch((Change(tuple(entries), tuple(carried.values()), version=version, stirs=tuple(stirs)),))
 
+    def take_over(self, table: Table) -> None:
+        """Decide by `table` from now on: another server has put it in force, and carried everybody over."""
+        self.codec = Codec(table)
+        self.held.clear()
+        self._cache.clear()
+
     # --- private ---
 
     def _with_unheard(self, batch: Batch) -> Batch:

@@ -279,6 +279,8 @@ class Answered:
     fingerprint: str
     entry: Entry
     snapshot: Snapshot | None
+    rest: tuple[Entry, ...] | None = None
+    """The other entries of the answer; `None` where they follow the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -506,3 +508,7 @@ class Stale(StoreFault):
     def __init__(self, text: str, names: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__(text)
         self.names = tuple(names)
+
+
+class Superseded(Stale):
+    """Another server has put another version in force: it has to be taken over before anything is decided."""

@@ -240,7 +240,8 @@ class Turn:
             no = entry.refused
             return No(Refused(Why(no.why), no.text, no.site, entry.action), kept.snapshot, replayed=True)
         assert kept.snapshot is not None, "an entry that was taken has an entity"
-        return Done(kept.snapshot, entry, self._created_with(entry.seq), replayed=True)
+        rest = self._created_with(entry.seq) if kept.rest is None else kept.rest
+        return Done(kept.snapshot, entry, rest, replayed=True)
 
     def _created_with(self, seq: int) -> tuple[Entry, ...]:
         """Return the entries that follow `seq` in its commit: no commit begins with what another asks for."""

@@ -36,6 +36,7 @@ from temper.kernel import (
     Store,
     StoreFault,
     Stranded,
+    Superseded,
     TableVersion,
 )
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
@@ -337,14 +338,15 @@ class Live:
             batch = host.turn(asks, at, room) if with_due else host.decide(asks, at)
             if batch.changes:
                 last = await self._loop.run_in_executor(self._writer, self.store.append, batch)
-        except Stale as stale:
-            assert batch is not None, "only the append finds it"
-            host.abandon(batch)
-            host.forget(stale.names)
-            return False
         except StoreFault as fault:
-            assert batch is not None, "only the append faults"
-            host.abandon(batch)
+            # A store that others write to is read over a network, too, and may be gone by then.
+            if batch is not None:
+                host.abandon(batch)
+            if isinstance(fault, Superseded):
+                self._take_over()
+            if isinstance(fault, Stale):
+                host.forget(fault.names)
+                return False
             self._faulted(asked, fault)
             return True
         except Exception as bug:  # noqa: BLE001 - whatever it is, the space lives on
@@ -365,6 +367,12 @@ class Live:
             busy, _ = self._room()
         self._set_alarm(busy, idle=not batch.changes)
         return True
+
+    def _take_over(self) -> None:
+        version = self.store.current()
+        assert version is not None, "a version that is in force has not gone"
+        self._host.take_over(load(version.table))
+        self.version = version
 
     def _room(self) -> tuple[list[str], dict[str, int]]:
         """Return the tools that have no room for another attempt, and how much each has."""

@@ -1,0 +1,6 @@
+"""A space in PostgreSQL, for as many servers as write to it: entities fall into partitions, each leased by one."""
+
+from temper.runtime.postgres.columns import Lost
+from temper.runtime.postgres.store import PostgresStore
+
+__all__ = ["Lost", "PostgresStore"]

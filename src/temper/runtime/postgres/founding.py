@@ -1,0 +1,88 @@
+"""A space's first day in PostgreSQL, and the days on which another table comes into force."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from temper.kernel import Codec, StoreFault, TableVersion
+from temper.runtime.postgres.line import Line, fault
+from temper.runtime.postgres.schema import APPEND, FORMAT, TABLES
+from temper.table import Snapshot
+
+if TYPE_CHECKING:
+    import asyncpg
+
+
+async def opened(line: Line, schema: str, lock: int, parts: int) -> int:
+    """Make the space's tables if there are none, and return how many partitions it has. Raises `StoreFault`."""
+    writer = await line.writer()
+    try:
+        async with writer.transaction():
+            # Two servers that start at once: one makes it, and the other finds it made.
+            await writer.execute("select pg_advisory_xact_lock($1)", lock)
+            if not await writer.fetchval("select exists(select from pg_namespace where nspname = $1)", schema):
+                await writer.execute(f'create schema "{schema}"')
+                await writer.execute(TABLES)
+                await writer.execute(APPEND)
+                await writer.executemany("insert into partitions(part) values($1)", [(part,) for part in range(parts)])
+                await writer.executemany(
+                    "insert into meta values($1, $2)", [("format", FORMAT), ("parts", parts), ("version", 0)]
+                )
+            found = dict(await writer.fetch("select name, value from meta"))
+    except StoreFault:
+        raise
+    except Exception as problem:
+        raise fault(problem) from problem
+    if found.get("format") != FORMAT:
+        raise StoreFault(
+            f"`{schema}` has format {found.get('format')}, and this Temper reads format {FORMAT}: use the newer one"
+        )
+    return int(found["parts"])
+
+
+@dataclass
+class Indexed:
+    """What is to be found of the entities of one kind, by another table."""
+
+    kind: str
+    keys: list[tuple[str, str, str]] = field(default_factory=list)
+    holds: list[tuple[str, int, str, str]] = field(default_factory=list)
+    refs: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    def add(self, codec: Codec, now: Snapshot) -> None:
+        """Take an entity in."""
+        key = codec.key(now)
+        if key is not None:
+            self.keys.append((now.entity, key, now.id))
+        self.holds.extend((now.entity, number, text, now.id) for number, text in codec.uniques(now).items())
+        if codec.is_watched(now.entity):
+            self.refs.extend((now.entity, name, target, now.id) for name, target in sorted(codec.references(now)))
+
+
+@dataclass(frozen=True)
+class Swapping:
+    """What comes before a batch that puts a version in force, in its transaction."""
+
+    version: TableVersion
+    indexed: Sequence[Indexed]
+
+    async def write(self, writer: asyncpg.Connection[Any], lock: int) -> None:
+        """Wait for all appends to end, let none begin, and put the version in force."""
+        one = self.version
+        await writer.execute("select pg_advisory_xact_lock($1)", lock)
+        await writer.execute(
+            "insert into versions values($1, $2, $3, $4, $5, $6, $7)",
+            one.number, one.digest, one.table, one.report, one.at, one.by, one.note,
+        )  # fmt: skip
+        await writer.execute("update meta set value = $1 where name = 'version'", one.number)
+        for kind in self.indexed:
+            await writer.execute("delete from keys where kind = $1", kind.kind)
+            await writer.execute("delete from holds where kind = $1", kind.kind)
+            await writer.execute("delete from refs where kind = $1", kind.kind)
+            await writer.executemany("insert into keys values($1, $2, $3) on conflict do nothing", kind.keys)
+            await writer.executemany("insert into holds values($1, $2, $3, $4) on conflict do nothing", kind.holds)
+            await writer.executemany(
+                "insert into refs select $1, $2, $3, row from entities where kind = $1 and id = $4", kind.refs
+            )

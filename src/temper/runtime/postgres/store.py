@@ -1,0 +1,550 @@
+"""The store over PostgreSQL: see `temper.kernel.Store` for its verbs, and `schema` for what one append does."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from temper.kernel import (
+    Answered,
+    Batch,
+    Codec,
+    Codecs,
+    Entry,
+    Letter,
+    Order,
+    OrderRow,
+    OrderState,
+    Page,
+    Stale,
+    Stir,
+    StoreFault,
+    Superseded,
+    TableVersion,
+    load_caller,
+    path_of,
+)
+from temper.runtime.postgres.columns import Columns, Lost
+from temper.runtime.postgres.founding import Indexed, Swapping, opened
+from temper.runtime.postgres.line import Line, fault, is_loss
+from temper.runtime.postgres.schema import CALL, LOST, STALE, SUPERSEDED
+from temper.table import Snapshot, Table, Value, load
+
+# An idempotency key is kept for a day, and at least this many are. Rows are counted by their numbers, of which some go
+# unused: so twice as many are kept.
+KEYS_KEPT_MS = 86_400_000
+KEYS_KEPT_MIN = 10_000
+
+# A batch takes milliseconds; what takes so long waits for a lock, or for a server that is gone.
+_ANSWER_S = 30.0
+# An answer that was lost is looked for this long, while the database comes back or another takes its place.
+_RESOLVE_S = 60.0
+_AGAIN_S = 0.2
+_PAGE = 1_000
+
+_ORDERS = (
+    "select name, kind, entity, id, tool, args, send, number, state, attempts, next_at, created_at, lane, unsure,"
+    " last_error from orders o where "
+)
+_FIRST = (
+    " and not exists (select from orders earlier where earlier.kind = 'send' and earlier.state = 'waiting'"
+    " and earlier.pair = o.pair and earlier.lane < o.lane)"
+)
+_VERSIONS = "select number, digest, body, report, at, author, note from versions order by number "
+
+_PAGES = {
+    Order.OLDEST: (
+        "select row, id, number, body from entities where kind = $1 and ($2 or state = any($3))"
+        " and ($4::bigint is null or row > $4) order by row limit $5"
+    ),
+    Order.NEWEST: (
+        "select row, id, number, body from entities where kind = $1 and ($2 or state = any($3))"
+        " and ($4::bigint is null or row < $4) order by row desc limit $5"
+    ),
+}
+
+_to_json = msgspec.json.Encoder().encode
+_from_json = msgspec.json.Decoder().decode
+_entry_from_json = msgspec.json.Decoder(Entry).decode
+
+_T = TypeVar("_T")
+
+
+def part_of(entity: str, id: str, parts: int) -> int:
+    """Return the partition into which an entity falls, of so many."""
+    return zlib.crc32(f"{entity}/{id}".encode()) % parts
+
+
+class PostgresStore:
+    """Keeps a space in a PostgreSQL database, in a schema of its own.
+
+    `server` names who writes; of the partitions it may decide for those that it has leased (`lease`). Reading is safe
+    from any thread, appends come from one at a time. Raises `StoreFault` when the database can't be reached, or when a
+    newer Temper made the space. One that is not there is made, with `parts` partitions.
+    """
+
+    def __init__(self, url: str, space: str, *, server: str = "alone", parts: int = 1) -> None:
+        self.url = url
+        self.space = space
+        self.server = server
+        self.schema = f"temper_{space}"
+        self._lock = zlib.crc32(self.schema.encode())
+        self._line = Line(url, self.schema)
+        try:
+            self.parts = self._line.ask(opened(self._line, self.schema, self._lock, parts))
+        except BaseException:
+            self._line.close()
+            raise
+        self.leased: dict[int, int] = {}
+        """The epochs of the partitions that are this server's."""
+        self._codecs = Codecs(self._table)
+        self._codecs.current = self._one("select value from meta where name = 'version'") or 0
+        self._last_seqs: dict[int, int] = {}
+
+    @property
+    def shared(self) -> bool:
+        """Others may write to it."""
+        return True
+
+    def close(self) -> None:
+        """Let go of the database. What is leased stays so until it runs out; `release` before."""
+        self._line.close()
+
+    # --- leases ---
+
+    def lease(self, parts: Sequence[int], *, seconds: float) -> Sequence[int]:
+        """Take those of these partitions that are nobody's, or whose lease has run out; return which."""
+        found = self._all(
+            "update partitions set owner = $1, epoch = epoch + 1, until = now() + make_interval(secs => $3)"
+            " where part = any($2) and (owner is null or owner = $1 or until < now()) returning part, epoch",
+            self.server,
+            list(parts),
+            seconds,
+        )
+        self.leased.update((row["part"], row["epoch"]) for row in found)
+        return sorted(row["part"] for row in found)
+
+    def renew(self, *, seconds: float) -> Sequence[int]:
+        """Keep what is leased for so much longer; return which of the partitions have been lost."""
+        if not self.leased:
+            return ()
+        found = self._all(
+            "update partitions p set until = now() + make_interval(secs => $3)"
+            " from unnest($1::integer[], $2::bigint[]) as h(part, epoch)"
+            " where p.part = h.part and p.epoch = h.epoch returning p.part",
+            list(self.leased),
+            list(self.leased.values()),
+            seconds,
+        )
+        lost = sorted(self.leased.keys() - {row["part"] for row in found})
+        for part in lost:
+            del self.leased[part]
+        return lost
+
+    def release(self, parts: Sequence[int]) -> None:
+        """Give partitions back, for others to take at once."""
+        self._all(
+            "update partitions p set owner = null, until = null from unnest($1::integer[], $2::bigint[])"
+            " as h(part, epoch) where p.part = h.part and p.epoch = h.epoch returning p.part",
+            [part for part in parts if part in self.leased],
+            [self.leased[part] for part in parts if part in self.leased],
+        )
+        for part in parts:
+            self.leased.pop(part, None)
+
+    def part(self, entity: str, id: str) -> int:
+        """Return the partition of an entity."""
+        return part_of(entity, id, self.parts)
+
+    # --- entities ---
+
+    def snapshot(self, entity: str, id: str) -> Snapshot | None:
+        found = self._first("select number, body from entities where kind = $1 and id = $2", entity, id)
+        return None if found is None else self._load(found["number"], entity, id, found["body"])
+
+    def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
+        id: str | None = self._one(
+            "select id from keys where kind = $1 and value = $2", entity, self._codec.key_text(entity, values)
+        )
+        return id
+
+    def holder(self, entity: str, unique: int, values: Sequence[Value]) -> str | None:
+        id: str | None = self._one(
+            "select id from holds where kind = $1 and number = $2 and value = $3",
+            entity,
+            unique,
+            self._codec.unique_text(entity, unique, values),
+        )
+        return id
+
+    def referrers(
+        self, entity: str, field: str, id: str, *, after: int = 0, limit: int
+    ) -> tuple[Sequence[str], int | None]:
+        found = self._all(
+            "select e.row, e.id from refs r join entities e on e.row = r.row"
+            " where r.kind = $1 and r.field = $2 and r.target = $3 and r.row > $4 order by r.row limit $5",
+            entity,
+            field,
+            id,
+            after,
+            limit + 1,
+        )
+        page = found[:limit]
+        return [row["id"] for row in page], page[-1]["row"] if len(found) > len(page) and page else None
+
+    def stirs(self, limit: int) -> Sequence[Stir]:
+        found = self._all(
+            "select owner, kind, id, path, caller, after from stirs where part = any($1) order by row limit $2",
+            list(self.leased),
+            limit,
+        )
+        return [
+            Stir(row["owner"], row["kind"], row["id"], path_of(row["path"]), load_caller(row["caller"]), row["after"])
+            for row in found
+        ]
+
+    def live(self) -> Iterator[Snapshot]:
+        after = 0
+        while True:
+            found = self._all(
+                "select row, kind, id, number, body from entities where live and row > $1 order by row limit $2",
+                after,
+                _PAGE,
+            )
+            for row in found:
+                yield self._load(row["number"], row["kind"], row["id"], row["body"])
+            if len(found) < _PAGE:
+                return
+            after = found[-1]["row"]
+
+    def list(
+        self,
+        entity: str,
+        *,
+        states: Sequence[str] = (),
+        after: str | None = None,
+        limit: int,
+        order: Order = Order.OLDEST,
+    ) -> Page:
+        found = self._all(
+            _PAGES[order],
+            entity,
+            not states,
+            list_of(states),
+            None if after is None else int(after),
+            limit + 1,
+        )
+        page = found[:limit]
+        items = tuple(self._load(row["number"], entity, row["id"], row["body"]) for row in page)
+        return Page(items, str(page[-1]["row"]) if len(found) > limit and page else None)
+
+    def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
+        found: int = self._one(
+            "select count(*) from entities where kind = $1 and ($2 or state = any($3))",
+            entity,
+            not states,
+            list_of(states),
+        )
+        return found
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        found = self._all("select kind, state, count(*) as n from entities group by kind, state")
+        return dict(sorted(((row["kind"], row["state"]), row["n"]) for row in found))
+
+    # --- what waits ---
+
+    def due(self, at: int, limit: int) -> Sequence[tuple[str, str]]:
+        found = self._all(
+            "select kind, id from entities where due <= $1 and part = any($2) order by due, row limit $3",
+            at,
+            list(self.leased),
+            limit,
+        )
+        return [(row["kind"], row["id"]) for row in found]
+
+    def next_due(self) -> int | None:
+        found: int | None = self._one(
+            "select min(due) from entities where due is not null and part = any($1)", list(self.leased)
+        )
+        return found
+
+    def sends(self, at: int, limit: int) -> Sequence[OrderRow]:
+        waiting = "kind = 'send' and state = 'waiting' and next_at <= $1 and part = any($2)"
+        return self._orders(_ORDERS + waiting + _FIRST + " order by row limit $3", at, list(self.leased), limit)
+
+    def calls(self, at: int, tool: str, limit: int) -> Sequence[OrderRow]:
+        return self._orders(
+            _ORDERS + "kind = 'call' and state = 'waiting' and tool = $1 and next_at <= $2 and part = any($3)"
+            " order by next_at, row limit $4",
+            tool,
+            at,
+            list(self.leased),
+            limit,
+        )
+
+    def next_order(self, but_not: Sequence[str]) -> int | None:
+        found: int | None = self._one(
+            "select min(next_at) from orders where state = 'waiting' and part = any($1)"
+            " and (kind = 'send' or tool <> all($2))",
+            list(self.leased),
+            list_of(but_not),
+        )
+        return found
+
+    def order(self, order: str) -> OrderRow | None:
+        return next(iter(self._orders(_ORDERS + "name = $1", order)), None)
+
+    def orders_of(self, entity: str, id: str) -> Sequence[OrderRow]:
+        return self._orders(_ORDERS + "entity = $1 and id = $2 order by row", entity, id)
+
+    def started(self) -> Sequence[OrderRow]:
+        return self.started_in(list(self.leased))
+
+    def started_in(self, parts: Sequence[int]) -> Sequence[OrderRow]:
+        """Return the orders of these partitions whose attempt was started and has not ended."""
+        return self._orders(_ORDERS + "state = 'started' and part = any($1) order by row", list_of(parts))
+
+    # --- the journal ---
+
+    def answered(self, key: str) -> Answered | None:
+        found = self._first(
+            "select fingerprint, parts, seqs, kind, id, number, body from requests where name = $1", key
+        )
+        if found is None:
+            return None
+        number, kind, id, body = found["number"], found["kind"], found["id"], found["body"]
+        now = None if body is None else self._codecs.of(number).load(kind, id, body)
+        entry, *rest = self._entries(
+            "select l.seq, l.body from unnest($1::integer[], $2::bigint[]) with ordinality as w(part, seq, nth)"
+            " join log l on l.part = w.part and l.seq = w.seq order by w.nth",
+            found["parts"],
+            found["seqs"],
+        )
+        return Answered(found["fingerprint"], entry, now, tuple(rest))
+
+    def history(self, entity: str, id: str, *, after: int = 0, limit: int) -> Sequence[Entry]:
+        return self._entries(
+            "select seq, body from log where entity = (select row from entities where kind = $1 and id = $2)"
+            " and seq > $3 order by seq limit $4",
+            entity,
+            id,
+            after,
+            limit,
+        )
+
+    def entries(self, after: int, limit: int, *, part: int = 0) -> Sequence[Entry]:
+        return self._entries(
+            "select seq, body from log where part = $1 and seq > $2 order by seq limit $3", part, after, limit
+        )
+
+    def last_seq(self, *, part: int = 0) -> int:
+        seq: int = self._one("select seq from partitions where part = $1", part)
+        return seq
+
+    def letters(self, *, after: str | None = None, limit: int) -> Sequence[Letter]:
+        found = self._all(
+            "select name, entity, id, text, at from letters"
+            " where row > coalesce((select row from letters where name = $1), 0) order by row limit $2",
+            after,
+            limit,
+        )
+        return [Letter(*row) for row in found]
+
+    def letter(self, order: str) -> Letter | None:
+        found = self._first("select name, entity, id, text, at from letters where name = $1", order)
+        return None if found is None else Letter(*found)
+
+    def current(self) -> TableVersion | None:
+        found = self._first(_VERSIONS + "desc limit 1")
+        return None if found is None else TableVersion(*found)
+
+    def versions(self) -> Sequence[TableVersion]:
+        return [TableVersion(*row) for row in self._all(_VERSIONS)]
+
+    # --- appending ---
+
+    def append(self, batch: Batch) -> int:
+        """Append, as every store does; numbers are dense in each partition, and what is returned is that of the first.
+
+        Raises `Superseded` when another version is in force, and `Lost` when it decides for what is another's.
+        """
+        version = next((change.version for change in batch.changes if change.version is not None), None)
+        codec = self._codec if version is None else Codec(load(version.table))
+        number = self._codecs.current if version is None else version.number
+        columns = Columns(codec, self.part).of(batch)
+        arrays = columns.arrays(self.leased)
+        at = max((entry.at for change in batch.changes for entry in change.entries), default=0)
+        id = secrets.token_hex(8)
+        channel = self.schema if self.parts > 1 else None
+        forget = (at - KEYS_KEPT_MS, 2 * KEYS_KEPT_MIN)
+        given = (self.server, id, at, number, self._lock, channel, *forget, *arrays)
+        before = None if version is None else Swapping(version, self._indexed_again(codec, batch))
+        bases = self._line.ask(self._append(id, given, before))
+        base = dict(zip(sorted(columns.counts.keys() | columns.seen), bases, strict=True))
+        for entry, part, nth in columns.places:
+            msgspec.structs.force_setattr(entry, "seq", base[part] + nth)
+        for part, count in columns.counts.items():
+            self._last_seqs[part] = base[part] + count
+        if version is not None:
+            self._codecs.put(number, codec)
+        return self._last_seqs.get(0, 0)
+
+    async def _append(self, id: str, given: Sequence[Any], swapping: Swapping | None) -> Sequence[int]:
+        sent = False
+        try:
+            writer = await self._line.writer()
+            sent = True
+            if swapping is None:
+                bases: Sequence[int] = await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
+                return bases
+            async with writer.transaction():
+                await swapping.write(writer, self._lock)
+                swapped: Sequence[int] = await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
+            return swapped
+        except StoreFault:
+            raise
+        except Exception as problem:
+            if not is_loss(problem):
+                raise _refusal(problem) from problem
+            self._line.drop()
+            if not sent:
+                raise fault(problem) from problem
+            found = await self._resolved(id, problem)
+            if found is None:
+                raise Stale("the connection was lost before it was done") from problem
+            return found
+
+    async def _resolved(self, id: str, problem: Exception) -> Sequence[int] | None:
+        """Return what became of an append whose answer was lost: its bases if it was done, `None` if it never will be.
+
+        Raising the epochs waits for whatever still runs there, and refuses what has not begun.
+        """
+        until = self._line.now() + _RESOLVE_S
+        while True:
+            try:
+                writer = await self._line.writer()
+                async with writer.transaction():
+                    rows = await writer.fetch(
+                        "update partitions p set epoch = p.epoch + 1 from unnest($1::integer[], $2::bigint[])"
+                        " as h(part, epoch) where p.part = h.part and p.epoch = h.epoch returning p.part, p.epoch",
+                        list(self.leased),
+                        list(self.leased.values()),
+                        timeout=_ANSWER_S,
+                    )
+                    # Where a lease is lost whoever took it has waited and refuses, as we would.
+                    bases: Sequence[int] | None = await writer.fetchval(
+                        "select bases from batches where server = $1 and id = $2", self.server, id, timeout=_ANSWER_S
+                    )
+                self.leased = {row["part"]: row["epoch"] for row in rows}
+                return bases
+            except Exception as again:  # noqa: BLE001 - whatever it is, it is asked again
+                self._line.drop()
+                if self._line.now() > until:
+                    raise fault(again, unknown=True) from problem
+                await asyncio.sleep(_AGAIN_S)
+
+    def _indexed_again(self, new: Codec, batch: Batch) -> Sequence[Indexed]:
+        """Return what is to be indexed anew of the kinds whose `key`, `unique`s or watched fields a table changes."""
+        if self._codecs.current == 0:
+            return ()
+        old = self._codec
+        changed = {(now.entity, now.id) for change in batch.changes for now in change.snapshots}
+        found: list[Indexed] = []
+        for kind in new.table.entities:
+            if kind not in old.table.entities or new.indexed(kind) == old.indexed(kind):
+                continue
+            one = Indexed(kind)
+            for row in self._all("select id, number, body from entities where kind = $1 order by row", kind):
+                if (kind, row["id"]) in changed:
+                    continue
+                now = new.carried(
+                    old, self._load(row["number"], kind, row["id"], row["body"]), from_version=self._codecs.current
+                )
+                if isinstance(now, Snapshot):
+                    one.add(new, now)
+            found.append(one)
+        return found
+
+    def refresh(self) -> None:
+        """Take over the version that is in force."""
+        self._codecs.current = self._one("select value from meta where name = 'version'")
+
+    # --- private ---
+
+    @property
+    def _codec(self) -> Codec:
+        return self._codecs.of(self._codecs.current)
+
+    def _table(self, number: int) -> Table:
+        return load(self._one("select body from versions where number = $1", number))
+
+    def _load(self, number: int, entity: str, id: str, body: bytes) -> Snapshot:
+        if number > self._codecs.current:
+            self.refresh()
+            raise Superseded("another version is in force")
+        return self._codecs.load(number, entity, id, body)
+
+    def _all(self, sql: str, *given: Any) -> Sequence[Any]:
+        return self._line.ask(self._line.read(sql, given))
+
+    def _first(self, sql: str, *given: Any) -> Any:
+        return next(iter(self._all(sql, *given)), None)
+
+    def _one(self, sql: str, *given: Any) -> Any:
+        found = self._first(sql, *given)
+        return None if found is None else found[0]
+
+    def _entries(self, sql: str, *given: Any) -> Sequence[Entry]:
+        entries = []
+        for row in self._all(sql, *given):
+            entry = _entry_from_json(row["body"])
+            msgspec.structs.force_setattr(entry, "seq", row["seq"])
+            entries.append(entry)
+        return entries
+
+    def _orders(self, sql: str, *given: Any) -> Sequence[OrderRow]:
+        return [self._order(row) for row in self._all(sql, *given)]
+
+    def _order(self, row: Any) -> OrderRow:
+        name, send = row["name"], row["send"]
+        return OrderRow(
+            order=name,
+            kind=row["kind"],
+            entity=row["entity"],
+            id=row["id"],
+            tool=row["tool"],
+            args=_from_json(row["args"]),
+            send=None if send is None else self._codecs.of(row["number"]).load_send(name, send),
+            state=OrderState(row["state"]),
+            attempts=row["attempts"],
+            next_at=row["next_at"],
+            created_at=row["created_at"],
+            lane=row["lane"],
+            last_error=row["last_error"],
+            unsure=row["unsure"],
+        )
+
+
+def list_of(these: Sequence[_T]) -> list[_T]:
+    """Return a list, which is what an array is made of."""
+    return [*these]
+
+
+def _refusal(problem: Exception) -> StoreFault:
+    """Return what the function `append` refused, or PostgreSQL did."""
+    code = getattr(problem, "sqlstate", None) or ""
+    text = str(problem)
+    if code == SUPERSEDED:
+        return Superseded(text)
+    if code == LOST:
+        return Lost(int(getattr(problem, "detail", None) or -1))
+    # Of two that wait for each other one is told to try again.
+    if code in {STALE, "40P01", "40001"}:
+        names = _from_json(getattr(problem, "detail", None) or "[]") if code == STALE else []
+        return Stale(text, [tuple(name.split("/", 1)) for name in names])
+    return fault(problem)
