@@ -83,7 +83,7 @@ class Links:
 def spoken_of(table: Table, each: shape.AnyProperty) -> frozenset[str]:
     """Return the kinds of entities that a property speaks of."""
     own = {each.entity} if each.entity is not None else set()
-    return frozenset({*own, *_named(each)}) & table.entities.keys()
+    return frozenset(name for name in (*own, *_named(each)) if name in table.entities)
 
 
 def cut(
