@@ -33,7 +33,10 @@ SIZES: dict[tuple[str, int], list[tuple[str, str]]] = {
     ]
     for n in (5, 7, 8, 9)
 }
-SIZES |= {("philosophers", 8): [("0..3", "0..7"), ("seats = 4", "seats = 8"), ("max 4", "max 8")]}
+SIZES |= {
+    ("philosophers", n): [("0..3", f"0..{n - 1}"), ("seats = 4", f"seats = {n}"), ("max 4", f"max {n}")]
+    for n in (8, 12)
+}
 SIZES |= {
     ("filter_lock", n): [
         ("0..2", f"0..{n - 1}"),
@@ -69,6 +72,7 @@ COUNTS = [
     # the left fork and have eaten: 11 * 11 - 2 - 1 for 4 (119 - 1).
     ("philosophers", 0, 118, 341),
     ("philosophers", 8, 14_158, 81_849),
+    ("philosophers", 12, 1_684_801, 14_610_253),
     ("die_hard", 0, 16, 97),
     # Of 20 states in which nobody is eaten 16 can be reached, by 17 moves that have their way back each, and creation.
     ("missionaries", 0, 16, 35),
@@ -87,6 +91,7 @@ QUICK = {
     ("two_phase", 7): ("wasm", "bdd"),
     ("two_phase", 8): ("wasm", "bdd"),
     ("two_phase", 9): ("bdd",),
+    ("philosophers", 12): ("wasm", "bdd"),
     ("filter_lock", 5): ("wasm",),
 }
 

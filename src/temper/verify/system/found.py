@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from temper.table import Refused, Table, Why, shape
+from temper.verify.cut import spoken_of
 from temper.verify.explore.search import (
     Break,
     Explored,
@@ -214,10 +215,12 @@ class _Telling:
             self._tell(key, path)
         for explored in self.explored.values():
             explored.seconds = time.monotonic() - began
+        # Not by the questions: what no state and no step can break is asked no more.
         together = frozenset(
-            question.key[1]
-            for question in self.system.questions
-            if question.kind == "always" and question.key[1] not in self.alone
+            index
+            for index, each in enumerate(self.table.properties)
+            if isinstance(each, shape.Always) and index not in self.alone
+            if spoken_of(self.table, each) <= layout.kinds.keys()
         )
         return Together(self.system, found, self.explored, together)
 

@@ -69,12 +69,15 @@ class Fold:
 
     def _same(self, index: int, after: Code, known: Known) -> bool:
         """Say whether a variable keeps its value."""
+        if after[0] == "const":
+            low = self.variables[index].low
+            return after[1] >= low and known.get(index) == 1 << after[1] - low
         if after == ("var", index):
             return True
         one, mine = self._table(after), self._table(("var", index))
-        if one is None or mine is None or one[0] not in {index, _NO_VARIABLE}:
+        if one is None or mine is None or one[0] != index:
             return False
-        return all(mine[1][n] == one[1][n if one[0] == index else 0] for n in _members(self._here(index, known)))
+        return all(mine[1][n] == one[1][n] for n in _members(self._here(index, known)))
 
     def merged(self, rules: Iterable[Rule], at: Iterable[int]) -> tuple[Rule, ...]:
         """Return rules with those made one that differ only in the value of a variable in `at` that they ask for.
@@ -137,7 +140,7 @@ class Fold:
 
     def fold(self, code: Code, known: Known = _NOTHING) -> Code:
         """Return a code that means the same wherever the variables are as is known."""
-        if code[0] == "const":
+        if code[0] == "const" or (code[0] == "var" and code[1] not in known):
             return code
         key = (code, tuple(sorted(known.items())))
         found = self._folded.get(key)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import product
+from math import prod
 from typing import Any
 
 from temper.table import Caller, Expr, Table, Type, decode, default_values, shape
@@ -15,7 +16,7 @@ from temper.verify.clauses import all_clauses, flat, outcomes
 from temper.verify.explore.canon import Canon, constant_durations, ignored_everywhere
 from temper.verify.explore.clocks import Clocks, clocks_of
 from temper.verify.explore.cone import Cone, cone_of, literals, uses
-from temper.verify.explore.draws import Draw, Draws, principals_counted, scoped_of
+from temper.verify.explore.draws import COMBINATIONS_MAX, Draw, Draws, principals_counted, scoped_of
 from temper.verify.explore.moves import Moves
 from temper.verify.expressions import Names, bounded, children, names_in, type_of, walk, without_lets
 from temper.verify.system.codes import FALSE, const, either, eq
@@ -37,6 +38,9 @@ from temper.verify.system.spaces import (
 )
 
 PRINCIPALS_MAX = 4
+# Numbers of so many values are drawn whole, as long as there are no more events of people than that; the last always.
+WHOLE_LEAST = 8
+WHOLE: tuple[tuple[int, int | None], ...] = ((32, 256), (16, 4_096), (WHOLE_LEAST, None))
 # What one call keeps from the moment it was made: so many different memories are told apart.
 MEMORIES_MAX = 64
 # A variable has at most so many values.
@@ -110,18 +114,44 @@ class Kind:
 
 
 class SystemDraws(Draws):
-    """What is drawn, where references are those of the system."""
+    """What is drawn, where references are those of the system, and numbers with so many values are drawn whole."""
 
     def __init__(
-        self, table: Table, entity: shape.Entity, principals: Sequence[str], ids: Mapping[str, Sequence[str]]
+        self,
+        table: Table,
+        entity: shape.Entity,
+        principals: Sequence[str],
+        ids: Mapping[str, Sequence[str]],
+        whole_max: int,
     ) -> None:
         super().__init__(table, entity, principals)
         self._ids = ids
+        self._whole_max = whole_max
 
     def of(self, type_: Type) -> Draw:
-        if type_[0] == "ref" and self._ids.get(type_[1]):
-            return Draw(tuple(self._ids[type_[1]]), whole=True)
-        return super().of(type_)
+        match type_:
+            case ("ref", entity) if self._ids.get(entity):
+                return Draw(tuple(self._ids[entity]), whole=True)
+            case ("int", int(low), int(high)) if high - low < self._whole_max:
+                return Draw(tuple(range(low, high + 1)), whole=True)
+            case _:
+                return super().of(type_)
+
+    def combinations(
+        self, params: Iterable[shape.Param], mattering: frozenset[str], where: str
+    ) -> list[dict[str, Plain]]:
+        """Return the parameters in every combination; where that is too many, the large numbers by their boundaries."""
+        known = list(params)
+        whole_max = self._whole_max
+        while self._whole_max > WHOLE_LEAST and self._many(known, mattering) > COMBINATIONS_MAX:
+            self._whole_max = max(WHOLE_LEAST, self._whole_max // 2)
+        try:
+            return super().combinations(known, mattering, where)
+        finally:
+            self._whole_max = whole_max
+
+    def _many(self, params: Iterable[shape.Param], mattering: frozenset[str]) -> int:
+        return prod(len(self.of(each.type).values) for each in params if each.name in mattering)
 
 
 @dataclass
@@ -172,8 +202,11 @@ class Layout:
         self.principals = principals_of(table, counts, cones)[: None if first.principals else 1]
         self.roles = first.roles
         self.kinds: dict[str, Kind] = {}
-        for name, count in counts.items():
-            self.kinds[name] = self._kind(name, count, cones[name])
+        for whole_max, events_max in WHOLE:
+            for name, count in counts.items():
+                self.kinds[name] = self._kind(name, count, cones[name], whole_max)
+            if events_max is None or self._events() <= events_max:
+                break
         self.words = self._words()
         self.callers = self._callers()
         self.variables: list[Var] = []
@@ -191,13 +224,21 @@ class Layout:
 
     # --- what matters -------------------------------------------------------------------------------------------------
 
-    def _kind(self, name: str, count: int, cone: Cone) -> Kind:
+    def _events(self) -> int:
+        """Return how many events of people there are."""
+        return sum(
+            kind.count * len(kind.moves.acts(state))
+            for kind in self.kinds.values()
+            for state in ("new", *kind.entity.states)
+        )
+
+    def _kind(self, name: str, count: int, cone: Cone, whole_max: int) -> Kind:
         table = self.table
         entity = table.entities[name]
         clocks = clocks_of(table, entity)
         if clocks.blind is not None:
             raise UnloweredError(clocks.blind)
-        draws = SystemDraws(table, entity, self.principals, self.ids)
+        draws = SystemDraws(table, entity, self.principals, self.ids, whole_max)
         canon = Canon(table, entity, cone, draws, clocks.tainted)
         caused = {role: causes(table, role) for role in cone.roles}
         moves = Moves(table, entity, cone, draws, canon, self.principals, caused)
