@@ -16,6 +16,7 @@ from temper.text import Code, Diagnostic, Severity
 from temper.verify.explore.search import RESTS, Explored
 from temper.verify.limits import Limits
 from temper.verify.places import place_of
+from temper.verify.properties import asked_alone
 from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, Verdict
 from temper.verify.symbolic.algebra import Algebra
 from temper.verify.system.found import Searches
@@ -96,7 +97,8 @@ class _Judgement:
         if "algebra" in self.asked:
             self._algebra(found)
         several = self._search(found) if "search" in self.asked else {}
-        written = Written(self.table, found=found, several=several, eventual=self._eventual())
+        together = self._together(found)
+        written = Written(self.table, found=found, several=several, eventual=self._eventual(), together=together)
         written.tell()
         unwritten = Unwritten(self.table)
         for name, known in found.items():
@@ -165,8 +167,26 @@ class _Judgement:
         self._level(
             "algebra",
             ("guards, cases, assignments, divisions and invariants, for every value of the types",),
-            (*left_open, *(() if len(found) < 2 else ("what several entities hold together",))),
+            left_open,
         )
+
+    def _together(self, found: Mapping[str, Known]) -> Algebra | None:
+        """Return what level 1 found of several entities at once; what that says of one alone is added to its own."""
+        alone = asked_alone(self.table)
+        together: Algebra | None = None
+        for unit, outcome in self._of(Kind.TOGETHER):
+            if isinstance(outcome, Lost):
+                continue
+            assert isinstance(outcome.answer, Algebra), "level 1 answers so"
+            here = algebra_of(unit, outcome.answer)
+            together = together or Algebra("")
+            together.proofs |= here.proofs
+            together.open_why |= here.open_why
+            for index, proof in here.proofs.items():
+                known = found[alone[index].entity].algebra if index in alone else None
+                if known is not None:
+                    known.proofs.setdefault(index, proof)
+        return together
 
     def _search(self, found: Mapping[str, Known]) -> dict[int, str]:
         """Note what the searches found; return the properties about several that were asked, with one who knows."""

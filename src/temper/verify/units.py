@@ -18,6 +18,7 @@ import msgspec
 from temper.table import Table, shape
 from temper.verify.cut import Cut, Links, cut
 from temper.verify.limits import Limits
+from temper.verify.symbolic.facts import asks_several
 
 # Who hands units out needs nothing of what is behind them.
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Kind(Enum):
     """What a unit does."""
 
     ALGEBRA = "algebra"
+    TOGETHER = "algebra of several"
     SEARCH = "search"
     FAIR = "fair runs"
     SIMULATION = "simulation"
@@ -49,7 +51,7 @@ class Kind(Enum):
     @property
     def level(self) -> str:
         """Return the level that it is a part of."""
-        return "search" if self is Kind.FAIR else self.value
+        return {Kind.FAIR: "search", Kind.TOGETHER: "algebra"}.get(self, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,10 @@ def units_of(table: Table, levels: Sequence[str], limits: Limits, before: Table 
     if "algebra" in levels:
         for name in table.entities:
             units.append(_unit(Kind.ALGEBRA, (name,), cut(table, links.depends(name), _STATES), limits))
+        for names in parts:
+            joint = cut(table, names, _STATES)
+            if asks_several(joint.table):
+                units.append(_unit(Kind.TOGETHER, _known(table, names), joint, limits))
     if "search" in levels:
         for names in parts:
             searches[names] = len(units)
@@ -189,7 +195,7 @@ _ONLY = {
     "states_max": {Kind.SEARCH, Kind.FAIR},
     "pending_max": {Kind.SEARCH, Kind.FAIR},
     "deferred_max": {Kind.SEARCH, Kind.FAIR},
-    "rlimit": {Kind.ALGEBRA},
+    "rlimit": {Kind.ALGEBRA, Kind.TOGETHER},
     "seeds": {Kind.SIMULATION},
     "steps": {Kind.SIMULATION},
     "seed": {Kind.SIMULATION, Kind.PROPERTIES},
@@ -269,6 +275,11 @@ def _answer(unit: Unit, limits: Limits, guide: Outcome | None, progress: Progres
 
             progress(unit.name)
             return judge(table, entities[0], limits.rlimit)
+        case Kind.TOGETHER:
+            from temper.verify.symbolic.joint import judge_together
+
+            progress(unit.name)
+            return judge_together(table, limits.rlimit)
         case Kind.SEARCH:
             from temper.verify.system.found import search_table
 

@@ -17,6 +17,7 @@ from temper.verify.explore.replay import Stage
 from temper.verify.explore.search import Break, Explored, _false_after, _false_step
 from temper.verify.properties import asked_alone
 from temper.verify.report import PropertyResult, Verdict
+from temper.verify.symbolic.algebra import Algebra
 from temper.verify.system.led import FORMLESS, Eventual
 from temper.verify.telling import Known, Telling, bounds, never_at, or_lost
 
@@ -28,12 +29,14 @@ class Written(Telling):
     """Results of the written properties. `found` is what is known of each entity.
 
     `several` has the properties about several entities that were searched, by number, and one of those that know the
-    answer; `eventual` what the fair runs say of each `eventually`, by its number.
+    answer; `eventual` what the fair runs say of each `eventually`, by its number; `together` what level 1 says of
+    several.
     """
 
     found: Mapping[str, Known] = field(default_factory=dict)
     several: Mapping[int, str] = field(default_factory=dict)
     eventual: Mapping[int, Eventual] = field(default_factory=dict)
+    together: Algebra | None = None
 
     def tell(self) -> None:
         """Add a result for each property, and a finding for each that is broken."""
@@ -83,8 +86,16 @@ class Written(Telling):
         return self._searched(index, each, key, explored)
 
     def _of_several(self, index: int, each: shape.Always) -> PropertyResult:
-        """Return what a search of several entities together says of a property that speaks of them."""
+        """Return what a search of several entities together, and level 1, say of a property that speaks of them."""
+        searched = self.found[self.several[index]].explored if index in self.several else None
+        broken = searched is not None and ("always", index) in searched.breaks
+        if self.together is not None and not broken and index in self.together.proofs:
+            proof = self.together.proofs[index]
+            return replace(self._result(each, Verdict.PROVED, proof.by, proof.told()), certificate=proof.words)
         if index not in self.several:
+            if self.together is not None and index in self.together.open_why:
+                why = f"{self.together.open_why[index]}; the search has not run"
+                return self._result(each, Verdict.UNKNOWN, "algebra", why)
             return self._result(each, Verdict.NOT_CHECKED, "", SEVERAL)
         explored = self.found[self.several[index]].explored
         if explored is not None and index in explored.unclear:

@@ -75,7 +75,11 @@ class Proof:
     def told(self) -> str:
         """Return what the proof rests on, for people: "with: moved < brokers"."""
         steps = "" if self.k == 1 else f"over {self.k} steps"
-        facts = f"with: {', '.join(self.words)}" if self.words else "for every value of the types"
+        many = isinstance(self.certificate, JointCertificate)
+        unbounded = (
+            "for any number of entities, and every value of the types" if many else "for every value of the types"
+        )
+        facts = f"with: {', '.join(self.words)}" if self.words else unbounded
         return f"{steps}, {facts}" if steps else facts
 
 

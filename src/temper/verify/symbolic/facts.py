@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import TypeAlias
 
 from temper.table import Expr, Table, Type, shape
-from temper.verify.clauses import guards
+from temper.verify.clauses import all_clauses, guards
 from temper.verify.expressions import COMPARISONS, Names, conjuncts, names_in, type_of, walk, without_lets
 from temper.verify.properties import asked_alone
 
@@ -40,6 +40,15 @@ class Asked:
     def fact(self) -> Fact:
         """Return it as what is to be shown."""
         return self.entity, self.condition
+
+
+def asks_several(table: Table) -> bool:
+    """Say whether there is anything to ask of several entities at once: a property of theirs, or one of those who take
+    others along."""
+    if asked_together(table):
+        return True
+    clauses = [clause for entity in table.entities.values() for _, clause in all_clauses(entity)]
+    return any(isinstance(each, shape.With | shape.Create) for each in clauses) and bool(asked_alone(table))
 
 
 def asked_together(table: Table, unproved: Collection[int] = ()) -> list[Asked]:

@@ -14,15 +14,14 @@ from collections.abc import Sequence
 
 import z3
 
-from temper.table import Expr, Table, describe_expr, shape
-from temper.verify.clauses import all_clauses
+from temper.table import Expr, Table, describe_expr
 from temper.verify.expressions import TRUE
 from temper.verify.properties import asked_alone
 from temper.verify.symbolic.algebra import Algebra, Certificate, JointCertificate, Proof
 from temper.verify.symbolic.budget import Budget
 from temper.verify.symbolic.certificate import check
 from temper.verify.symbolic.commits import TooMuch, commits
-from temper.verify.symbolic.facts import Asked, Fact, asked_together, candidates, plain, references, there
+from temper.verify.symbolic.facts import Asked, Fact, asked_together, asks_several, candidates, plain, references, there
 from temper.verify.symbolic.judge import invariants
 from temper.verify.symbolic.question import Lemma, Lemmas, Question, holds
 from temper.verify.symbolic.solve import Asking, Found
@@ -39,13 +38,7 @@ def judge_together(table: Table, rlimit: int, total: int | None = None) -> Algeb
     """
     names = tuple(table.entities)
     found = Algebra(" and ".join(names))
-    spoken = asked_together(table)
-    taken_along = any(
-        isinstance(clause, shape.With | shape.Create)
-        for entity in table.entities.values()
-        for _, clause in all_clauses(entity)
-    )
-    if not spoken and (not taken_along or not asked_alone(table)):
+    if not asks_several(table):
         return found
     alone = {name: invariants(table, name, rlimit) for name in names}
     proved = {index for each in alone.values() for index in each.proofs}
