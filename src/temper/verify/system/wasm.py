@@ -37,14 +37,12 @@ _SLICE_S = 0.05
 # From so many states on it pays to make the kernel anew, and up to so many to hand over what it holds.
 _RENEW_FROM = 1 << 17
 _RENEW_TO = 1 << 20
-# From so many states on, and then from each four times as many, the window may move: by so many of the latest.
+# From so many states on the window may move, by what a sample of so many of them says.
 _WINDOW_FROM = 1 << 14
-_SAMPLE = 1 << 11
-_PAGE = 1 << 16
-# A 32-bit memory ends at four gigabytes; what would go over it stops the search.
-_MEMORY_MAX = (1 << 32) - _PAGE
-_FIRST_STATES = 1 << 13
-_FIRST_BLOCKS = 1 << 12
+_SAMPLE = 1 << 6
+# What is best for earlier levels is often not best for later ones: the window leaves the lowest bits for half the blocks.
+_MOVES = 0.5
+_LOWEST = (0, 0)
 
 _DONE, _PAUSED, _FULL = 0, 1, 2
 # What a kernel hands over to the one that is made after it, beside its memories.
@@ -104,8 +102,7 @@ class _Kernel:
         self.states_room = _FIRST_STATES
         self.blocks_room = _FIRST_BLOCKS
         self.size = 8 * self.layout.words
-        self.window = (0, 0)
-        self.window_due = _WINDOW_FROM
+        self.window = _LOWEST
         self._make(self.known)
 
     def run(self, states_max: int, seconds: float, memory_max: int, progress: Progress | None) -> Searched:
@@ -192,13 +189,13 @@ class _Kernel:
         if sum(sizes) > memory_max or max(sizes) > _MEMORY_MAX:
             return False
         self.states_room, self.blocks_room = states, blocks
+        n, window, better = self._read("n"), self.window, self.window
+        if again and n >= _WINDOW_FROM:
+            # The states of later levels are not like those of earlier ones: the window may move again.
+            better = self._best_window(n)
         self._make_room()
         if again:
-            n, window = self._read("n"), self.window
-            if n >= self.window_due:
-                # The states of later levels are not like those of earlier ones: look again now and then.
-                self.window_due = 4 * n
-                self._put_window(self._best_window(n))
+            self._put_window(better)
             if not self._rehash():
                 self._put_window(window)
                 self._rehash()
@@ -219,20 +216,16 @@ class _Kernel:
             self._write(f"kept{each}", ~((1 << WINDOW_BITS) - 1 << shift) if each == word else -1)
 
     def _best_window(self, n: int) -> tuple[int, int]:
-        """Return the window in which the latest states fall into the fewest blocks."""
-        first = max(n - _SAMPLE, 0)
-        content = self.exports["q"].read(self.store, first * self.size, n * self.size)
-        words = self.layout.words
-        states = struct.unpack(f"<{(n - first) * words}Q", content)
-        columns = [states[word::words] for word in range(words)]
+        """Return the window in which the later half of the states takes the fewest blocks, by a sample of them."""
+        apart = max(n // 2 // _SAMPLE, 1)
 
-        def blocks(window: tuple[int, int]) -> int:
-            word, offset = window
-            kept = ~((1 << WINDOW_BITS) - 1 << offset)
-            cut = [each & kept for each in columns[word]]
-            return len(set(cut if words == 1 else zip(cut, columns[1 - word], strict=True)))
+        def blocks(window: tuple[int, int]) -> float:
+            share: float = self.exports["blocks_of"](self.store, *window, n // 2, n, apart)
+            return share
 
-        return min(windows(self.layout), key=blocks)
+        found = {window: blocks(window) for window in windows(self.layout)}
+        best = min(found, key=lambda window: found[window])
+        return best if found[best] < _MOVES * found[_LOWEST] else _LOWEST
 
     def _read(self, name: str) -> int:
         value: int = self.exports[name].value(self.store)

@@ -181,6 +181,7 @@ class _Text:
                 self._seed(),
                 self._expand(self.rules.calls),
                 self._rehash(),
+                "" if self.layout.bitmap else self._blocks(),
                 ")",
             )
         )
@@ -264,10 +265,10 @@ class _Text:
             other = f"(i64.mul (i64.add {self._key(1)} (i64.const 1)) (i64.const -4417276706812531889))"
             mixed = f"(i64.xor {mixed} {other})"
         shift = 4 if self.entry == 16 else 5
-        return (
-            f"(i32.and (i32.shl (i32.wrap_i64 (i64.shr_u (i64.xor (local.tee $x {mixed})"
-            f" (i64.shr_u (local.get $x) (i64.const 29))) (i64.const 32))) (i32.const {shift})) (local.get $mask))"
-        )
+        # Both ends of the product mix into what is taken of it: neighbours in any variable shall lie far apart.
+        folded = f"(i64.xor (local.tee $x {mixed}) (i64.shr_u (local.get $x) (i64.const 32)))"
+        spread = f"(i64.shr_u (i64.mul {folded} (i64.const -4417276706812531889)) (i64.const 32))"
+        return f"(i32.and (i32.shl (i32.wrap_i64 {spread}) (i32.const {shift})) (local.get $mask))"
 
     # The locals that looking a state up takes, beside those of the state itself.
     LOOK: ClassVar = " ".join(
@@ -277,28 +278,29 @@ class _Text:
         ]
     )
 
-    def _probe(self) -> str:
-        """Leave in $h the byte of the word in which the state of $t has its bit; its entry is made if need be."""
-        if self.layout.bitmap:
-            return ""
-        keys = [("(local.get $key)", 0)]
+    def _seek(self, free: str) -> str:
+        """Move $h to the entry of the block of the state in $t, or to a free one, where `free` is done."""
         same = "(i64.eq (local.get $v) (local.get $key))"
         if self.layout.words == 2:
-            keys.append(("(local.get $other)", 8))
             same = f"(i32.and {same} (i64.eq (i64.load $tab offset=8 (local.get $h)) (local.get $other)))"
-        claim = "".join(f"(i64.store $tab offset={at} (local.get $h) {key})" for key, at in keys)
-        bits = 8 if self.entry == 16 else 16
         other = f"(local.set $other {self._key(1)})" if self.layout.words == 2 else ""
         # No state has the highest bit of a word: with it a key is never zero, which stands for an entry that is free.
         return f"""(local.set $key (i64.or {self._key(0)} (i64.const {-1 << 63}))) {other}
     (block $at (loop $probe
      (local.set $v (i64.load $tab (local.get $h)))
      (br_if $at {same})
-     (if (i64.eqz (local.get $v)) (then {claim}
-      (local.set $blocks (i32.add (local.get $blocks) (i32.const 1))) (br $at)))
+     (if (i64.eqz (local.get $v)) (then {free} (br $at)))
      (local.set $h (i32.and (i32.add (local.get $h) (i32.const {self.entry})) (local.get $mask)))
-     (br $probe)))
-    (local.set $h (i32.add (local.get $h) (i32.const {bits})))"""
+     (br $probe)))"""
+
+    def _probe(self) -> str:
+        """Leave in $h the byte of the word in which the state of $t has its bit; its entry is made if need be."""
+        if self.layout.bitmap:
+            return ""
+        keys = ["(local.get $key)", "(local.get $other)"][: self.layout.words]
+        claim = "".join(f"(i64.store $tab offset={8 * at} (local.get $h) {key})" for at, key in enumerate(keys))
+        entry = self._seek(f"{claim} (local.set $blocks (i32.add (local.get $blocks) (i32.const 1)))")
+        return f"{entry} (local.set $h (i32.add (local.get $h) (i32.const {self.entry // 2})))"
 
     def _within(self) -> str:
         """Which state of its block the one in $t is: a shift looks at the six lowest bits of this alone."""
@@ -416,6 +418,38 @@ class _Text:
    (local.set $j (i32.add (local.get $j) (i32.const 1))) (br $each)))
   {self.END}
   (i32.const 1))"""
+
+    def _blocks(self) -> str:
+        """How many blocks states evenly taken from the queue would take, were the window at some bit of some word: of
+        each its share, which is one part in as many as have been visited of the 64 that its block would hold."""
+        states = [
+            f"(i64.load $q offset={8 * word} (i32.mul (local.get $j) (i32.const {self.size})))" for word in self.words
+        ]
+        bits = f"(i64.const {(1 << WINDOW_BITS) - 1})"
+        changed = "".join(
+            f"(local.set $t{word} {states[word]})"
+            f"(if (i32.eq (local.get $in) (i32.const {word})) (then (local.set $t{word} (i64.or"
+            f" (i64.and (local.get $t{word}) (i64.xor (i64.shl {bits} (local.get $at)) (i64.const -1)))"
+            " (i64.shl (local.get $each) (local.get $at))))))"
+            for word in self.words
+        )
+        locals_ = " ".join(f"(local $t{word} i64)" for word in self.words)
+        return f""" (func (export "blocks_of")
+  (param $in i32) (param $at i64) (param $j i32) (param $upto i32) (param $apart i32) (result f64)
+  {locals_} {self.LOOK} (local $n i32) (local $each i64) (local $near i32) (local $sum f64)
+  {self.BEGIN}
+  (block $out (loop $sampled (br_if $out (i32.ge_u (local.get $j) (local.get $upto)))
+   (local.set $each (i64.const 0)) (local.set $near (i32.const 0))
+   (loop $neighbour
+    {changed}
+    (local.set $h {self._address()})
+    {self._seek("")}
+    (local.set $near (i32.add (local.get $near) (i32.wrap_i64 (i64.and (i64.const 1)
+     (i64.shr_u (i64.load $tab offset={self.entry // 2} (local.get $h)) {self._within()})))))
+    (br_if $neighbour (i64.le_u (local.tee $each (i64.add (local.get $each) (i64.const 1))) {bits})))
+   (local.set $sum (f64.add (local.get $sum) (f64.div (f64.const 1) (f64.convert_i32_u (local.get $near)))))
+   (local.set $j (i32.add (local.get $j) (local.get $apart))) (br $sampled)))
+  (local.get $sum))"""
 
     def _params(self, name: str) -> str:
         return " ".join(f"(param ${name}{word} i64)" for word in self.words)
