@@ -165,6 +165,21 @@ def test_what_is_suggested_holds_and_answers_what_it_says() -> None:
     assert [each.text for each in found.suggestions if not each.kills] == ["can reach Shut"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "always state is Shut implies passed % 2 == 0 or passed > 0",
+        "always state is Shut and passed == 0 implies passed % 2 == 0",
+    ],
+)
+def test_what_is_written_is_suggested_with_a_part_left_out(line: str) -> None:
+    """It holds all the same, and answers what is asked for the sake of that part."""
+    even = GATE.replace("when passed == limit", "when passed % 2 == 0")
+    found = measure(table_of(f"{even}\n      {line}\n")).suggestions
+    (more,) = [each for each in found if each.text == "always state is Shut implies passed % 2 == 0"]
+    assert "nothing forbids `Close` while `passed % 2 > 0`: intended?" in more.asked
+
+
 def test_nothing_is_suggested_that_is_written() -> None:
     weak = gate()
     first = measure(weak).suggestions[0].text

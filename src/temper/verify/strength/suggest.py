@@ -1,6 +1,7 @@
 """Properties worth having: each holds, is not written, and would notice a survivor.
 
-Candidates come from the shape of the table, and are kept while they hold in every state and step of a search. Of those
+Candidates come from the shape of the table and from what is written, and are kept while they hold in every state and
+step of a search. Of those
 that notice a survivor, the fewest that notice as many as possible are chosen, each is then checked by a search of its
 own bounds and, where the solver can, proved for all values of the types.
 """
@@ -20,7 +21,7 @@ from temper.verify.limits import Limits
 from temper.verify.properties import asked_alone, states_of
 from temper.verify.report import Suggestion, Verdict
 from temper.verify.strength.mutants import Kind, Mutant
-from temper.verify.strength.templates import Candidate, comes, courses, facts
+from temper.verify.strength.templates import Candidate, comes, courses, facts, stronger
 from temper.verify.strength.walk import MutantSearch, Quiet
 from temper.verify.system.found import Together, search_together
 from temper.verify.system.lower import components
@@ -97,7 +98,7 @@ class _Suggesting:
         while left and len(found) < most:
             best = min(
                 self.killed,
-                key=lambda one: (-len(self.killed[one] & left), one.size, describe_expr(one.condition)),
+                key=lambda one: (-len(self.killed[one] & left), not one.meant, one.size, describe_expr(one.condition)),
                 default=None,
             )
             if best is None or not self.killed[best] & left:
@@ -128,7 +129,7 @@ class _Suggesting:
         only: str | None = None,
     ) -> None:
         fields = base.cone.fields if only is None else {*base.cone.fields, only}
-        candidates = [*self._of_states(base, fields), *self._of_steps(base, fields)]
+        candidates = [*self._of_states(base, fields), *self._of_steps(base, fields), *self._of_written(base)]
         if only is not None:
             candidates = [one for one in candidates if only in _fields(one.condition)]
         written = {each.condition for each in asked_alone(self.table).values()}
@@ -182,6 +183,16 @@ class _Suggesting:
         yield from comes(
             self.entity, ((before.state, answer.after.state) for before, answer in steps if before is not None)
         )
+
+    def _of_written(self, base: Quiet) -> Iterator[Candidate]:
+        """Yield what is written with a part left out, where it holds all the same."""
+        states, steps = list(base.states_seen.values()), list(base.steps_seen.values())
+        for asked in asked_alone(self.table).values():
+            if asked.entity == self.entity.name and asked.index not in base.found.unclear:
+                for more in stronger(asked.condition):
+                    one = Candidate(more, step=asked.step, meant=True)
+                    if self._holds(one, states, steps):
+                        yield one
 
     def _ordered(self, states: set[str]) -> tuple[str, ...]:
         return tuple(state for state in self.entity.states if state in states)

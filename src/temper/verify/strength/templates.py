@@ -20,10 +20,14 @@ STATES_MAX = 4
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An `always`, by its condition. `size` is how much there is to read."""
+    """An `always`, by its condition. `size` is how much there is to read.
+
+    `meant` where an author has written it with a part more: then it is no coincidence that it holds.
+    """
 
     condition: Expr
     step: bool
+    meant: bool = False
 
     @property
     def size(self) -> int:
@@ -133,3 +137,36 @@ def comes(entity: shape.Entity, steps: Iterable[tuple[str, str]]) -> Iterator[Ca
         if 0 < len(those) <= STATES_MAX:
             come: Expr = ("before", ("in_state", those))
             yield Candidate(("implies", ("in_state", (state,)), come), step=True)
+
+
+def stronger(e: Expr) -> Iterator[Expr]:
+    """Yield what a condition says with one part left out, so that it says more."""
+    match e:
+        case ("or", a, b):
+            yield a
+            yield b
+            yield from (("or", part, b) for part in stronger(a))
+            yield from (("or", a, part) for part in stronger(b))
+        case ("and", a, b):
+            yield from (("and", part, b) for part in stronger(a))
+            yield from (("and", a, part) for part in stronger(b))
+        case ("implies", a, b):
+            yield from (("implies", part, b) for part in _weaker(a))
+            yield from (("implies", a, part) for part in stronger(b))
+        case _:
+            return
+
+
+def _weaker(e: Expr) -> Iterator[Expr]:
+    """Yield what a condition says with one part left out, so that it says less."""
+    match e:
+        case ("and", a, b):
+            yield a
+            yield b
+            yield from (("and", part, b) for part in _weaker(a))
+            yield from (("and", a, part) for part in _weaker(b))
+        case ("or", a, b):
+            yield from (("or", part, b) for part in _weaker(a))
+            yield from (("or", a, part) for part in _weaker(b))
+        case _:
+            return
