@@ -40,9 +40,14 @@ _RENEW_TO = 1 << 20
 # From so many states on the window may move, by what a sample of so many of them says.
 _WINDOW_FROM = 1 << 14
 _SAMPLE = 1 << 6
-# What is best for earlier levels is often not best for later ones: the window leaves the lowest bits for half the blocks.
+# What is best for earlier levels is often not best for later ones: for half the blocks the window leaves its place.
 _MOVES = 0.5
 _LOWEST = (0, 0)
+_PAGE = 1 << 16
+# A 32-bit memory ends at four gigabytes; what would go over it stops the search.
+_MEMORY_MAX = (1 << 32) - _PAGE
+_FIRST_STATES = 1 << 13
+_FIRST_BLOCKS = 1 << 12
 
 _DONE, _PAUSED, _FULL = 0, 1, 2
 # What a kernel hands over to the one that is made after it, beside its memories.
