@@ -322,7 +322,7 @@ def covered(each: Explored) -> str:
     if each.comparisons:
         words.append(f"{each.comparisons} comparisons of times, both ways each")
     if each.sends:
-        words.append("what others send or create, at any time")
+        words.append("what others send, create or take along, at any time")
     return ", ".join(words)
 
 

@@ -261,6 +261,26 @@ def created_by_others(table: Table, entity: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def joined_by_others(table: Table, entity: str) -> tuple[str, ...]:
+    """Return the actions of an entity that others (or its kin) take along by `with`."""
+    found = {
+        clause.action
+        for other in table.entities.values()
+        for _, clause in all_clauses(other)
+        if isinstance(clause, shape.With) and clause.entity == entity
+    }
+    return tuple(sorted(found))
+
+
+def reads_others(table: Table, entity: shape.Entity) -> bool:
+    """Say whether what an entity does depends on what it reads of others."""
+    return any(
+        part[0] in {"read", "read_in", "inverse"}
+        for use in uses(table, entity)
+        for part in walk(without_lets(use.expr, use.names))
+    )
+
+
 def creating(action: shape.Action) -> bool:
     """Say whether an action makes a new entity."""
     return any(NEW in case.froms for case in action.cases)

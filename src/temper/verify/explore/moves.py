@@ -24,7 +24,7 @@ from temper.table import (
 )
 from temper.verify.clauses import NEW, admitted, by_people
 from temper.verify.explore.canon import AT, Canon, constant_durations
-from temper.verify.explore.cone import Cone, created_by_others, sent_to
+from temper.verify.explore.cone import Cone, created_by_others, joined_by_others, sent_to
 from temper.verify.explore.draws import Draws
 from temper.verify.expressions import bounded, walk
 
@@ -64,13 +64,14 @@ class Moves:
 
     @property
     def delivers(self) -> bool:
-        """Return whether others send to this entity, or create it."""
-        return bool(self._sends()) or bool(created_by_others(self._table, self._entity.name))
+        """Return whether others send to this entity, create it, or take it along."""
+        theirs = (created_by_others, joined_by_others)
+        return bool(self._sends()) or any(of(self._table, self._entity.name) for of in theirs)
 
     # --- people -------------------------------------------------------------------------------------------------------
 
     def acts(self, state: str) -> tuple[Act, ...]:
-        """Return what people may ask for in a state, in every role, and what other entities create."""
+        """Return what people may ask for in a state, in every role, and what other entities create and take along."""
         if state not in self._acts:
             self._acts[state] = tuple(self._acts_in(state))
         return self._acts[state]
@@ -83,12 +84,14 @@ class Moves:
                 for params in self._params(action):
                     for caller in callers:
                         yield Act(EVENT, AT, action.name, params, caller, self._entity.name, self.id)
-        if state == NEW:
-            for name in created_by_others(self._table, self._entity.name):
-                action = self._entity.actions[name]
-                for params in self._params(action):
-                    for caller in self._causers(name):
-                        yield Act(EVENT, AT, name, params, caller, self._entity.name, self.id, by_system=True)
+        theirs = created_by_others if state == NEW else joined_by_others
+        for name in theirs(self._table, self._entity.name):
+            action = self._entity.actions[name]
+            if not any(state in case.froms for case in action.cases):
+                continue
+            for params in self._params(action):
+                for caller in self._causers(name):
+                    yield Act(EVENT, AT, name, params, caller, self._entity.name, self.id, by_system=True)
 
     def _params(self, action: shape.Action) -> list[dict[str, Value]]:
         mattering = frozenset(p.name for p in action.params if (action.name, p.name) in self._cone.params)

@@ -32,10 +32,10 @@ from temper.table import (
     shape,
 )
 from temper.verify.causes import causes
-from temper.verify.explore.alone import step_alone
+from temper.verify.explore.alone import rests, step_alone
 from temper.verify.explore.canon import AT, Canon, Key
 from temper.verify.explore.clocks import Clocks, clocks_of
-from temper.verify.explore.cone import Cone, cone_of, literals
+from temper.verify.explore.cone import Cone, cone_of, literals, reads_others
 from temper.verify.explore.draws import Draws, principals_counted, scoped_of
 from temper.verify.explore.moves import EVENT, Moves
 from temper.verify.explore.replay import Replayed, Stage, replay
@@ -45,7 +45,8 @@ from temper.verify.faults import handler_of, hidden_fault
 from temper.verify.limits import Limits
 from temper.verify.properties import Asked, asked_alone, states_of
 
-RESTS = "it rests on what another entity sends or creates, which this search does not decide"
+RESTS = "it rests on what another entity sends, creates or takes along, which this search does not decide"
+BLIND = "it reads other entities, which are not there in a search of one alone"
 # The clock is read, and progress told, every so many states.
 _PULSE = 256
 # A break that no replay confirms is looked for again this often.
@@ -136,7 +137,7 @@ class Search:
         self.moves = Moves(table, self.entity, self.cone, self.draws, self.canon, principals, self._caused())
         self.found = Explored(name, principals=len(principals) if self.cone.principals else 1)
         self.found.comparisons = len(self.clocks.comparisons)
-        self.found.blind = self.clocks.blind
+        self.found.blind = BLIND if reads_others(table, self.entity) else self.clocks.blind
         self.nodes: list[Node] = []
         self.seen: dict[tuple[Key, Monitors], int] = {}
         self.suspected: dict[tuple[Any, ...], int] = {}
@@ -189,15 +190,16 @@ class Search:
         began = time.monotonic()
         while position < len(self.nodes) and not self._over():
             node = self.nodes[position]
-            moved = False
+            moved, may_move = False, False
             for event, answer in self._answers(node.snapshot, node.used):
-                moved = self._taken_in(position, event, answer) or moved
+                if self._taken_in(position, event, answer):
+                    moved, may_move = moved or not rests(event, answer), True
                 if self._over():
                     break
             if self._over():
                 break
             if node.snapshot is not None and not moved and node.snapshot.state not in self.entity.final:
-                self._stuck(position)
+                self._stuck(position, waits=may_move)
             position += 1
             if position % _PULSE == 0:
                 if time.monotonic() - began > limits.seconds:
@@ -386,10 +388,15 @@ class Search:
         if key not in self.found.breaks:
             self._breaks(key, self._run(position, event), _refused_so(refused.why), refused)
 
-    def _stuck(self, position: int) -> None:
+    def _stuck(self, position: int, *, waits: bool) -> None:
+        """Note a state in which nothing can happen any more; one that `waits` is left only with others."""
         state = self.nodes[position].key[0]
         key = ("stuck", state)
-        if key not in self.found.breaks:
+        if waits:
+            if not {key, ("stuck",)} & (self.found.breaks.keys() | self.found.suspicions.keys()):
+                run = self._tried(key, self._run(position), _anything).run
+                self.found.suspicions["stuck",] = Break(key, run, f"it waits in `{state}` for others")
+        elif key not in self.found.breaks:
             self._breaks(key, self._run(position), _anything)
 
     # --- runs ---------------------------------------------------------------------------------------------------------
@@ -439,7 +446,7 @@ class Search:
         run = replay(self.table, self.entity, self.canon, events, holds, self.clocks)
         if run is None:
             return Break(key, None, "only the search, which has no clock, knows a run")
-        if any(isinstance(event, Deliver) or (isinstance(event, Act) and event.by_system) for event in events):
+        if any(rests(stage.event, stage.accepted) for stage in run.stages):
             return Break(key, run, RESTS)
         return Break(key, run)
 
