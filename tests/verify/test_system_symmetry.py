@@ -163,7 +163,13 @@ def lamps(**changes: object) -> System:
         (lamps(initial=((0, 0, 1),)), "the initial states change"),
         (lamps(initial=((0, 0, 1), (0, 1, 0), (1, 0, 0))), None),
         (lamps(rules=(Rule("switch 0", TRUE, ((0, const(1)),)),)), "the rule `switch 0` changes into one that is none"),
-        (lamps(questions=(Question("first", "never", eq(("var", 0), const(1))),)), "the question `first` changes"),
+        (lamps(questions=(Question("first", "never", eq(("var", 0), const(1))),)), None),
+        (lamps(orbits=(Orbit(((), (), ()), owned=((0, (0, 0)), (1, (0, 1)))),)), "`lamp 1` has no counterpart"),
+        (lamps(orbits=(Orbit(((), (), ()), owned=((0, (0, 0)), (1, (0, 0)))),)), "two variables have one place"),
+        (
+            lamps(orbits=(Orbit(((), (), ()), named=((0, ((0, 0), (0, 1))),)),)),
+            "`lamp 0` can't name every member",
+        ),
         (
             lamps(
                 questions=(Question("two", "never", ("<", const(1), ("+", ("var", 2), ("+", ("var", 0), ("var", 1))))),)
@@ -198,13 +204,31 @@ def test_rules_are_compared_by_what_they_mean() -> None:
     assert symmetry.verify_orbits(lamps(rules=rules)) == {}
 
 
-def test_a_question_about_one_member_keeps_the_others_from_being_told_apart_only_if_it_is_asked() -> None:
-    first = Question("first", "never", eq(("var", 0), const(1)))
-    system = lamps(questions=(*lamps().questions, first))
-    assert symmetry.search(system, states_max=100, seconds=10, questions=(0,)).representatives == 4
+def test_a_question_about_one_member_is_asked_of_any() -> None:
+    """The first lamp is on after one step if any is; that the second and not the third is, after one; all are alike."""
+    one = const(1)
+    first = Question("first", "never", eq(("var", 0), one))
+    pair = Question("two, not three", "never", ("and", eq(("var", 1), one), eq(("var", 2), const(0))))
+    step = Question("third goes out", "never", ("<", ("next", 2), ("var", 2)), step=True)
+    system = lamps(questions=(*lamps().questions, first, pair, step))
     searched = symmetry.search(system, states_max=100, seconds=10)
-    assert searched.representatives == searched.states == 8
-    assert set(searched.found) == {0, 1}
+    assert (searched.representatives, searched.states) == (4, 8)
+    assert {number: len(path.rules) for number, path in searched.found.items()} == {0: 3, 1: 1, 2: 1, 3: 2}
+    agrees(system, searched)
+
+
+def test_a_question_with_too_many_forms_refuses_its_orbit() -> None:
+    """Six lamps in one certain order of two numbers each are asked for in 720 forms."""
+    order = ("and", *(("<", ("var", k), ("var", k + 1)) for k in range(5)))
+    system = System(
+        tuple(Var(f"lamp {k}", 6) for k in range(6)),
+        ((0,) * 6,),
+        tuple(Rule(f"turn {k}", TRUE, ((k, ("%", ("+", ("var", k), const(1)), const(6))),)) for k in range(6)),
+        (Question("in order", "never", order), Question("one", "never", eq(("var", 3), const(5)))),
+        orbits=(Orbit(tuple((k,) for k in range(6))),),
+    )
+    assert symmetry.verify_orbits(system) == {0: "the question `in order` has more than 64 forms"}
+    assert symmetry.verify_orbits(system, (1,)) == {}
 
 
 @pytest.mark.parametrize(

@@ -117,12 +117,19 @@ class Orbit:
 
     `members[k]` are the variables of member k, in the same order for each. A variable in `values` names a member by
     its code (`base + k`); one in `masks` holds a set of them (bit `base + k`). `values` and `masks` may be members'
-    own.
+    own. What belongs to several members, or says more of them than their names, is written out: a variable in `owned`
+    has a place and members, and changes places with the one of the same place and the others' names; one in `named`
+    has for each code, one in `held` for each bit, a word and members, and becomes the code with the same word and the
+    others' names. Where there is nothing to say of members stands `()`.
+    A variable may belong to members of several orbits, and name members of several, but not by one code.
     """
 
     members: tuple[tuple[int, ...], ...]
     values: tuple[tuple[int, int], ...] = ()
     masks: tuple[tuple[int, int], ...] = ()
+    owned: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    named: tuple[tuple[int, tuple[tuple[int, ...], ...]], ...] = ()
+    held: tuple[tuple[int, tuple[tuple[int, ...], ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

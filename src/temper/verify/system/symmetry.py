@@ -2,8 +2,13 @@
 
 It walks over real states with engine 0's generated function, and takes the first that it meets of each form: a run to
 what is found is a run of the whole system, and a shortest one, since an exchange of members changes no distance. An
-orbit is used only where the rules, the initial states and what is asked stay as they are. All states are counted, each
-form by how many states have it. What leads to what is never asked here: fairness tells members apart.
+orbit is used only where the rules and the initial states stay as they are. All states are counted, each form by how
+many states have it. What leads to what is never asked here: fairness tells members apart.
+
+A question that tells members apart (is the first one there?) is asked in all forms that exchanges make of it (is any
+one there?). If an exchange `g` leads from a state to the one that is visited in its stead, what is asked of the first
+is worth what its form by `g` is worth there, at the same distance; and the way to where a form holds becomes, by the
+exchange back, a way to where the question itself does.
 """
 
 from __future__ import annotations
@@ -11,13 +16,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
-from temper.verify.system.ir import Orbit, Path, Searched, System
+from temper.verify.system.ir import Orbit, Path, Searched, State, System
 from temper.verify.system.python import Found, Packing, compiled
-from temper.verify.system.step import rule_between
-from temper.verify.system.symmetry_check import verify_orbits
-from temper.verify.system.symmetry_forms import form
+from temper.verify.system.step import rule_between, states_of
+from temper.verify.system.symmetry_check import Swap, forms, verify_orbits
+from temper.verify.system.symmetry_forms import exchanged, form
 
 Progress = Callable[[int, int], None]
 
@@ -29,7 +35,10 @@ __all__ = ["ENGINE", "interchangeable", "search", "verify_orbits"]
 
 
 def interchangeable(system: System, questions: Iterable[int] | None = None) -> tuple[Orbit, ...]:
-    """Return the orbits whose members can be exchanged without a change of the rules and of the answers."""
+    """Return the orbits whose members can be exchanged without a change of the rules.
+
+    `questions` are the numbers of those that are asked: of them none may have too many forms.
+    """
     refused = verify_orbits(system, questions)
     return tuple(orbit for number, orbit in enumerate(system.orbits) if number not in refused)
 
@@ -56,8 +65,18 @@ def search(
 
 class _Search:
     def __init__(self, system: System, orbits: Sequence[Orbit], asked: Sequence[int], began: float) -> None:
-        self.system = system
-        self.asked = asked
+        self.asked: list[int] = []
+        # What is asked, in all its forms: which question it is, and the exchanges that make the form of it.
+        self.forms: list[tuple[int, tuple[Swap, ...]]] = [(n, ()) for n in range(len(system.questions))]
+        questions = list(system.questions)
+        for number in asked:
+            question = system.questions[number]
+            self.asked.append(number)
+            for bad, way in forms(system, orbits, question.bad)[1:]:
+                self.asked.append(len(questions))
+                questions.append(replace(question, bad=bad))
+                self.forms.append((number, way))
+        self.system = system = replace(system, questions=tuple(questions))
         self.began = began
         self.packing = Packing(system)
         self.seen = _Forms(_packed_form(system, self.packing, orbits))
@@ -93,7 +112,7 @@ class _Search:
             ENGINE,
             sum(seen.kin.values()),
             transitions,
-            {number: self._path(*where) for number, where in sorted(found.questions.items())},
+            self._answers(found.questions),
             {key: self._path(state, rule, fault) for key, (state, rule, fault) in found.faults.items()},
             stopped,
             deadlocks,
@@ -104,14 +123,37 @@ class _Search:
             len(seen),
         )
 
+    def _answers(self, found: dict[int, tuple[int, int | None]]) -> dict[int, Path]:
+        """Return the shortest ways to what was asked, from those to its forms."""
+        best: dict[int, tuple[Path, tuple[Swap, ...]]] = {}
+        for asked, where in sorted(found.items()):
+            number, way = self.forms[asked]
+            path = self._path(*where)
+            if number not in best or len(path.rules) < len(best[number][0].rules):
+                best[number] = path, way
+        return {number: self._back(*each) for number, each in sorted(best.items())}
+
+    def _back(self, path: Path, way: tuple[Swap, ...]) -> Path:
+        """Return the path that these exchanges make one of."""
+        if not way:
+            return path
+        states = states_of(self.system, path)
+        for orbit, permutation in reversed(way):
+            # An exchange of two is undone by itself.
+            states = [exchanged(orbit, permutation, state) for state in states]
+        return self._along(states)
+
+    def _along(self, states: Sequence[State]) -> Path:
+        rules = tuple(rule_between(self.system, a, b) for a, b in pairwise(states))
+        return Path(self.system.initial.index(states[0]), rules)
+
     def _path(self, state: int, rule: int | None, fault: int | None = None) -> Path:
         """Return the way to a state, and the rule taken (or met with a fault) there."""
         states = [state]
         while (before := self.seen[states[-1]]) >= 0:
             states.append(before)
-        way = [self.packing.unpacked(each) for each in reversed(states)]
-        rules = [rule_between(self.system, a, b) for a, b in pairwise(way)]
-        return Path(self.system.initial.index(way[0]), (*rules, *(() if rule is None else (rule,))), fault)
+        path = self._along([self.packing.unpacked(each) for each in reversed(states)])
+        return Path(path.initial, (*path.rules, *(() if rule is None else (rule,))), fault)
 
 
 class _Forms(dict[int, int]):

@@ -8,37 +8,51 @@ are the same exactly if they mean the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
 from temper.verify.system.bdd_codes import Encoding
 from temper.verify.system.bdd_nodes import Exhausted
 from temper.verify.system.bdd_order import orders
-from temper.verify.system.codes import const, eq, ite, op, variables
-from temper.verify.system.ir import Code, Fault, Orbit, Question, Rule, System
-from temper.verify.system.symmetry_forms import exchanged, swap
+from temper.verify.system.codes import bit, const, eq, ite, op
+from temper.verify.system.ir import Code, Fault, Orbit, Rule, System
+from temper.verify.system.symmetry_forms import Acts, Permutation, acts_of, exchanged, swap
 
 Refused: TypeAlias = dict[int, str]
+Swap: TypeAlias = tuple[Orbit, Permutation]
 # What is not recognised by its text may take so many nodes, or the orbit is refused.
 _NODES_MAX = 200_000
+# One question may be asked in so many forms. What is asked of each of a dozen members has twelve.
+FORMS_MAX = 64
 
 
 def verify_orbits(system: System, questions: Iterable[int] | None = None) -> Refused:
     """Return for each orbit that is none, by its number, why: something that an exchange of two members changes.
 
-    With `questions`, their numbers, those must stay as they are too, and else all of the system's.
+    A question may change: then it is asked in all its forms (`forms`), if these are not too many. `questions` are the
+    numbers of those that are asked, all of the system's if left out.
     """
-    asked = [system.questions[n] for n in (range(len(system.questions)) if questions is None else questions)]
+    asked = range(len(system.questions)) if questions is None else questions
     check = _Check(system)
     found: Refused = {}
     for number, orbit in enumerate(system.orbits):
-        why = check.orbit(number) or next(
-            filter(None, (check.exchange(orbit, a, b, asked) for a, b in _pairs(orbit))), ""
+        why = check.orbit(number) or next(filter(None, (check.exchange(orbit, *pair) for pair in _pairs(orbit))), "")
+        many = (
+            system.questions[n].name for n in asked if len(check.forms([orbit], system.questions[n].bad)) > FORMS_MAX
         )
+        why = why or next((f"the question `{name}` has more than {FORMS_MAX} forms" for name in many), "")
         if why:
             found[number] = why
     return found
+
+
+def forms(system: System, orbits: Sequence[Orbit], code: Code) -> list[tuple[Code, tuple[Swap, ...]]]:
+    """Return what exchanges of members make of a code, each with the exchanges one after another; first the code.
+
+    What a code is worth in a state, a form is worth in the state in which the same members have been exchanged.
+    """
+    return _Check(system).forms(orbits, code)
 
 
 def _pairs(orbit: Orbit) -> Iterable[tuple[int, int]]:
@@ -51,62 +65,90 @@ class _Check:
         self.system = system
         self.rules = {self._text(rule) for rule in system.rules}
         self.initial = set(system.initial)
+        self.acts = [acts_of(orbit) for orbit in system.orbits]
         self._encoding: Encoding | None = None
-        self._meanings: dict[Rule, object] = {}
+        self._meanings: dict[int, object] = {}
 
     def orbit(self, number: int) -> str:
         """Return why the variables of an orbit can't be exchanged at all, if that is so."""
-        orbit = self.system.orbits[number]
-        members = [index for member in orbit.members for index in member]
+        orbit, acts = self.system.orbits[number], self.acts[number]
         if len(set(map(len, orbit.members))) > 1:
             return "its members have different numbers of variables"
-        others = {i for n, each in enumerate(self.system.orbits) if n != number for m in each.members for i in m}
-        if len(set(members)) < len(members) or others & set(members):
+        belong = [*(index for member in orbit.members for index in member), *(index for index, _ in orbit.owned)]
+        if len(set(belong)) < len(belong):
             return "a variable belongs to two members"
-        for mine in zip(*orbit.members, strict=True):
-            sorts = {(self.system.variables[i].size, self.system.variables[i].low, *self._refers(i)) for i in mine}
-            if len(sorts) > 1:
-                return f"`{self.system.variables[mine[0]].name}` has another type in another member"
-        for index, base in (*orbit.values, *orbit.masks):
-            size = self.system.variables[index].size
-            last = base + len(orbit.members)
-            if (index, base) in orbit.values and last > size:
-                return f"`{self.system.variables[index].name}` can't name every member"
-            if (index, base) in orbit.masks and (1 << last > size or self.system.variables[index].low):
-                return f"`{self.system.variables[index].name}` can't hold every member"
+        if len(acts.at) < len(acts.places):
+            return "two variables have one place"
+        return next(filter(None, (self._variables(number, pair) for pair in _pairs(orbit))), "")
+
+    def _variables(self, number: int, pair: tuple[int, int]) -> str:
+        """Return why variables and codes can't be exchanged with two members."""
+        orbit, acts = self.system.orbits[number], self.acts[number]
+        permutation = swap(orbit, *pair)
+        for index in acts.places:
+            name = self.system.variables[index].name
+            try:
+                other = acts.to(index, permutation)
+            except KeyError:
+                return f"`{name}` has no counterpart"
+            if self._sort(index) != self._sort(other):
+                return f"`{name}` has another type in another member"
+            if any(each.places.get(index) != each.places.get(other) for each in self.acts if each is not acts):
+                if any(_members(each, index) != _members(each, other) for each in self.acts if each is not acts):
+                    return f"`{name}` belongs to other members of another orbit"
+        for index, words in acts.codes.items():
+            name = self.system.variables[index].name
+            if any(words.keys() & each.codes.get(index, {}).keys() for each in self.acts if each is not acts):
+                return f"`{name}` names members of two orbits by one code"
+            if max(words) >= self.system.variables[index].size or not _closed(acts.code, index, words, permutation):
+                return f"`{name}` can't name every member"
+        for index, words in acts.bits.items():
+            variable = self.system.variables[index]
+            if any(words.keys() & each.bits.get(index, {}).keys() for each in self.acts if each is not acts):
+                return f"`{variable.name}` holds members of two orbits by one bit"
+            full = 1 << max(words) + 1 > variable.size or variable.low
+            if full or index in acts.codes or not _closed(acts.bit, index, words, permutation):
+                return f"`{variable.name}` can't hold every member"
         return ""
 
-    def _refers(self, index: int) -> tuple[object, ...]:
-        return tuple(
-            (kind, number, base)
-            for number, orbit in enumerate(self.system.orbits)
-            for kind, pairs in (("value", orbit.values), ("mask", orbit.masks))
-            for i, base in pairs
-            if i == index
-        )
+    def _sort(self, index: int) -> tuple[object, ...]:
+        variable = self.system.variables[index]
+        names = (words.get(index) for acts in self.acts for words in (acts.codes, acts.bits))
+        return variable.size, variable.low, *names
 
-    def exchange(self, orbit: Orbit, a: int, b: int, questions: Iterable[Question]) -> str:
+    def exchange(self, orbit: Orbit, a: int, b: int) -> str:
         """Return what an exchange of two members changes, if it changes anything."""
         permutation = swap(orbit, a, b)
         if any(exchanged(orbit, permutation, state) not in self.initial for state in self.initial):
             return "the initial states change"
-        change = _Exchange(self.system, orbit, a, b)
+        change = Exchange(self.system, orbit, a, b)
         strange = [rule for rule in map(change.rule, self.system.rules) if self._text(rule) not in self.rules]
-        asked = [
-            (each, changed)
-            for each in questions
-            if self._ordered(each.bad) != self._ordered(changed := change.code(each.bad))
-        ]
         try:
             for rule in strange:
-                if self._meaning(rule) not in {self._meaning(each) for each in self._kin(rule)}:
+                if self._meaning(rule) not in {self._known(each) for each in self._kin(rule)}:
                     return f"the rule `{rule.name}` changes into one that is none"
-            for question, changed in asked:
-                if question.step or not self._same(question.bad, changed):
-                    return f"the question `{question.name}` changes"
         except Exhausted as found:
             return f"it can't be told whether something changes: {found.why}"
         return ""
+
+    def forms(self, orbits: Sequence[Orbit], code: Code) -> list[tuple[Code, tuple[Swap, ...]]]:
+        """Return what exchanges make of a code; past a bound it is not gone on."""
+        changes = [
+            ((orbit, swap(orbit, a, b)), Exchange(self.system, orbit, a, b))
+            for orbit in orbits
+            for a, b in _pairs(orbit)
+        ]
+        found: dict[str, tuple[Code, tuple[Swap, ...]]] = {self._ordered(code): (code, ())}
+        todo = list(found.values())
+        while todo and len(found) <= FORMS_MAX ** max(len(orbits), 1):
+            code, way = todo.pop(0)
+            for exchange, change in changes:
+                other = change.code(code)
+                text = self._ordered(other)
+                if text not in found:
+                    found[text] = (other, (*way, exchange))
+                    todo.append(found[text])
+        return list(found.values())
 
     # --- by text ---
 
@@ -182,24 +224,23 @@ class _Check:
             and {index for index, _ in each.updates} == written
         ]
 
-    def _meaning(self, rule: Rule) -> object:
-        found = self._meanings.get(rule)
+    def _known(self, rule: Rule) -> object:
+        """Return the meaning of one of the system's rules."""
+        found = self._meanings.get(id(rule))
         if found is None:
-            domain = self.encoding.domain(range(len(self.system.variables)))
-            both, without = self.encoding.diagrams.both, self.encoding.diagrams.without
-            guard = both(domain, self.encoding.condition(rule.guard))
-            met = []
-            for fault in rule.faults:
-                here = both(guard, self.encoding.condition(fault.condition))
-                met.append(here)
-                guard = without(guard, here)
-            found = self._meanings[rule] = (guard, tuple(met), self.encoding.steps(rule, guard))
+            found = self._meanings[id(rule)] = self._meaning(rule)
         return found
 
-    def _same(self, a: Code, b: Code) -> bool:
-        domain = self.encoding.domain(variables(a) | variables(b))
-        both = self.encoding.diagrams.both
-        return both(domain, self.encoding.condition(a)) == both(domain, self.encoding.condition(b))
+    def _meaning(self, rule: Rule) -> object:
+        domain = self.encoding.domain(range(len(self.system.variables)))
+        both, without = self.encoding.diagrams.both, self.encoding.diagrams.without
+        guard = both(domain, self.encoding.condition(rule.guard))
+        met = []
+        for fault in rule.faults:
+            here = both(guard, self.encoding.condition(fault.condition))
+            met.append(here)
+            guard = without(guard, here)
+        return guard, tuple(met), self.encoding.steps(rule, guard)
 
 
 def _look(nodes: int) -> None:
@@ -207,24 +248,24 @@ def _look(nodes: int) -> None:
         raise Exhausted(f"it takes more than {_NODES_MAX:,} nodes of diagrams")
 
 
-_Renaming: TypeAlias = tuple[str, int, int, int]
-"""How values change where members a and b of an orbit do: "value" or "mask", and the base with the two numbers."""
+_Renaming: TypeAlias = tuple[str, tuple[tuple[int, int], ...]]
+"""How what a code is worth changes as members do: "value" or "mask", and the values or bits that are exchanged."""
 
 
-class _Exchange:
+class Exchange:
     """What an exchange of two members makes of codes."""
 
     def __init__(self, system: System, orbit: Orbit, a: int, b: int) -> None:
-        self.system = system
-        self.to: dict[int, int] = {}
-        for x, y in zip(orbit.members[a], orbit.members[b], strict=True):
-            self.to[x], self.to[y] = y, x
+        acts, permutation = acts_of(orbit), swap(orbit, a, b)
+        self.to = {index: acts.to(index, permutation) for index in acts.places}
         self.renamed: dict[int, _Renaming] = {}
-        for index, base in orbit.values:
+        for index, words in acts.codes.items():
             low = system.variables[index].low
-            self.renamed[index] = ("value", low + base, a, b)
-        for index, base in orbit.masks:
-            self.renamed[index] = ("mask", base, a, b)
+            pairs = ((code, acts.code(index, code, permutation)) for code in words)
+            self.renamed[index] = ("value", tuple(sorted((low + x, low + y) for x, y in pairs if x < y)))
+        for index, words in acts.bits.items():
+            pairs = ((bit, acts.bit(index, bit, permutation)) for bit in words)
+            self.renamed[index] = ("mask", tuple(sorted((x, y) for x, y in pairs if x < y)))
 
     def rule(self, rule: Rule) -> Rule:
         """Return the rule that does after the exchange what a rule does before it."""
@@ -248,10 +289,10 @@ class _Exchange:
             ):
                 # Two names are the same exactly if they are so when both are changed.
                 return op(name, self._named(renaming, a), self._named(renaming, b))
-            case ("has", mask, ("const", element)) if renaming := self._sort(mask):
-                _, base, x, y = renaming
-                other = base + y if element == base + x else base + x if element == base + y else element
-                return ("has", self._named(renaming, mask), const(other))
+            case ("has", mask, element) if (renaming := self._sort(mask)) and (
+                element[0] == "const" or self._sort(element) == ("value", renaming[1])
+            ):
+                return ("has", self._named(renaming, mask), self._named(("value", renaming[1]), element))
             case ("count", mask) if renaming := self._sort(mask):
                 return ("count", self._named(renaming, mask))
             case (name, *parts):
@@ -264,6 +305,10 @@ class _Exchange:
         match code:
             case ("var" | "next", index):
                 return self.renamed.get(index)
+            case ("+", a, ("const", by)) if (renaming := self._sort(a)) and renaming[0] == "value":
+                return _shifted(renaming, by)
+            case ("bit", element) if (renaming := self._sort(element)) and renaming[0] == "value":
+                return ("mask", renaming[1])
             case ("ite", _, a, b):
                 return self._sort_of(a, b)
             case (("bits_and" | "bits_or" | "bits_without"), a, b):
@@ -284,6 +329,10 @@ class _Exchange:
             case ("var" | "next" as name, index) if self.renamed.get(index) == renaming:
                 # It reads the name as it was, which is changed back: what is left is the other's variable.
                 return (name, self.to.get(index, index))
+            case ("+", a, ("const", by)) if self._sort(code) == renaming:
+                return op("+", self._named(_shifted(renaming, -by), a), const(by))
+            case ("bit", element) if self._sort(code) == renaming:
+                return bit(self._named(("value", renaming[1]), element))
             case ("ite", condition, a, b):
                 return ite(self.code(condition), self._named(renaming, a), self._named(renaming, b))
             case (("bits_and" | "bits_or" | "bits_without") as name, a, b) if renaming[0] == "mask":
@@ -296,20 +345,46 @@ class _Exchange:
         return moved if renaming is None else _renaming(renaming, moved)
 
 
+def _members(acts: Acts, index: int) -> tuple[int, ...]:
+    word = acts.places.get(index)
+    return () if word is None else word[1]
+
+
+def _closed(
+    of: Callable[[int, int, Sequence[int]], int], index: int, words: Iterable[int], permutation: Sequence[int]
+) -> bool:
+    """Say whether an exchange makes each code (or bit) that says something of members another one, and back."""
+    try:
+        return all(of(index, of(index, code, permutation), permutation) == code for code in words)
+    except KeyError:
+        return False
+
+
+def _shifted(renaming: _Renaming, by: int) -> _Renaming:
+    return renaming[0], tuple((x + by, y + by) for x, y in renaming[1])
+
+
 def _renamed(renaming: _Renaming, value: int) -> int:
-    kind, base, x, y = renaming
+    kind, pairs = renaming
     if kind == "value":
-        return base + y if value == base + x else base + x if value == base + y else value
-    one, other = value >> base + x & 1, value >> base + y & 1
-    return value & ~(1 << base + x | 1 << base + y) | one << base + y | other << base + x
+        return next((y if value == x else x for x, y in pairs if value in {x, y}), value)
+    for x, y in pairs:
+        if (value >> x ^ value >> y) & 1:
+            value ^= 1 << x | 1 << y
+    return value
 
 
 def _renaming(renaming: _Renaming, code: Code) -> Code:
     """Return a code that changes another's worth as names are changed."""
-    kind, base, x, y = renaming
+    kind, pairs = renaming
+    found = code
     if kind == "value":
-        return ite(eq(code, const(base + x)), const(base + y), ite(eq(code, const(base + y)), const(base + x), code))
-    one, other = const(1 << base + x), const(1 << base + y)
-    rest = op("bits_without", code, const(1 << base + x | 1 << base + y))
-    first = ite(("has", code, const(base + x)), other, const(0))
-    return op("bits_or", op("bits_or", rest, first), ite(("has", code, const(base + y)), one, const(0)))
+        for x, y in reversed(pairs):
+            found = ite(eq(code, const(x)), const(y), ite(eq(code, const(y)), const(x), found))
+        return found
+    for x, y in pairs:
+        found = op("bits_without", found, const(1 << x | 1 << y))
+    for x, y in pairs:
+        for one, other in ((x, y), (y, x)):
+            found = op("bits_or", found, ite(("has", code, const(one)), const(1 << other), const(0)))
+    return found

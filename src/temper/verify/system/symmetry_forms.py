@@ -7,7 +7,7 @@ of a state is the same for all states that permutations make of it, and for no o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from math import factorial
 from typing import TypeAlias
 
@@ -16,21 +16,74 @@ from temper.verify.system.ir import Orbit, State, System
 Permutation: TypeAlias = Sequence[int]
 Form: TypeAlias = Callable[[State], tuple[State, int]]
 """What gives the form of a state, and how many states have that form."""
-_Edge: TypeAlias = tuple[int | None, tuple[int, int, int], int]
+Word: TypeAlias = tuple[tuple[int, int], tuple[int, ...]]
+"""What is said of members, and of which: a variable's place with those it belongs to, or a code with those it names."""
+_Edge: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+class Acts:
+    """How permutations of an orbit's members act on variables and their codes."""
+
+    def __init__(self, orbit: Orbit) -> None:
+        self.orbit = orbit
+        self.places: dict[int, Word] = {
+            index: ((0, place), (k,)) for k, member in enumerate(orbit.members) for place, index in enumerate(member)
+        }
+        self.places |= {index: ((1, place), tuple(members)) for index, (place, *members) in orbit.owned}
+        self.at = {word: index for index, word in self.places.items()}
+        size = range(len(orbit.members))
+        self.codes: dict[int, dict[int, Word]] = {}
+        self.bits: dict[int, dict[int, Word]] = {}
+        for found, short, long in ((self.codes, orbit.values, orbit.named), (self.bits, orbit.masks, orbit.held)):
+            for index, base in short:
+                found.setdefault(index, {}).update({base + k: ((0, base), (k,)) for k in size})
+            for index, words in long:
+                told = {code: ((1, word[0]), tuple(word[1:])) for code, word in enumerate(words) if word}
+                found.setdefault(index, {}).update(told)
+        self._codes_of = {i: {word: code for code, word in words.items()} for i, words in self.codes.items()}
+        self._bits_of = {i: {word: bit for bit, word in words.items()} for i, words in self.bits.items()}
+
+    def to(self, index: int, permutation: Permutation) -> int:
+        """Return the variable that takes a variable's place. Raises `KeyError` where there is none."""
+        word = self.places.get(index)
+        return index if word is None else self.at[_moved(word, permutation)]
+
+    def code(self, index: int, code: int, permutation: Permutation) -> int:
+        """Return what becomes of the code of a variable that names members; `KeyError` where it would be none."""
+        word = self.codes[index].get(code)
+        return code if word is None else self._codes_of[index][_moved(word, permutation)]
+
+    def bit(self, index: int, bit: int, permutation: Permutation) -> int:
+        """Return what becomes of a bit of a variable that holds members; `KeyError` where it would be none."""
+        word = self.bits[index].get(bit)
+        return bit if word is None else self._bits_of[index][_moved(word, permutation)]
+
+    def exchanged(self, permutation: Permutation, state: State) -> State:
+        """Return the state in which member `permutation[k]` is what member `k` was."""
+        after = list(state)
+        for index, word in self.places.items():
+            after[self.at[_moved(word, permutation)]] = state[index]
+        for index in self.codes:
+            after[index] = self.code(index, after[index], permutation)
+        for index in self.bits:
+            mask, moved = after[index], 0
+            while mask:
+                low = mask & -mask
+                moved |= 1 << self.bit(index, low.bit_length() - 1, permutation)
+                mask ^= low
+            after[index] = moved
+        return tuple(after)
+
+
+@lru_cache(maxsize=64)
+def acts_of(orbit: Orbit) -> Acts:
+    """Return how permutations of an orbit act."""
+    return Acts(orbit)
 
 
 def exchanged(orbit: Orbit, permutation: Permutation, state: State) -> State:
     """Return the state in which member `permutation[k]` of an orbit is what member `k` was."""
-    after = list(state)
-    for k, member in enumerate(orbit.members):
-        for index, to in zip(member, orbit.members[permutation[k]], strict=True):
-            after[to] = state[index]
-    for index, base in orbit.values:
-        if 0 <= after[index] - base < len(permutation):
-            after[index] = base + permutation[after[index] - base]
-    for index, base in orbit.masks:
-        after[index] = _renamed(after[index], base, permutation)
-    return tuple(after)
+    return acts_of(orbit).exchanged(permutation, state)
 
 
 def swap(orbit: Orbit, a: int, b: int) -> Permutation:
@@ -40,20 +93,15 @@ def swap(orbit: Orbit, a: int, b: int) -> Permutation:
     return tuple(found)
 
 
-def _renamed(mask: int, base: int, permutation: Permutation) -> int:
-    width = len(permutation)
-    rest = mask & ~((1 << width) - 1 << base)
-    return rest | sum(1 << base + to for k, to in enumerate(permutation) if mask >> base + k & 1)
+def _moved(word: Word, permutation: Permutation) -> Word:
+    return word[0], tuple([permutation[k] for k in word[1]])
 
 
 def form(system: System, orbits: Sequence[Orbit]) -> Form:
-    """Return what gives the form of a state under exchanges within each of the orbits.
-
-    No variable may belong to two members.
-    """
+    """Return what gives the form of a state under exchanges within each of the orbits."""
     entangled = _entangled(orbits)
     plain = [orbit for orbit in orbits if orbit not in entangled]
-    referring = _Referring(system, entangled) if entangled else None
+    referring = Referring(system, entangled) if entangled else None
 
     def found(state: State) -> tuple[State, int]:
         kin = 1
@@ -75,13 +123,16 @@ def form(system: System, orbits: Sequence[Orbit]) -> Form:
 
 
 def _entangled(orbits: Sequence[Orbit]) -> list[Orbit]:
-    """Orbits that are referred to, or whose members refer: those whose members are not told apart by sorting them."""
-    referring = {index for orbit in orbits for index, _ in (*orbit.values, *orbit.masks)}
-    return [
-        orbit
-        for orbit in orbits
-        if orbit.values or orbit.masks or any(index in referring for member in orbit.members for index in member)
-    ]
+    """Orbits whose members are not told apart by sorting them: what is theirs refers to members, or is others' too."""
+    acts = [acts_of(orbit) for orbit in orbits]
+    shared: list[Orbit] = []
+    for each in acts:
+        others = {
+            i for other in acts for i in (*other.codes, *other.bits, *(other.places if other is not each else ()))
+        }
+        if each.codes or each.bits or each.orbit.owned or others & set(each.places):
+            shared.append(each.orbit)
+    return shared
 
 
 def _arrangements(parts: Sequence[object]) -> int:
@@ -93,55 +144,51 @@ def _arrangements(parts: Sequence[object]) -> int:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Reference:
-    """A variable that refers to members of an orbit; `owner` is the element whose own it is."""
-
-    index: int
-    orbit: int
-    base: int
-    many: bool
-    owner: int | None
-    place: int
-    """Where it stands among the variables of its owner; of no owner's, its own number."""
-    others: tuple[tuple[int, int], ...]
-    """Where the members of other orbits stand in it: the base and how many."""
-
-
-class _Referring:
+class Referring:
     """Forms where members are referred to: members are told apart by what they are and by what refers to them.
 
-    Colours are refined until they are stable; where members still look alike each is singled out in turn, except for
-    those that make no difference, and the least of the states that come of it is the form.
+    Members of all orbits are the elements of a structure. Each variable makes edges of it: of those it belongs to and
+    those whom its code names, in this order, with what it says of them. Colours are refined until they are stable;
+    where elements still look alike each is singled out in turn, except for those that make no difference, and the least
+    of the states that come of it is the form.
     """
 
     def __init__(self, system: System, orbits: Sequence[Orbit]) -> None:
         self.orbits = orbits
+        self.acts = [acts_of(orbit) for orbit in orbits]
         self.starts = [sum(len(each.members) for each in orbits[:n]) for n in range(len(orbits))]
         self.elements = [(n, k) for n, orbit in enumerate(orbits) for k in range(len(orbit.members))]
-        owners: dict[int, tuple[int | None, int]] = {
-            index: (self.starts[n] + k, place)
-            for n, orbit in enumerate(orbits)
-            for k, member in enumerate(orbit.members)
-            for place, index in enumerate(member)
+        touched = sorted({i for acts in self.acts for i in (*acts.places, *acts.codes, *acts.bits)})
+        self.owners = {
+            index: tuple(
+                self.starts[n] + k
+                for n, acts in enumerate(self.acts)
+                if index in acts.places
+                for k in acts.places[index][1]
+            )
+            for index in touched
         }
-        refers = [
-            (index, n, base, many)
-            for n, orbit in enumerate(orbits)
-            for many, pairs in ((False, orbit.values), (True, orbit.masks))
-            for index, base in pairs
-        ]
-        self.references = []
-        for index, n, base, many in refers:
-            others = tuple((b, len(orbits[o].members)) for i, o, b, _ in refers if i == index and (o, b) != (n, base))
-            owner, place = owners.get(index, (None, index))
-            self.references.append(_Reference(index, n, base, many, owner, place, others))
-        referring = {each.index for each in self.references}
-        self.own = [
-            tuple(index for index in self.orbits[n].members[k] if index not in referring) for n, k in self.elements
-        ]
+        self.kinds = _kinds(self.acts, touched)
+        # What a code or a bit names, over all orbits: what it says, and the elements.
+        self.codes = {i: self._words(i, [acts.codes.get(i, {}) for acts in self.acts]) for i in touched}
+        self.bits = {i: self._words(i, [acts.bits.get(i, {}) for acts in self.acts]) for i in touched}
+        self.own: list[list[int]] = [[] for _ in self.elements]
+        self.kept: list[int] = []
+        for index in sorted(touched, key=lambda i: (self.kinds[i], i)):
+            if len(self.owners[index]) == 1 and not self.codes[index] and not self.bits[index]:
+                self.own[self.owners[index][0]].append(index)
+            else:
+                self.kept.append(index)
+
+    def _words(self, index: int, found: Sequence[dict[int, Word]]) -> dict[int, _Edge]:
+        return {
+            code: ((n, *word), (*self.owners[index], *(self.starts[n] + k for k in members)))
+            for n, words in enumerate(found)
+            for code, (word, members) in words.items()
+        }
 
     def form(self, state: State) -> tuple[State, int]:
+        """Return the form of a state, and how many states have it."""
         edges = list(self._edges(state))
         looks = [(n, *(state[i] for i in own)) for (n, _), own in zip(self.elements, self.own, strict=True)]
         colours = self._refined(edges, looks)
@@ -152,42 +199,44 @@ class _Referring:
         return least, kin // alike
 
     def _edges(self, state: State) -> Iterator[_Edge]:
-        """What refers to what: the owner, which of its references, and the element or (below 0) a code that is none."""
-        for number, each in enumerate(self.references):
-            # References of the same place of different members are the same reference.
-            key = (each.place, each.orbit, int(each.many)) if each.owner is not None else (-1 - number, 0, 0)
-            start, size = self.starts[each.orbit], len(self.orbits[each.orbit].members)
-            code = state[each.index]
-            if each.many:
-                rest = code & ~((1 << size) - 1 << each.base)
-                for base, others in each.others:
-                    rest &= ~((1 << others) - 1 << base)
-                yield each.owner, key, -1 - rest
-                for k in range(size):
-                    if code >> each.base + k & 1:
-                        yield each.owner, key, start + k
-            elif 0 <= code - each.base < size:
-                yield each.owner, key, start + code - each.base
-            elif not any(0 <= code - base < others for base, others in each.others):
-                yield each.owner, key, -1 - code
+        """What the variables say, and of whom. What names nobody says something of those it belongs to, if not 0."""
+        for index in self.kept:
+            code, kind = state[index], self.kinds[index]
+            bits = self.bits[index]
+            if bits:
+                rest, left = code, 0
+                while rest:
+                    low = rest & -rest
+                    edge = bits.get(low.bit_length() - 1)
+                    if edge is None:
+                        left |= low
+                    else:
+                        yield (kind, *edge[0]), edge[1]
+                    rest ^= low
+                code = left
+            edge = self.codes[index].get(code)
+            if edge is not None:
+                yield (kind, *edge[0]), edge[1]
+            elif code and self.owners[index]:
+                yield (kind, -1, code), self.owners[index]
 
     def _refined(self, edges: Sequence[_Edge], looks: Sequence[tuple[object, ...]]) -> list[int]:
         """Return a colour for each element: the same for those that nothing nearby tells apart."""
         colours = _ranked(looks)
         kinds = len(set(colours))
-        while True:
+        while kinds < len(colours):
             seen: list[list[object]] = [[] for _ in self.elements]
-            for owner, key, to in edges:
-                if owner is not None:
-                    seen[owner].append((0, key, to if to < 0 else colours[to]))
-                if to >= 0:
-                    seen[to].append((1, key, -1 if owner is None else colours[owner]))
+            for label, elements in edges:
+                around = tuple([colours[e] for e in elements])
+                for position, element in enumerate(elements):
+                    seen[element].append((label, position, around))
             for each in seen:
-                each.sort()
+                each.sort()  # type: ignore[type-var]  # they are tuples of numbers
             colours = _ranked([(colour, tuple(each)) for colour, each in zip(colours, seen, strict=True)])
             if len(set(colours)) == kinds:
                 return colours
             kinds = len(set(colours))
+        return colours
 
     def _least(self, state: State, edges: Sequence[_Edge], colours: list[int]) -> tuple[State, int]:
         """Return the least state, and how many permutations that keep the colours leave the state as it is."""
@@ -215,8 +264,8 @@ class _Referring:
         for element in cell:
             n, k = self.elements[element]
             for kind in found:
-                orbit = self.orbits[n]
-                if exchanged(orbit, swap(orbit, self.elements[kind[0]][1], k), state) == state:
+                other = self.elements[kind[0]][1]
+                if self.acts[n].exchanged(swap(self.orbits[n], other, k), state) == state:
                     kind[1] += 1
                     break
             else:
@@ -228,8 +277,26 @@ class _Referring:
         for n, orbit in enumerate(self.orbits):
             mine = colours[self.starts[n] : self.starts[n] + len(orbit.members)]
             place = {colour: position for position, colour in enumerate(sorted(mine))}
-            state = exchanged(orbit, [place[colour] for colour in mine], state)
+            state = self.acts[n].exchanged([place[colour] for colour in mine], state)
         return state
+
+
+def _kinds(acts: Sequence[Acts], touched: Sequence[int]) -> dict[int, int]:
+    """Return a number for each variable: the same for those that exchanges make of one another."""
+    kind = {index: index for index in touched}
+
+    def root(index: int) -> int:
+        while kind[index] != index:
+            index = kind[index]
+        return index
+
+    for each in acts:
+        for k in range(len(each.orbit.members) - 1):
+            permutation = swap(each.orbit, k, k + 1)
+            for index in each.places:
+                one, other = root(index), root(each.to(index, permutation))
+                kind[max(one, other)] = min(one, other)
+    return {index: root(index) for index in touched}
 
 
 def _ranked(looks: Sequence[tuple[object, ...]]) -> list[int]:
