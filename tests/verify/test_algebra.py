@@ -231,3 +231,83 @@ def number(value: int) -> Expr:
 def test_guards_are_compared_for_every_value(old: Expr, new: Expr, strength: str) -> None:
     """One row, one change of a guard: what it does to who and when."""
     assert compare_guards(old, new, _guarded(), "E", "P") == strength
+
+
+# --- ways out, of one and of several ----------------------------------------------------------------------------------
+
+HELD = """
+blueprint held
+role member
+entity Item
+  states Free, Held
+  holder: principal?
+  action Make by member from new to Free
+  action Take by member from Free to Held
+    set holder = caller
+  action Drop by holder from Held {to}
+    set holder = none
+"""
+
+
+@pytest.mark.parametrize(("to", "verdict"), [("to Free", Verdict.HOLDS), ("", Verdict.BROKEN)])
+def test_whom_nobody_holds_nobody_can_move(to: str, verdict: Verdict) -> None:
+    """Any other principal fares as the stranger whom the search has tried: whoever a field names is no bound."""
+    told = result_of(verify(table_of(HELD.format(to=to)), levels=("algebra", "search")), "every state has a way out")
+    assert told.verdict is verdict, told.why
+
+
+SEATS = """
+blueprint seats
+role member
+entity Seat
+  states Free, Taken
+  action Make by member from new to Free
+  action Take by system from Free to Taken
+  action Give by system from Taken to Free
+entity Booking
+  states Open, Over
+  final Over
+  seat: Seat
+  action Book(seat) by member from new to Open
+    set seat
+    {with_} seat.Take
+  action Cancel by member from Open to Over
+    {with_} seat.Give
+"""
+
+
+def test_what_others_take_along_has_a_way_out() -> None:
+    """A possible joint move is one; a send may never come."""
+    joint = verify(table_of(SEATS.format(with_="with")), levels=("algebra", "search"))
+    assert codes_of(joint) == []
+    ways = [each for each in joint.properties if each.name == "every state has a way out"]
+    assert {each.verdict for each in ways} == {Verdict.HOLDS}
+    sent = table_of(SEATS.format(with_="send") + "\n")
+    assert "B405" in codes_of(verify(sent, levels=("algebra",)))
+
+
+PAYING = """
+blueprint paying
+role member
+entity Account
+  states Open
+  n: int = 9
+  action Make by member from new to Open
+  action Pay(to: Account) by member from Open {when}
+    set n -= 1
+    with to.Get
+  action Get by system from Open
+    set n += 1
+"""
+
+
+def test_ruling_01_who_would_be_moved_twice_is_told_so() -> None:
+    """Paying oneself sets no field twice: it would move an account twice, and is mended by a guard."""
+    name = "no entity is moved twice in one commit"
+    report = verify(table_of(PAYING.format(when="")), levels=("search",))
+    told = result_of(report, name)
+    assert told.verdict is Verdict.BROKEN
+    assert told.help is not None
+    assert "when ... != this" in told.help
+    assert "no field is set twice in one step" not in lines_of(report)
+    assert name not in lines_of(verify(table_of(PAYING.format(when="when to != this")), levels=("search",)))

@@ -36,8 +36,9 @@ def traps(entity: shape.Entity) -> list[str]:
 def waits(table: Table, entity: shape.Entity) -> list[tuple[str, str]]:
     """Return the states whose every way out waits for a message that may never come, and what they wait for.
 
-    A person's action is a way out, and a timer's; so is a call all of whose three outcomes lead on, since one of them
-    is recorded in the end. A send may never be sent, and an outcome with `_` leads nowhere.
+    A person's action is a way out, and a timer's, and one that another's action takes along; so is a call all of whose
+    three outcomes lead on, since one of them is recorded in the end. A send may never be sent, and an outcome with `_`
+    leads nowhere.
     """
     found = []
     for state in entity.states:
@@ -51,7 +52,7 @@ def waits(table: Table, entity: shape.Entity) -> list[tuple[str, str]]:
         handlers = [timer.handler for place in here for timer in place.timers]
         handlers += [whenever.handler for place in here for whenever in place.whenevers]
         handlers += [place.route for place in here if place.route is not None]
-        if any(handler.action in names for handler in handlers):
+        if any(handler.action in names for handler in handlers) or taken_along(table, entity, state):
             continue
         calls = list(_calls_into(entity, state))
         if any(_always_leads_on(call, names) for call in calls):
@@ -61,6 +62,16 @@ def waits(table: Table, entity: shape.Entity) -> list[tuple[str, str]]:
         ]
         found.append((state, " or ".join(dict.fromkeys(waited)) or "an outcome of an earlier call"))
     return found
+
+
+def taken_along(table: Table, entity: shape.Entity, state: str) -> bool:
+    """Say whether a joint action of somebody else leads on from a state: there may always be one more of those."""
+    here = {action.name for action, _ in cases_from(entity, state)}
+    return any(
+        isinstance(clause, shape.With) and clause.entity == entity.name and clause.action in here
+        for other in table.entities.values()
+        for _, clause in all_clauses(other)
+    )
 
 
 def _calls_into(entity: shape.Entity, state: str) -> Iterator[shape.Call]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
-from temper.table import Why, describe_expr, shape
+from temper.table import Table, Type, Why, describe_expr, shape
 from temper.text import Code, Diagnostic, Label
 from temper.verify.clauses import flat
 from temper.verify.explain import trace_of
-from temper.verify.explore.search import Explored
+from temper.verify.explore.search import Break, Explored
 from temper.verify.places import span_of
 from temper.verify.report import PropertyResult, Verdict
 from temper.verify.shapes import cases_from, has_orders, homes_everywhere, traps, unreachable, waits
@@ -154,22 +155,34 @@ class Unwritten(Telling):
             zero = self._question("nothing divides by zero", entity)
             proved = algebra is not None and not algebra.may_divide
             yield self._fault(zero, Code.B503, (Why.DIVISION,), proved, found)
-        if self._faulty(explored, Why.TWICE):
-            twice = self._question("no field is set twice in one step", entity)
-            yield self._fault(twice, Code.B504, (Why.TWICE,), False, found)
+        for name, joint in (
+            ("no field is set twice in one step", False),
+            ("no entity is moved twice in one commit", True),
+        ):
+            if self._faulty(explored, Why.TWICE, joint):
+                yield self._fault(self._question(name, entity), Code.B504, (Why.TWICE,), False, found, joint)
 
     @staticmethod
-    def _faulty(explored: Explored | None, why: Why) -> bool:
-        return explored is not None and any(key[:2] == ("fault", why) for key in explored.breaks)
+    def _faulty(explored: Explored | None, why: Why, joint: bool = False) -> bool:
+        """Say whether there is such a fault: in a step, or (`joint`) in what a step takes along."""
+        return explored is not None and any(
+            key[:2] == ("fault", why) and (why is not Why.TWICE or _joint(key) == joint) for key in explored.breaks
+        )
 
     def _fault(
-        self, result: PropertyResult, code: Code, kinds: tuple[Why, ...], proved: bool, found: Known
+        self,
+        result: PropertyResult,
+        code: Code,
+        kinds: tuple[Why, ...],
+        proved: bool,
+        found: Known,
+        joint: bool = False,
     ) -> PropertyResult:
         explored = found.explored
         broken = [
             each
             for key, each in (explored.breaks.items() if explored is not None else ())
-            if key[0] == "fault" and key[1] in kinds
+            if key[0] == "fault" and key[1] in kinds and (code is not Code.B504 or _joint(key) == joint)
         ]
         if broken:
             first: PropertyResult | None = None
@@ -179,6 +192,8 @@ class Unwritten(Telling):
                 help = "ask for what keeps it in range (`when ...`), or widen the type"
                 if code is Code.B503:
                     help = "ask for a divisor that is not zero: `when ... != 0`"
+                elif joint:
+                    help = "keep them apart: `when ... != this`, or `when ... != ...` for the two that may be one"
                 elif code is Code.B504:
                     help = "set it once: a step's clauses, its entry and its routes count together"
                 told = replace(
@@ -233,7 +248,9 @@ class Unwritten(Telling):
             assert each.run is not None, "a break has a run"
             why = f"in `{key[1]}` nothing can happen any more"
             trace = trace_of(self.table, each.run)
-            names = {action.name for action, _ in cases_from(entity, key[1])} | {"roles", "principals"}
+            names = {action.name for action, _ in cases_from(entity, key[1])} | {"roles"}
+            if not self._stranger(each, explored):
+                names.add("principals")
             if any(name.partition(".")[0] in names for name in explored.partial):
                 why = f"a run ends where nothing that was tried can happen ({bounds(explored)})"
                 return replace(result, verdict=Verdict.UNKNOWN, by="search", why=why, trace=trace)
@@ -245,6 +262,18 @@ class Unwritten(Telling):
             self.findings.append(self.broken(Code.B506, f"a run gets stuck in `{key[1]}`", told))
             return told
         return self.judged(replace(result, by="search"), ("stuck",), explored)
+
+    def _stranger(self, found: Break, explored: Explored) -> bool:
+        """Say whether somebody was tried whom nothing at the end of a run names: any other would fare as he did."""
+        assert found.run is not None, "a break has a run"
+        last = {stage.accepted.after.id: stage.accepted.after for stage in found.run.stages if stage.accepted}
+        named = {
+            value
+            for now in last.values()
+            for each in self.table.entities[now.entity].fields
+            for value in _principals_in(each.type, now.fields[each.name], self.table)
+        }
+        return len(named) < explored.principals
 
     def _homes(self, entity: shape.Entity, found: Known) -> Iterator[PropertyResult]:
         if not has_orders(self.table, entity) or (found.algebra is None and found.explored is None):
@@ -280,6 +309,32 @@ class Unwritten(Telling):
         else:
             suspicion = next((key for key in explored.suspicions if key[0] == "home"), ("home",))
             yield self.judged(replace(result, by="search"), suspicion, explored)
+
+
+def _principals_in(type_: Type, value: Any, table: Table) -> Iterator[str]:
+    """The principals in a value of a type."""
+    match type_:
+        case ("principal",):
+            yield value
+        case ("optional", inner) if value is not None:
+            yield from _principals_in(inner, value, table)
+        case ("set" | "list", inner, _):
+            for item in value:
+                yield from _principals_in(inner, item, table)
+        case ("map", key, inner, _):
+            for item, worth in value:
+                yield from _principals_in(key, item, table)
+                yield from _principals_in(inner, worth, table)
+        case ("record", name):
+            for part, item in zip(table.records[name], value, strict=True):
+                yield from _principals_in(part.type, item, table)
+        case _:
+            pass
+
+
+def _joint(key: tuple[object, ...]) -> bool:
+    """Say whether a fault is met in what an action takes along."""
+    return "/with/" in str(key[2])
 
 
 def _loops(entity: shape.Entity) -> bool:

@@ -25,6 +25,7 @@ from temper.verify.explore.search import (
 from temper.verify.faults import hidden_fault
 from temper.verify.limits import Limits
 from temper.verify.properties import Asked, asked_alone, states_of
+from temper.verify.shapes import taken_along
 from temper.verify.system.choose import Bounds, search
 from temper.verify.system.ir import Path, Question, Searched, System
 from temper.verify.system.lower import Unlowered, components, lower, scope_of
@@ -253,6 +254,8 @@ class _Telling:
 
     def _waits(self, entity: str, state: str, path: Path) -> None:
         """Where others may move an entity there may be more of them than the search has."""
+        if taken_along(self.table, self.table.entities[entity], state):
+            return
         run = replay_path(self.system, self.table, path, _of(None, _anything))
         explored = self.explored[entity]
         if run is not None and ("stuck",) not in explored.suspicions:
@@ -264,6 +267,8 @@ class _Telling:
             "calls": f"at most {self.layout.pending_max} calls of one entity pending",
             "deferred": f"at most {self.layout.deferred_max} deferred at a time",
             "sends": f"at most {self.layout.sends_max} sends on the way between two",
+            "decimals": f"decimals of at most {self.layout.words.digits} digits behind the point",
+            "texts": "texts put together of two at most",
         }
         if what in limits:
             return limits[what]
