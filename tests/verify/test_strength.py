@@ -180,6 +180,12 @@ def test_what_is_written_is_suggested_with_a_part_left_out(line: str) -> None:
     assert "nothing forbids `Close` while `passed % 2 > 0`: intended?" in more.asked
 
 
+def test_of_two_suggestions_that_answer_as_much_the_one_that_says_more_is_made() -> None:
+    said = [each.text for each in measure(gate()).suggestions]
+    assert "always state is Shut implies limit == passed" in said
+    assert "always state is Shut implies limit <= passed" not in said
+
+
 def test_nothing_is_suggested_that_is_written() -> None:
     weak = gate()
     first = measure(weak).suggestions[0].text
@@ -228,8 +234,15 @@ def test_as_data_and_as_text() -> None:
     data = strength_json(found)
     assert data["killed"] + len(data["survivors"]) == data["counted"]
     assert data["vacuous"][0]["place"] == {"file": "test.blueprint", "line": 26, "column": 3}
-    text = render_strength(found, colour=False)
-    assert all(each["question"] in text for each in data["survivors"])
+    text = render_strength(found, sources=gate().notes.sources, colour=False)
+    gathered = {"state added to `from`", "role added to `by`"}
+    assert all(each["question"] in text for each in data["survivors"] if each["kind"] not in gathered)
+    for who in ("keeper` or `guest` to take `Make", "asker` or `guest` to take `Close"):
+        assert f"nothing forbids `{who}`: intended?" in text
+    assert "19 | set passed += 1\n   |   nothing forbids that `Pass` leaves `passed` as it was: intended?" in text
     assert f"{found.killed} of {found.counted} changes noticed" in text
     assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 100
+    narrow = render_strength(found, sources=gate().notes.sources, colour=False, width=60)
+    assert max(map(len, narrow.splitlines())) <= 60
     assert "\x1b" in render_strength(found, colour=True)

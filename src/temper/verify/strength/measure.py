@@ -113,8 +113,9 @@ class _Measure:
         if self.happened:
             self.progress("what has held in the journal")
             suggestions += suggest_from(self.table, self.happened, self.bounds.suggestions, besides=suggested)
+        merged = len(left) - len(equivalent) - len(survivors)
         return Strength(
-            len(made), killed + len(survivors), killed, len(equivalent), unjudged + more,
+            len(made) - merged, killed + len(survivors), killed, len(equivalent), unjudged + more,
             time.monotonic() - self._began, tuple(self._told(each) for each in survivors), empty, suggestions,
             dict(self.by.most_common()),
         )  # fmt: skip

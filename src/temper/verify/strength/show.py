@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 
 from temper.verify.report import SCENARIOS, Strength, Suggestion, Survivor
 from temper.verify.strength.journals import HAPPENED
+from temper.verify.strength.mutants import Kind
 
 WIDTH = 100
 # From here on a score is well, or at least not poor.
 GOOD, FAIR = 0.9, 0.7
 # What notices least is left out of the line that says what notices how many.
 NOTICING_MAX = 5
+# Questions of these kinds that are alike but for one name.
+_ALIKE = {
+    Kind.FROM.value: re.compile(r"(?P<head>nothing forbids .* from )(?P<name>`\w+`)(?P<tail>: intended\?)"),
+    Kind.ROLE.value: re.compile(r"(?P<head>nothing forbids )(?P<name>`\w+`)(?P<tail> to take .*)"),
+}
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
 
 
@@ -66,8 +73,8 @@ class _Show:
                 last = file
             number = self.paint(f"{str(line).rjust(gutter)} |", "blue")
             yield f"{number} {self.paint(self._cut(self._line(file, line), gutter + 3), 'dim')}".rstrip()
-            for each in asked:
-                for text in self._wrapped(each.question, gutter + 5):
+            for question in _gathered(asked):
+                for text in self._wrapped(question, gutter + 5):
                     yield f"{self.paint(' ' * gutter + ' |', 'blue')}   {text}"
 
     def _line(self, file: str, line: int) -> str:
@@ -105,11 +112,6 @@ class _Show:
 
     def _score(self) -> Iterator[str]:
         strength = self.strength
-        notes = [f"{strength.equivalent} others do the same as the blueprint"] if strength.equivalent else []
-        notes += [f"{strength.unjudged} not judged in time"] if strength.unjudged else []
-        drawn = strength.counted + strength.equivalent + strength.unjudged
-        notes += [f"drawn from {strength.made}"] if drawn < strength.made else []
-        told = f" ({'; '.join(notes)})" if notes else ""
         if strength.by:
             named = [
                 f"{count} by {'the scenarios' if name == SCENARIOS else f'`{name}`'}"
@@ -119,10 +121,31 @@ class _Show:
             more = [f"{rest} by others"] if rest else []
             words = ", ".join([*named[:NOTICING_MAX], *more])
             yield from (self.paint(text, "dim") for text in self._wrapped(f"noticed: {words}", 0))
+        same = strength.equivalent
+        notes = [f"{same} more {'do' if same > 1 else 'does'} the same as the blueprint"] if same else []
+        notes += [f"{strength.unjudged} not judged in time"] if strength.unjudged else []
+        drawn = strength.counted + strength.equivalent + strength.unjudged
+        notes += [f"drawn from {strength.made}"] if drawn < strength.made else []
+        if notes:
+            yield from (self.paint(text, "dim") for text in self._wrapped(f"{'; '.join(notes)}", 0))
         look = "green" if strength.score >= GOOD else "yellow" if strength.score >= FAIR else "red"
         score = self.paint(f"{strength.score:.0%}", "bold", look)
         changes = _count(strength.counted, "change")
-        yield f"{score}: {strength.killed} of {changes} noticed{told}, {strength.seconds:.1f} s"
+        yield f"{score}: {strength.killed} of {changes} noticed, {strength.seconds:.1f} s"
+
+
+def _gathered(asked: Sequence[Survivor]) -> list[str]:
+    """Return the questions about one line, where those that differ in a state or a role alone are one."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for each in asked:
+        alike = _ALIKE[each.kind].fullmatch(each.question) if each.kind in _ALIKE else None
+        key = (alike["head"], alike["tail"]) if alike is not None else (each.question, "")
+        names.setdefault(key, []).extend([alike["name"]] if alike is not None else [])
+    return [f"{head}{_either(found)}{tail}" for (head, tail), found in names.items()]
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def _count(number: int, what: str) -> str:

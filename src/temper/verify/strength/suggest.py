@@ -98,7 +98,7 @@ class _Suggesting:
         while left and len(found) < most:
             best = min(
                 self.killed,
-                key=lambda one: (-len(self.killed[one] & left), not one.meant, one.size, describe_expr(one.condition)),
+                key=lambda one: (-len(self.killed[one] & left), not one.meant, one.size, *_order(one)),
                 default=None,
             )
             if best is None or not self.killed[best] & left:
@@ -275,6 +275,12 @@ def _searched(table: Table, entity: str) -> Explored:
     if isinstance(together, Together):
         return together.explored[entity]
     return explore(table, entity, limits)
+
+
+def _order(one: Candidate) -> tuple[int, str]:
+    """Of two that are as short, the one that says more comes first: `a == b`, then `a < b`, then `a <= b`."""
+    loose = sum({"<=": 2, ">=": 2, "!=": 2, "<": 1, ">": 1}.get(part[0], 0) for part in walk(one.condition))
+    return loose, describe_expr(one.condition)
 
 
 def _true(table: Table, entity: str, fact: Expr, now: Snapshot) -> bool:
