@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from temper.verify.system import python
 from temper.verify.system.ir import Code, Fault, Path, Question, Rule, Searched, State, System, Var
 from temper.verify.system.step import evaluate, fault_of, states_of, successors, taken
 from tests.verify.system_draw import systems
+from tests.verify.system_models import two_phase_commit
 
 
 def walked(system: System) -> tuple[dict[State, int], int, dict[int, int], dict[tuple[str, str], int], int]:
@@ -140,6 +142,16 @@ def test_a_search_that_stops_says_so(states_max: int, seconds: float, why: str) 
     stopped = python.search(system, states_max=states_max, seconds=seconds).stopped
     assert stopped is not None
     assert stopped.startswith(why)
+
+
+def test_a_search_goes_on_from_where_it_was_stopped() -> None:
+    """In the middle of a level or between two: what is found in the end is the same as at one go."""
+    whole = python.search(two_phase_commit(5), states_max=10**6, seconds=60)
+    parts = python.Search(two_phase_commit(5))
+    stops = [parts.go_on(most, 60).stopped for most in (1, 100, 2_000, 5_000, 8_000)]
+    assert all(stops)
+    last = parts.go_on(10**6, 60)
+    assert replace(last, seconds=0, memory_bytes=0) == replace(whole, seconds=0, memory_bytes=0)
 
 
 def test_questions_that_are_not_asked_are_not_answered() -> None:

@@ -42,12 +42,14 @@ def search(
     questions: Iterable[int] | None = None,
     nodes_max: int = 1_000_000,
     orders_max: int | None = None,
+    known: Searched | None = None,
     progress: Progress | None = None,
 ) -> Searched:
     """Return what is found in all states that can be reached, each at its shortest.
 
-    States cost nothing here, nodes do: it stops at `nodes_max` of them, or after `seconds`, and then knows nothing;
-    `states_max` stops nothing. Of the orders that are worth a try the likeliest `orders_max` race, all if left out.
+    States cost nothing here, nodes do: it stops at `nodes_max` of them (some hundreds of bytes each), or after
+    `seconds`, and then knows nothing; `states_max` stops nothing. Of the orders that are worth a try the likeliest
+    `orders_max` race, all if left out. What is `known` of the nearest states is taken as it is, and not looked for.
     """
     began = time.monotonic()
     system = split(system)
@@ -57,18 +59,23 @@ def search(
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, deep + sys.getrecursionlimit()))
     try:
-        return _raced(system, orders(system)[:orders_max], asked, _Bounds(began, seconds, nodes_max, progress))
+        bounds = _Bounds(began, seconds, nodes_max, progress)
+        if known is not None:
+            bounds.seen = (known.states, known.transitions)
+        return _raced(system, orders(system)[:orders_max], asked, bounds, known)
     finally:
         sys.setrecursionlimit(before)
 
 
-def _raced(system: System, tried: Sequence[Order], asked: Sequence[int], bounds: _Bounds) -> Searched:
+def _raced(
+    system: System, tried: Sequence[Order], asked: Sequence[int], bounds: _Bounds, known: Searched | None
+) -> Searched:
     nodes = min(_FIRST_NODES, bounds.nodes_max) if len(tried) > 1 else bounds.nodes_max
     while True:
         why = ""
         for order in tried:
             try:
-                return _Search(system, order, asked, replace(bounds, nodes_max=nodes)).run()
+                return _Search(system, order, asked, replace(bounds, nodes_max=nodes), known).run()
             except Exhausted as found:
                 why = found.why
         late = time.monotonic() - bounds.began > bounds.seconds
@@ -85,6 +92,8 @@ class _Bounds:
     progress: Progress | None
     share: int = 1
     """What part of the nodes may be taken now."""
+    seen: tuple[int, int] = (0, 0)
+    """States and steps that were seen one by one before: of sets that are being made nothing can be counted."""
 
     def look(self, nodes: int) -> None:
         """Raise where a bound is reached."""
@@ -93,7 +102,7 @@ class _Bounds:
         if time.monotonic() - self.began > self.seconds:
             raise Exhausted(f"stopped after {self.seconds:g} s")
         if self.progress is not None:
-            self.progress(0, 0)
+            self.progress(*self.seen)
 
 
 @dataclass(slots=True)
@@ -114,9 +123,14 @@ class _Sought:
 
 
 class _Search:
-    def __init__(self, system: System, order: Order, asked: Sequence[int], bounds: _Bounds) -> None:
+    def __init__(
+        self, system: System, order: Order, asked: Sequence[int], bounds: _Bounds, known: Searched | None
+    ) -> None:
         self.system = system
-        self.asked = asked
+        self.found: dict[int, Path] = {} if known is None else dict(known.found)
+        self.faults: dict[tuple[str, str], Path] = {} if known is None else dict(known.faults)
+        self.stuck: Path | None = None if known is None else known.stuck
+        self.asked = [number for number in asked if number not in self.found]
         self.bounds = bounds
         self.encoding = Encoding(system, order, bounds.look)
         self.diagrams = self.encoding.diagrams
@@ -127,9 +141,6 @@ class _Search:
         bounds.share = _RELATIONS_SHARE
         self.together = self._together()
         bounds.share = 1
-        self.found: dict[int, Path] = {}
-        self.faults: dict[tuple[str, str], Path] = {}
-        self.stuck: Path | None = None
 
     def run(self) -> Searched:
         states = self._reached()
@@ -139,7 +150,7 @@ class _Search:
             if not deadlocks:
                 break
             deadlocks = self.diagrams.without(deadlocks, enabled)
-        if deadlocks:
+        if deadlocks and self.stuck is None:
             sought.append(_Sought(deadlocks, self._show_stuck))
         self._shown(sought)
         transitions = sum(
@@ -215,8 +226,10 @@ class _Search:
         both, encoding = self.diagrams.both, self.encoding
         keys: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
         for (number, position), met in self.met.items():
+            fault = self.system.rules[number].faults[position]
+            if (fault.site, fault.why) in self.faults:
+                continue
             if where := both(states, met):
-                fault = self.system.rules[number].faults[position]
                 keys.setdefault((fault.site, fault.why), []).append((number, position, where))
         for key, places in keys.items():
             yield _Sought(self.diagrams.union(where for _, _, where in places), self._shows_fault(key))

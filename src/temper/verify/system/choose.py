@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import factorial, prod
 
 from temper.verify.system.ir import Path, Searched, System
+from temper.verify.system.python import Search
 
 Progress = Callable[[int, int], None]
 Questions = Iterable[int] | None
 
 # A generated Python function is there at once; what compiles or builds first has to make up for that.
-SMALL = 20_000
+SMALL = 4_000
+# As long as nobody has needed the kernel, its library has still to be loaded, which takes a tenth of a second.
+SMALL_UNLOADED = 20_000
 # Symmetry visits some hundred times fewer states a second than the kernel does: it is the faster one where a state has
 # more kin than that, which is so from six members on.
 KIN_MIN = 720
@@ -23,14 +27,23 @@ GLANCE = (80_000, 0.2)
 KERNEL_FIRST = 500_000
 RACE = (250_000, 1.0)
 DIAGRAM_RULES_MAX = 1_000
+# What a node of a diagram takes, with what is remembered of it; and how many nodes are worth their time at the most.
+NODE_BYTES = 400
+NODES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How far a search goes before it says so."""
+    """How far a search goes before it says so.
+
+    `states_max` and `memory_max` bound engines that visit states one by one. Diagrams visit none: whole sets of states,
+    however many are in them, are bounded by their nodes; where they get to the end, all states are counted, and none
+    was left out.
+    """
 
     states_max: int
     seconds: float
+    memory_max: int = 2 << 30
 
 
 def search(
@@ -44,21 +57,24 @@ def search(
     """Return what is found in all states that can be reached, by the first engine that gets there (or the one named).
 
     Small spaces are searched at once by generated Python; only what it does not finish goes to an engine that has to be
-    made ready first. Where none gets to the end, what is returned is of the one that saw most.
+    made ready first. Where none gets to the end, what is returned is of the one that saw most. `progress` is told how
+    many states and steps there are so far, at least every tenth of a second or so; where it raises, the search ends.
     """
-    began = time.monotonic()
     asked = None if questions is None else tuple(questions)
     if engine is not None:
-        found = ENGINES[engine](system, bounds, asked, progress)
+        found = ENGINES[engine](_Task(system, bounds, asked, progress, None))
         assert found is not None, f"the engine `{engine}` can't search this system"
         return found
-    best = _python(system, Bounds(min(SMALL, bounds.states_max), bounds.seconds), asked, progress)
+    began = time.monotonic()
+    first = Search(system, asked)
+    best = first.go_on(min(SMALL, bounds.states_max), bounds.seconds, memory_max=bounds.memory_max, progress=progress)
     if best.stopped is None or bounds.states_max <= SMALL:
         return best
+    task = _Task(system, bounds, asked, progress, best, first)
     for applies, run in _PLAN:
-        left = Bounds(bounds.states_max, bounds.seconds - (time.monotonic() - began))
-        if left.seconds > 0 and applies(system):
-            found = run(system, left, asked, progress)
+        task.bounds = replace(bounds, seconds=bounds.seconds - (time.monotonic() - began))
+        if task.bounds.seconds > 0 and applies(system):
+            found = run(task)
             if found is not None and found.stopped is None:
                 return found
             if found is not None and found.states > best.states:
@@ -66,10 +82,22 @@ def search(
     return best
 
 
+@dataclass(slots=True)
+class _Task:
+    """What is to be searched. `known` is what has been found in the nearest states, by `first`, which can go on."""
+
+    system: System
+    bounds: Bounds
+    asked: tuple[int, ...] | None
+    progress: Progress | None
+    known: Searched | None
+    first: Search | None = None
+
+
 def cross_check(system: System, bounds: Bounds, *, questions: Questions = None) -> tuple[str, ...]:
     """Return in what the engines that get to the end differ: in nothing, if none of them is wrong."""
     asked = None if questions is None else tuple(questions)
-    found = {name: run(system, bounds, asked, None) for name, run in ENGINES.items()}
+    found = {name: run(_Task(system, bounds, asked, None, None)) for name, run in ENGINES.items()}
     told = {name: _told(each) for name, each in found.items() if each is not None and each.stopped is None}
     if not told:
         return ()
@@ -101,81 +129,93 @@ def _length(path: Path | None) -> int | None:
 # --- the engines: each returns `None` where it can't search a system, or can say nothing of what it saw ---
 
 
-def _python(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched:
-    from temper.verify.system.python import search as run
+def _python(task: _Task) -> Searched:
+    search = task.first or Search(task.system, task.asked)
+    bounds = task.bounds
+    # What has been spent on the others does not count again: a search counts its seconds from its beginning.
+    seconds = bounds.seconds + time.monotonic() - search.began
+    return search.go_on(bounds.states_max, seconds, memory_max=bounds.memory_max, progress=task.progress)
 
-    return run(system, states_max=bounds.states_max, seconds=bounds.seconds, questions=questions, progress=progress)
+
+def _python_on(task: _Task) -> Searched:
+    return _python(replace(task, bounds=replace(task.bounds, states_max=min(SMALL_UNLOADED, task.bounds.states_max))))
 
 
-def _kernel(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
+def _kernel(task: _Task) -> Searched | None:
     from temper.verify.system.wasm import search as run
     from temper.verify.system.wasm_text import TooWide
 
     try:
-        return run(system, states_max=bounds.states_max, seconds=bounds.seconds, questions=questions, progress=progress)
+        return run(
+            task.system,
+            states_max=task.bounds.states_max,
+            seconds=task.bounds.seconds,
+            questions=task.asked,
+            memory_max=task.bounds.memory_max,
+            progress=task.progress,
+        )
     except TooWide:
         return None
 
 
-def _symmetry(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
+def _kernel_first(task: _Task) -> Searched | None:
+    return _kernel(replace(task, bounds=replace(task.bounds, states_max=min(KERNEL_FIRST, task.bounds.states_max))))
+
+
+def _symmetry(task: _Task) -> Searched | None:
     from temper.verify.system.symmetry import interchangeable
     from temper.verify.system.symmetry import search as run
 
-    orbits = interchangeable(system, questions)
+    orbits = interchangeable(task.system, task.asked)
     if not orbits:
         return None
     return run(
-        system,
-        states_max=bounds.states_max,
-        seconds=bounds.seconds,
-        questions=questions,
-        progress=progress,
+        task.system,
+        states_max=task.bounds.states_max,
+        seconds=task.bounds.seconds,
+        questions=task.asked,
+        progress=task.progress,
         orbits=orbits,
     )
 
 
-def _diagrams(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
-    from temper.verify.system.bdd import search as run
-
-    found = run(system, states_max=bounds.states_max, seconds=bounds.seconds, questions=questions, progress=progress)
-    return found if found.stopped is None else None
+def _tried_symmetry(task: _Task) -> Searched | None:
+    # Where most members look alike anyway a state has few kin: then there has to be time left for the others.
+    return _symmetry(replace(task, bounds=replace(task.bounds, seconds=task.bounds.seconds / 4)))
 
 
-def _glanced(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
-    return _bounded_diagrams(system, bounds, questions, GLANCE, orders_max=1)
+def _diagrams(task: _Task) -> Searched | None:
+    return _bounded_diagrams(task, NODES)
 
 
-def _raced(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
-    return _bounded_diagrams(system, bounds, questions, RACE)
+def _glanced(task: _Task) -> Searched | None:
+    return _bounded_diagrams(task, *GLANCE, orders_max=1)
+
+
+def _raced(task: _Task) -> Searched | None:
+    return _bounded_diagrams(task, *RACE)
 
 
 def _bounded_diagrams(
-    system: System, bounds: Bounds, questions: Questions, most: tuple[int, float], orders_max: int | None = None
+    task: _Task, nodes_max: int, seconds: float | None = None, orders_max: int | None = None
 ) -> Searched | None:
     from temper.verify.system.bdd import search as run
 
-    nodes, seconds = most
+    left = task.bounds.seconds
     found = run(
-        system,
-        states_max=bounds.states_max,
-        seconds=min(seconds, bounds.seconds),
-        questions=questions,
-        nodes_max=nodes,
+        task.system,
+        states_max=task.bounds.states_max,
+        seconds=left if seconds is None else min(seconds, left),
+        questions=task.asked,
+        nodes_max=min(nodes_max, task.bounds.memory_max // NODE_BYTES),
         orders_max=orders_max,
+        known=task.known,
+        progress=task.progress,
     )
     return found if found.stopped is None else None
 
 
-def _kernel_first(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
-    return _kernel(system, Bounds(min(KERNEL_FIRST, bounds.states_max), bounds.seconds), questions, progress)
-
-
-def _tried_symmetry(system: System, bounds: Bounds, questions: Questions, progress: Progress | None) -> Searched | None:
-    # Where most members look alike anyway a state has few kin: then there has to be time left for the others.
-    return _symmetry(system, Bounds(bounds.states_max, bounds.seconds / 4), questions, progress)
-
-
-ENGINES: dict[str, Callable[[System, Bounds, Questions, Progress | None], Searched | None]] = {
+ENGINES: dict[str, Callable[[_Task], Searched | None]] = {
     "python": _python,
     "wasm": _kernel,
     "symmetry": _symmetry,
@@ -195,6 +235,10 @@ def _few_rules(system: System) -> bool:
     return len(system.rules) <= DIAGRAM_RULES_MAX
 
 
+def _unloaded(system: System) -> bool:
+    return "wasmtime" not in sys.modules
+
+
 def _too_wide(system: System) -> bool:
     from temper.verify.system.wasm import fits
 
@@ -202,10 +246,9 @@ def _too_wide(system: System) -> bool:
 
 
 # Once a space is known not to be small: what is asked one after another, until one gets to the end.
-_PLAN: tuple[
-    tuple[Callable[[System], bool], Callable[[System, Bounds, Questions, Progress | None], Searched | None]], ...
-] = (
+_PLAN: tuple[tuple[Callable[[System], bool], Callable[[_Task], Searched | None]], ...] = (
     (_few_rules, _glanced),
+    (_unloaded, _python_on),
     (_always, _kernel_first),
     (_many_kin, _tried_symmetry),
     (_few_rules, _raced),

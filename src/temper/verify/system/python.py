@@ -23,8 +23,10 @@ from temper.verify.system.step import rule_between
 Progress = Callable[[int, int], None]
 
 ENGINE = "generated Python"
-# Between two looks at the clock and at the bounds. A state takes some microseconds.
+# Between two looks at the clock and at the bounds so many states are expanded at the most, and rules asked. It is no
+# matter of time, so that what is seen when a bound of states is reached is the same every time.
 _CHUNK = 2048
+_ASKED = 250_000
 # What has been found is asked no more: the function is made anew without it, once that is worth a few milliseconds.
 _RENEW = 4096
 
@@ -35,65 +37,81 @@ def search(
     states_max: int,
     seconds: float,
     questions: Iterable[int] | None = None,
+    memory_max: int = 2 << 30,
     progress: Progress | None = None,
 ) -> Searched:
     """Return what is found in all states that can be reached, nearest first.
 
     It goes on when something has been found, so that everything is found at its shortest. `questions` are the numbers
-    of those to ask, all of them if left out.
+    of those to ask, all of them if left out. Stops at `states_max` states (those of one look at the bounds may come on
+    top), after `seconds`, or where what it has seen takes more than `memory_max` bytes.
     """
-    return _Search(system, states_max, seconds, questions).run(progress)
+    return Search(system, questions).go_on(states_max, seconds, memory_max=memory_max, progress=progress)
 
 
-class _Search:
-    def __init__(self, system: System, states_max: int, seconds: float, questions: Iterable[int] | None) -> None:
+class Search:
+    """A search that can go on from where a bound has stopped it."""
+
+    def __init__(self, system: System, questions: Iterable[int] | None = None) -> None:
+        self.began = time.monotonic()
         self.system = system
-        self.states_max = states_max
-        self.seconds = seconds
         self.packing = Packing(system)
         self.asked = set(range(len(system.questions)) if questions is None else questions)
         self.found = Found()
-        self.seen: dict[int, int] = {}
+        self.frontier = list(dict.fromkeys(map(self.packing.packed, system.initial)))
+        self.seen: dict[int, int] = dict.fromkeys(self.frontier, -1)
         """Every state, with the one it was first reached from; -1 for an initial one."""
+        self.following: list[int] = []
+        self.at = 0
+        """Up to where the frontier has been expanded, into what follows."""
+        self.transitions, self.depth = 0, 0
+        self.chunk = max(min(_CHUNK, _ASKED // max(len(system.rules), 1)), 1)
+        self.expand = self._function()
+        self.known = self._answered()
 
-    def run(self, progress: Progress | None) -> Searched:
-        began = time.monotonic()
-        seen, found = self.seen, self.found
-        frontier = list(dict.fromkeys(map(self.packing.packed, self.system.initial)))
-        seen.update(dict.fromkeys(frontier, -1))
-        expand = self._function()
-        known = self._answered()
-        transitions, depth, stopped = 0, 0, None
-        while frontier and stopped is None:
-            following: list[int] = []
-            for start in range(0, len(frontier), _CHUNK):
-                transitions += expand(frontier[start : start + _CHUNK], seen, following, found)
-                if len(seen) > self.states_max:
-                    stopped = f"stopped at {self.states_max:,} states"
-                elif time.monotonic() - began > self.seconds:
-                    stopped = f"stopped after {self.seconds:g} s"
-                if stopped is not None:
-                    break
+    def go_on(
+        self, states_max: int, seconds: float, *, memory_max: int = 2 << 30, progress: Progress | None = None
+    ) -> Searched:
+        """Return what has been found by the end, or when a bound is reached; `seconds` count from the beginning."""
+        stopped = None
+        while self.frontier and stopped is None:
+            while self.at < len(self.frontier) and stopped is None:
+                part = self.frontier[self.at : self.at + self.chunk]
+                self.transitions += self.expand(part, self.seen, self.following, self.found)
+                self.at += len(part)
+                if len(self.seen) > states_max:
+                    stopped = f"stopped at {states_max:,} states"
+                elif time.monotonic() - self.began > seconds:
+                    stopped = f"stopped after {seconds:g} s"
+                elif self._memory_bytes() > memory_max:
+                    stopped = f"stopped at {memory_max >> 20:,} MiB of memory"
                 if progress is not None:
-                    progress(len(seen), transitions)
-            frontier = following
-            depth += bool(following)
-            if len(frontier) >= _RENEW and self._answered() != known:
-                known = self._answered()
-                expand = self._function()
+                    progress(len(self.seen), self.transitions)
+            if self.at >= len(self.frontier):
+                self._next_level()
         return Searched(
             ENGINE,
-            len(seen),
-            transitions,
-            {number: self._path(*where) for number, where in found.questions.items()},
-            {key: self._path(state, rule, fault) for key, (state, rule, fault) in found.faults.items()},
-            stopped,
-            found.deadlocks,
-            None if found.stuck is None else self._path(found.stuck, None),
-            depth,
-            sys.getsizeof(seen) + len(seen) * (sys.getsizeof(1 << max(self.packing.bits - 1, 1))),
-            time.monotonic() - began,
+            len(self.seen),
+            self.transitions,
+            {number: self._path(*where) for number, where in self.found.questions.items()},
+            {key: self._path(state, rule, fault) for key, (state, rule, fault) in self.found.faults.items()},
+            stopped if self.frontier else None,
+            self.found.deadlocks,
+            None if self.found.stuck is None else self._path(self.found.stuck, None),
+            self.depth,
+            self._memory_bytes(),
+            time.monotonic() - self.began,
         )
+
+    def _next_level(self) -> None:
+        self.frontier, self.following, self.at = self.following, [], 0
+        self.depth += bool(self.frontier)
+        if len(self.frontier) >= _RENEW and self._answered() != self.known:
+            self.known = self._answered()
+            self.expand = self._function()
+
+    def _memory_bytes(self) -> int:
+        return sys.getsizeof(self.seen) + len(self.seen) * sys.getsizeof(1 << max(self.packing.bits - 1, 1))
 
     def _answered(self) -> tuple[int, int]:
         return len(self.found.questions), len(self.found.faults)
