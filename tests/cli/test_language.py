@@ -96,7 +96,8 @@ FINDINGS = """
 
 
 REPORT = """
-    blueprint, digest, findings, levels[covered, name, not_covered, seconds, states, transitions], passed,
+    blueprint, digest, findings,
+    levels[covered, looked_up, name, not_covered, seconds, states, transitions, units], passed,
     properties[
       by, entity, help, name, site,
       trace[
@@ -104,7 +105,7 @@ REPORT = """
       ],
       verdict, why
     ],
-    scenarios[passed, problem, site, title], strength
+    scenarios[passed, problem, site, title], stopped, strength
 """
 
 

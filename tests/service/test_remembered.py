@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from temper.service import Remembered, Verified, check_texts, judgement_key
+from temper.service import Remembered, Verified, judgement_key
 from temper.service.remembered import KEPT_MAX
-from temper.table import Table
 from tests.service.shop import BEFORE, HELIX
 
-VERIFIED = Verified({"digest": "d", "passed": True}, "text", passed=True, undecided=False)
+LEVEL = {"name": "search", "seconds": 1.5, "units": 3, "looked_up": 1}
+VERIFIED = Verified({"passed": True, "levels": [LEVEL]}, "1.5 s", passed=True, undecided=False, again="0 ms")
 
 
-def table_of(files: dict[str, str]) -> Table:
-    table = check_texts(files).table
-    assert table is not None
-    return table
-
-
-def test_what_was_kept_is_found(tmp_path: Path) -> None:
+def test_what_was_kept_is_found_as_looked_up(tmp_path: Path) -> None:
     remembered = Remembered(tmp_path / "not" / "there yet")
     assert remembered.find("k") is None
     remembered.keep("k", VERIFIED)
-    assert remembered.find("k") == VERIFIED
+    looked_up = {**LEVEL, "seconds": 0.0, "looked_up": 3}
+    assert remembered.find("k") == replace(VERIFIED, report={"passed": True, "levels": [looked_up]}, text="0 ms")
     assert remembered.find("other") is None
 
 
@@ -30,18 +26,20 @@ def test_another_text_or_another_bound_is_another_key() -> None:
     """A comment moves what a report points at, so that it counts too."""
     commented = {"helix.blueprint": "# A word.\n" + HELIX["helix.blueprint"]}
     keys = {
-        judgement_key(table_of(HELIX), seed=0),
-        judgement_key(table_of(HELIX), seed=1),
-        judgement_key(table_of(BEFORE), seed=0),
-        judgement_key(table_of(commented), seed=0),
+        judgement_key(HELIX, seed=0),
+        judgement_key(HELIX, seed=1),
+        judgement_key(BEFORE, seed=0),
+        judgement_key(commented, seed=0),
+        judgement_key({"other.blueprint": HELIX["helix.blueprint"]}, seed=0),
     }
-    assert len(keys) == 4
-    assert judgement_key(table_of(HELIX), seed=0) in keys
+    assert len(keys) == 5
+    assert judgement_key(HELIX, seed=0) in keys
 
 
 def test_what_cannot_be_read_or_written_is_not_remembered(tmp_path: Path) -> None:
-    (tmp_path / "k.json").write_text("{")
-    assert Remembered(tmp_path).find("k") is None
+    for content in ("{", "{}", '{"report": {}, "text": "", "passed": true, "undecided": false}'):
+        (tmp_path / "k.json").write_text(content)
+        assert Remembered(tmp_path).find("k") is None
     file = tmp_path / "file"
     file.write_text("")
     Remembered(file).keep("k", VERIFIED)

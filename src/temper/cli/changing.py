@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from temper.cli.bundles import read, shown
 from temper.cli.client import Client
 from temper.cli.exits import Exit, Stop
-from temper.cli.language import read, shown
 from temper.cli.paint import Paint, Progress, coloured, table
 from temper.service import check_texts, finding, wire
 

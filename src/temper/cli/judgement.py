@@ -8,12 +8,15 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from temper.cli.bundles import read, shown
 from temper.cli.exits import Exit, Stop
-from temper.cli.language import read, shown
 from temper.cli.paint import Progress, coloured
-from temper.service import LEVELS, Remembered, check_texts, finding, judgement_key, questions, verify_table, wire
+from temper.service import LEVELS, Remembered, judgement_key
+
+if TYPE_CHECKING:
+    from temper.service import Checked
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -22,20 +25,9 @@ def verify(args: argparse.Namespace) -> int:
     for level in levels:
         if level not in LEVELS:
             raise Stop(Exit.USAGE, f"there is no level `{level}`", help=f"there are {', '.join(LEVELS)}")
-    path = Path(args.path)
-    checked = check_texts({shown(path, name): text for name, text in read(path).items()})
+    files = _texts(args.path)
+    before = _texts(args.before) if args.before is not None else {}
     colour = not args.json and coloured(sys.stdout)
-    if checked.table is None:
-        findings = [finding(each, checked.sources, colour=colour) for each in checked.problems]
-        if args.json:
-            report: dict[str, Any] = {"digest": None, "passed": False, "levels": [], "properties": [], "scenarios": []}
-            print(json.dumps({**report, "findings": [wire.as_json(each) for each in findings]}, indent=2))
-        else:
-            print("\n".join(each.rendered for each in findings))
-            print(f"it does not compile, so that nothing was judged; `temper explain {findings[0].code}` says more")
-        return Exit.BROKEN
-    if args.smtlib is not None:
-        _write_questions(questions(checked.table), Path(args.smtlib))
     bounds = {
         "levels": levels,
         "states": args.states,
@@ -45,17 +37,58 @@ def verify(args: argparse.Namespace) -> int:
         "colour": colour,
     }
     remembered = Remembered.of_user(os.environ)
-    key = judgement_key(checked.table, **bounds)
-    verified = None if args.fresh else remembered.find(key)
+    key = judgement_key(files, before=sorted(before.items()), memory=args.memory, **bounds)
+    verified = None if args.fresh or args.smtlib is not None else remembered.find(key)
     if verified is None:
-        with Progress("judging") as progress:
-            verified = verify_table(checked.table, progress=progress.tell, **bounds)
+        # What is looked up needs none of it.
+        from temper.service import team_for
+
+        # The processes that judge get ready while the texts are read.
+        with team_for(levels, memory_mib=args.memory) as team:
+            from temper.service import Answers, check_texts, questions, verify_table
+
+            checked = check_texts(files)
+            if checked.table is None:
+                return _unread(checked, args, colour=colour)
+            old = check_texts(before) if before else None
+            if old is not None and old.table is None:
+                return _unread(old, args, colour=colour)
+            if args.smtlib is not None:
+                _write_questions(questions(checked.table), Path(args.smtlib))
+            kept = Answers(remembered.units, fresh=args.fresh)
+            with Progress("judging") as progress:
+                verified = verify_table(
+                    checked.table,
+                    before=old.table if old is not None else None,
+                    team=team,
+                    kept=kept,
+                    progress=progress.tell,
+                    **bounds,
+                )
+        kept.tidy()
         if not verified.undecided:
             remembered.keep(key, verified)
     print(json.dumps(verified.report, indent=2, ensure_ascii=False) if args.json else verified.text.rstrip())
     if verified.undecided:
         return Exit.UNKNOWN
     return Exit.FINE if verified.passed else Exit.BROKEN
+
+
+def _texts(path: str) -> dict[str, str]:
+    return {shown(Path(path), name): text for name, text in read(Path(path)).items()}
+
+
+def _unread(checked: Checked, args: argparse.Namespace, *, colour: bool) -> int:
+    from temper.service import finding, wire
+
+    findings = [finding(each, checked.sources, colour=colour) for each in checked.problems]
+    if args.json:
+        report: dict[str, Any] = {"digest": None, "passed": False, "levels": [], "properties": [], "scenarios": []}
+        print(json.dumps({**report, "findings": [wire.as_json(each) for each in findings]}, indent=2))
+    else:
+        print("\n".join(each.rendered for each in findings))
+        print(f"it does not compile, so that nothing was judged; `temper explain {findings[0].code}` says more")
+    return Exit.BROKEN
 
 
 def _write_questions(texts: Mapping[str, str], folder: Path) -> None:

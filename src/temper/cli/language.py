@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
+from temper.cli.bundles import file_of, read, shown
 from temper.cli.exits import Exit, Stop
 from temper.cli.paint import Paint, coloured
 from temper.service import (
-    BundleUnreadable,
     check_texts,
     explain_code,
     finding,
@@ -21,7 +21,6 @@ from temper.service import (
     format_text,
     guide_text,
     known_codes,
-    read_bundle,
     text_from_json,
     text_to_json,
     wire,
@@ -72,7 +71,7 @@ def check(args: argparse.Namespace) -> int:
             for name, text in mended.items():
                 if text != files[name]:
                     fixes += 1
-                    _file(path, name).write_text(text, "utf-8")
+                    file_of(path, name).write_text(text, "utf-8")
             files = mended
         checked = check_texts({shown(path, name): text for name, text in files.items()})
         findings += [
@@ -173,23 +172,6 @@ def completion(args: argparse.Namespace) -> int:
 def bundle_paths(paths: Iterable[str]) -> list[Path]:
     """Return the paths of bundles, each as the shell named it."""
     return [Path(path) for path in paths]
-
-
-def read(path: Path) -> dict[str, str]:
-    """Return a bundle's texts by their names in it, or stop with what is wrong."""
-    try:
-        return read_bundle(path)
-    except BundleUnreadable as unreadable:
-        raise Stop(Exit.USAGE, unreadable.text, help=unreadable.help) from unreadable
-
-
-def shown(path: Path, name: str) -> str:
-    """Return a file of a bundle as the shell would name it, so that a terminal can open it."""
-    return str(_file(path, name))
-
-
-def _file(path: Path, name: str) -> Path:
-    return path if path.is_file() else path / name
 
 
 def blueprint_files(paths: Iterable[str]) -> list[Path]:

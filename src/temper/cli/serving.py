@@ -12,10 +12,10 @@ from pathlib import Path
 
 import uvloop
 
+from temper.cli.bundles import read
 from temper.cli.changing import change_lines
 from temper.cli.client import problem_stop
 from temper.cli.exits import Exit, Stop
-from temper.cli.language import read
 from temper.cli.paint import Paint, coloured
 from temper.cli.settings import settings
 from temper.runtime import watch

@@ -9,23 +9,13 @@ Never: Starlette, MCP, terminals. Doors hold no rules: the rules are here or bel
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from temper.service import wire
-from temper.service.bundle import BundleUnreadable, Checked, check_texts, read_bundle
-from temper.service.findings import finding
-from temper.service.remembered import Remembered, Verified, judgement_key
-from temper.service.settings import LEVELS, Loaded, SettingProblem, Settings, duration_ms, load_settings
-from temper.service.texts import (
-    explain_code,
-    fixed,
-    format_text,
-    guide_text,
-    known_codes,
-    text_from_json,
-    text_to_json,
-)
-
 if TYPE_CHECKING:
+    from temper.service import wire
+    from temper.service.answers import Answers
+    from temper.service.beside import Team, team_for
+    from temper.service.bundle import BundleUnreadable, Checked, check_texts, read_bundle
     from temper.service.declined import Declined
+    from temper.service.findings import finding
     from temper.service.judge_process import Judged, judge
     from temper.service.judgement import questions, verify_table
     from temper.service.learning import (
@@ -34,51 +24,89 @@ if TYPE_CHECKING:
         Measured,
         NotKept,
         conform_table,
-        entries_of,
+        each_entry,
         keep_history,
         keep_report,
+        keep_seed,
         measure_table,
     )
     from temper.service.people import Person, token_problems, token_view
+    from temper.service.remembered import Remembered, Verified, judgement_key
+    from temper.service.settings import LEVELS, Loaded, SettingProblem, Settings, duration_ms, load_settings
+    from temper.service.texts import (
+        explain_code,
+        fixed,
+        format_text,
+        guide_text,
+        known_codes,
+        text_from_json,
+        text_to_json,
+    )
     from temper.service.workshop import CannotOpen, Workshop
 
-# A check must start at once: what brings in the runtime or the verifier is imported when it is asked for.
+# A command must start at once: each thing is imported when it is asked for.
 _LATE = {
-    "Judged": "judge_process",
-    "judge": "judge_process",
-    **dict.fromkeys(
-        (
-            "BadJournal",
-            "Kept",
-            "Measured",
-            "NotKept",
-            "conform_table",
-            "entries_of",
-            "keep_history",
-            "keep_report",
-            "measure_table",
-        ),
-        "learning",
-    ),
-    "questions": "judgement",
-    "verify_table": "judgement",
+    "LEVELS": "settings",
+    "Answers": "answers",
+    "BadJournal": "learning",
+    "BundleUnreadable": "bundle",
     "CannotOpen": "workshop",
+    "Checked": "bundle",
     "Declined": "declined",
+    "Judged": "judge_process",
+    "Kept": "learning",
+    "Loaded": "settings",
+    "Measured": "learning",
+    "NotKept": "learning",
     "Person": "people",
+    "Remembered": "remembered",
+    "SettingProblem": "settings",
+    "Settings": "settings",
+    "Team": "beside",
+    "Verified": "remembered",
     "Workshop": "workshop",
+    "team_for": "beside",
+    "check_texts": "bundle",
+    "conform_table": "learning",
+    "duration_ms": "settings",
+    "each_entry": "learning",
+    "explain_code": "texts",
+    "finding": "findings",
+    "fixed": "texts",
+    "format_text": "texts",
+    "guide_text": "texts",
+    "judge": "judge_process",
+    "judgement_key": "remembered",
+    "keep_history": "learning",
+    "keep_report": "learning",
+    "keep_seed": "learning",
+    "known_codes": "texts",
+    "load_settings": "settings",
+    "measure_table": "learning",
+    "questions": "judgement",
+    "read_bundle": "bundle",
+    "text_from_json": "texts",
+    "text_to_json": "texts",
     "token_problems": "people",
     "token_view": "people",
+    "verify_table": "judgement",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "wire":
+        return import_module("temper.service.wire")
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"temper.service.{_LATE[name]}"), name)
+    found = getattr(import_module(f"temper.service.{_LATE[name]}"), name)
+    # A module may have the name of what it gives out: from now on it is that.
+    globals()[name] = found
+    return found
 
 
 __all__ = [
     "LEVELS",
+    "Answers",
     "BadJournal",
     "BundleUnreadable",
     "CannotOpen",
@@ -93,12 +121,13 @@ __all__ = [
     "Remembered",
     "SettingProblem",
     "Settings",
+    "Team",
     "Verified",
     "Workshop",
     "check_texts",
     "conform_table",
     "duration_ms",
-    "entries_of",
+    "each_entry",
     "explain_code",
     "finding",
     "fixed",
@@ -108,11 +137,13 @@ __all__ = [
     "judgement_key",
     "keep_history",
     "keep_report",
+    "keep_seed",
     "known_codes",
     "load_settings",
     "measure_table",
     "questions",
     "read_bundle",
+    "team_for",
     "text_from_json",
     "text_to_json",
     "token_problems",

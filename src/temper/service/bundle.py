@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from temper.model import Machine, check
-from temper.syntax import parse_bundle
-from temper.table import Table, compile_machine
 from temper.text import Diagnostic, Severity, Source
+
+if TYPE_CHECKING:
+    from temper.model import Machine
+    from temper.table import Table
 
 BLUEPRINT_SUFFIX = ".blueprint"
 # What a bundle may bring to a server: a blueprint is a page long; ten thousand times that is a mistake or an attack.
@@ -60,6 +62,11 @@ def read_bundle(path: Path) -> dict[str, str]:
 
 def check_texts(files: Mapping[str, str]) -> Checked:
     """Parse, check and compile texts, by file name. Total: whatever is wrong is among the problems."""
+    # A bundle whose judgement is looked up is not parsed.
+    from temper.model import check
+    from temper.syntax import parse_bundle
+    from temper.table import compile_machine
+
     sources = {name: Source(name, text) for name, text in sorted(files.items())}
     tree, unread = parse_bundle(sources.values())
     machine, unsound = check(tree)

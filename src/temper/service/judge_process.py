@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from temper.service.processes import Unanswered, ask
+from temper.service.settings import PushSection
 from temper.table import Table, digest, dump
 
 # The verifier keeps to its own limit of time; past this much more it hangs, and is stopped.
 GRACE_SECONDS = 20.0
+NOTHING = msgspec.Raw(b"null")
 
 
 class GuardPair(msgspec.Struct, frozen=True):
@@ -25,12 +27,18 @@ class GuardPair(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A table, the levels that are asked for, and the guards to compare."""
+    """A table, the levels that are asked for, their bounds, and the guards to compare.
+
+    Simulated runs begin on the table `before`, if there is one. `answers` is the folder of what is known already.
+    """
 
     table: msgspec.Raw
     levels: tuple[str, ...]
     states: int
     seconds: float
+    memory_mib: int
+    answers: str | None = None
+    before: msgspec.Raw = NOTHING
     guards: tuple[GuardPair, ...] = ()
 
 
@@ -42,30 +50,30 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 async def judge(
-    table: Table, *, levels: Sequence[str], states: int, seconds: float, guards: Sequence[GuardPair] = ()
+    table: Table,
+    push: PushSection,
+    *,
+    levels: Sequence[str],
+    before: Table | None = None,
+    answers: Path | None = None,
+    guards: Sequence[GuardPair] = (),
 ) -> Judged:
     """Return what the verifier says of `table`. A judge that dies or takes too long gives *unknown*, never *passed*."""
-    question = Question(msgspec.Raw(dump(table)), tuple(levels), states, seconds, tuple(guards))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "temper.service.judging",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    question = Question(
+        msgspec.Raw(dump(table)),
+        tuple(levels),
+        push.states,
+        push.seconds,
+        push.memory,
+        None if answers is None else str(answers),
+        NOTHING if before is None else msgspec.Raw(dump(before)),
+        tuple(guards),
     )
     try:
-        async with asyncio.timeout(seconds + GRACE_SECONDS):
-            output, complaint = await process.communicate(msgspec.json.encode(question))
-    except TimeoutError:
-        return _unknown(table, f"the verifier was stopped after {seconds + GRACE_SECONDS:.0f} s")
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        last = complaint.decode(errors="replace").strip().splitlines()
-        return _unknown(table, f"the verifier ended with {process.returncode}: {last[-1] if last else 'no word'}")
+        asked = msgspec.json.encode(question)
+        output = await ask("temper.service.judging", asked, seconds=push.seconds + GRACE_SECONDS)
+    except Unanswered as why:
+        return _unknown(table, f"the verifier {why}")
     return msgspec.json.decode(output, type=Judged)
 
 
@@ -82,6 +90,6 @@ def _unknown(table: Table, why: str) -> Judged:
             ],
             "findings": [],
             "scenarios": [],
-            "stopped": why,
+            "stopped": [why],
         }
     )

@@ -1,14 +1,16 @@
-"""Judgement in this process, for a command line: the report as data and as text."""
+"""A judgement for whoever asks from this machine: the report as data and as text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
+from temper.service.answers import Answers
+from temper.service.beside import Team
+from temper.service.disks import disks_for
 from temper.service.remembered import Verified
 from temper.table import Table
-from temper.verify import LEVELS, Disks, Limits, MemoryDisk, Verdict, render_report, report_json, smtlib, verify
+from temper.verify import LEVELS, Limits, Report, Verdict, render_report, report_json, smtlib, verify
 
 
 def verify_table(
@@ -20,14 +22,29 @@ def verify_table(
     seed: int = 0,
     seeds: int | None = None,
     colour: bool = False,
+    before: Table | None = None,
+    team: Team | None = None,
+    kept: Answers | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Verified:
-    """Judge a table on these levels within these bounds. `progress` hears what is being done."""
+    """Judge a table on these levels within these bounds: by a `team`, else in this process.
+
+    `progress` hears what is being done. Simulated runs begin on the table `before`, if there is one.
+    """
     limits = Limits(states_max=states, seconds=seconds, seed=seed)
     if seeds is not None:
         limits = replace(limits, seeds=seeds)
-    with disks_for(levels) as disk:
-        report = verify(table, levels=tuple(levels), limits=limits, progress=progress, disk=disk)
+    with disks_for(() if team is not None else levels) as disk:
+        report = verify(
+            table,
+            levels=tuple(levels),
+            limits=limits,
+            progress=progress,
+            disk=disk,
+            before=before,
+            run=team,
+            kept=kept,
+        )
     verdicts = {each.verdict for each in report.properties}
     failed = (
         Verdict.BROKEN in verdicts
@@ -36,22 +53,20 @@ def verify_table(
     )
     # What no level of this release asks is said in the report; whoever ran them all can do no more about it.
     left_out = not set(LEVELS) <= set(levels)
+    unknown = Verdict.UNKNOWN in verdicts or bool(report.stopped)
     return Verified(
         report=report_json(report),
         text=render_report(report, table, colour=colour),
         passed=report.passed,
-        undecided=not failed and (Verdict.UNKNOWN in verdicts or (left_out and Verdict.NOT_CHECKED in verdicts)),
+        undecided=not failed and (unknown or (left_out and Verdict.NOT_CHECKED in verdicts)),
+        again=render_report(_again(report), table, colour=colour),
     )
 
 
-def disks_for(levels: Sequence[str]) -> AbstractContextManager[Disks]:
-    """Return what simulated runs stand on: the store that serves, where a folder for it can be had."""
-    if "simulation" not in levels:
-        return nullcontext(MemoryDisk)
-    # The runtime takes a while to import, and most judgements do not need it.
-    from temper.service.rehearsal import sqlite_disks
-
-    return sqlite_disks()
+def _again(report: Report) -> Report:
+    """Return a report as it is when all of it is looked up."""
+    levels = tuple(replace(each, seconds=0.0, looked_up=each.units) for each in report.levels)
+    return replace(report, levels=levels)
 
 
 def questions(table: Table) -> dict[str, str]:

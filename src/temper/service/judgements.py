@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from temper.kernel import TableVersion
@@ -21,29 +22,35 @@ class Judgements:
     A report that was cut short is not kept: another try may get further.
     """
 
-    def __init__(self, push: PushSection) -> None:
+    def __init__(self, push: PushSection, folder: Path) -> None:
         self._push = push
-        self._reports: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        # What units of judgement came to outlives the server, and is shared by all of its blueprints.
+        self._answers = folder / "judged"
+        self._reports: OrderedDict[tuple[str, str | None], dict[str, Any]] = OrderedDict()
         self._strengths: OrderedDict[tuple[GuardPair, ...], tuple[str, ...]] = OrderedDict()
 
     def remember(self, version: TableVersion) -> None:
-        """Keep the report with which a version was let in, if it answers all that the settings ask for now."""
+        """Keep the report with which a version was let in, if it answers all that the settings ask for now.
+
+        What was let in once can be gone back to without being judged anew, whatever is live by then.
+        """
         report = version_report(version)
         levels = {level["name"] for level in report["levels"]}
         if levels >= set(self._push.levels):
-            _keep(self._reports, version.digest, report)
+            _keep(self._reports, (version.digest, None), report)
 
-    async def of(self, table: Table, pairs: Sequence[GuardPair]) -> Judged:
-        """Return the report on a table, and how strong the second guard of each pair is."""
-        key = digest(table)
-        report = self._reports.get(key)
+    async def of(self, table: Table, pairs: Sequence[GuardPair], before: Table | None = None) -> Judged:
+        """Return the report on a table that is to come after `before`, and how strong the second guard of each pair
+        is."""
+        key = digest(table), None if before is None else digest(before)
+        report = self._reports.get(key) or self._reports.get((key[0], None))
         asked = tuple(pairs)
         strengths = self._strengths.get(asked) if asked else ()
         if report is not None and strengths is not None:
             return Judged(report, strengths)
         levels = self._push.levels if report is None else ()
-        judged = await judge(table, levels=levels, states=self._push.states, seconds=self._push.seconds, guards=asked)
-        if "stopped" in judged.report:
+        judged = await judge(table, self._push, levels=levels, before=before, answers=self._answers, guards=asked)
+        if judged.report["stopped"]:
             return judged
         _keep(self._strengths, asked, judged.strengths)
         if report is not None:

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from temper.service.judge_process import Judged, Question
-from temper.service.judgement import disks_for
+from temper.service.answers import Answers
+from temper.service.beside import Team, team_for
+from temper.service.disks import disks_for
+from temper.service.judge_process import NOTHING, Judged, Question
 from temper.table import Expr, load
-from temper.verify import Limits, compare_guards, report_json, verify
+from temper.verify import LEVELS, Limits, compare_guards, report_json, verify
 
 
-def answer(question: Question) -> Judged:
+def answer(question: Question, team: Team | None) -> Judged:
     """Return the report on a table, and how strong its changed guards are."""
     table = load(bytes(question.table))
-    limits = Limits(states_max=question.states, seconds=question.seconds)
-    with disks_for(question.levels) as disk:
-        report = verify(table, levels=question.levels, limits=limits, disk=disk)
+    answers = None if question.answers is None else Answers(Path(question.answers))
+    if team is not None:
+        team.memory_mib = question.memory_mib
+    with disks_for(() if team is not None else question.levels) as disk:
+        report = verify(
+            table,
+            levels=question.levels,
+            limits=Limits(states_max=question.states, seconds=question.seconds),
+            disk=disk,
+            before=None if question.before == NOTHING else load(bytes(question.before)),
+            run=team,
+            kept=answers,
+        )
+    if answers is not None:
+        answers.tidy()
     strengths = tuple(
         compare_guards(_frozen(pair.old), _frozen(pair.new), table, pair.entity, pair.action)
         for pair in question.guards
@@ -33,8 +48,10 @@ def _frozen(value: Any) -> Expr:
 
 def main() -> int:
     """Answer one question."""
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
-    sys.stdout.buffer.write(msgspec.json.encode(answer(question)))
+    # Those who judge get ready while the question comes in.
+    with team_for(LEVELS) as team:
+        question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
+        sys.stdout.buffer.write(msgspec.json.encode(answer(question, team)))
     return 0
 
 

@@ -6,7 +6,6 @@ A server asks it in a process of its own, and goes on serving meanwhile.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import OrderedDict
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from temper.service.declined import unavailable
+from temper.service.processes import Unanswered, ask
 from temper.table import Table, digest, dump, load
 from temper.verify import Bounds, measure, strength_json
 
@@ -40,26 +40,10 @@ class Measures:
 
 
 async def _measured(table: Table) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "temper.service.measuring",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
     try:
-        async with asyncio.timeout(BOUNDS.seconds + GRACE_SECONDS):
-            output, complaint = await process.communicate(dump(table))
-    except TimeoutError as late:
-        raise unavailable("the measurement of its properties took too long") from late
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        last = complaint.decode(errors="replace").strip().splitlines()
-        raise unavailable(f"the measurement of its properties ended: {last[-1] if last else 'no word'}")
+        output = await ask("temper.service.measuring", dump(table), seconds=BOUNDS.seconds + GRACE_SECONDS)
+    except Unanswered as why:
+        raise unavailable(f"the measurement of its properties {why}") from why
     data: dict[str, Any] = msgspec.json.decode(output)
     return data
 

@@ -1,7 +1,7 @@
-"""Judgements on disk: what has been judged with the same verifier, the same bounds and the same text is looked up.
+"""Judgements on disk: what has been judged with the same verifier, the same bounds and the same texts is looked up.
 
-They lie in the user's cache folder, which may be emptied at any time. What was stopped by the clock is not kept:
-another run may get further.
+They lie in the user's cache folder, which may be emptied at any time; beside them lies what each unit of a judgement
+came to (`answers.py`). What was stopped by the clock is not kept: another run may get further.
 """
 
 from __future__ import annotations
@@ -15,17 +15,14 @@ from typing import Any
 
 import msgspec
 
-from temper import __version__
-from temper.table import Table, dump
+from temper.service.release import release
 
 KEPT_MAX = 200
-# What a judgement depends on, besides the table and the bounds: the rooms whose code judges.
-ROOMS = ("text", "table", "kernel", "verify")
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A report: as JSON-able data, and drawn.
+    """A report: as JSON-able data, and drawn; `again` as it is drawn when it is looked up.
 
     `undecided` when nothing is broken, but something is unknown, or not checked because a level was left out.
     """
@@ -34,6 +31,7 @@ class Verified:
     text: str
     passed: bool
     undecided: bool
+    again: str = ""
 
 
 class Remembered:
@@ -49,34 +47,42 @@ class Remembered:
         base = environment.get("XDG_CACHE_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".cache")
         return cls(Path(named) if named else Path(base) / "temper")
 
+    @property
+    def units(self) -> Path:
+        """Return the folder for what units come to."""
+        return self._folder / "units"
+
     def find(self, key: str) -> Verified | None:
-        """Return the judgement under a key."""
+        """Return the judgement under a key, as one that is looked up."""
         try:
-            return msgspec.json.decode((self._folder / f"{key}.json").read_bytes(), type=Verified)
-        except (OSError, msgspec.MsgspecError):
+            found = msgspec.json.decode((self._folder / f"{key}.json").read_bytes(), type=Verified)
+            for level in found.report["levels"]:
+                level["seconds"], level["looked_up"] = 0.0, level["units"]
+        except (OSError, msgspec.MsgspecError, KeyError, TypeError):
             return None
+        return Verified(found.report, found.again, found.passed, found.undecided, found.again)
 
     def keep(self, key: str, verified: Verified) -> None:
         """Keep a judgement; the oldest go when there are too many."""
+        half_done = self._folder / f"{key}.{os.getpid()}.part"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            half_done = self._folder / f"{key}.{os.getpid()}.part"
             half_done.write_bytes(msgspec.json.encode(verified))
             half_done.replace(self._folder / f"{key}.json")
             kept = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
             for path in kept[:-KEPT_MAX]:
                 path.unlink(missing_ok=True)
         except OSError:
-            return
+            return  # The disk is full, it may not be written, or another process tidies too.
 
 
-def judgement_key(table: Table, **bounds: object) -> str:
-    """Return what a judgement is kept under: the table with its places, the bounds, and the verifier itself."""
-    hashed = hashlib.sha256(dump(table))
-    hashed.update(repr(sorted(bounds.items())).encode())
-    hashed.update(__version__.encode())
-    package = Path(__file__).parents[1]
-    for room in ROOMS:
-        for path in sorted((package / room).rglob("*.py")):
-            hashed.update(f"{path.name} {path.stat().st_mtime_ns}".encode())
+def judgement_key(files: Mapping[str, str], **bounds: object) -> str:
+    """Return what a judgement is kept under: the texts by their names, the bounds, and the verifier itself."""
+    hashed = hashlib.sha256()
+    for part in (
+        release(),
+        repr(sorted(bounds.items())),
+        *(part for name in sorted(files) for part in (name, files[name])),
+    ):
+        hashed.update(part.encode(errors="surrogatepass") + b"\0")
     return hashed.hexdigest()

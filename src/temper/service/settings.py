@@ -64,6 +64,8 @@ class PushSection(Section, frozen=True):
     """Where the search stops."""
     seconds: float = 120.0
     """Where the whole judgement stops; past it the verdict is *unknown*."""
+    memory: int = 4096
+    """How many MiB a process that judges may take; past it the verdict is *unknown*."""
 
 
 class Settings(Section, frozen=True):

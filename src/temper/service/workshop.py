@@ -101,7 +101,7 @@ class Workshop:
 
     def __post_init__(self) -> None:
         """Begin without a judgement."""
-        self._judgements = Judgements(self.loaded.settings.push)
+        self._judgements = Judgements(self.loaded.settings.push, self.loaded.data)
         self._measures = Measures()
 
     @classmethod
@@ -717,7 +717,7 @@ class Workshop:
     async def _judge(self, old: Table | None, new: Table) -> tuple[tuple[wire.ChangeLine, ...], Judged]:
         changes = change(old, new) if old is not None else ()
         pairs = [_pair(each) for each in changes if each.old is not None and each.new is not None]
-        judged = await self._judgements.of(new, pairs)
+        judged = await self._judgements.of(new, pairs, old)
         strengths = iter(judged.strengths)
         lines = []
         for each in changes:
@@ -747,7 +747,7 @@ class Workshop:
             if each["verdict"] in ("broken", "unknown")
         ]
         if judged.report.get("stopped"):
-            bad = [judged.report["stopped"]]
+            bad = list(judged.report["stopped"])
         bad += [f"scenario failed: {each['title']}" for each in judged.report["scenarios"] if not each["passed"]]
         bad += [each["message"] for each in judged.report["findings"] if each["severity"] == "error"]
         raise Declined(

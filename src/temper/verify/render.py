@@ -154,7 +154,8 @@ class _Drawing:
 
     def _level(self, level: Level) -> Iterator[str]:
         head = f"{level.name.ljust(10)} {_seconds(level.seconds).rjust(7)}  "
-        for part in level.covered:
+        known = [f"{level.looked_up} of {level.units} looked up"] if level.looked_up else []
+        for part in (*level.covered, *known):
             yield from self._wrapped(self.paint("bold", head[:10]) + head[10:], len(head), part)
             head = " " * len(head)
         if level.not_covered:

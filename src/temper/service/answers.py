@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import pickle
+from contextlib import suppress
 from dataclasses import is_dataclass
 from enum import Enum
-from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -18,25 +18,26 @@ from typing import Any
 
 import msgspec
 
-from temper import __version__
+from temper.service.release import release
 from temper.verify import Done
 
 KEPT_MAX = 4_000
-# What an answer depends on, besides the question: the rooms whose code judges, or runs while it is judged.
-ROOMS = ("text", "table", "kernel", "verify", "runtime", "service")
 _DIGEST = sha256().digest_size
 _BUILT_IN = frozenset({("builtins", "set"), ("builtins", "frozenset"), ("decimal", "Decimal")})
 
 
-class Kept:
-    """Answers in a folder. Whatever goes wrong with it, the answer is that nothing is kept."""
+class Answers:
+    """Those in a folder. Whatever goes wrong with it, the answer is that nothing is kept."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fresh: bool = False) -> None:
         self._folder = folder
+        self._fresh = fresh
         self._wrote = False
 
     def find(self, key: str) -> Done | None:
-        """Return what a unit came to."""
+        """Return what a unit came to, unless it is all to be judged afresh."""
+        if self._fresh:
+            return None
         try:
             content = self._path(key).read_bytes()
             if sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
@@ -57,7 +58,8 @@ class Kept:
             half_done.replace(path)
             self._wrote = True
         except OSError:
-            half_done.unlink(missing_ok=True)
+            with suppress(OSError):
+                half_done.unlink()
 
     def tidy(self) -> None:
         """Let the oldest go, where there are too many. Does nothing if nothing was kept."""
@@ -72,20 +74,6 @@ class Kept:
 
     def _path(self, key: str) -> Path:
         return self._folder / sha256(f"{release()} {key}".encode()).hexdigest()
-
-
-@cache
-def release() -> str:
-    """Return what tells one verifier from another: its version, and the files that it is made of."""
-    hashed = sha256(__version__.encode())
-    package = Path(__file__).parents[1]
-    for room in ROOMS:
-        for folder, names, files in os.walk(package / room):
-            names.sort()
-            for name in sorted(files):
-                if name.endswith(".py"):
-                    hashed.update(f"{name} {os.stat(os.path.join(folder, name)).st_mtime_ns}".encode())  # noqa: PTH116, PTH118 - a path object for each takes as long as all the rest
-    return hashed.hexdigest()
 
 
 class _Plain(pickle.Unpickler):
