@@ -61,6 +61,16 @@ def measure(
     return _Measure(table, bounds or Bounds(), progress or _silent, tuple(happened)).run()
 
 
+def fates(table: Table, bounds: Bounds | None = None) -> list[tuple[Mutant, str | None]]:
+    """Return the mutants that were judged, each with the name of what notices it.
+
+    It is "" if nothing does, and `None` if the mutant does the same as the table.
+    """
+    judging = _Measure(table, bounds or Bounds(), _silent, ())
+    left = judging.judge()
+    return [*judging.noticed, *((each, "") for each in left), *((each, None) for each in judging.equivalent)]
+
+
 def _silent(what: str) -> None:
     """Hear nothing."""
 
@@ -73,7 +83,11 @@ class _Measure:
     happened: tuple[Entry, ...]
     bases: dict[str, Quiet] = field(default_factory=dict)
     amongs: dict[str, Among] = field(default_factory=dict)
-    by: Counter[str] = field(default_factory=Counter)
+    made: int = 0
+    noticed: list[tuple[Mutant, str]] = field(default_factory=list)
+    """With the name of what notices each."""
+    equivalent: list[Mutant] = field(default_factory=list)
+    unjudged: int = 0
     _began: float = field(default_factory=time.monotonic)
     _leading: Leading | None = None
     _seen: dict[int, MutantSearch] = field(default_factory=dict)
@@ -82,60 +96,65 @@ class _Measure:
     _passing: list[shape.Scenario] = field(default_factory=list)
 
     def run(self) -> Strength:
-        limits = Limits(states_max=self.bounds.states_max, seconds=self.bounds.mutant_seconds * 4)
+        left = self.judge()
+        # Two that ask the same are one: what answers the one answers the other.
+        asked = {sharp.question: (each, sharp) for each in reversed(left) for sharp in [self._sharpened(each)]}
+        pairs = list(reversed(asked.values()))
+        survivors = [each for _, each in pairs]
+        self.progress("properties that say nothing")
+        empty = vacuous(self.table, self.bases)
+        self.progress("properties worth having")
+        searches = [(each, self._seen.get(id(old))) for old, each in pairs]
+        suggested = suggest(self.table, self.bases, searches, self.bounds.suggestions, self._limits())
+        suggestions = tuple(each for each, _ in suggested)
+        if self.happened:
+            self.progress("what has held in the journal")
+            suggestions += suggest_from(self.table, self.happened, self.bounds.suggestions, besides=suggested)
+        return Strength(
+            self.made - (len(left) - len(survivors)), len(self.noticed) + len(survivors), len(self.noticed),
+            len(self.equivalent), self.unjudged, time.monotonic() - self._began,
+            tuple(self._told(each) for each in survivors), empty, suggestions,
+            dict(Counter(name for _, name in self.noticed).most_common()),
+        )  # fmt: skip
+
+    def judge(self) -> list[Mutant]:
+        """Return the mutants that nothing notices; what became of the others is kept."""
         self.progress("search of the blueprint itself")
         for name in self.table.entities:
-            self.bases[name] = Quiet(self.table, name, limits)
+            self.bases[name] = Quiet(self.table, name, self._limits())
             self.bases[name].run()
         together = Limits(states_max=self.bounds.together_max, seconds=self.bounds.mutant_seconds)
         self.amongs = amongs(self.table, together)
         self._leading = Leading(self.table, together)
         self._passing = [each for each in self.table.scenarios if run_scenario(self.table, each).passed]
         made = list(mutants(self.table))
-        chosen = sample(made, self.bounds.mutants)
+        self.made = len(made)
         # Scenarios cost next to nothing: all are asked of them, before the time can run out.
-        left = [each for each in chosen if not self._counted(self._scenario(each))]
-        left, unjudged = self._sieved(left, "alone", self._alone)
-        left, more = self._sieved(left, "together", self._together)
-        equivalent = [each for each in left if self._does_the_same(each)]
-        survivors = [each for each in left if each not in equivalent]
-        # Two that ask the same are one: what answers the one answers the other.
-        asked = {sharp.question: (each, sharp) for each in reversed(survivors) for sharp in [self._sharpened(each)]}
-        pairs = list(reversed(asked.values()))
-        survivors = [each for _, each in pairs]
-        killed = sum(self.by.values())
-        self.progress("properties that say nothing")
-        empty = vacuous(self.table, self.bases)
-        self.progress("properties worth having")
-        searches = [(each, self._seen.get(id(old))) for old, each in pairs]
-        suggested = suggest(self.table, self.bases, searches, self.bounds.suggestions, limits)
-        suggestions = tuple(each for each, _ in suggested)
-        if self.happened:
-            self.progress("what has held in the journal")
-            suggestions += suggest_from(self.table, self.happened, self.bounds.suggestions, besides=suggested)
-        merged = len(left) - len(equivalent) - len(survivors)
-        return Strength(
-            len(made) - merged, killed + len(survivors), killed, len(equivalent), unjudged + more,
-            time.monotonic() - self._began, tuple(self._told(each) for each in survivors), empty, suggestions,
-            dict(self.by.most_common()),
-        )  # fmt: skip
+        left = [each for each in sample(made, self.bounds.mutants) if not self._counted(each, self._scenario(each))]
+        left = self._sieved(left, "alone", lambda each: self._counted(each, self._alone(each)))
+        left = self._sieved(left, "together", lambda each: self._counted(each, self._together(each)))
+        return self._sieved(left, "is it one", self._does_the_same)
 
-    def _counted(self, name: str) -> bool:
-        """Count what notices a mutant, if anything does."""
+    def _limits(self) -> Limits:
+        return Limits(states_max=self.bounds.states_max, seconds=self.bounds.mutant_seconds * 4)
+
+    def _counted(self, mutant: Mutant, name: str) -> bool:
+        """Keep what notices a mutant, if anything does."""
         if name:
-            self.by[name] += 1
+            self.noticed.append((mutant, name))
         return bool(name)
 
-    def _sieved(self, found: list[Mutant], what: str, asked: Callable[[Mutant], str]) -> tuple[list[Mutant], int]:
-        """Return those mutants that nothing notices, and for how many the time was too short."""
+    def _sieved(self, found: list[Mutant], what: str, gone: Callable[[Mutant], bool]) -> list[Mutant]:
+        """Return those mutants that are not gone; those for which the time is too short are unjudged."""
         left: list[Mutant] = []
         for number, each in enumerate(found):
             if time.monotonic() - self._began > self.bounds.seconds:
-                return left, len(found) - number
+                self.unjudged += len(found) - number
+                return left
             self.progress(f"mutant {number + 1} of {len(found)}, {what}: {each.what}")
-            if not self._counted(asked(each)):
+            if not gone(each):
                 left.append(each)
-        return left, 0
+        return left
 
     def _scenario(self, mutant: Mutant) -> str:
         noticed = any(not run_scenario(mutant.table, each).passed for each in self._passing)
@@ -190,13 +209,17 @@ class _Measure:
         return "" if number is None else self.table.properties[number].name
 
     def _does_the_same(self, mutant: Mutant) -> bool:
-        """Say whether a mutant is none: it makes no difference that anything could be asked about."""
+        """Say whether a mutant is none, and keep it: it makes no difference that anything could be asked about."""
         among = self.amongs[mutant.entity]
         if among.found is None:
-            return id(mutant) in self._same and (among.alone or not beyond(self.table.entities[mutant.entity]))
-        if mutant.kind not in SEEN or (mutant.field is not None and not among.looks_at(mutant.entity, mutant.field)):
-            return False
-        return among.alike(mutant.table)
+            same = id(mutant) in self._same and (among.alone or not beyond(self.table.entities[mutant.entity]))
+        elif mutant.kind not in SEEN or (mutant.field is not None and not among.looks_at(mutant.entity, mutant.field)):
+            same = False
+        else:
+            same = among.alike(mutant.table)
+        if same:
+            self.equivalent.append(mutant)
+        return same
 
     @staticmethod
     def _only_adds(mutant: Mutant) -> bool:
@@ -243,8 +266,12 @@ class _Measure:
                 return "every outcome has a home"
             case ("stuck", *_):
                 return "every state has a way out"
+            case ("state", *_):
+                return "every state can be reached"
+            case ("case", *_):
+                return "every case can be taken"
             case _:
-                return f"every {key[0]} can be reached"
+                raise AssertionError(f"nothing that is asked: {key!r}")
 
     def _sharpened(self, mutant: Mutant) -> Mutant:
         """Return a survivor whose question is about what was seen to differ."""
