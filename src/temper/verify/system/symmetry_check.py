@@ -275,7 +275,7 @@ class Exchange:
             changed = self.code(code) if renaming is None else self._named(renaming, code)
             updates.append((self.to.get(index, index), changed))
         faults = tuple(Fault(self.code(each.condition), each.why, each.site) for each in rule.faults)
-        return Rule(rule.name, self.code(rule.guard), tuple(updates), faults=faults, weight=rule.weight)
+        return Rule(rule.name, self.code(rule.guard), tuple(sorted(updates)), faults=faults, weight=rule.weight)
 
     def code(self, code: Code) -> Code:
         """Return the code whose worth after the exchange is the worth of this one before it."""

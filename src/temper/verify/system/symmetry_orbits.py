@@ -18,7 +18,7 @@ from typing import TypeAlias
 from temper.table import Caller, Type
 from temper.verify.system.ir import Orbit
 from temper.verify.system.lower_world import Layout, counted_of
-from temper.verify.system.spaces import Mask, Number, Opt, Several, Space
+from temper.verify.system.spaces import Elements, Mask, Number, Opt, Several, Space
 
 _Place: TypeAlias = tuple[object, ...]
 
@@ -83,7 +83,7 @@ class _Members:
     def names(self, space: Space, at: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
         """Yield where members are named in variables: which of them, the code of the first, and whether as a set."""
         if isinstance(space, Number) and space.type == self.type:
-            yield at[0], 0, False
+            yield at[0], -space.low, False
         elif isinstance(space, Opt) and space.joined:
             yield from ((index, base + 1, many) for index, base, many in self.names(space.inner, at))
         elif isinstance(space, Opt):
@@ -100,6 +100,12 @@ class _Members:
         for index, base, many in self.names(space, at):
             (self.masks if many else self.values).append((index, base))
 
+    def elements(self, space: Space, at: Sequence[int], place: _Place, me: tuple[int, ...]) -> None:
+        """A set that is kept element by element has a variable for each member."""
+        if isinstance(space, Elements) and space.of == self.type:
+            for number, index in zip(space.words.elements(space.of), at, strict=True):
+                self.belongs(index, place, (*me, number))
+
     # --- where they occur ---
 
     def look(self) -> None:
@@ -112,6 +118,7 @@ class _Members:
                 self.belongs(index, ("own", mine, position), me)
             for name, at in slots.fields.items():
                 self.refers(kind.spaces[name], at)
+                self.elements(kind.spaces[name], at, ("in", mine, name), me)
             for index in (*slots.timers.values(), *slots.whenevers.values()):
                 self.callers_in(index, 1)
             for index, params in slots.deferred:
