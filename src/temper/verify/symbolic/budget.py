@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# For whoever bounds each question alone; the solver counts in 32 bits.
+UNLIMITED = 2**31
+# Of the work of one question: so much may all questions about one entity, or one part of a table, cost together. Of
+# the tables under tests/ all but one take less than half of it (that one, whose fields are sets that are united with
+# each other, would take three times as much); it is used up in some five seconds.
+QUESTIONS_MAX = 16
+
 
 @dataclass
 class Budget:
@@ -21,6 +28,11 @@ class Budget:
     def one(self) -> int:
         """Return what the next question may cost."""
         return self.rlimit if self.left is None else max(1, min(self.rlimit, self.left))
+
+    def keep(self, units: int) -> None:
+        """Put something by, or (if it is negative) give it back: what comes later is not to go without."""
+        if self.left is not None:
+            self.left -= units
 
     def spend(self, units: int) -> None:
         """Take off what a question has cost."""

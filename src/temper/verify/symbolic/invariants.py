@@ -181,5 +181,16 @@ def _broken(terms: Terms, path: Path, kept: Believed, rlimit: int) -> list[Expr]
         fallen = [e for e, term in asked if z3.is_false(model.eval(term, model_completion=True))]
         if fallen:
             return fallen
-    # The solver gave up on all of them together: ask for each.
-    return [e for e, term in asked if search(terms, [*known, z3.Not(term)], rlimit)[0] is not Found.NONE]
+    # The solver gave up on all of them together: ask for each, and leave out what a model shows to fall with it.
+    fallen, left = [], list(asked)
+    while left:
+        e, term = left.pop(0)
+        found, model = search(terms, [*known, z3.Not(term)], rlimit)
+        if found is Found.NONE:
+            continue
+        fallen.append(e)
+        if model is not None:
+            lost = [o for o, other in left if z3.is_false(model.eval(other, model_completion=True))]
+            fallen += lost
+            left = [(o, other) for o, other in left if o not in lost]
+    return fallen

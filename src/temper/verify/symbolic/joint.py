@@ -18,11 +18,12 @@ from temper.table import Expr, Table, describe_expr
 from temper.verify.expressions import TRUE
 from temper.verify.properties import asked_alone
 from temper.verify.symbolic.algebra import Algebra, Certificate, JointCertificate, Proof
-from temper.verify.symbolic.budget import Budget
+from temper.verify.symbolic.budget import QUESTIONS_MAX, Budget
 from temper.verify.symbolic.certificate import check
 from temper.verify.symbolic.commits import TooMuch, commits
 from temper.verify.symbolic.facts import Asked, Fact, asked_together, asks_several, candidates, plain, references, there
 from temper.verify.symbolic.judge import invariants
+from temper.verify.symbolic.prove import OVER
 from temper.verify.symbolic.question import Lemma, Lemmas, Question, holds
 from temper.verify.symbolic.solve import Asking, Found
 from temper.verify.symbolic.terms import Terms
@@ -31,7 +32,7 @@ from temper.verify.symbolic.world import Empty
 INDUCTION, MINED = "induction", "mined invariants"
 
 
-def judge_together(table: Table, rlimit: int, total: int | None = None) -> Algebra:
+def judge_together(table: Table, rlimit: int) -> Algebra:
     """Return what is proved of properties that speak of several entities, and of those that one alone does not show.
 
     Beside `proofs` and `open_why` nothing is asked. No proof is believed whose certificate does not check.
@@ -46,7 +47,7 @@ def judge_together(table: Table, rlimit: int, total: int | None = None) -> Algeb
     if not asked:
         return found
     lemmas = {name: each.invariants for name, each in alone.items()}
-    together = Together(table, lemmas, rlimit, Budget(rlimit, total))
+    together = Together(table, lemmas, rlimit, Budget(rlimit, rlimit * QUESTIONS_MAX))
     certificates = together.prove(asked)
     found.open_why = together.why
     sound: dict[str, str | None] = {}
@@ -105,7 +106,7 @@ class Together:
 
     def _open(self) -> str:
         if self.budget.spent:
-            return "over the limit of level 1"
+            return OVER
         return "no fact that each commit keeps was found from which it follows"
 
     def _by(

@@ -13,6 +13,7 @@ from temper.verify.expressions import FALSE, bounded, in_one_state, names_in, wa
 from temper.verify.properties import Asked as Property
 from temper.verify.properties import asked_alone
 from temper.verify.symbolic.algebra import Algebra, Open, Proof, Query
+from temper.verify.symbolic.budget import QUESTIONS_MAX, Budget
 from temper.verify.symbolic.certificate import Checker, in_words
 from temper.verify.symbolic.invariants import Believed, candidates, facts_before, inductive
 from temper.verify.symbolic.paths import Given, Path, case_condition, paths
@@ -39,7 +40,8 @@ class _Judge:
         self.table = table
         self.entity = entity
         self.rlimit = rlimit
-        self.terms = Terms(table)
+        self.budget = Budget(rlimit, rlimit * QUESTIONS_MAX)
+        self.terms = Terms(table, budget=self.budget)
         self.terms.queries = self.queries = queries
         self.found = Algebra(entity.name)
         self.steps: list[Path] = []
@@ -62,7 +64,11 @@ class _Judge:
             states = dict.fromkeys(state for case in action.cases for state in case.froms)
             self.steps.extend(paths(self.terms, self.table, self.entity, action, states))
         alone = [asked for asked in asked_alone(self.table).values() if asked.entity == self.entity.name]
+        # Proofs are the dearest; what is asked of types and divisions after them rests on what they found.
+        put_by = self.rlimit * QUESTIONS_MAX // 4
+        self.budget.keep(put_by)
         self._proofs(alone)
+        self.budget.keep(-put_by)
         self.found.invariants = self.known
         return self.found
 
@@ -156,6 +162,7 @@ class _Judge:
         self.found.open_why = prover.why
         if not certificates:
             return
+        # What was found is checked in any case.
         checker = Checker(self.table, self.entity.name, self.rlimit, self.queries)
         names = names_in(self.table, self.entity)
         for asked in alone:

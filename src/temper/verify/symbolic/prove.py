@@ -21,7 +21,7 @@ from temper.verify.symbolic.invariants import Believed, about_state, inductive
 from temper.verify.symbolic.mine import false_in, mine
 from temper.verify.symbolic.paths import Path
 from temper.verify.symbolic.samples import sample
-from temper.verify.symbolic.solve import impossible, needed
+from temper.verify.symbolic.solve import impossible, needed, work
 from temper.verify.symbolic.spacer import Spacer
 from temper.verify.symbolic.terms import Term, Terms
 
@@ -29,6 +29,8 @@ Fact: TypeAlias = tuple[str, Expr]
 
 INDUCTION, K_INDUCTION, MINED, SPACER = "induction", "k-induction", "mined invariants", "Spacer"
 K_MAX = 4
+NO_PROVER = "neither induction, k-induction, mined facts nor Spacer shows it within their limits"
+OVER = "over the limit of level 1: what all its questions together may cost was used up"
 
 
 class Prover:
@@ -73,9 +75,7 @@ class Prover:
             if certificate is not None:
                 found[each.index] = certificate
             else:
-                self.why[each.index] = (
-                    "neither induction, k-induction, mined facts nor Spacer shows it within their limits"
-                )
+                self.why[each.index] = OVER if self.terms.budget.spent else NO_PROVER
         return found, known
 
     def _condition(self, asked: Asked) -> Expr:
@@ -143,7 +143,11 @@ class Prover:
         condition = self._condition(asked)
         if not about_state(condition):
             return None
-        found = Spacer(self.table, self.entity, self.rlimit).prove(condition)
+        if self.terms.budget.spent:
+            return None
+        spacer = Spacer(self.table, self.entity, self.terms.budget.one)
+        found = spacer.prove(condition)
+        self.terms.budget.spend(work(spacer.terms))
         if found is None:
             return None
         both = {

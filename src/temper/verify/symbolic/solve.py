@@ -31,7 +31,7 @@ def search(terms: Terms, facts: Sequence[Term], rlimit: int, name: str = "") -> 
     What has a name is kept for whoever asked for the questions in writing.
     """
     solver = _solver(terms, facts, rlimit)
-    answer = solver.check()
+    answer = _answer(terms, solver)
     if name and terms.queries is not None:
         terms.queries.append(_written(solver, name, str(answer)))
     if answer == z3.unsat:
@@ -61,7 +61,7 @@ def needed(
     guarded = [terms.implies(marks[key], fact) for key, fact in found.items()]
     solver = _solver(terms, [*facts, *guarded], rlimit)
     solver.set("core.minimize", True)
-    if solver.check(*marks.values()) != z3.unsat:
+    if _answer(terms, solver, *marks.values()) != z3.unsat:
         return None
     core = {mark.get_id() for mark in solver.unsat_core()}
     return [key for key, mark in marks.items() if mark.get_id() in core]
@@ -105,9 +105,21 @@ class Asking:
             return z3.unknown
         self.solver.set("rlimit", self.budget.one)
         before = _units(self.solver)
-        answer = self.solver.check(*marks)
+        answer = heard(self.solver, self.solver.check(*marks))
         self.budget.spend(_units(self.solver) - before)
         return answer
+
+
+def work(terms: Terms) -> int:
+    """Return how much work has been done in a vocabulary's solver so far."""
+    return _units(z3.Solver(ctx=terms.context))
+
+
+def heard(engine: z3.Solver | z3.Fixedpoint, answer: z3.CheckSatResult) -> z3.CheckSatResult:
+    """Return an answer, unless somebody has interrupted it: the solver hears of that alone, and would go on."""
+    if answer == z3.unknown and "interrupted" in engine.reason_unknown():
+        raise KeyboardInterrupt
+    return answer
 
 
 def _units(solver: z3.Solver) -> int:
@@ -115,9 +127,19 @@ def _units(solver: z3.Solver) -> int:
     return next((int(value) for name, value in solver.statistics() if name == "rlimit count"), 0)
 
 
+def _answer(terms: Terms, solver: z3.Solver, *marks: Term) -> z3.CheckSatResult:
+    """Ask, at the cost of what is left for all questions; past that, nothing is known."""
+    if terms.budget.spent:
+        return z3.unknown
+    before = _units(solver)
+    answer = heard(solver, solver.check(*marks))
+    terms.budget.spend(_units(solver) - before)
+    return answer
+
+
 def _solver(terms: Terms, facts: Sequence[Term], rlimit: int) -> z3.Solver:
     solver = z3.Solver(ctx=terms.context)
-    solver.set("rlimit", rlimit)
+    solver.set("rlimit", min(rlimit, terms.budget.one))
     for fact in (*facts, *terms.axioms_of(facts)):
         # Past the checks of sorts that `add` repeats for each of them; they took as long as the answers.
         z3.Z3_solver_assert(terms.context.ref(), solver.solver, fact.as_ast())

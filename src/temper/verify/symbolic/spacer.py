@@ -19,6 +19,7 @@ from temper.verify.clauses import NEW
 from temper.verify.expressions import FALSE, TRUE, conjuncts, in_one_state, names_in, opened
 from temper.verify.symbolic.linear import KINDS, literal, relation
 from temper.verify.symbolic.paths import paths
+from temper.verify.symbolic.solve import heard
 from temper.verify.symbolic.terms import Term, Terms
 
 _SCALARS = frozenset({"bool", "int", "decimal", "time", "duration", "one_of", "string", "principal", "ref"})
@@ -55,10 +56,12 @@ class Spacer:
         try:
             self._rules()
             self._question(condition)
-            if self.engine.query(self.bad()) != z3.unsat:
+            if heard(self.engine, self.engine.query(self.bad())) != z3.unsat:
                 return None
             return self._answer(self.engine.get_answer())
-        except z3.Z3Exception:
+        except z3.Z3Exception as gave_up:
+            if "interrupted" in str(gave_up):
+                raise KeyboardInterrupt from None
             # It gives up by raising, at its limit and at what it has no theory for.
             return None
 

@@ -23,6 +23,7 @@ from temper.table import Expr, Table, Type, canonical_key, decode, shape
 from temper.verify.clauses import NEW
 from temper.verify.expressions import Names, children, element_type, opened, type_of
 from temper.verify.symbolic.algebra import Query
+from temper.verify.symbolic.budget import UNLIMITED, Budget
 
 Term: TypeAlias = Any  # z3 ships no types
 
@@ -84,8 +85,10 @@ class Terms:
     sorts but their own. It is as exact: there are as many as one likes of both.
     """
 
-    def __init__(self, table: Table, *, plain: bool = False) -> None:
+    def __init__(self, table: Table, *, plain: bool = False, budget: Budget | None = None) -> None:
         self.table = table
+        self.budget = budget or Budget(UNLIMITED, None)
+        """What its questions may cost in all."""
         self.context = z3.Context()
         self.queries: list[Query] | None = None
         """The questions that have a name, where somebody wants them in writing."""
