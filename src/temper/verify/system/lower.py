@@ -23,7 +23,7 @@ from temper.verify.explore.search import _only_whether
 from temper.verify.expressions import Names, names_in, rebuilt, walk, without_lets
 from temper.verify.properties import asked_alone, states_of
 from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced
-from temper.verify.system.ir import TRUE, Code, Fault, Leads, Orbit, Question, Rule, System
+from temper.verify.system.ir import TRUE, Code, Fault, Leads, Question, Rule, System
 from temper.verify.system.lower_expr import Reading, Scope
 from temper.verify.system.lower_fold import Fold
 from temper.verify.system.lower_take import BOUND, NEW, Asked, Part, Path, Taker, Who
@@ -40,6 +40,7 @@ from temper.verify.system.lower_world import (
     no_answer,
 )
 from temper.verify.system.spaces import Mask, Number, Opt, Space, UnloweredError, Value, same, scalar
+from temper.verify.system.symmetry_orbits import orbits_of
 
 PENDING_MAX = 3
 DEFERRED_MAX = 2
@@ -254,7 +255,7 @@ class _Lowering:
             rules,
             tuple(questions),
             tuple(self._leads()),
-            tuple(self._orbits()),
+            tuple(orbits_of(layout)),
             tuple(self._covered(partial)),
             not partial and not together,
             {
@@ -1046,39 +1047,6 @@ class _Lowering:
                     )
 
     # --- what can be exchanged ----------------------------------------------------------------------------------------
-
-    def _orbits(self) -> Iterator[Orbit]:
-        layout = self.layout
-        for kind in layout.kinds.values():
-            if kind.count < 2 or not self._alike(kind):
-                continue
-            members = tuple(tuple(layout.slots[kind.name, n].all()) for n in range(kind.count))
-            values: list[tuple[int, int]] = []
-            masks: list[tuple[int, int]] = []
-            for space, at in self._everywhere():
-                _references(space, at, kind.name, values, masks)
-            yield Orbit(members, tuple(values), tuple(masks))
-
-    def _alike(self, kind: Kind) -> bool:
-        """Say whether nothing tells one instance of a kind from another."""
-        for pair in self.layout.sends:
-            if kind.name in pair:
-                return False
-        for other in self.layout.kinds.values():
-            if any("combinations" in words for words in other.draws.partial.values()):
-                return False
-            for call in other.sites.values():
-                if any(kind.name in set(_referred(memory.type)) for memory in call.memories):
-                    return False
-            for each in other.entity.fields:
-                if each.type[0] in {"record", "map"} and kind.name in set(_referred(each.type)):
-                    return False
-            if any(
-                part[0] in {"first", "<", "<=", ">", ">=", "min", "max"} and "ref" in repr(part)
-                for part in _all_exprs(other)
-            ):
-                return False
-        return not any(part[0] == "first" for each in self.layout.kinds.values() for part in _all_exprs(each))
 
     def _everywhere(self) -> Iterator[tuple[Space, tuple[int, ...]]]:
         for (name, _), slots in self.layout.slots.items():

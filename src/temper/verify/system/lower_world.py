@@ -283,12 +283,24 @@ class Layout:
 
     # --- spaces -------------------------------------------------------------------------------------------------------
 
-    def space(self, type_: Type, kind: Kind, moment: int, *, scoped: tuple[int, int, bool] | None = None) -> Space:
-        """Return where a value of a type is kept."""
+    def space(
+        self,
+        type_: Type,
+        kind: Kind,
+        moment: int,
+        *,
+        scoped: tuple[int, int, bool] | None = None,
+        empty: bool = True,
+    ) -> Space:
+        """Return where a value of a type is kept. Where that may be `empty`, a name there is none then.
+
+        Else it would be the first one's, and tell it from others that it can be exchanged for.
+        """
         words = self.words
         names = words.names(type_)
         if names is not None:
-            return Number(words, type_, 0, len(names) - 1, closed=True)
+            nobody = empty and type_[0] in {"ref", "principal"} and len(names) > 1
+            return Number(words, type_, -1 if nobody else 0, len(names) - 1, closed=True)
         match type_:
             case ("int" | "decimal", low, high):
                 return self._number_space(type_, low, high, kind, scoped)
@@ -298,7 +310,7 @@ class Layout:
                 drawn = [v for v in kind.draws.of(type_).values if isinstance(v, int)]
                 return Number(words, type_, min(drawn), max(drawn), closed=False)
             case ("optional", inner):
-                return Opt(self.space(inner, kind, moment, scoped=scoped), words.empty(inner))
+                return Opt(self.space(inner, kind, moment, scoped=scoped, empty=False), words.empty(inner))
             case ("set", inner, _):
                 return Mask(words, inner) if inner[0] == "ref" else Elements(words, inner)
             case ("record", name):
@@ -307,7 +319,7 @@ class Layout:
                 def record(values: tuple[Value, ...]) -> Value:
                     return Parts(name, values)
 
-                return Several([self.space(part.type, kind, moment) for part in parts], record, None)
+                return Several([self.space(part.type, kind, moment, empty=False) for part in parts], record, None)
             case ("map", key, inner, _):
                 keys = [words.plain(key, n) for n in words.keys(key)]
 
@@ -390,7 +402,7 @@ class Layout:
                     if any(inner[0] in {"//", "%", "value"} for inner in walk(part)):
                         raise UnloweredError("a call that remembers what may have no value")
                     type_ = type_of(part, names)
-                    memories.append(Memory(which, param, part, self.space(type_, kind, 0), type_))
+                    memories.append(Memory(which, param, part, self.space(type_, kind, 0, empty=False), type_))
         sizes = [range(low, low + size) for memory in memories for size, low, _ in memory.space.sizes]
         total = 1
         for each in sizes:

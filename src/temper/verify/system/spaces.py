@@ -401,6 +401,7 @@ class Number(Space):
     def __init__(self, words: Words, type_: Type, low: int, high: int, *, closed: bool) -> None:
         names = words.names(type_)
         labels = tuple(map(str, names)) if names is not None and type_ != ("bool",) else ()
+        labels = ("nobody", *labels) if labels and low < 0 else labels
         self.sizes = ((max(high - low + 1, 1), low, labels),)
         self.type = type_
         self.words = words
