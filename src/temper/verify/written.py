@@ -18,6 +18,7 @@ from temper.verify.explore.search import Break, Explored, _false_after, _false_s
 from temper.verify.properties import asked_alone
 from temper.verify.report import PropertyResult, Verdict
 from temper.verify.symbolic.algebra import Algebra
+from temper.verify.symbolic.opened import in_words
 from temper.verify.system.led import FORMLESS, Eventual
 from temper.verify.telling import Known, Telling, bounds, never_at, or_lost
 
@@ -79,7 +80,7 @@ class Written(Telling):
         if explored is None:
             if algebra is None:
                 return self._result(each, Verdict.NOT_CHECKED, "", "no level that asks it has run")
-            why = f"{algebra.open_why.get(index, 'no prover shows it')}; the search has not run"
+            why = f"{self._open_why(index, algebra)}; the search has not run"
             return self._result(each, Verdict.UNKNOWN, "algebra", why)
         if index in explored.unclear:
             return self._result(each, Verdict.UNKNOWN, "search", explored.unclear[index])
@@ -94,13 +95,19 @@ class Written(Telling):
             return replace(self._result(each, Verdict.PROVED, proof.by, proof.told()), certificate=proof.words)
         if index not in self.several:
             if self.together is not None and index in self.together.open_why:
-                why = f"{self.together.open_why[index]}; the search has not run"
+                why = f"{self._open_why(index, self.together)}; the search has not run"
                 return self._result(each, Verdict.UNKNOWN, "algebra", why)
             return self._result(each, Verdict.NOT_CHECKED, "", SEVERAL)
         explored = self.found[self.several[index]].explored
         if explored is not None and index in explored.unclear:
             return self._result(each, Verdict.UNKNOWN, "search", explored.unclear[index])
         return self._searched(index, each, ("always", index), explored)
+
+    def _open_why(self, index: int, algebra: Algebra) -> str:
+        """Return why level 1 does not know, and what it left open on the way."""
+        why = algebra.open_why.get(index, "no prover shows it")
+        opened = in_words(self.table, algebra.left_open)
+        return f"{why}; {opened}" if opened else why
 
     def _never(self, index: int, each: shape.Never, found: Known) -> PropertyResult:
         entity = self.table.entities[each.entity or ""]

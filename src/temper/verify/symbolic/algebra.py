@@ -17,6 +17,16 @@ class Open:
     expr: Expr
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOpen:
+    """An expression that has no exact formula: it was taken to have any value of its type."""
+
+    expr: Expr
+    site: str
+    help: str
+    """What could be written instead."""
+
+
 @dataclass(frozen=True)
 class Certificate:
     """Why a property holds of every reachable state: what `certificate.py` checks again.
@@ -109,6 +119,8 @@ class Algebra:
     unsure: list[str] = field(default_factory=list)
     """Guards and cases of which the solver could not say."""
     opened: set[str] = field(default_factory=set)
+    """Kinds of expression that were left open, and the expressions themselves."""
+    left_open: tuple[LeftOpen, ...] = ()
     invariants: dict[str, list[Expr]] = field(default_factory=dict)
     """What is known of each state."""
 

@@ -23,6 +23,7 @@ from temper.verify.symbolic.certificate import check
 from temper.verify.symbolic.commits import TooMuch, commits
 from temper.verify.symbolic.facts import Asked, Fact, asked_together, asks_several, candidates, plain, references, there
 from temper.verify.symbolic.judge import invariants
+from temper.verify.symbolic.opened import left_open
 from temper.verify.symbolic.prove import OVER
 from temper.verify.symbolic.question import Lemma, Lemmas, Question, holds
 from temper.verify.symbolic.solve import Asking, Found
@@ -64,6 +65,7 @@ def judge_together(table: Table, rlimit: int) -> Algebra:
             why = f"a proof by {certificate.by} was found, but its certificate does not check ({refused})"
             found.open_why[index] = why
     found.opened = together.opened
+    found.left_open = left_open(table, None, together.left_open)
     return found
 
 

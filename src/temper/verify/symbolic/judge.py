@@ -16,6 +16,7 @@ from temper.verify.symbolic.algebra import Algebra, Open, Proof, Query
 from temper.verify.symbolic.budget import QUESTIONS_MAX, Budget
 from temper.verify.symbolic.certificate import Checker, in_words
 from temper.verify.symbolic.invariants import Believed, candidates, facts_before, inductive
+from temper.verify.symbolic.opened import left_open
 from temper.verify.symbolic.paths import Given, Path, case_condition, paths
 from temper.verify.symbolic.prove import Prover
 from temper.verify.symbolic.solve import Found, impossible, search
@@ -56,6 +57,7 @@ class _Judge:
         self._types()
         self._divisions()
         found.opened = set(self.terms.opened)
+        found.left_open = left_open(self.table, self.entity.name, self.terms.left_open)
         return found
 
     def proved(self) -> Algebra:
