@@ -298,6 +298,10 @@ class _Lowering:
         given: dict[str, Value] = {}
         for param in kind.entity.actions[event.action].params:
             if (event.action, param.name) not in kind.cone.params:
+                if param.type[0] == "ref" and param.type[1] in self.layout.kinds:
+                    # Which one it is makes no difference, but there has to be one.
+                    some = range(self.layout.count(param.type[1]))
+                    path.need(either(*(self.layout.exists(param.type[1], each) for each in some)))
                 continue
             value = event.params[param.name]
             given[param.name] = self.layout.words.constant(param.type, value)
