@@ -29,10 +29,14 @@ from temper.verify.shapes import taken_along
 from temper.verify.system.choose import Bounds, search
 from temper.verify.system.ir import Path, Question, Searched, System
 from temper.verify.system.lower import Unlowered, components, lower, scope_of
+from temper.verify.system.lower_expr import DECIMALS, TEXTS
 from temper.verify.system.lower_world import Layout
 from temper.verify.system.replay import Shows, replay_path
 from temper.verify.system.step import evaluate
 from temper.verify.system.step import states_of as states_of_path
+
+# Bounds that the search by `step` does not have.
+FINER = frozenset({DECIMALS, TEXTS})
 
 Key = tuple[Any, ...]
 Progress = Callable[[str, int, int], None]
@@ -110,8 +114,8 @@ def search_table(
         if isinstance(together, Together):
             explored |= together.explored
             covered.append(together.covered)
-            if together.searched.stopped and together.alone:
-                # The search by `step` tells principals apart only as far as they differ, and may get further.
+            if together.alone and (together.searched.stopped or FINER & together.explored[names[0]].cut.keys()):
+                # The search by `step` tells principals apart only as far as they differ, and decimals however fine.
                 further = explore(table, names[0], limits, progress)
                 explored[names[0]] = _best(together.explored[names[0]], further)
                 covered.append(told_alone(further))
@@ -267,8 +271,8 @@ class _Telling:
             "calls": f"at most {self.layout.pending_max} calls of one entity pending",
             "deferred": f"at most {self.layout.deferred_max} deferred at a time",
             "sends": f"at most {self.layout.sends_max} sends on the way between two",
-            "decimals": f"decimals of at most {self.layout.words.digits} digits behind the point",
-            "texts": "texts put together of two at most",
+            DECIMALS: f"decimals of at most {self.layout.words.digits} digits behind the point",
+            TEXTS: "texts put together of two at most",
         }
         if what in limits:
             return limits[what]

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, Protocol
 
-from temper.table import Caller, Expr, Table, Type, Why, decode
+from temper.table import Caller, Expr, Table, Type, Why, decode, describe_expr
 from temper.verify.expressions import Names, element_type, names_in, type_of, without_lets
 from temper.verify.system import codes
 from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op
@@ -23,15 +24,22 @@ from temper.verify.system.spaces import (
     Many,
     Maybe,
     Parts,
+    Row,
     UnloweredError,
     Value,
     Words,
     chosen,
     count,
     has,
+    keyed_by,
+    listed,
+    put_together,
     same,
     scalar,
 )
+
+# What the search goes no further with than it counts.
+DECIMALS, TEXTS = "decimals", "texts"
 
 
 class World(Protocol):
@@ -82,10 +90,12 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """That an expression has no value, where `condition` holds."""
+    """That an expression has no value, where `condition` holds; without a `why`, none that the search keeps."""
 
     condition: Code
-    why: Why
+    why: Why | None
+    bound: str = ""
+    """What the search goes no further with."""
 
 
 class Reading:
@@ -103,10 +113,10 @@ class Reading:
         yield
         self._given.pop()
 
-    def problem(self, condition: Code, why: Why) -> None:
+    def problem(self, condition: Code, why: Why | None, bound: str = "") -> None:
         whole = both(*self._given, condition)
         if whole != FALSE:
-            self.problems.append(Problem(whole, why))
+            self.problems.append(Problem(whole, why, bound))
 
     def truth(self, e: Expr) -> Code:
         """Return a condition."""
@@ -114,7 +124,13 @@ class Reading:
 
     def value(self, e: Expr) -> Value:
         """Return what an expression is worth."""
-        return self._value(without_lets(e, self.scope.names), self.scope)
+        whole = without_lets(e, self.scope.names)
+        try:
+            return self._value(whole, self.scope)
+        except UnloweredError as problem:
+            if problem.within:
+                raise
+            raise UnloweredError(problem.reason, describe_expr(e)) from problem
 
     # --- one operation ------------------------------------------------------------------------------------------------
 
@@ -199,14 +215,32 @@ class Reading:
                 raise AssertionError(f"an operation that is none: {e[0]!r}")
 
     def _compared(self, name: str, a: Expr, b: Expr, at: Scope) -> Code:
-        left, right = _alike(self._value(a, at), self._value(b, at))
+        sides: list[Value] = []
+        fine: list[bool] = []
+        for e in (a, b):
+            whole = self._fine(e, at)
+            fine.append(whole is not None)
+            sides.append(self._value(e, at) if whole is None else whole)
+        left, right = _alike(*sides)
+        if any(fine):
+            # A product of decimals is finer than what is kept, but not than what is compared.
+            scale = const(10**at.world.words.digits)
+            left, right = (
+                each if known else self._fits_word(op("*", scalar(each), scale))
+                for known, each in zip(fine, (left, right), strict=True)
+            )
         if name in {"==", "!="}:
             equal = same(left, right)
             return equal if name == "==" else no(equal)
-        kind = type_of(a, self._names(at))[0]
-        if kind in {"string", "one_of"}:
-            raise UnloweredError("an order of texts")
         return op(name, scalar(left), scalar(right))
+
+    def _fine(self, e: Expr, at: Scope) -> Code | None:
+        """Return a product of two decimals, counted as finely as it can be; `None` where it is none."""
+        match e:
+            case ("*", a, b) if "to_decimal" not in {a[0], b[0]} and type_of(e, self._names(at))[0] == "decimal":
+                return self._fits_word(op("*", scalar(self._value(a, at)), scalar(self._value(b, at))))
+            case _:
+                return None
 
     def _number(self, name: str, a: Expr, b: Expr, at: Scope) -> Code:
         left, right = scalar(self._value(a, at)), scalar(self._value(b, at))
@@ -219,11 +253,12 @@ class Reading:
             made = op(name, left, right)
             return self._fits_word(op("*", made, scale) if decimal and name == "//" else made)
         if decimal and name == "*":
-            # One of the two is a whole number, or the product may be finer than what is counted.
             for whole, other in ((a, right), (b, left)):
                 if whole[0] == "to_decimal":
                     return self._fits_word(op("*", scalar(self._value(whole[1], at)), other))
-            raise UnloweredError("a product of decimals")
+            made = self._fits_word(op("*", left, right))
+            self.problem(op("!=", op("%", made, scale), const(0)), None, DECIMALS)
+            return op("//", made, scale)
         return self._fits_word(op(name, left, right))
 
     def _fits_word(self, code: Code) -> Code:
@@ -255,6 +290,12 @@ class Reading:
         match e:
             case ("in", x, c):
                 return self._within(x, c, at)
+            case ("list", of, items):
+                return Row(const(len(items)), tuple(self._value(item, at) for item in items), of)
+            case ("concat", a, b):
+                return self._joined(self._value(a, at), self._value(b, at), at)
+            case ("index", row, position):
+                return self._item(self._value(row, at), scalar(self._value(position, at)), at)
             case (("union" | "minus" | "intersect") as name, a, b):
                 left, right = _many(self._value(a, at)), _many(self._value(b, at))
                 how = {"union": "bits_or", "minus": "bits_without", "intersect": "bits_and"}[name]
@@ -263,11 +304,13 @@ class Reading:
                 held = self._value(c, at)
                 if isinstance(held, Keyed):
                     return _sum(ite(each.present, const(1), const(0)) for each in held.entries)
+                if isinstance(held, Row):
+                    return held.size
                 return count(_many(held).mask)
             case ("set", of, items):
                 mask = const(0)
                 for item in items:
-                    mask = op("bits_or", mask, self._bit(of, scalar(self._value(item, at)), at))
+                    mask = op("bits_or", mask, self._bit(of, self._value(item, at), at))
                 return Many(mask, of)
             case ("dot", inner, record, name):
                 held = self._value(inner, at)
@@ -277,10 +320,12 @@ class Reading:
             case ("record", name, values):
                 return Parts(name, tuple(self._value(each, at) for each in values))
             case ("map", key, of, pairs):
-                empty = at.world.words.constant(("map", key, of, None), ())
-                made: Value = empty
-                for k, v in pairs:
-                    made = self._put(made, scalar(self._value(k, at)), self._value(v, at), at)
+                parts = [(scalar(self._value(k, at)), self._value(v, at)) for k, v in pairs]
+                ends = [end for number, _ in parts for end in at.world.span(number)]
+                key = at.world.words.bounded_key(key, ends)
+                made: Value = at.world.words.constant(("map", key, of, None), ())
+                for number, worth in parts:
+                    made = self._put(made, number, worth, at)
                 return made
             case ("put", m, k, v):
                 return self._put(self._value(m, at), scalar(self._value(k, at)), self._value(v, at), at)
@@ -288,13 +333,37 @@ class Reading:
                 return self._get(self._value(m, at), scalar(self._value(k, at)), at)
             case ("to_set", c):
                 held = self._value(c, at)
-                if not isinstance(held, Keyed):
-                    raise UnloweredError("a list")
-                return self._keys(held, at)
-            case ("all" | "any" | "count" | "sum" | "first" | "filter" | "map_set", _, _, _):
+                mask = const(0)
+                for each, there, of in members(held, at.world.words):
+                    mask = op("bits_or", mask, ite(there, self._bit(of, each, at), const(0)))
+                return Many(mask, type_of(c, self._names(at))[1])
+            case ("all" | "any" | "count" | "sum" | "first" | "filter" | "map_set" | "map_list", _, _, _):
                 return self._quantified(e, at)
             case _:
-                raise UnloweredError("a list" if e[0] in {"list", "index", "map_list"} else "text put together")
+                raise AssertionError(f"an operation that is none: {e[0]!r}")
+
+    def _joined(self, a: Value, b: Value, at: Scope) -> Value:
+        """Return a list behind another, or a text behind another."""
+        if isinstance(a, Row) and isinstance(b, Row):
+            return put_together(a, b)
+        left, right, words = scalar(a), scalar(b), at.world.words
+        made, known = const(0), FALSE
+        for n, m in product(words.texts_of(left), words.texts_of(right)):
+            text = words.texts[n] + words.texts[m]
+            if text in words.texts:
+                mine = both(eq(left, const(n)), eq(right, const(m)))
+                made = ite(mine, const(words.texts.index(text)), made)
+                known = either(known, mine)
+        self.problem(no(known), None, TEXTS)
+        return made
+
+    def _item(self, row: Value, position: Code, at: Scope) -> Maybe:
+        assert isinstance(row, Row), "only a list has items by position"
+        found: Value = Maybe(FALSE, at.world.words.empty(row.of))
+        for n, (there, item) in enumerate(listed(row)):
+            found = chosen(both(eq(position, const(n)), there), Maybe(TRUE, item), found)
+        assert isinstance(found, Maybe), "there may be no such item"
+        return found
 
     def _within(self, x: Expr, c: Expr, at: Scope) -> Code:
         if c[0] in {"set", "list"}:
@@ -310,6 +379,8 @@ class Reading:
             for number, entry in zip(at.world.words.keys(held.key), held.entries, strict=True):
                 found = either(found, both(eq(scalar(one), const(number)), entry.present))
             return found
+        if isinstance(held, Row):
+            return either(*(both(there, same(*_alike(one, item))) for there, item in listed(held)))
         many = _many(held)
         if isinstance(one, Maybe):
             return both(one.present, self._has(many, scalar(one.inner), at))
@@ -327,7 +398,10 @@ class Reading:
             inside = both(inside, op("<=", number, const(last)))
         return both(inside, there) if inside != FALSE else FALSE
 
-    def _bit(self, of: Type, number: Code, at: Scope) -> Code:
+    def _bit(self, of: Type, element: Value, at: Scope) -> Code:
+        if not isinstance(element, tuple):
+            raise UnloweredError("a set of what has parts")
+        number = scalar(element)
         low, high = at.world.span(number)
         room = at.world.words.elements(of)
         if of[0] in {"decimal", "time", "duration"} or low < 0 or high > max(room, default=-1):
@@ -337,17 +411,15 @@ class Reading:
     def _put(self, held: Value, key: Code, worth: Value, at: Scope) -> Keyed:
         assert isinstance(held, Keyed), "only a map has keys"
         entries = []
-        met = FALSE
+        low, high = at.world.span(key)
+        if held.key[0] == "int" and not held.key[1] <= low <= high <= held.key[2]:
+            absent = Maybe(FALSE, at.world.words.empty(held.of))
+            held = keyed_by(held, min(low, held.key[1]), max(high, held.key[2]), (absent,))
         for number, entry in zip(at.world.words.keys(held.key), held.entries, strict=True):
             mine = eq(key, const(number))
-            met = either(met, mine)
             made = chosen(mine, *_alike(Maybe(TRUE, worth), entry))
             assert isinstance(made, Maybe), "a map's entries may be absent"
             entries.append(made)
-        low, high = at.world.span(key)
-        room = at.world.words.keys(held.key)
-        if not room or low < room[0] or high > room[-1]:
-            raise UnloweredError("a key that may not be of the map's type")
         return Keyed(held.key, held.of, tuple(entries))
 
     def _get(self, held: Value, key: Code, at: Scope) -> Maybe:
@@ -358,30 +430,21 @@ class Reading:
         assert isinstance(found, Maybe), "a map's entries may be absent"
         return found
 
-    def _keys(self, held: Keyed, at: Scope) -> Many:
-        mask = const(0)
-        for number, entry in zip(at.world.words.keys(held.key), held.entries, strict=True):
-            one = const(1 << at.world.words.element(held.key, number))
-            mask = op("bits_or", mask, ite(entry.present, one, const(0)))
-        return Many(mask, held.key)
-
     def _quantified(self, e: Expr, at: Scope) -> Value:
         kind, x, over, body = e
         collected = self._value(over, at)
-        many = self._keys(collected, at) if isinstance(collected, Keyed) else _many(collected)
         element = element_type(type_of(over, self._names(at)))
-        items: list[tuple[int, Code, Any]] = []
-        for number in at.world.words.elements(many.of):
-            there = has(many.mask, const(number))
+        items: list[tuple[Value, Code, Any]] = []
+        for each, there, _ in members(collected, at.world.words):
             if there == FALSE:
                 continue
-            inner = replace(at, bound={**at.bound, x: const(number)}, names=at.names.bind(x, element))
+            inner = replace(at, bound={**at.bound, x: each}, names=at.names.bind(x, element))
             # `all` and `any` go no further than what decides.
             reached = [no(both(t, no(v))) if kind == "all" else no(both(t, v)) for _, t, v in items]
             waits = kind in {"all", "any", "first"}
             with self.given(both(there, *(reached if waits else ()))):
-                items.append((number, there, self._value(body, inner)))
-        return self._gathered(kind, many.of, items, e, at)
+                items.append((each, there, self._value(body, inner)))
+        return self._gathered(kind, element, items, e, at)
 
     def _gathered(self, kind: str, of: Type, items: Any, e: Expr, at: Scope) -> Value:
         if kind == "all":
@@ -394,13 +457,19 @@ class Reading:
             return self._fits_word(_sum(ite(there, value, const(0)) for _, there, value in items))
         if kind == "first":
             found: Value = Maybe(FALSE, at.world.words.empty(of))
-            for number, there, value in reversed(items):
-                found = chosen(both(there, value), Maybe(TRUE, const(number)), found)
+            for each, there, value in reversed(items):
+                found = chosen(both(there, value), Maybe(TRUE, each), found)
             return found
+        if kind == "map_list":
+            row = Row(const(0), (), type_of(e, self._names(at))[1])
+            for _, there, value in items:
+                longer = put_together(row, Row(const(1), (value,), row.of))
+                row = longer if there == TRUE else chosen(there, longer, row)  # type: ignore[assignment]  # rows both
+            return row
         mask = const(0)
         if kind == "filter":
-            for number, there, value in items:
-                mask = op("bits_or", mask, ite(both(there, value), const(1 << number), const(0)))
+            for each, there, value in items:
+                mask = op("bits_or", mask, ite(both(there, value), self._bit(of, each, at), const(0)))
             return Many(mask, of)
         made = type_of(e, self._names(at))[1]
         for _, there, value in items:
@@ -412,6 +481,22 @@ class Reading:
         return at.names
 
 
+def members(value: Value, words: Words) -> Iterator[tuple[Value, Code, Type]]:
+    """Each element that a collection may have, in order, that it has it, and its type; a map's are its keys."""
+    match value:
+        case Many(mask, of):
+            for number in words.elements(of):
+                yield const(number), has(mask, const(number)), of
+        case Keyed(key, _, entries):
+            for number, entry in zip(words.keys(key), entries, strict=True):
+                yield const(number), entry.present, key
+        case Row(_, _, of):
+            for there, item in listed(value):
+                yield item, there, of
+        case _:
+            raise AssertionError(f"a collection is expected, not {value!r}")
+
+
 def _sum(parts: Iterator[Code]) -> Code:
     total = const(0)
     for part in parts:
@@ -420,8 +505,7 @@ def _sum(parts: Iterator[Code]) -> Code:
 
 
 def _many(value: Value) -> Many:
-    if not isinstance(value, Many):
-        raise UnloweredError("a list")
+    assert isinstance(value, Many), f"a set is expected, not {value!r}"
     return value
 
 
@@ -485,6 +569,8 @@ def _points(value: Value, number: int, at: Scope) -> Code:
         return both(value.present, eq(scalar(value.inner), const(number)))
     if isinstance(value, Many):
         return has(value.mask, const(number))
+    if isinstance(value, Row):
+        return either(*(both(there, eq(scalar(item), const(number))) for there, item in listed(value)))
     return eq(scalar(value), const(number))
 
 
@@ -536,4 +622,4 @@ _LEAVES: dict[str, Callable[[Reading, Expr, Scope], Value]] = {
     "every": _every,
 }
 
-__all__ = ["Problem", "Reading", "Scope", "World", "names_in"]
+__all__ = ["Problem", "Reading", "Scope", "World", "members", "names_in"]

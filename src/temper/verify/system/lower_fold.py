@@ -71,7 +71,7 @@ class Fold:
         """Say whether a variable keeps its value."""
         if after[0] == "const":
             low = self.variables[index].low
-            return after[1] >= low and known.get(index) == 1 << after[1] - low
+            return bool(after[1] >= low and known.get(index) == 1 << after[1] - low)
         if after == ("var", index):
             return True
         one, mine = self._table(after), self._table(("var", index))

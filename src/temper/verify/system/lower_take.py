@@ -17,7 +17,7 @@ from temper.verify.explore.cone import _decides as decides
 from temper.verify.expressions import DURATION, Names, names_in, without_lets
 from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced
 from temper.verify.system.ir import TRUE, Code
-from temper.verify.system.lower_expr import Reading, Scope
+from temper.verify.system.lower_expr import Reading, Scope, members
 from temper.verify.system.lower_world import CURRENT, ENDED, PAST, Kind, Layout
 from temper.verify.system.spaces import Fixed, Many, Maybe, UnloweredError, Value, chosen, has, same, scalar
 
@@ -136,6 +136,8 @@ class Path:
         for each in reading.problems:
             if each.why is Why.MISSING:
                 self.need(no(each.condition))
+            elif each.why is None:
+                self.fault(each.condition, BOUND, each.bound)
             else:
                 self.fault(each.condition, each.why.name, site)
         reading.problems.clear()
@@ -314,7 +316,7 @@ class Taker:
         for param in action.params:
             matters = (action.name, param.name) in kind.cone.params
             if not matters and param.name not in given:
-                params[param.name] = words.empty(param.type) if param.type[0] != "list" else const(0)
+                params[param.name] = words.empty(param.type)
             elif param.name in given:
                 value = given[param.name]
                 if param.type[0] == "optional" and not isinstance(value, Maybe):
@@ -597,14 +599,11 @@ class Taker:
         with reading.given(given):
             over = reading.value(clause.over)
         path.problems(reading, clause.site)
-        if not isinstance(over, Many):
-            raise UnloweredError("`for` over a list or a map")
         paths = [path]
-        for number in self.layout.words.elements(over.of):
-            there = both(given, has(over.mask, const(number)))
-            if there != FALSE:
-                inner = frames.bound(clause.var, const(number), over.of)
-                paths = self._run(paths, clause.body, inner, who, caller, there)
+        for each, there, of in members(over, self.layout.words):
+            if both(given, there) != FALSE:
+                inner = frames.bound(clause.var, each, of)
+                paths = self._run(paths, clause.body, inner, who, caller, both(given, there))
         return paths
 
     def _send(self, path: Path, clause: shape.Send, reading: Reading, who: Who, caller: Caller, given: Code) -> None:

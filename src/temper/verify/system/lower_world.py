@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from itertools import product
+from itertools import chain, product
 from math import prod
 from typing import Any
 
-from temper.table import Caller, Expr, Table, Type, decode, default_values, shape
+from temper.table import Caller, Expr, Table, Type, decode, default_values, describe_expr, shape
 from temper.table import Value as Plain
 from temper.verify.causes import causes
 from temper.verify.clauses import all_clauses, flat, outcomes
@@ -23,8 +23,10 @@ from temper.verify.system.codes import FALSE, const, either, eq
 from temper.verify.system.ir import Code, Var
 from temper.verify.system.spaces import (
     ELEMENTS_MAX,
+    KEPT_MAX,
     Elements,
     Fixed,
+    Items,
     Keyed,
     Mask,
     Number,
@@ -41,6 +43,8 @@ PRINCIPALS_MAX = 4
 # Numbers of so many values are drawn whole, as long as there are no more events of people than that; the last always.
 WHOLE_LEAST = 8
 WHOLE: tuple[tuple[int, int | None], ...] = ((32, 256), (16, 4_096), (WHOLE_LEAST, None))
+# Texts that are put together somewhere.
+TEXTS_MAX = 64
 # What one call keeps from the moment it was made: so many different memories are told apart.
 MEMORIES_MAX = 64
 # A variable has at most so many values.
@@ -134,6 +138,11 @@ class SystemDraws(Draws):
                 return Draw(tuple(self._ids[entity]), whole=True)
             case ("int", int(low), int(high)) if high - low < self._whole_max:
                 return Draw(tuple(range(low, high + 1)), whole=True)
+            case ("list", inner, int(size)) if (drawn := self.of(inner)).whole and size <= KEPT_MAX:
+                if sum(len(drawn.values) ** n for n in range(size + 1)) > self._whole_max:
+                    return super().of(type_)
+                lists = chain.from_iterable(product(drawn.values, repeat=n) for n in range(size + 1))
+                return Draw(tuple(lists), whole=True)
             case _:
                 return super().of(type_)
 
@@ -264,7 +273,29 @@ class Layout:
                 )
                 if "decimal" in str(each.type):
                     digits = max(digits, 2)
-        return Words(self.table, self.principals, texts, self.ids, digits)
+        texts = list(dict.fromkeys(texts))
+        texts += [a + b for a, b in self._put_together(texts)]
+        return Words(self.table, self.principals, texts, self.ids, digits * (2 if self._multiplied() else 1))
+
+    def _multiplied(self) -> bool:
+        """Say whether decimals are multiplied somewhere, and so become finer."""
+        return any(
+            part[0] == "*" and "to_decimal" not in {part[1][0], part[2][0]} and type_of(part, use.names)[0] == "decimal"
+            for kind in self.kinds.values()
+            for use in uses(self.table, kind.entity)
+            for part in walk(without_lets(use.expr, use.names))
+        )
+
+    def _put_together(self, texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """The texts that are put together somewhere, of those that there are."""
+        for kind in self.kinds.values():
+            for use in uses(self.table, kind.entity):
+                for part in walk(without_lets(use.expr, use.names)):
+                    if part[0] == "concat" and type_of(part, use.names)[0] == "string":
+                        sides = [[e[2]] if e[0] == "lit" else texts for e in part[1:]]
+                        if prod(map(len, sides)) > TEXTS_MAX:
+                            raise UnloweredError(f"more than {TEXTS_MAX} texts put together", describe_expr(part))
+                        yield from product(*sides)
 
     def _callers(self) -> list[Caller]:
         """Return everyone on whose behalf the system may act, as far as it makes a difference."""
@@ -327,8 +358,12 @@ class Layout:
                     return Keyed(key, inner, values)  # type: ignore[arg-type]  # a map's entries are `T?`s
 
                 return Several([self.space(("optional", inner), kind, moment) for _ in keys], keyed, tuple(keys))
+            case ("list", inner, int(size)):
+                most = min(size, KEPT_MAX)
+                items = self.space(inner, kind, moment, empty=False)
+                return Items(items, inner, words.empty(inner), most, closed=most == size)
             case _:
-                raise UnloweredError("a list")
+                raise UnloweredError("a list without an end")
 
     def _number_space(
         self, type_: Type, low: Any, high: Any, kind: Kind, scoped: tuple[int, int, bool] | None
@@ -359,11 +394,14 @@ class Layout:
                 continue
             moment = FIELD_MOMENT * (index + 1)
             tainted = each.name in kind.clocks.tainted
-            kind.spaces[each.name] = (
-                self._moment_space(each.type, moment)
-                if tainted
-                else self.space(each.type, kind, moment, scoped=kind.scoped.get(each.name))
-            )
+            try:
+                kind.spaces[each.name] = (
+                    self._moment_space(each.type, moment)
+                    if tainted
+                    else self.space(each.type, kind, moment, scoped=kind.scoped.get(each.name))
+                )
+            except UnloweredError as problem:
+                raise UnloweredError(problem.reason, f"{kind.name}.{each.name}") from problem
         kind.durations = constant_durations(entity)
         kind.ignored = ignored_everywhere(entity)
         for place in entity.places:
@@ -400,7 +438,7 @@ class Layout:
                     continue
                 for part in _read_at_once(whole):
                     if any(inner[0] in {"//", "%", "value"} for inner in walk(part)):
-                        raise UnloweredError("a call that remembers what may have no value")
+                        raise UnloweredError("a call that remembers what may have no value", describe_expr(part))
                     type_ = type_of(part, names)
                     memories.append(Memory(which, param, part, self.space(type_, kind, 0, empty=False), type_))
         sizes = [range(low, low + size) for memory in memories for size, low, _ in memory.space.sizes]

@@ -291,6 +291,8 @@ class _Replay:
                 return None if value is None else self._real(inner, value, world)
             case ("set", inner, _):
                 return frozenset(self._real(inner, item, world) for item in value)
+            case ("list", inner, _):
+                return tuple(self._real(inner, item, world) for item in value)
             case _:
                 plain: Value = value
                 return plain

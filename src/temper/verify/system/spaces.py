@@ -7,9 +7,10 @@ durations. Sets are masks whose bit is the element's number; records and maps ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from temper.table import Table, Type
@@ -20,11 +21,19 @@ from temper.verify.system.ir import TRUE, Code
 
 # A set's elements have numbers below this, so that its mask fits a word.
 ELEMENTS_MAX = 20
+# A list keeps so many items at the most, and is put together of no more.
+KEPT_MAX = 8
+ITEMS_MAX = 2 * KEPT_MAX
 WORD = 1 << 61
 
 
 class UnloweredError(Exception):
-    """Something has no exact finite form; the text says what."""
+    """Something has no exact finite form: `reason` says what, and `within` where, in the blueprint's words."""
+
+    def __init__(self, reason: str, within: str = "") -> None:
+        super().__init__(f"{reason} in `{within}`" if within else reason)
+        self.reason = reason
+        self.within = within
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +61,27 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """A list: how long it is, and the items in order. What stands behind the last item is nothing."""
+
+    size: Code
+    items: tuple[Value, ...]
+    of: Type
+
+
+@dataclass(frozen=True, slots=True)
 class Keyed:
-    """A map: for each key that there can be, whether it is there and its worth."""
+    """A map: for each key that there can be, whether it is there and its worth.
+
+    The keys that are whole numbers are those between the ends of `key`, which may be others than those of the type.
+    """
 
     key: Type
     of: Type
     entries: tuple[Maybe, ...]
 
 
-Value: TypeAlias = Code | Maybe | Many | Parts | Keyed
+Value: TypeAlias = Code | Maybe | Many | Parts | Keyed | Row
 
 
 def scalar(value: Value) -> Code:
@@ -80,7 +101,12 @@ def chosen(condition: Code, a: Value, b: Value) -> Value:
             return Many(ite(condition, a.mask, b.mask), a.of)
         case Parts(), Parts():
             return Parts(a.name, tuple(chosen(condition, x, y) for x, y in zip(a.parts, b.parts, strict=True)))
+        case Row(), Row():
+            pairs = zip_longest(a.items, b.items)
+            items = (y if x is None else x if y is None else chosen(condition, x, y) for x, y in pairs)
+            return Row(ite(condition, a.size, b.size), tuple(items), a.of)
         case Keyed(), Keyed():
+            a, b = alike_keys(a, b)
             entries = (_maybe(chosen(condition, x, y)) for x, y in zip(a.entries, b.entries, strict=True))
             return Keyed(a.key, a.of, tuple(entries))
         case _:
@@ -100,7 +126,11 @@ def same(a: Value, b: Value) -> Code:
             return both(*(same_truth(has(a.mask, const(n)), has(b.mask, const(n))) for n in elements))
         case Parts(), Parts():
             return both(*(same(x, y) for x, y in zip(a.parts, b.parts, strict=True)))
+        case Row(), Row():
+            pairs = enumerate(zip(a.items, b.items, strict=False))
+            return both(eq(a.size, b.size), *(either(op("<=", a.size, const(n)), same(x, y)) for n, (x, y) in pairs))
         case Keyed(), Keyed():
+            a, b = alike_keys(a, b)
             return both(*(same(x, y) for x, y in zip(a.entries, b.entries, strict=True)))
         case _:
             return eq(scalar(a), scalar(b))
@@ -113,6 +143,49 @@ def same_truth(a: Code, b: Code) -> Code:
     if b[0] == "const":
         return a if b[1] else no(a)
     return eq(a, b)
+
+
+# --- maps and lists ---------------------------------------------------------------------------------------------------
+
+
+def alike_keys(a: Keyed, b: Keyed) -> tuple[Keyed, Keyed]:
+    """Return two maps with the same keys: those of both."""
+    if a.key == b.key:
+        return a, b
+    low, high = min(a.key[1], b.key[1]), max(a.key[2], b.key[2])
+    return keyed_by(a, low, high, b.entries), keyed_by(b, low, high, a.entries)
+
+
+def keyed_by(held: Keyed, low: int, high: int, others: Sequence[Maybe]) -> Keyed:
+    """Return a map with the keys from `low` to `high`; one that it has not stands like some other's, and is absent."""
+    if high - low >= ELEMENTS_MAX:
+        raise UnloweredError(f"a map of more than {ELEMENTS_MAX} keys")
+    absent = Maybe(FALSE, (*held.entries, *others)[0].inner)
+    own = dict(zip(range(held.key[1], held.key[2] + 1), held.entries, strict=True))
+    return Keyed(("int", low, high), held.of, tuple(own.get(n, absent) for n in range(low, high + 1)))
+
+
+def put_together(a: Row, b: Row) -> Row:
+    """Return a list with the items of one behind those of the other."""
+    total = len(a.items) + len(b.items)
+    if total > ITEMS_MAX:
+        raise UnloweredError(f"a list of more than {ITEMS_MAX} items")
+    items: list[Value] = []
+    for n in range(total):
+        at: Value | None = None
+        for size in range(len(a.items), -1, -1):
+            one = a.items[n] if n < size else b.items[n - size] if n - size < len(b.items) else None
+            if one is not None:
+                at = one if at is None else chosen(eq(a.size, const(size)), one, at)
+        assert at is not None, "an item of one of the two"
+        items.append(at)
+    return Row(op("+", a.size, b.size), tuple(items), a.of)
+
+
+def listed(row: Row) -> Iterator[tuple[Code, Value]]:
+    """Each item that a list may have, and that it has so many."""
+    for n, item in enumerate(row.items):
+        yield op(">", row.size, const(n)), item
 
 
 # --- masks ------------------------------------------------------------------------------------------------------------
@@ -230,6 +303,10 @@ class Words:
             case _:
                 return None
 
+    def texts_of(self, code: Code) -> range:
+        """Return the numbers of the texts that a code may be."""
+        return range(code[1], code[1] + 1) if code[0] == "const" else range(len(self.texts))
+
     def number(self, type_: Type, value: Any) -> int:
         """Return the number of a scalar."""
         known = self.names(type_)
@@ -268,14 +345,15 @@ class Words:
                 return Parts(name, tuple(self.constant(p.type, v) for p, v in zip(parts, value, strict=True)))
             case ("map", key, inner, _):
                 worth = dict(value)
+                key = self.bounded_key(key, [self.number(key, each) for each in worth])
                 entries = []
                 for each in self.keys(key):
                     entries.append(self.constant(("optional", inner), worth.get(self.plain(key, each))))
                 if len(worth) > sum(e.present == TRUE for e in map(_maybe, entries)):
-                    raise UnloweredError("a map has a key that the search does not draw")
+                    raise UnloweredError("a map with a key that the search does not draw")
                 return Keyed(key, inner, tuple(map(_maybe, entries)))
-            case ("list", _, _):
-                raise UnloweredError("a list")
+            case ("list", inner, _):
+                return Row(const(len(value)), tuple(self.constant(inner, item) for item in value), inner)
             case _:
                 return const(self.number(type_, value))
 
@@ -290,9 +368,10 @@ class Words:
                 return Parts(name, tuple(self.empty(part.type) for part in self.table.records[name]))
             case ("map", key, inner, _):
                 nothing = Maybe(FALSE, self.empty(inner))
+                key = self.bounded_key(key, [])
                 return Keyed(key, inner, tuple(nothing for _ in self.keys(key)))
-            case ("list", _, _):
-                raise UnloweredError("a list")
+            case ("list", inner, _):
+                return Row(const(0), (), inner)
             case ("int" | "decimal", low, _) if low is not None:
                 return const(self.number(type_, low))
             case _:
@@ -330,6 +409,12 @@ class Words:
             case _:
                 raise UnloweredError(f"a map of more than {ELEMENTS_MAX} keys")
 
+    def bounded_key(self, type_: Type, numbers: Sequence[int]) -> Type:
+        """Return a type of keys with ends, those of these numbers where it has none."""
+        if type_[0] == "int" and None in type_[1:]:
+            return ("int", min(numbers, default=0), max(numbers, default=0))
+        return type_
+
     def of_type(self, value: Value, type_: Type, span: Callable[[Code], tuple[int, int]]) -> Code:
         """Return that a value of a type's kind is of the type."""
         match type_:
@@ -357,9 +442,23 @@ class Words:
                 assert isinstance(value, Parts), "a record is one"
                 types = [part.type for part in self.table.records[name]]
                 return both(*(self.of_type(v, t, span) for v, t in zip(value.parts, types, strict=True)))
-            case ("map", _, inner, size):
+            case ("list", inner, size):
+                assert isinstance(value, Row), "a list is one"
+                items = ((there, self.of_type(item, inner, span)) for there, item in listed(value))
+                fits = both(*(either(no(there), mine) for there, mine in items))
+                return (
+                    fits if size is None or len(value.items) <= size else both(op("<=", value.size, const(size)), fits)
+                )
+            case ("map", key, inner, size):
                 assert isinstance(value, Keyed), "a map is one"
-                fits = both(*(self.of_type(each, ("optional", inner), span) for each in value.entries))
+                allowed = self.keys(key)
+                numbered = zip(self.keys(value.key), value.entries, strict=True)
+                fits = both(
+                    *(
+                        self.of_type(each, ("optional", inner), span) if number in allowed else no(each.present)
+                        for number, each in numbered
+                    )
+                )
                 if size is not None and len(value.entries) > size:
                     total = const(0)
                     for each in value.entries:
@@ -545,10 +644,24 @@ class Several(Space):
         return self.make(tuple(space.read(own) for space, own in zip(self.spaces, self._split(at), strict=True)))
 
     def write(self, value: Value) -> list[Code]:
-        return [code for space, part in zip(self.spaces, _parts(value), strict=True) for code in space.write(part)]
+        return [code for space, part in zip(self.spaces, self._parts(value), strict=True) for code in space.write(part)]
 
     def bound(self, value: Value) -> Code:
-        return both(*(space.bound(part) for space, part in zip(self.spaces, _parts(value), strict=True)))
+        return both(*(space.bound(part) for space, part in zip(self.spaces, self._parts(value), strict=True)))
+
+    def _parts(self, value: Value) -> tuple[Value, ...]:
+        """Return a record's parts, or for each key that is kept what the map has there."""
+        if isinstance(value, Parts):
+            return value.parts
+        assert isinstance(value, Keyed), "a record or a map"
+        if value.key[0] != "int" or self.keys is None:
+            return value.entries
+        own = dict(zip(range(value.key[1], value.key[2] + 1), value.entries, strict=True))
+        return tuple(
+            own.get(int(str(key)), Maybe(FALSE, space.empty))
+            for key, space in zip(self.keys, self.spaces, strict=True)
+            if isinstance(space, Opt)
+        )
 
     def plain(self, numbers: Sequence[int]) -> Plain:
         parts = [space.plain(own) for space, own in zip(self.spaces, self._split(numbers), strict=True)]
@@ -557,8 +670,38 @@ class Several(Space):
         return tuple((key, part) for key, part in zip(self.keys, parts, strict=True) if part is not None)
 
 
-def _parts(value: Value) -> tuple[Value, ...]:
-    if isinstance(value, Parts):
-        return value.parts
-    assert isinstance(value, Keyed), "a record or a map"
-    return value.entries
+class Items(Space):
+    """A list: how long it is, and room for so many items, empty where there is none."""
+
+    def __init__(self, inner: Space, of: Type, empty: Value, most: int, *, closed: bool) -> None:
+        self.inner = inner
+        self.of = of
+        self.empty = empty
+        self.most = most
+        self.closed = closed
+        self.sizes = ((most + 1, 0, ()), *(size for _ in range(most) for size in inner.sizes))
+
+    def _split(self, items: Sequence[Any]) -> list[Sequence[Any]]:
+        width = len(self.inner.sizes)
+        return [items[1 + n * width : 1 + (n + 1) * width] for n in range(self.most)]
+
+    def read(self, at: Sequence[Code]) -> Value:
+        return Row(at[0], tuple(self.inner.read(own) for own in self._split(at)), self.of)
+
+    def write(self, value: Value) -> list[Code]:
+        assert isinstance(value, Row), "a list is one"
+        blank = self.inner.write(self.empty)
+        found = [value.size]
+        for n in range(self.most):
+            there = op(">", value.size, const(n))
+            item = self.inner.write(value.items[n]) if n < len(value.items) else blank
+            found += [ite(there, a, b) for a, b in zip(item, blank, strict=True)]
+        return found
+
+    def bound(self, value: Value) -> Code:
+        assert isinstance(value, Row), "a list is one"
+        fits = both(*(either(no(there), self.inner.bound(item)) for there, item in listed(value)))
+        return fits if self.closed else both(op("<=", value.size, const(self.most)), fits)
+
+    def plain(self, numbers: Sequence[int]) -> Plain:
+        return tuple(self.inner.plain(own) for own in self._split(numbers)[: numbers[0]])
