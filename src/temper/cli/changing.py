@@ -35,6 +35,10 @@ def plan(args: argparse.Namespace) -> int:
 
 
 def _strength_lines(strength: dict[str, Any], paint: Paint) -> Iterator[str]:
+    if strength.get("why"):
+        yield f"  how much its properties notice is not all known: {strength['why']}"
+    if strength.get("score") is None:
+        return
     before = f", from {strength['before']:.0%}" if strength.get("before") is not None else ""
     yield f"  notices {strength['score']:.0%} of {strength['counted']} small changes{before}"
     for each in strength.get("asked", ()):

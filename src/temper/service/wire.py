@@ -254,15 +254,17 @@ class ChangeLine(Wire, frozen=True):
 class PlanStrength(Wire, frozen=True):
     """How much the candidate's properties and scenarios notice, against those that are in force.
 
-    `asked` are the questions that the version in force does not raise; `answered` those that only it does.
+    `asked` are the questions that the version in force does not raise; `answered` those that only it does. `why` says
+    what is not known, and why: then there is no score, or none before.
     """
 
-    score: float
-    killed: int
-    counted: int
+    score: float | None = None
+    killed: int = 0
+    counted: int = 0
     before: float | None = None
     asked: tuple[str, ...] = ()
     answered: tuple[str, ...] = ()
+    why: str = ""
 
 
 class Plan(Wire, frozen=True):

@@ -205,21 +205,7 @@ class Workshop:
             report=judged.report,
             pushable=self._passes(judged.report) and not stranded,
             entities=entities,
-            strength=await self._strength(old, table) if strength else None,
-        )
-
-    async def _strength(self, old: Table | None, new: Table) -> wire.PlanStrength:
-        after = await self._measures.of(new)
-        before = await self._measures.of(old) if old is not None else None
-        asked = [each["question"] for each in after["survivors"]]
-        known = [each["question"] for each in before["survivors"]] if before is not None else []
-        return wire.PlanStrength(
-            score=after["score"],
-            killed=after["killed"],
-            counted=after["counted"],
-            before=before["score"] if before is not None else None,
-            asked=tuple(each for each in asked if each not in known),
-            answered=tuple(each for each in known if each not in asked),
+            strength=await self._measures.compared(old, table) if strength else None,
         )
 
     async def push(
