@@ -278,7 +278,7 @@ def _field(change: str) -> str:
     return change.split()[1]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(joint_tables())
 def test_what_is_proved_of_several_no_search_refutes(table: Table) -> None:
     """A disagreement is a bug in us."""

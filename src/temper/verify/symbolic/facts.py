@@ -16,7 +16,7 @@ Fact: TypeAlias = tuple[str | None, Expr]
 """What holds of every entity of a kind, or (`None`) of the whole."""
 
 # What is guessed at, at most: a page of a blueprint stays far below it.
-FACTS_MAX = 160
+FACTS_MAX = 96
 _SAID_OF_STATES = frozenset(
     """
     lit none some value to_decimal field let id this read read_in not and or implies if == != < <= > >= in ?? + - * // %
@@ -121,7 +121,8 @@ def _said(table: Table, entity: shape.Entity, properties: Sequence[Expr]) -> Ite
         if kind[0] == "ref":
             for state in table.entities[kind[1]].states:
                 yield ("read_in", ("field", name), kind[1], (state,))
-                yield ("not", ("read_in", ("field", name), kind[1], (state,)))
+                if len(table.entities[kind[1]].states) > 2:
+                    yield ("not", ("read_in", ("field", name), kind[1], (state,)))
     owned = [name for name, kind in references(entity) if kind[0] == "ref"]
     yield from (("!=", ("field", a), ("field", b)) for a, b in combinations(owned, 2))
 

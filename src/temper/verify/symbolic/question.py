@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TypeAlias
@@ -17,7 +17,7 @@ from temper.verify.symbolic.facts import Asked, Fact, references, there
 from temper.verify.symbolic.invariants import Believed
 from temper.verify.symbolic.solve import Asking, Found
 from temper.verify.symbolic.terms import Scene, Term, Terms
-from temper.verify.symbolic.world import After, Before, Pattern, Population
+from temper.verify.symbolic.world import Pattern, Population
 
 Lemmas: TypeAlias = Mapping[str, Believed]
 # Whoever is named by what is said of others gets it said of them too, so often.
@@ -71,18 +71,12 @@ class Question:
         """That the commit leaves a fact broken, or (by its number) breaks a property of steps."""
         for asked in steps:
             self.breaks[asked.index] = self._step(asked)
-        hypotheses: dict[Fact, list[Term]] = {fact: [] for fact in facts}
-        known: dict[Lemma, list[Term]] = {}
-        self._requests = self.terms.fresh("requests", ("bool",))
-        plain = [*commit.facts, self.terms.implies(self._requests, self.terms.both(commit.requests))]
-        plain += self._meant(hypotheses, known, lemmas)
-        self.asking = Asking(self.terms, budget)
         self.marks: dict[Fact | Lemma, Term] = {}
         """What makes a fact or a lemma count."""
-        both: list[tuple[Fact | Lemma, list[Term]]] = [*hypotheses.items(), *known.items()]
-        for key, parts in both:
-            mark = self.marks[key] = self.terms.fresh("mark", ("bool",))
-            plain.append(self.terms.implies(mark, self.terms.both(parts)))
+        self._requests = self.terms.fresh("requests", ("bool",))
+        plain = [*commit.facts, self.terms.implies(self._requests, self.terms.both(commit.requests))]
+        plain += self._meant(lemmas)
+        self.asking = Asking(self.terms, budget)
         self.asking.add([*plain, *commit.base.facts, *commit.after.facts], [*self.breaks.values()])
 
     def _other(self, entity: str | None) -> Term | None:
@@ -109,24 +103,24 @@ class Question:
             there.append(base.exists(asked.entity, ref))
         return terms.both([*there, z3.Not(_true(terms, asked.condition, scene))])
 
-    def _meant(
-        self,
-        hypotheses: dict[Fact, list[Term]],
-        known: dict[Lemma, list[Term]],
-        lemmas: Lemmas,
-    ) -> list[Term]:
+    def _mark(self, key: Fact | Lemma) -> Term:
+        if key not in self.marks:
+            self.marks[key] = self.terms.fresh("mark", ("bool",))
+        return self.marks[key]
+
+    def _meant(self, lemmas: Lemmas) -> list[Term]:
         """Say of those who are named what is believed of everybody, until nobody new is named."""
-        base, after, table = self.commit.base, self.commit.after, self.commit.base.table
+        base, after, table, terms = self.commit.base, self.commit.after, self.commit.base.table, self.terms
         plain: list[Term] = []
         done: dict[str, list[Term]] = {name: [] for name in table.entities}
-        patterns: dict[str, _Patterns] = {}
+        patterns: dict[str, Pattern] = {}
         for fact in self.facts:
             if fact[0] is None:
-                hypotheses[fact].append(holds(base, fact, None))
+                plain.append(terms.implies(self._mark(fact), holds(base, fact, None)))
         for name, entity in table.entities.items():
             for field, kind in references(entity):
-                if (name, there(table, field, kind)) in hypotheses:
-                    hypotheses[name, there(table, field, kind)].append(base.leads(name, field))
+                if (leads := (name, there(table, field, kind))) in self.facts:
+                    plain.append(terms.implies(self._mark(leads), base.leads(name, field)))
         for _ in range(ROUNDS_MAX):
             new = {
                 name: [ref for ref in base.named.of(name) if not any(ref.eq(other) for other in done[name])]
@@ -137,25 +131,42 @@ class Question:
             for name, refs in new.items():
                 entity = table.entities[name]
                 if refs and name not in patterns:
-                    patterns[name] = _Patterns(base, after, name, self.facts, lemmas.get(name, {}))
+                    patterns[name] = Pattern(base, after, (name,), list(self._said(name, lemmas.get(name, {}))))
                 for ref in refs:
-                    said = patterns[name]
-                    plain.append(said.legal.of((ref,)))
+                    plain.append(patterns[name].of((ref,)))
                     if entity.uniques or entity.key:
                         for world, other in product((base, after), done[name]):
                             plain.append(world.agree(name, ref, other))
                     done[name].append(ref)
-                    for fact, pattern in said.facts.items():
-                        hypotheses[fact].append(pattern.of((ref,)))
-                    for key, pattern in said.lemmas.items():
-                        known.setdefault(key, []).append(pattern.of((ref,)))
         base.named.closed = True
         for world in (base, after):
             for each in list(world.universals):
-                pattern = Pattern(base, after, each.kinds, each.at)
+                pattern = Pattern(base, after, each.kinds, [each.at])
                 for who in product(*(base.named.of(kind) for kind in each.kinds)):
-                    plain.append(self.terms.implies(each.flag, pattern.of(who)))
+                    plain.append(terms.implies(each.flag, pattern.of(who)))
         return plain
+
+    def _said(self, name: str, lemmas: Mapping[str, Sequence[Expr]]) -> Iterator[Callable[[Sequence[Term]], Term]]:
+        """What is said of each entity of a kind: that it is legal, the facts before, the lemmas before and after."""
+        base, after, terms = self.commit.base, self.commit.after, self.terms
+
+        def fact_of(fact: Fact) -> Callable[[Sequence[Term]], Term]:
+            return lambda refs: terms.implies(self._mark(fact), holds(base, fact, refs[0]))
+
+        def lemma_of(lemma: Lemma, world: Population) -> Callable[[Sequence[Term]], Term]:
+            def said(refs: Sequence[Term]) -> Term:
+                here = world.state(name, refs[0]) == world.number(name, lemma.state)
+                known = terms.term(lemma.condition, world.scene(name, refs[0]))
+                return terms.implies(terms.both([self._mark(lemma), here]), known)
+
+            return said
+
+        yield lambda refs: base.legal(name, refs[0])
+        yield lambda refs: after.legal(name, refs[0])
+        yield from (fact_of(fact) for fact in self.facts if fact[0] == name)
+        for state, known in lemmas.items():
+            for e, world in product(known, (base, after)):
+                yield lemma_of(Lemma(name, state, e), world)
 
     def broken(self, kept: Sequence[Fact], *, requests: bool) -> list[Fact]:
         """Return those of the facts that the commit can break, while all of them hold before it.
@@ -186,35 +197,3 @@ class Question:
     def _usable(self, kept: Sequence[Fact]) -> dict[Fact | Lemma, Term]:
         wanted = set(kept)
         return {key: mark for key, mark in self.marks.items() if isinstance(key, Lemma) or key in wanted}
-
-
-class _Patterns:
-    """What is said of each entity of a kind: that it is legal, the facts before, and the lemmas before and after."""
-
-    def __init__(
-        self, base: Before, after: After, name: str, facts: Sequence[Fact], lemmas: Mapping[str, Sequence[Expr]]
-    ) -> None:
-        terms = base.terms
-        kind = (name,)
-
-        def legal(refs: Sequence[Term]) -> Term:
-            return terms.both([base.legal(name, refs[0]), after.legal(name, refs[0])])
-
-        def fact_of(fact: Fact) -> Callable[[Sequence[Term]], Term]:
-            return lambda refs: holds(base, fact, refs[0])
-
-        def lemma_of(state: str, e: Expr) -> Callable[[Sequence[Term]], Term]:
-            return lambda refs: terms.both(
-                terms.implies(
-                    world.state(name, refs[0]) == world.number(name, state), terms.term(e, world.scene(name, refs[0]))
-                )
-                for world in (base, after)
-            )
-
-        self.legal = Pattern(base, after, kind, legal)
-        self.facts = {fact: Pattern(base, after, kind, fact_of(fact)) for fact in facts if fact[0] == name}
-        self.lemmas = {
-            Lemma(name, state, e): Pattern(base, after, kind, lemma_of(state, e))
-            for state, known in lemmas.items()
-            for e in known
-        }

@@ -127,6 +127,8 @@ class Terms:
         To leave the others out can only make more possible, so that no claim rests on it; to bring them all along
         made a question twelve times as slow.
         """
+        if not self._axioms:
+            return []
         known: set[int] = set()
         for fact in facts:
             known |= self.constants(fact)
@@ -571,6 +573,14 @@ class Terms:
                 return self._quantified(e, x, c, body, scene)
             case _:
                 return self._left_open(e, scene)
+
+    def put(self, term: Term, places: Sequence[Term], others: Sequence[Term]) -> Term:
+        """Return a term with others in these places; of the same sorts, which is not asked again."""
+        count = len(places)
+        old = (z3.Ast * count)(*(each.as_ast() for each in places))
+        new = (z3.Ast * count)(*(each.as_ast() for each in others))
+        made = z3.Z3_substitute(self.context.ref(), term.as_ast(), count, old, new)
+        return z3.BoolRef(made, self.context) if z3.is_bool(term) else z3.ExprRef(made, self.context)
 
     def marks(self) -> tuple[int, int]:
         """Return a mark that moves when something is left open, or an axiom noted."""

@@ -409,39 +409,51 @@ class After(Population):
 
 
 class Pattern:
-    """Something said of any entities of some kinds, made once and applied to many.
+    """Things said of any entities of some kinds, made once and applied to many, all at once.
 
-    Where what is said makes values of its own for each of them, it is made anew each time.
+    Where one of them makes values of its own for each of those, it is made anew each time.
     """
 
     def __init__(
-        self, base: Before, after: After, kinds: Sequence[str], said: Callable[[Sequence[Term]], Term]
+        self, base: Before, after: After, kinds: Sequence[str], said: Sequence[Callable[[Sequence[Term]], Term]]
     ) -> None:
-        self._said = said
         self._named = base.named
         self._worlds = (base, after)
-        terms = base.terms
-        self._places = [terms.fresh(f"a_{kind}", REF) for kind in kinds]
+        self._terms = base.terms
+        self._places = [base.terms.fresh(f"a_{kind}", REF) for kind in kinds]
+        self._anew: list[Callable[[Sequence[Term]], Term]] = []
+        self._touched: dict[tuple[str, int], tuple[str, Term]] = {}
+        self._facts: tuple[list[Term], list[Term]] = ([], [])
+        bodies = [body for each in said if (body := self._made(each)) is not None]
+        self._body = base.terms.both(bodies)
+
+    def _made(self, said: Callable[[Sequence[Term]], Term]) -> Term | None:
+        """Return what is said of the places, if it can be applied to others; else it is kept to be made anew."""
         facts = [len(world.facts) for world in self._worlds]
         universals = [len(world.universals) for world in self._worlds]
-        marks = terms.marks()
+        marks = self._terms.marks()
         self._named.recording = []
-        self._body = said(self._places)
-        self._touched, self._named.recording = self._named.recording, None
-        fresh = terms.marks() != marks or universals != [len(world.universals) for world in self._worlds]
-        self._plain = not fresh
-        self._facts = [world.facts[count:] for world, count in zip(self._worlds, facts, strict=True)]
-        for world, count, some in zip(self._worlds, facts, universals, strict=True):
+        body = said(self._places)
+        touched, self._named.recording = self._named.recording, None
+        plain = self._terms.marks() == marks and universals == [len(world.universals) for world in self._worlds]
+        for world, kept, count, some in zip(self._worlds, self._facts, facts, universals, strict=True):
+            kept.extend(world.facts[count:] if plain else ())
             del world.facts[count:]
             del world.universals[some:]
+        if not plain:
+            self._anew.append(said)
+            return None
+        self._touched |= {(entity, ref.get_id()): (entity, ref) for entity, ref in touched}
+        return body
 
     def of(self, refs: Sequence[Term]) -> Term:
         """Return what is said of these."""
-        if not self._plain:
-            return self._said(refs)
-        pairs = list(zip(self._places, refs, strict=True))
-        for entity, ref in () if self._named.closed else self._touched:
-            self._named.add(entity, z3.substitute(ref, *pairs))
+        if not self._named.closed:
+            for entity, ref in self._touched.values():
+                self._named.add(entity, self._put(ref, refs))
         for world, facts in zip(self._worlds, self._facts, strict=True):
-            world.facts += [z3.substitute(fact, *pairs) for fact in facts]
-        return z3.substitute(self._body, *pairs)
+            world.facts += [self._put(fact, refs) for fact in facts]
+        return self._terms.both([self._put(self._body, refs), *(said(refs) for said in self._anew)])
+
+    def _put(self, term: Term, refs: Sequence[Term]) -> Term:
+        return self._terms.put(term, self._places, refs)
