@@ -337,16 +337,16 @@ class _Looking:
     # --- what is shown ---
 
     def of_state(self, world: World, far: int) -> None:
-        for now in world.entities.values():
-            self.looked.shows(("state", now.entity, now.state), far)
+        for each in world.entities.values():
+            self.looked.shows(("state", each.entity, each.state), far)
         others = world.others()
-        for index, each in self.properties:
-            if each.step:
+        for index, asked in self.properties:
+            if asked.step:
                 continue
-            asked: list[Snapshot | None] = [None] if each.entity is None else [*others[each.entity].values()]
-            for now in asked:
+            of: list[Snapshot | None] = [None] if asked.entity is None else [*others[asked.entity].values()]
+            for now in of:
                 try:
-                    if not evaluate(self.table, each.entity, each.condition, now, world=others):
+                    if not evaluate(self.table, asked.entity, asked.condition, now, world=others):
                         self.looked.shows(("always", index), far)
                 except NoValue:
                     self.looked.shows(("unclear", index), far)

@@ -231,7 +231,7 @@ class Referring:
                 for position, element in enumerate(elements):
                     seen[element].append((label, position, around))
             for each in seen:
-                each.sort()  # type: ignore[type-var]  # they are tuples of numbers
+                each.sort()
             colours = _ranked([(colour, tuple(each)) for colour, each in zip(colours, seen, strict=True)])
             if len(set(colours)) == kinds:
                 return colours
