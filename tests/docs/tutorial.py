@@ -74,6 +74,8 @@ class Reader:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("TEMPER_")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.env = {**kept, "PATH": path, "NO_COLOR": "1", "TEMPER_SERVER": f"http://127.0.0.1:{self.port}"}
+        # What somebody here has judged before is nothing that the reader has.
+        self.env["TEMPER_CACHE"] = str(self.folder / ".cache")
 
     def read(self, page: str) -> Iterator[Step]:
         """Do all that a page says, in order."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from temper.service.measured import Measurements
-from temper.verify import Strength, Suggestion, Verdict
+from temper.verify import Strength, Suggestion, Verdict, strength_json
 from temper.verify.report import Survivor, Vacuous
 
 FILES = {"a.blueprint": "blueprint a"}
@@ -23,14 +23,14 @@ FOUND = Strength(
 
 def test_what_is_kept_is_found(tmp_path: Path) -> None:
     Measurements(tmp_path).keep(FILES, FOUND, mutants=200)
-    assert Measurements(tmp_path).find(FILES) == FOUND
     assert Measurements(tmp_path).find(FILES, mutants=200) == FOUND
+    assert Measurements(tmp_path).data(FILES) == strength_json(FOUND)
 
 
 @pytest.mark.parametrize(
-    ("files", "mutants"), [({"a.blueprint": "blueprint b"}, None), ({"b.blueprint": "blueprint a"}, None), (FILES, 20)]
+    ("files", "mutants"), [({"a.blueprint": "blueprint b"}, 200), ({"b.blueprint": "blueprint a"}, 200), (FILES, 20)]
 )
-def test_what_was_asked_otherwise_is_not_found(tmp_path: Path, files: dict[str, str], mutants: int | None) -> None:
+def test_what_was_asked_otherwise_is_not_found(tmp_path: Path, files: dict[str, str], mutants: int) -> None:
     Measurements(tmp_path).keep(FILES, FOUND, mutants=200)
     assert Measurements(tmp_path).find(files, mutants=mutants) is None
 
@@ -40,19 +40,19 @@ def test_what_the_clock_stopped_is_not_kept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"mutants": 200, "strength": 3}', b"\xff\x00"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"mutants": 200, "strength": 3, "data": {}}', b"\xff\x00"])
 def test_a_file_that_is_no_measurement_is_a_miss(tmp_path: Path, content: bytes) -> None:
     kept = Measurements(tmp_path)
     kept.keep(FILES, FOUND, mutants=200)
     (path,) = tmp_path.iterdir()
     path.write_bytes(content)
-    assert kept.find(FILES) is None
+    assert kept.find(FILES, mutants=200) is None
     kept.keep(FILES, FOUND, mutants=200)
-    assert kept.find(FILES) == FOUND
+    assert kept.find(FILES, mutants=200) == FOUND
 
 
 def test_a_folder_that_can_not_be_written_keeps_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", "utf-8")
     kept = Measurements(tmp_path / "file")
     kept.keep(FILES, FOUND, mutants=200)
-    assert kept.find(FILES) is None
+    assert kept.find(FILES, mutants=200) is None

@@ -52,6 +52,11 @@ class Remembered:
         """Return the folder for what units come to."""
         return self._folder / "units"
 
+    @property
+    def strengths(self) -> Path:
+        """Return the folder for how much properties notice."""
+        return self._folder / "strength"
+
     def find(self, key: str) -> Verified | None:
         """Return the judgement under a key, as one that is looked up."""
         try:

@@ -131,7 +131,8 @@ class _Show:
         look = "green" if strength.score >= GOOD else "yellow" if strength.score >= FAIR else "red"
         score = self.paint(f"{strength.score:.0%}", "bold", look)
         changes = _count(strength.counted, "change")
-        yield f"{score}: {strength.killed} of {changes} noticed, {strength.seconds:.1f} s"
+        took = f"{strength.seconds:.1f} s" if strength.seconds else "looked up"
+        yield f"{score}: {strength.killed} of {changes} noticed, {took}"
 
 
 def _gathered(asked: Sequence[Survivor]) -> list[str]:
