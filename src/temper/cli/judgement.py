@@ -6,14 +6,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temper.cli.bundles import read, shown
 from temper.cli.exits import Exit, Stop
-from temper.cli.paint import Progress, coloured
-from temper.service import LEVELS, Remembered, judgement_key
+from temper.cli.paint import Paint, Progress, coloured
+from temper.service import LEVELS, Measurements, Remembered, judgement_key
 
 if TYPE_CHECKING:
     from temper.service import Checked
@@ -45,7 +45,7 @@ def verify(args: argparse.Namespace) -> int:
 
         # The processes that judge get ready while the texts are read.
         with team_for(levels, memory_mib=args.memory) as team:
-            from temper.service import Answers, check_texts, questions, verify_table
+            from temper.service import Answers, check_texts, questions
 
             checked = check_texts(files)
             if checked.table is None:
@@ -55,6 +55,9 @@ def verify(args: argparse.Namespace) -> int:
                 return _unread(old, args, colour=colour)
             if args.smtlib is not None:
                 _write_questions(questions(checked.table), Path(args.smtlib))
+            # Texts that are no blueprint need no verifier.
+            from temper.service import verify_table
+
             kept = Answers(remembered.units, fresh=args.fresh)
             with Progress("judging") as progress:
                 verified = verify_table(
@@ -68,10 +71,25 @@ def verify(args: argparse.Namespace) -> int:
         kept.tidy()
         if not verified.undecided:
             remembered.keep(key, verified)
-    print(json.dumps(verified.report, indent=2, ensure_ascii=False) if args.json else verified.text.rstrip())
+    strength = Measurements(remembered.strengths).data(files)
+    if args.json:
+        print(json.dumps({**verified.report, "strength": strength}, indent=2, ensure_ascii=False))
+    else:
+        print(verified.text.rstrip())
+        for line in _strength_lines(strength, args.path, Paint(colour=colour)):
+            print(line)
     if verified.undecided:
         return Exit.UNKNOWN
     return Exit.FINE if verified.passed else Exit.BROKEN
+
+
+def _strength_lines(strength: Mapping[str, Any] | None, path: str, paint: Paint) -> Iterator[str]:
+    """How much the properties notice, where that was measured; people are told how they get to know it."""
+    if strength is not None:
+        counted = f"{strength['killed']} of {strength['counted']} small changes noticed"
+        yield f"{paint('strength', 'bold')}  {strength['score']:.0%}: {counted}, when `temper strength` was last asked"
+    elif sys.stdout.isatty():
+        yield paint(f"`temper strength {path}` says what no property and no scenario would notice", "dim")
 
 
 def _texts(path: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ unit an answer, and nobody else anything. They end with the process that asked, 
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import select
@@ -33,6 +34,7 @@ SIZE_MAX = 2
 _HEAD = struct.Struct("<Q")
 _CHUNK = 1 << 20
 _PULSE_SECONDS = 0.1
+_SELDOM = (100_000, 20, 50)
 # What a process loads before it is asked anything, and so which units it should rather get.
 _FIRST = (("algebra", "temper.verify.symbolic.judge"), ("search", "temper.verify.system.led"))
 _RATHER = (frozenset({"algebra", "algebra of several", "properties"}), frozenset({"search", "fair runs", "simulation"}))
@@ -104,25 +106,33 @@ class Team:
     def __call__(
         self, units: Sequence[Unit], known: Mapping[int, Done], limits: Limits, progress: Callable[[str], None]
     ) -> Iterator[tuple[int, Outcome]]:
-        """Yield what each unit that is not known came to, as soon as it is there."""
+        """Ask for what can be judged at once, and return what each unit that is not known came to, as it comes."""
         until = time.monotonic() + limits.seconds
         outcomes: dict[int, Outcome] = dict(known)
         left = [place for place in range(len(units)) if place not in known]
-        while left or any(worker.unit is not None for worker in self._workers):
-            # Each gets what it is prepared for, as long as there is such; then whatever there is.
-            idle = [worker for worker in self._workers if worker.unit is None]
-            for worker, prepared in [*((each, True) for each in idle), *((each, False) for each in idle)]:
-                place = self._next(worker, units, left, outcomes, prepared=prepared)
-                if place is not None and worker.unit is None and time.monotonic() < until:
-                    left.remove(place)
-                    self._ask(worker, place, units[place], outcomes, until - time.monotonic())
-            if time.monotonic() >= until and left:
-                for place in left:
-                    yield place, Lost(f"stopped after {limits.seconds:g} s")
-                left.clear()
-            for place, outcome in self._heard(units, progress, until + GRACE_SECONDS, limits):
-                outcomes[place] = outcome
-                yield place, outcome
+        self._hand_out(units, left, outcomes, until)
+
+        def judging() -> Iterator[tuple[int, Outcome]]:
+            while left or any(worker.unit is not None for worker in self._workers):
+                if time.monotonic() >= until:
+                    for place in left:
+                        yield place, Lost(f"stopped after {limits.seconds:g} s")
+                    left.clear()
+                for place, outcome in self._heard(progress, until + GRACE_SECONDS, limits):
+                    outcomes[place] = outcome
+                    yield place, outcome
+                self._hand_out(units, left, outcomes, until)
+
+        return judging()
+
+    def _hand_out(self, units: Sequence[Unit], left: list[int], outcomes: Mapping[int, Outcome], until: float) -> None:
+        """Ask those who wait. Each gets what it is prepared for, as long as there is such; then whatever there is."""
+        idle = [worker for worker in self._workers if worker.unit is None]
+        for worker, prepared in [*((each, True) for each in idle), *((each, False) for each in idle)]:
+            place = self._next(worker, units, left, outcomes, prepared=prepared)
+            if place is not None and worker.unit is None and time.monotonic() < until:
+                left.remove(place)
+                self._ask(worker, place, units[place], outcomes, until - time.monotonic())
 
     @staticmethod
     def _next(
@@ -149,9 +159,7 @@ class Team:
         with suppress(BrokenPipeError):
             _write(worker.asks, (unit, seconds, guide, self.memory_mib))
 
-    def _heard(
-        self, units: Sequence[Unit], progress: Callable[[str], None], until: float, limits: Limits
-    ) -> Iterator[tuple[int, Outcome]]:
+    def _heard(self, progress: Callable[[str], None], until: float, limits: Limits) -> Iterator[tuple[int, Outcome]]:
         """Yield what is answered next: waits for it, but not past the end of time."""
         busy = {worker.answers: worker for worker in self._workers if worker.unit is not None}
         if not busy:
@@ -275,8 +283,12 @@ def _serve(asked: int, answers: int, life: int, of_others: Sequence[int], first:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         threading.Thread(target=_watch, args=(life,), daemon=True).start()
+        # What is imported stays, and little that is made while judging is cyclic: looking for it takes a tenth of the
+        # time. What grows without end meets its bound of memory.
+        gc.set_threshold(*_SELDOM)
         if first is not None:
             import_module(first)
+        gc.freeze()
         while (question := _asked(asked)) is not None:
             _write(answers, _answered(question, answers))
         status = 0

@@ -125,28 +125,34 @@ class Run(Protocol):
     def __call__(
         self, units: Sequence[Unit], known: Mapping[int, Done], limits: Limits, progress: Progress
     ) -> Iterator[tuple[int, Outcome]]:
-        """Yield what each unit that is not `known` came to, by its place, as soon as it is there.
+        """Begin, and return what each unit that is not `known` came to, by its place, as soon as it is there.
 
         `limits.seconds` are for all of them.
         """
 
 
-def outcomes_of(
+def begun(
     units: Sequence[Unit], run: Run, limits: Limits, progress: Progress, kept: Keeps | None = None
-) -> tuple[Outcome, ...]:
-    """Return what each unit came to, looked up where that can be."""
+) -> Iterator[tuple[int, Outcome]]:
+    """Yield what each unit comes to, by its place: looked up where that can be, and kept where it may be.
+
+    Whoever judges beside this process has begun when this returns.
+    """
     known: dict[int, Done] = {}
     for place, unit in enumerate(units) if kept is not None else ():
         found = kept.find(unit.key) if kept is not None else None
         if found is not None:
             known[place] = replace(found, looked_up=True)
-    outcomes: dict[int, Outcome] = dict(known)
-    if len(known) < len(units):
-        for place, outcome in run(units, known, limits, progress):
-            outcomes[place] = outcome
+    judging = run(units, known, limits, progress) if len(known) < len(units) else iter(())
+
+    def all_of_them() -> Iterator[tuple[int, Outcome]]:
+        yield from known.items()
+        for place, outcome in judging:
             if kept is not None and isinstance(outcome, Done) and outcome.final:
                 kept.keep(units[place].key, outcome)
-    return tuple(outcomes[place] for place in range(len(units)))
+            yield place, outcome
+
+    return all_of_them()
 
 
 def units_of(table: Table, levels: Sequence[str], limits: Limits, before: Table | None = None) -> tuple[Unit, ...]:
