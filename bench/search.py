@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from temper.verify.system import bdd, choose, python, symmetry, wasm
 from temper.verify.system.ir import Searched, System
 from temper.verify.system.lower import lower
+from temper.verify.system.wasm_text import Layout
 from tests.verify.system_models import filter_lock, order, philosophers, two_phase_commit
 from tests.verify.test_known import text_of
 from tests.verify.texts import table_of
@@ -128,7 +129,8 @@ def spun(model: str, size: int) -> Run:
         command = ["gcc", "-O2", "-DSAFETY", "-DNOREDUCE", "-o", "pan", "pan.c"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         made = _children()
-        took = []
+        took: list[float] = []
+        out = ""
         while len(took) < 3 and sum(took) < 2:
             began_pan = _children()
             # Deadlocks are counted as states, not taken for errors; deep enough for every model, a table of 2 ** 24
@@ -185,7 +187,7 @@ def compare(name: str, *, spin: bool) -> Compared:
     assert isinstance(lowered, System), lowered
     both: list[dict[str, Run]] = []
     for what, system, more in (("by hand", by_hand, 0), ("as a blueprint", lowered, 1)):
-        print(f"  {what}: {len(system.rules)} rules, {wasm.Layout(system).bits} bits")
+        print(f"  {what}: {len(system.rules)} rules, {Layout(system).bits} bits")
         ours: dict[str, Run] = {}
         for each in engines(system, states):
             print(f"  {each.line()}", flush=True)

@@ -242,9 +242,15 @@ class _Text:
             cube, rest = texts.split(bad)
             if not cube.possible:
                 continue
-            conditions = [*texts.asks(cube), *(texts.truth(code) for code in rest)]
-            leave = "\n   ".join(f"(br_if $no (i32.eqz {each}))" for each in conditions)
-            bodies.append(f"  (block $no\n   {leave}\n   (call $state (i32.const {place}) (local.get $index)))")
+            held = dict(texts.held)
+            # What has been found is left at once: that foretells itself, and nothing is worked out.
+            leave = [f"(br_if $no (i32.load $ctl offset={4 * place} (i32.const 0)))"]
+            leave += [f"(br_if $no (i32.eqz {each}))" for each in texts.asks(cube)]
+            leave.append(texts.hold(rest))
+            leave += [f"(br_if $no (i32.eqz {texts.truth(code)}))" for code in rest]
+            texts.held = held
+            text = "\n   ".join(leave)
+            bodies.append(f"  (block $no\n   {text}\n   (call $state (i32.const {place}) (local.get $index)))")
         return (
             f" (func $ask {self._params('s')} (param $index i32) {' '.join(texts.locals)}\n" + "\n".join(bodies) + ")"
         )
