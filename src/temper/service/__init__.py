@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         keep_seed,
         measure_table,
     )
+    from temper.service.measured import Measurements
     from temper.service.people import Person, token_problems, token_view
     from temper.service.remembered import Remembered, Verified, judgement_key
     from temper.service.settings import LEVELS, Loaded, SettingProblem, Settings, duration_ms, load_settings
@@ -57,6 +58,7 @@ _LATE = {
     "Kept": "learning",
     "Loaded": "settings",
     "Measured": "learning",
+    "Measurements": "measured",
     "NotKept": "learning",
     "Person": "people",
     "Remembered": "remembered",
@@ -116,6 +118,7 @@ __all__ = [
     "Kept",
     "Loaded",
     "Measured",
+    "Measurements",
     "NotKept",
     "Person",
     "Remembered",
