@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from unittest.mock import Mock
+
 import pytest
 from hypothesis import given, settings
 
 from temper.verify.system import python, wasm
-from temper.verify.system.ir import Question, Rule, System, Var
-from temper.verify.system.wasm_text import Layout, TooWide
+from temper.verify.system.codes import both, eq, replaced
+from temper.verify.system.ir import Fault, Question, Rule, System, Var
+from temper.verify.system.wasm_text import Known, Layout, TooWide
 from tests.verify.system_draw import systems
 from tests.verify.test_system_engines import COUNTER, agrees
 
@@ -64,6 +68,77 @@ def test_two_words_tell_states_apart() -> None:
     wide = (Var("a", 1 << 61), Var("b", 1 << 10))
     up = Rule("up", ("<", ("var", 1), ("const", 999)), ((1, ("+", ("var", 1), ("const", 1))),))
     assert wasm.search(System(wide, ((5, 0),), (up,)), states_max=10_000, seconds=10).states == 1000
+
+
+@pytest.mark.parametrize("bits", [20, 45, 58], ids=["one word", "both words", "second word"])
+def test_blocks_move_to_where_they_are_fullest(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six digits above bits that never change: a block of the lowest bits holds one state, one of two digits 64."""
+    plain = digits(6, 8)
+    shifted = [
+        replace(
+            rule,
+            guard=replaced(rule.guard, {("var", n): ("var", n + 1) for n in range(6)}),
+            updates=tuple((n + 1, replaced(code, {("var", n): ("var", n + 1)})) for n, code in rule.updates),
+        )
+        for rule in plain.rules
+    ]
+    system = System((Var("wide", 1 << bits), *plain.variables), ((1,) + (0,) * 6,), tuple(shifted))
+    moved = wasm.search(system, states_max=10**6, seconds=60)
+    monkeypatch.setattr(wasm, "_MOVES", 0.0)
+    stayed = wasm.search(system, states_max=10**6, seconds=60)
+    assert (moved.states, moved.transitions, moved.depth) == (8**6, 6 * 7 * 8**5, 42)
+    assert (stayed.states, stayed.transitions, stayed.depth) == (8**6, 6 * 7 * 8**5, 42)
+    assert 2 * moved.memory_bytes < stayed.memory_bytes
+
+
+@pytest.mark.parametrize("bits", [0, 40, 60], ids=["bitmap", "one word", "two words"])
+def test_a_kernel_made_anew_goes_on_where_the_first_was(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions of states and steps and faults that were found before, and some that are found after."""
+    wide = widened(bits)
+    late = Question("late", "reach", ("and", *(("==", ("var", n), ("const", 6)) for n in range(6))))
+    soon = Question("soon", "reach", ("==", ("var", 2), ("const", 3)))
+    step = Question("step", "never", ("and", ("==", ("var", 1), ("const", 2)), ("==", ("next", 1), ("const", 3))), True)
+    fault = Fault(("==", ("var", 0), ("const", 7)), "full", "first")
+    met = Rule("meet", ("==", ("var", 3), ("const", 1)), ((5, ("const", 0)),), faults=(fault,), weight=2)
+    system = replace(wide, rules=(*wide.rules, met), questions=(*wide.questions, late, soon, step))
+    once = wasm.search(system, states_max=10**6, seconds=60)
+    monkeypatch.setattr(wasm, "_RENEW_FROM", 1 << 13)
+    known = Mock(wraps=Known)
+    monkeypatch.setattr(wasm, "Known", known)
+    anew = wasm.search(system, states_max=10**6, seconds=60)
+    assert known.mock_calls[-1].args == (frozenset({2, 3}), frozenset({("first", "full")}))
+    assert replace(anew, seconds=0, memory_bytes=0) == replace(once, seconds=0, memory_bytes=0)
+    theirs = python.search(system, states_max=10**6, seconds=60)
+    assert (anew.states, anew.transitions, anew.deadlocks) == (theirs.states, theirs.transitions, theirs.deadlocks)
+    assert {n: len(path.rules) for n, path in anew.found.items()} == {n: len(p.rules) for n, p in theirs.found.items()}
+
+
+def test_more_rules_than_a_function_holds() -> None:
+    """A thousand: most under one state of ten, the rest with nothing in common."""
+    size = 40
+    ups = [
+        Rule(
+            f"{phase} {n}",
+            both(eq(("var", 0), ("const", phase)), eq(("var", 1), ("const", n))),
+            ((1, ("const", n + 1)),),
+        )
+        for phase in range(10)
+        for n in range(size - 1)
+    ]
+    odd = [Rule(f"odd {n}", (">", ("var", 1), ("const", n)), ((0, ("const", n % 10)),)) for n in range(size)]
+    backs = [
+        Rule(f"back {n}", ("<", ("+", ("var", 0), ("var", 1)), ("const", n)), ((1, ("const", 0)),), weight=1 + n % 2)
+        for n in range(600)
+    ]
+    system = System((Var("phase", 10), Var("n", size)), ((0, 0),), (*ups, *odd, *backs))
+    agrees(system, wasm.search(system, states_max=10**6, seconds=60))
+
+
+def test_a_bound_of_states_is_kept_to_the_step() -> None:
+    """It looks at the bound after each state that it expands: six steps lead from one at the most."""
+    found = wasm.search(digits(7, 8), states_max=12_345, seconds=60)
+    assert found.stopped == "stopped at 12,345 states"
+    assert 12_345 < found.states <= 12_345 + 7
 
 
 def test_what_does_not_fit_is_said() -> None:
