@@ -256,6 +256,8 @@ class _Question:
             for rule, target in self.graph.edges[index]
             if target in members and (action := self.graph.system.rules[rule].fair)
         }
+        # What is begun anew on the way is not to be had by waiting, whatever is promised.
+        taken |= self._renewed(members)
         denied = [
             {action for action in self.graph.able(index) if class_of(action) in fair and action not in taken}
             for index in component
@@ -270,8 +272,8 @@ class _Question:
             for part in self._components(members - refused):
                 yield from self._fair(part, fair, strong)
             return
-        # Weak fairness: an action that can be taken all the time, and is not begun anew on the way, is taken.
-        if denied and set.intersection(*denied) - self._renewed(members):
+        # Weak fairness: an action that can be taken all the time is taken.
+        if denied and set.intersection(*denied):
             return
         yield component
 
