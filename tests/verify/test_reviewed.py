@@ -1,8 +1,9 @@
 """Blueprints whose verdicts are known by reasoning about the language, construct by construct.
 
-A line that ends in `# holds`, `# broken in N steps` or `# broken` (without a run: a state that can't be reached) is a property with its verdict; above the blueprint stand those
-that are asked without being written. N counts what the run tells, of a joint commit each part. No level may say the
-opposite, and the search has to say what is written, by its shortest run.
+A line that ends in `# holds`, `# broken in N steps` or `# broken` (without a run: a state that can't be reached) is a
+property with its verdict; above the blueprint stand those that are asked without being written. N counts what the run
+tells, of a joint commit each part. No level may say the opposite, and the search has to say what is written, by its
+shortest run.
 """
 
 from __future__ import annotations
