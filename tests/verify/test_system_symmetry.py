@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from temper.verify.system import bdd, python, symmetry
 from temper.verify.system.codes import const, eq
 from temper.verify.system.ir import TRUE, Orbit, Question, Rule, System, Var
+from temper.verify.system.lower import lower
 from temper.verify.system.symmetry_forms import exchanged, form
 from tests.verify.system_draw import symmetric_systems, systems
 from tests.verify.system_models import filter_lock, two_phase_commit
 from tests.verify.test_system_engines import agrees, walked
+from tests.verify.texts import table_of
 
 
 @settings(max_examples=150, deadline=None)
@@ -119,6 +121,106 @@ def test_a_ring_has_as_many_kin_as_it_has_different_orders() -> None:
     assert of((1, 2, 3, 4, 5, 0))[1] == 120
     assert of((1, 2, 0, 4, 5, 3))[1] == 40
     assert of((1, 2, 0, 4, 5, 3)) == of((2, 3, 4, 5, 0, 1)) != of((1, 2, 3, 4, 5, 0))
+
+
+def letters() -> tuple[System, tuple[Orbit, ...]]:
+    """Return three people who may have written to each other (a variable for each pair, also to oneself), the last
+    letter of all, and the set of those that were answered; and the orbit of the people."""
+    pairs = tuple((a, b) for a in range(3) for b in range(3))
+    variables = (*(Var(f"{a} to {b}", 3) for a, b in pairs), Var("last", 10), Var("answered", 1 << 9))
+    told = tuple((0, a, b) for a, b in pairs)
+    owned = tuple((index, (0, a, b)) for index, (a, b) in enumerate(pairs))
+    orbits = (Orbit(((), (), ()), owned=owned, named=((9, ((), *told)),), held=((10, told),)),)
+    return System(variables, ((0,) * 11,), (), orbits=orbits), orbits
+
+
+def trips() -> tuple[System, tuple[Orbit, ...]]:
+    """Return two drivers and three vans, with a variable for each driver in each van and one for each van alone."""
+    pairs = tuple((d, v) for d in range(2) for v in range(3))
+    variables = (*(Var(f"{d} in {v}", 4) for d, v in pairs), *(Var(f"van {v}", 4) for v in range(3)))
+    orbits = (
+        Orbit(tuple(tuple(index for index, (mine, _) in enumerate(pairs) if mine == d) for d in range(2))),
+        Orbit(tuple((*(index for index, (_, mine) in enumerate(pairs) if mine == v), 6 + v) for v in range(3))),
+    )
+    return System(variables, ((0,) * 9,), (), orbits=orbits), orbits
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.tuples(*(st.integers(0, 2) for _ in range(9)), st.integers(0, 9), st.integers(0, (1 << 9) - 1)))
+def test_what_belongs_to_two_members_moves_with_both(state: tuple[int, ...]) -> None:
+    """Six ways to exchange three people: letters, what is said of one, and a set of them."""
+    system, (orbit,) = letters()
+    held_to(system, (orbit,), state, {exchanged(orbit, each, state) for each in permutations(range(3))})
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.tuples(*(st.integers(0, 2) for _ in range(9))))
+def test_what_belongs_to_members_of_two_orbits_moves_with_both(state: tuple[int, ...]) -> None:
+    """Twelve ways to exchange two drivers and three vans."""
+    system, (drivers, vans) = trips()
+    ways = [(a, b) for a in permutations(range(2)) for b in permutations(range(3))]
+    kin = {exchanged(vans, b, exchanged(drivers, a, state)) for a, b in ways}
+    held_to(system, (drivers, vans), state, kin)
+
+
+def held_to(system: System, orbits: tuple[Orbit, ...], state: tuple[int, ...], kin: set[tuple[int, ...]]) -> None:
+    """Hold the form of a state to its kin."""
+    of = form(system, orbits)
+    assert {of(each) for each in kin} == {of(state)}
+    assert of(state)[0] in kin
+    assert of(state)[1] == len(kin)
+    assert symmetry.verify_orbits(replace(system, rules=(Rule("nothing", TRUE, ()),))) == {}
+
+
+def test_what_belongs_to_others_in_another_orbit_is_refused() -> None:
+    """The vans say that driver 0 in van 1 and driver 1 in van 0 change places with others than the drivers say."""
+    system, (drivers, vans) = trips()
+    crossed = Orbit(((0, 4, 6), (1, 3, 7), (2, 5, 8)))
+    for number, orbits in enumerate(((drivers, crossed), (crossed, vans))):
+        refused = symmetry.verify_orbits(replace(system, orbits=orbits, rules=(Rule("nothing", TRUE, ()),)))
+        assert any("belong" in why for why in refused.values()), number
+
+
+POST = """
+    blueprint post
+    role sender
+    entity Box
+      states Open
+      owner: principal
+      got: int 0..2 = 0
+      action Make by sender from new to Open
+        set owner = caller
+      action Take by system from Open
+        set got = min(got + 1, 2)
+      action Empty by owner from Open
+        set got = 0
+    entity Letter
+      states Written, Sent
+      final Sent
+      box: Box
+      action Write(box) by sender from new to Written
+        set box
+      action Send by sender from Written to Sent
+        send box.Take
+    always all b in Box: b.got < 2
+    scope Box 2, Letter 2
+"""
+
+
+def test_boxes_letters_and_people_are_alike() -> None:
+    """Who sends to whom, who owns what, and on whose behalf something is on its way: all of it can be exchanged."""
+    system = lower(table_of(POST))
+    assert isinstance(system, System)
+    assert [len(orbit.members) for orbit in system.orbits] == [2, 2, 3]
+    assert symmetry.verify_orbits(system) == {}
+    plain = python.search(system, states_max=100_000, seconds=60)
+    alike = symmetry.search(system, states_max=100_000, seconds=60)
+    assert alike.representatives is not None
+    assert alike.representatives < plain.states / 6
+    assert (alike.states, alike.transitions) == (plain.states, plain.transitions)
+    assert {n: len(path.rules) for n, path in alike.found.items()} == {
+        n: len(path.rules) for n, path in plain.found.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ are the same exactly if they mean the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TypeAlias
 
 from temper.verify.system.bdd_codes import Encoding
@@ -154,7 +154,11 @@ class _Check:
 
     def _text(self, rule: Rule) -> object:
         updates = tuple(sorted((index, self._ordered(code)) for index, code in rule.updates if code != ("var", index)))
-        faults = tuple((self._ordered(each.condition), each.site, each.why) for each in rule.faults)
+        # Of those that follow one another with one reason it says nothing which is met.
+        faults = tuple(
+            (key, *sorted(self._ordered(each.condition) for each in group))
+            for key, group in groupby(rule.faults, _reason)
+        )
         return self._ordered(rule.guard), updates, faults, rule.weight
 
     def _ordered(self, code: Code) -> str:
@@ -220,7 +224,7 @@ class _Check:
             each
             for each in self.system.rules
             if each.weight == rule.weight
-            and [(f.site, f.why) for f in each.faults] == [(f.site, f.why) for f in rule.faults]
+            and set(map(_reason, each.faults)) == set(map(_reason, rule.faults))
             and {index for index, _ in each.updates} == written
         ]
 
@@ -235,12 +239,13 @@ class _Check:
         domain = self.encoding.domain(range(len(self.system.variables)))
         both, without = self.encoding.diagrams.both, self.encoding.diagrams.without
         guard = both(domain, self.encoding.condition(rule.guard))
-        met = []
+        met: dict[tuple[str, str], list[int]] = {}
         for fault in rule.faults:
             here = both(guard, self.encoding.condition(fault.condition))
-            met.append(here)
+            met.setdefault(_reason(fault), []).append(here)
             guard = without(guard, here)
-        return guard, tuple(met), self.encoding.steps(rule, guard)
+        union = self.encoding.diagrams.union
+        return guard, frozenset((key, union(each)) for key, each in met.items()), self.encoding.steps(rule, guard)
 
 
 def _look(nodes: int) -> None:
@@ -343,6 +348,10 @@ class Exchange:
     def _reads(self, code: Code, renaming: _Renaming | None) -> Code:
         moved = (code[0], self.to.get(code[1], code[1]))
         return moved if renaming is None else _renaming(renaming, moved)
+
+
+def _reason(fault: Fault) -> tuple[str, str]:
+    return fault.site, fault.why
 
 
 def _members(acts: Acts, index: int) -> tuple[int, ...]:
