@@ -87,9 +87,9 @@ def _strength_lines(strength: Mapping[str, Any] | None, path: str, paint: Paint)
     """How much the properties notice, where that was measured; people are told how they get to know it."""
     if strength is not None:
         counted = f"{strength['killed']} of {strength['counted']} small changes noticed"
-        yield f"{paint('strength', 'bold')}  {strength['score']:.0%}: {counted}, when `temper strength` was last asked"
+        yield f"{paint('strength', 'bold')}  {strength['score']:.0%}: {counted}, as last measured"
     elif sys.stdout.isatty():
-        yield paint(f"`temper strength {path}` says what no property and no scenario would notice", "dim")
+        yield paint(f"`temper strength {path}` says what nothing here would notice", "dim")
 
 
 def _texts(path: str) -> dict[str, str]:
