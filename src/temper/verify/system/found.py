@@ -310,10 +310,13 @@ class _Telling:
     def _put(self, entities: list[str], key: Key, path: Path, shows: Shows | None, *, reached: bool = False) -> None:
         """Replay a path, and tell the entities of it: of the run, or of the suspicion where none goes through."""
         run = replay_path(self.system, self.table, path, shows)
+        why = (
+            "only the search, which has no clock, knows a run" if path.rules else "it is not so where there is nothing"
+        )
         for name in entities:
             explored = self.explored[name]
             if run is None:
-                made = Break(key, None, "only the search, which has no clock, knows a run")
+                made = Break(key, None, why)
                 (explored.reached if reached else explored.suspicions)[key] = made
                 continue
             refused = run.stages[-1].refused
