@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from temper.table import Expr, Table
-from temper.verify import Verdict, compare_guards, verify
+from temper.verify import Limits, Verdict, compare_guards, verify
+from temper.verify.symbolic.judge import judge
+from temper.verify.symbolic.prove import OVER
 from tests.verify.texts import HELIX, codes_of, lines_of, result_of, table_of
 
 ALGEBRA = ("algebra",)
@@ -311,3 +313,42 @@ def test_ruling_01_who_would_be_moved_twice_is_told_so() -> None:
     assert "when ... != this" in told.help
     assert "no field is set twice in one step" not in lines_of(report)
     assert name not in lines_of(verify(table_of(PAYING.format(when="when to != this")), levels=("search",)))
+
+
+# --- what is left open, and limits ------------------------------------------------------------------------------------
+
+LISTS = """
+blueprint lists
+role member
+entity Order
+  states Open
+  lines: list of int max 5 = []
+  total: int = 0
+  action Make by member from new to Open
+  action Add(line: int 0..) by member from Open when size(lines) < 5
+    set lines = lines + [line]
+    set total = sum(l in lines: l)
+  always total >= 0
+"""
+
+
+def test_an_unknown_says_what_was_left_open_and_where() -> None:
+    """The words of the blueprint, their line, and what would help; in the level's own line too."""
+    report = verify(table_of(LISTS), levels=ALGEBRA)
+    told = result_of(report, "always total >= 0")
+    assert told.verdict is Verdict.UNKNOWN
+    assert "left open: `lines + [line]` (line 9), `sum(l in lines: l)` (line 10)" in told.why
+    assert "a set instead of a list" in told.why
+    assert any("`sum(l in lines: l)` (line 10)" in each for each in report.levels[0].not_covered)
+
+
+def test_past_the_limit_of_all_questions_nothing_is_claimed() -> None:
+    """With next to no work allowed nothing is proved, and it says so; twice the same."""
+    table = table_of(body("  action P by r from A to B\n    set m += 1\n  action Q by r from B to A\n  always m >= 0"))
+    assert judge(table, "E", Limits().rlimit).proofs
+    little = judge(table, "E", 50)
+    assert not little.proofs
+    assert list(little.open_why.values()) == [OVER]
+    assert not little.never_hold
+    assert not little.unreachable
+    assert judge(table, "E", 50) == little

@@ -93,6 +93,7 @@ def test_a_proof_without_one_of_its_facts_is_none(table: Table) -> None:
     assert proofs
     for proof in proofs.values():
         certificate = proof.certificate
+        assert isinstance(certificate, Certificate)
         assert check(table, certificate, RLIMIT) is None
         for state, facts in certificate.facts.items():
             itself = in_one_state(certificate.condition, state)
@@ -107,6 +108,7 @@ def test_a_proof_without_one_of_its_facts_is_none(table: Table) -> None:
 def test_every_proof_has_a_certificate_that_proves(table: Table) -> None:
     """A law over drawn blueprints, with a solver of its own for each check."""
     for proof in judge(table, "E", RLIMIT).proofs.values():
+        assert isinstance(proof.certificate, Certificate)
         assert check(table, proof.certificate, RLIMIT) is None
 
 

@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import z3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from temper.table import Table
-from temper.verify import Limits
+from temper.verify import Limits, Verdict, smtlib, verify
 from temper.verify.symbolic.algebra import JointCertificate
 from temper.verify.symbolic.joint import judge_together, refusal
 from temper.verify.system.found import Together, search_together
-from tests.verify.texts import table_of
+from tests.verify.texts import result_of, table_of
 
 LIMITS = Limits()
 
@@ -326,3 +327,25 @@ def test_a_lemma_counts_only_if_it_is_known() -> None:
     certificate = certificate_of(ledger(), "the payer owes nothing")
     assert certificate.lemmas
     assert refusal(ledger(), certificate, {}, LIMITS.rlimit) == "lemmas"
+
+
+def test_the_questions_of_a_joint_certificate_can_be_asked_again() -> None:
+    """As SMT-LIB: each commit keeps the facts, so that another solver finds no case either."""
+    table = ledger(DEBIT="")
+    written = {name: text for name, text in smtlib(table).items() if "keeps" in name}
+    # Begin and Close, Ask, Execute and Fail: what only others take along is no commit.
+    assert len(written) == 5
+    for text in written.values():
+        solver = z3.Solver()
+        solver.from_string(text)
+        assert solver.check() == z3.unsat
+
+
+def test_what_is_false_where_there_is_nothing_is_not_proved() -> None:
+    """No step leads there, and so no run is shown: it is unknown, and said why."""
+    bookings = SEATS.partition("always")[0].replace("  UNIQUE\n", "")
+    table = table_of(bookings + 'always "some": any b in Booking: b.state is Booked\n')
+    assert "some" not in proved(table)
+    told = result_of(verify(table, levels=("algebra", "search")), "some")
+    assert told.verdict is Verdict.UNKNOWN
+    assert "where there is nothing" in told.why

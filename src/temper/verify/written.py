@@ -95,7 +95,9 @@ class Written(Telling):
             return replace(self._result(each, Verdict.PROVED, proof.by, proof.told()), certificate=proof.words)
         if index not in self.several:
             if self.together is not None and index in self.together.open_why:
-                why = f"{self._open_why(index, self.together)}; the search has not run"
+                ran = any(known.explored is not None for known in self.found.values())
+                search = "no search of several together asks it" if ran else "the search has not run"
+                why = f"{self._open_why(index, self.together)}; {search}"
                 return self._result(each, Verdict.UNKNOWN, "algebra", why)
             return self._result(each, Verdict.NOT_CHECKED, "", SEVERAL)
         explored = self.found[self.several[index]].explored

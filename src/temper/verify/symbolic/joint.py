@@ -17,7 +17,7 @@ import z3
 from temper.table import Expr, Table, describe_expr
 from temper.verify.expressions import TRUE
 from temper.verify.properties import asked_alone
-from temper.verify.symbolic.algebra import Algebra, Certificate, JointCertificate, Proof
+from temper.verify.symbolic.algebra import Algebra, Certificate, JointCertificate, Proof, Query
 from temper.verify.symbolic.budget import QUESTIONS_MAX, Budget
 from temper.verify.symbolic.certificate import check
 from temper.verify.symbolic.commits import TooMuch, commits
@@ -33,10 +33,11 @@ from temper.verify.symbolic.world import Empty
 INDUCTION, MINED = "induction", "mined invariants"
 
 
-def judge_together(table: Table, rlimit: int) -> Algebra:
+def judge_together(table: Table, rlimit: int, queries: list[Query] | None = None) -> Algebra:
     """Return what is proved of properties that speak of several entities, and of those that one alone does not show.
 
-    Beside `proofs` and `open_why` nothing is asked. No proof is believed whose certificate does not check.
+    Beside `proofs` and `open_why` nothing is asked. No proof is believed whose certificate does not check; the
+    questions of that check are added to `queries`, as they were put to the solver.
     """
     names = tuple(table.entities)
     found = Algebra(" and ".join(names))
@@ -58,7 +59,7 @@ def judge_together(table: Table, rlimit: int) -> Algebra:
                 known = {state: tuple(facts) for state, facts in lemmas[name].items()}
                 sound[name] = check(table, Certificate(name, TRUE, INDUCTION, known), rlimit)
         bad = next((name for name in certificate.lemmas if sound[name] is not None), None)
-        refused = refusal(table, certificate, lemmas, rlimit) if bad is None else f"what is known of {bad}"
+        refused = refusal(table, certificate, lemmas, rlimit, queries) if bad is None else f"what is known of {bad}"
         if refused is None:
             found.proofs[index] = Proof(certificate.by, 1, in_words(certificate, table), certificate)
         else:
@@ -185,12 +186,15 @@ def begins(table: Table, fact: Fact, budget: Budget) -> bool:
     return asking.any_of([goal], [])[0] is Found.NONE
 
 
-def refusal(table: Table, certificate: JointCertificate, lemmas: Lemmas, rlimit: int) -> str | None:
+def refusal(
+    table: Table, certificate: JointCertificate, lemmas: Lemmas, rlimit: int, queries: list[Query] | None = None
+) -> str | None:
     """Return the name of the first obligation that a certificate does not meet, asked anew; `None` if it proves.
 
     `lemmas` are invariants of single entities: whoever gives them answers for them (`certificate.py` asks).
     """
     terms = Terms(table)
+    terms.queries = queries
     budget = Budget(rlimit, None)
     for entity, states in certificate.lemmas.items():
         if any(e not in lemmas.get(entity, {}).get(state, ()) for state, es in states.items() for e in es):
@@ -206,7 +210,7 @@ def refusal(table: Table, certificate: JointCertificate, lemmas: Lemmas, rlimit:
     steps = [asked] if certificate.step else []
     for commit in commits(terms, table):
         question = Question(commit, facts, steps, used, budget)
-        if question.broken(facts, requests=certificate.requests):
+        if question.broken(facts, requests=certificate.requests, name=f"{commit.name} keeps {len(facts)} facts"):
             return f"consecution of {commit.name}"
         if certificate.step and question.needs([index], facts, requests=certificate.requests) is None:
             return f"each step of {commit.name}"

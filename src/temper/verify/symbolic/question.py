@@ -168,14 +168,14 @@ class Question:
             for e, world in product(known, (base, after)):
                 yield lemma_of(Lemma(name, state, e), world)
 
-    def broken(self, kept: Sequence[Fact], *, requests: bool) -> list[Fact]:
+    def broken(self, kept: Sequence[Fact], *, requests: bool, name: str = "") -> list[Fact]:
         """Return those of the facts that the commit can break, while all of them hold before it.
 
         With `requests`, whoever a request names is there.
         """
         marks = [*self._usable(kept).values(), *([self._requests] if requests else [])]
         goals = [self.breaks[fact] for fact in kept]
-        found, model = self.asking.any_of(goals, marks)
+        found, model = self.asking.any_of(goals, marks, name)
         if found is Found.NONE:
             return []
         if model is not None:

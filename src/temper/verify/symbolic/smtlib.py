@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from temper.table import Table
 from temper.verify.symbolic.algebra import Query
+from temper.verify.symbolic.joint import judge_together
 from temper.verify.symbolic.judge import judge
 
 
@@ -19,6 +20,7 @@ def smtlib(table: Table, rlimit: int) -> dict[str, str]:
     queries: list[Query] = []
     for entity in table.entities:
         judge(table, entity, rlimit, queries)
+    judge_together(table, rlimit, queries)
     return dict(_named(queries))
 
 

@@ -82,11 +82,17 @@ class Asking:
             z3.Z3_solver_assert(self.terms.context.ref(), self.solver.solver, fact.as_ast())
         self.facts += facts
 
-    def any_of(self, goals: Sequence[Term], marks: Sequence[Term]) -> tuple[Found, z3.ModelRef | None]:
-        """Return whether one of the goals can hold together with the facts and the marks."""
+    def any_of(self, goals: Sequence[Term], marks: Sequence[Term], name: str = "") -> tuple[Found, z3.ModelRef | None]:
+        """Return whether one of the goals can hold together with the facts and the marks.
+
+        What has a name is kept for whoever asked for the questions in writing.
+        """
         answer = self._check(goals, marks)
         found = Found.NONE if answer == z3.unsat else Found.SOME if answer == z3.sat else Found.UNKNOWN
         model = self.solver.model() if found is Found.SOME else None
+        if name and self.terms.queries is not None:
+            self.solver.add(*marks)
+            self.terms.queries.append(_written(self.solver, name, str(answer)))
         self.solver.pop()
         return found, model
 

@@ -155,6 +155,8 @@ class _Replay:
         return sorted(value for value in found if isinstance(value, int) and value)
 
     def run(self) -> Replayed | None:
+        if not self.rules:
+            return None  # Nothing has happened: there is no step to show.
         try:
             stages = self._from(0, _World(self.table), BEGINNING)
         except _Spent:
