@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 
 from temper.table import Table, digest, shape
 from temper.text import Code, Diagnostic, Severity
-from temper.verify.explore.search import RESTS, Explored
+from temper.verify.explore.search import Explored
 from temper.verify.places import place_of
 from temper.verify.properties import asked_alone
 from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, Verdict
 from temper.verify.symbolic.algebra import Algebra, LeftOpen
 from temper.verify.symbolic.opened import in_words as opened_in_words
 from temper.verify.system.found import Searches
-from temper.verify.system.led import FORMLESS, Eventual
+from temper.verify.system.led import Eventual
 from temper.verify.telling import Known
 from temper.verify.tested import Shown, judged, promises, unkept
 from temper.verify.units import (
@@ -32,10 +32,8 @@ from temper.verify.units import (
     explored_of,
 )
 from temper.verify.unwritten import Unwritten
-from temper.verify.written import SEVERAL, Written
+from temper.verify.written import Written
 
-# What no level of this release can decide does not keep a report from passing; it is shown for what it is.
-BEYOND = (SEVERAL, RESTS, FORMLESS)
 # Unwritten questions that a table has to be sound on. The others are about its use: a reader may answer them.
 SAFETY = frozenset({"no assignment leaves its type", "nothing divides by zero", "every outcome has a home"})
 
@@ -89,7 +87,7 @@ class _Judgement:
         """Say whether a verdict lets a report pass: it is not broken, and is known if it is asked for."""
         if each.verdict is Verdict.BROKEN:
             return False
-        if each.verdict not in {Verdict.UNKNOWN, Verdict.NOT_CHECKED} or any(why in each.why for why in BEYOND):
+        if each.verdict not in {Verdict.UNKNOWN, Verdict.NOT_CHECKED}:
             return True
         return each.name not in SAFETY and each.site not in {one.site for one in self.table.properties}
 

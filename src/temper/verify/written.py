@@ -22,7 +22,7 @@ from temper.verify.symbolic.opened import in_words
 from temper.verify.system.led import FORMLESS, Eventual
 from temper.verify.telling import Known, Telling, bounds, never_at, or_lost
 
-SEVERAL = "it speaks of several entities at once, and this release searches one at a time"
+SEVERAL = "it speaks of several entities at once, and they could not be searched together"
 
 
 @dataclass
