@@ -6,20 +6,21 @@ import pytest
 
 from temper.verify import Limits, Verdict, verify
 from temper.verify.explore.search import BLIND, RESTS, explore
+from temper.verify.system.lower import Unlowered, lower
 from tests.verify.texts import result_of, run_of, table_of
 
-# A list that decides has no finite form, so that each is searched alone.
+# A set of any of a hundred numbers has no finite form that is small, so that each is searched alone.
 PAIR = """
     blueprint pair
     role r
     entity Item
       states Kept, Given
       final Given
-      items: list of int 0..1 max 2 = []
+      items: set of int 0..99 max 2 = {}
       n: int 0..2 = 0
       action Make by r, system from new to Kept
-      action Add(k: int 0..1) by r from Kept when size(items) < 2
-        set items = items + [k]
+      action Add(k: int 0..99) by r from Kept when size(items) < 2
+        set items += k
       action Give by system from Kept to Given
         set n += 1
       always size(items) <= 2
@@ -54,6 +55,7 @@ def pair(read: str = "") -> str:
 def test_what_takes_others_along_is_taken_and_rests_on_them() -> None:
     """With or without a creation beside it. What no such step breaks holds."""
     table = table_of(pair())
+    assert isinstance(lower(table), Unlowered)
     found = explore(table, "Job", Limits())
     assert found.states == 5  # Asked, taken, made, and done by either way.
     assert {key: each.why for key, each in found.suspicions.items()} == {
