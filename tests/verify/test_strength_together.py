@@ -244,3 +244,16 @@ def test_a_table_is_like_itself_and_not_like_a_mutant() -> None:
     among = amongs(ledger, LIMITS)["Account"]
     assert among.alike(ledger)
     assert not any(among.alike(each.table) for each in mutants(ledger) if each.kind is Kind.JOIN)
+
+
+@pytest.mark.parametrize(
+    ("premise", "why"),
+    [
+        ("a.balance + b.balance > 4", "no state of at most 2 Account is one where `a.balance + b.balance > 4`"),
+        ("a.balance > 1", None),
+    ],
+)
+def test_a_property_of_several_whose_premise_never_holds_says_nothing(premise: str, why: str | None) -> None:
+    line = f"    always all a in Account: all b in Account: {premise} implies a == b or b.balance < 2\n"
+    found = measure(table(LEDGER.replace("set balance = 2", "set balance = 1"), line), Bounds(mutants=1, suggestions=0))
+    assert [each.why for each in found.vacuous] == ([] if why is None else [why])

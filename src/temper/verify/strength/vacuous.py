@@ -1,29 +1,42 @@
 """Properties that say nothing: whatever the actions do, they can't be broken.
 
-Told only of what is certain: where the search saw every state within its bounds, or where the types alone decide.
+Told only of what is certain: where the search saw every state within its bounds, or where the types alone decide. Of a
+property about several entities it is told within the bounds of the search of so many of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from temper.table import Expr, NoValue, Table, describe_expr, evaluate, shape
 from temper.verify.expressions import TRUE, Names, walk, without_lets
+from temper.verify.limits import Limits
 from temper.verify.places import place_of
 from temper.verify.properties import Asked, asked_alone, states_of
 from temper.verify.report import Vacuous
 from temper.verify.strength.walk import Quiet
+from temper.verify.system.found import Together, search_together
+from temper.verify.system.lower import components
+
+# How far a search goes that looks for a premise of several entities.
+TOGETHER_MAX = 20_000
+TOGETHER_SECONDS = 4.0
 
 
 def vacuous(table: Table, bases: Mapping[str, Quiet]) -> tuple[Vacuous, ...]:
     """Return the properties of a table that say nothing, with the reason of each."""
     found = []
     alone = asked_alone(table)
+    together = _together(table, [n for n, each in enumerate(table.properties) if _of_several(each) and n not in alone])
     for index, each in enumerate(table.properties):
         why = None
         match each:
             case shape.Always() if index in alone:
                 why = _always(table, alone[index], bases[alone[index].entity])
+            case shape.Always():
+                why = together.get(index)
             case shape.Eventually():
                 why = _unreached(table, each, each.froms, bases, "it leads on from")
             case shape.Never():
@@ -87,3 +100,64 @@ def _by_type(table: Table, entity: shape.Entity, condition: Expr) -> bool:
     # A condition is asked as a guard of an action without parameters would be: no names but the entity's are known.
     action = next(iter(entity.actions))
     return compare_guards(TRUE, condition, table, entity.name, action) == "same"
+
+
+# --- of several entities ----------------------------------------------------------------------------------------------
+
+
+def _of_several(each: shape.AnyProperty) -> bool:
+    return isinstance(each, shape.Always) and _premise(each.condition) is not None
+
+
+def _together(table: Table, numbers: Sequence[int]) -> dict[int, str]:
+    """Return those of these properties whose premise never holds, by number, with the reason."""
+    bare = replace(table, properties=tuple(_denied(table.properties[n]) for n in numbers))
+    found: dict[int, str] = {}
+    if not numbers:
+        return found
+    for names in components(bare):
+        searched = search_together(bare, names, Limits(states_max=TOGETHER_MAX, seconds=TOGETHER_SECONDS))
+        if not isinstance(searched, Together) or searched.searched.stopped is not None:
+            continue
+        for asked in searched.asked:
+            key = ("always", asked)
+            explored = searched.explored.values()
+            if any(key in one.breaks or key in one.suspicions or asked in one.unclear for one in explored):
+                continue
+            each = table.properties[numbers[asked]]
+            assert isinstance(each, shape.Always), "only those are asked"
+            premise = _premise(each.condition)
+            assert premise is not None, "only those that have one are asked"
+            where = "step" if each.step else "state"
+            counts = " and ".join(f"{n} {name}" for name, n in searched.system.meta["counts"].items())
+            said = describe_expr(premise, table.records)
+            found[numbers[asked]] = f"no {where} of at most {counts} is one where `{said}`"
+    return found
+
+
+def _denied(each: shape.AnyProperty) -> shape.Always:
+    """Return a property that is broken where the premise of another holds."""
+    assert isinstance(each, shape.Always), "only those are asked"
+    return replace(each, condition=_without(each.condition))
+
+
+def _without(e: Expr) -> Expr:
+    match e:
+        case ("all", x, among, body):
+            return ("all", x, among, _without(body))
+        case ("implies", premise, _):
+            return ("not", premise)
+        case _:
+            raise AssertionError(f"it has no premise: {e!r}")
+
+
+def _premise(e: Expr) -> Expr | None:
+    """Return the premise of what is said of all: of `all o in Order: A implies B` it is A."""
+    match e:
+        case ("all", _, _, body):
+            return _premise(body)
+        case ("implies", premise, _):
+            found: Expr = premise
+            return found
+        case _:
+            return None
