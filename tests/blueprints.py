@@ -285,6 +285,7 @@ SCOPE_ITEM = st.builds(t.ScopeItem, UPPER, st.none(), EXPR) | st.builds(
 
 EXPECTATION = (
     st.just(t.Denied())
+    | st.just(t.Anything())
     | st.builds(t.RefusedWith, _maybe(TEXTS))
     | st.builds(t.BecomesState, UPPER)
     | st.builds(t.Names, LOWER)

@@ -217,3 +217,132 @@ def test_what_is_no_journal(folder: Path, tmp_path: Path, text: str) -> None:
     ran = temper("conform", str(folder / "gate"), "--journal", str(journal))
     assert ran.code == 2
     assert "error: " in ran.err
+
+
+def test_the_line_of_a_gap_is_told_and_what_was_before(server: RunningServer, folder: Path, tmp_path: Path) -> None:
+    items = json.loads(server.run("history", "gate/Request/one", "--json", as_=ANN).out)["items"]
+    items[2]["after"] = "Withdrawn"
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text("\n\n".join(json.dumps(each) for each in items), "utf-8")
+    ran = temper("conform", str(folder / "gate" / "gate.blueprint"), "--journal", str(journal))
+    assert ran.code == 1
+    assert ran.out.splitlines()[:4] == [
+        "it does not conform: entry 3, Approve of Request one",
+        "  entry 1, Ask: new -> Open",
+        "  entry 2, Approve: refused",
+        f"  {journal}:5",
+    ]
+
+
+# --- three bugs, each kept, mended, and not forgotten -----------------------------------------------------------------
+
+TANK = """\
+blueprint tank
+
+role keeper
+
+entity Tank
+  states Open, Shut
+  final Shut
+
+  level: int 0..10 = 0
+
+  action Dig by keeper from new to Open
+
+  action Fill(units: int 1..4) by keeper from Open
+    set level += units
+
+  action Close by keeper from Open to Shut
+"""
+DESKS = """\
+blueprint desks
+
+role clerk
+
+entity Office
+  states Here
+  number: int 1..1
+  taken: bool = false
+  key number
+
+  action Open(number) by clerk from new to Here
+    set number
+
+  action Take by system from Here
+    set taken = true
+
+entity Desk
+  states Free, Taken
+  office: Office
+
+  action Place(office) by clerk from new to Free
+    set office
+
+  action Sit by clerk from Free to Taken
+    with office.Take
+
+always "one at a time": count(d in Desk: d.state is Taken) <= 1
+"""
+BUGS = {
+    # An assignment is missing: the last step is right, once it sets what it should.
+    "lock": (BROKEN, "    set holds = 1\n\n  action Give by user from Held to Free\n", "\n    set holds = 0\n"),
+    # A guard is missing: the last step is refused, once it is there.
+    "tank": (TANK, "from Open\n", '\n    when level + units <= 10 else "full"\n'),
+    # What is wrong is about several entities at once.
+    "desks": (DESKS, "by system from Here\n", "\n    when not taken\n"),
+}
+
+
+def mended(name: str) -> str:
+    text, after, line = BUGS[name]
+    assert text.count(after) == 1
+    return text.replace(after, after.rstrip("\n") + line)
+
+
+@pytest.mark.parametrize("way", ["seed", "report", "now"])
+@pytest.mark.parametrize("name", BUGS)
+def test_a_bug_is_kept_mended_and_not_forgotten(tmp_path: Path, name: str, way: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    blueprint = folder / f"{name}.blueprint"
+    blueprint.write_text(BUGS[name][0], "utf-8")
+    match way:
+        case "seed":
+            seed = next(seed for seed in range(8) if temper("keep", str(folder), "--seed", str(seed)).code == 0)
+            assert seed < 8
+        case "report":
+            told = temper("verify", str(folder), "--levels", "simulation", "--json").out
+            ran = temper("keep", str(folder), "--report", "-", given=told)
+            assert ran.code == 0, ran.err
+        case _:
+            ran = temper("keep", str(folder))
+            assert ran.code == 0, ran.err
+            assert "it fails until that is mended" in ran.out
+
+    def passing() -> list[bool]:
+        told = temper("verify", str(folder), "--levels", "scenarios", "--json").json
+        return [each["passed"] for each in told["scenarios"]]
+
+    assert passing() == [False]
+    blueprint.write_text(mended(name), "utf-8")
+    assert passing() == [True]
+    blueprint.write_text(BUGS[name][0], "utf-8")
+    assert passing() == [False]
+
+
+def test_a_seed_that_breaks_nothing(tmp_path: Path) -> None:
+    ran = temper("keep", str(bundle(tmp_path / "lock", WEAK)), "--seed", "3")
+    assert ran.code == 1
+    assert "nothing was kept: seed 3 breaks nothing" in ran.err
+
+
+def test_keep_from_the_middle_of_a_server_s_journal(server: RunningServer, folder: Path, tmp_path: Path) -> None:
+    copy = bundle(tmp_path / "gate", (folder / "gate" / "gate.blueprint").read_text("utf-8"))
+    ran = server.run(
+        "keep", str(copy), "--journal", server.url, "--history", "Request/one", "--from", "2", "--title", "the end",
+        as_=ANN,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    lines = (copy / "scenarios" / "the_end.blueprint").read_text("utf-8").splitlines()
+    assert lines[3].startswith("  given Request r(state: Open, ")
+    assert lines[4:6] == ["  requester(ann) r.Approve -> denied", "  approver(bob) r.Approve -> Approved"]

@@ -427,6 +427,7 @@ def test_part_of_an_action(text: str, found: str) -> None:
             "system r.Moved -> r is Halted, r.moved == 1",
             "Act([system] - - r Invoke(Moved []) [Holds(Is(r False Halted -)) Holds((r.moved == 1))])",
         ),
+        ("operator(ann) r.Start -> any", "Act([operator] ann - r Invoke(Start []) [Anything()])"),
         ("operator(ann) r.Start -> denied", "Act([operator] ann - r Invoke(Start []) [Denied()])"),
         ("operator(ann) r.Start -> refused", "Act([operator] ann - r Invoke(Start []) [RefusedWith(-)])"),
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -11,12 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from temper.kernel import Entry, MemoryStore
+from temper.kernel import Cause, Entry, MemoryStore
 from temper.table import Caller, Ending
 from temper.verify import conform
+from temper.verify.simulate.run import one
 from tests.kernel.driving import MANY, Driver
 from tests.kernel.shop import SHOP, compiled
 from tests.kernel.test_laws import STEPS, run
+from tests.verify.exchange import EXCHANGE
+from tests.verify.test_simulate import WORLDS, tables
 from tests.verify.texts import table_of
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
@@ -196,3 +199,81 @@ def test_amounts_are_decimals() -> None:
     driver = Driver()
     driver.act("Purchase", "1", "Order", number="1", amount=Decimal("2.50"), shelf=None)
     assert conform(compiled(SHOP), journal(driver)).gap is None
+
+
+# --- several entities -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("world", WORLDS)
+def test_what_was_simulated_conforms(world: str, seed: int) -> None:
+    """Joints, creations, sends, `whenever`, crashes and swaps: what an entry does not say is a set of choices."""
+    table, before = tables(world)
+    entries = one(table, seed, before=before).world.disk.entries(0, MANY)
+    found = conform(table, entries)
+    assert found.gap is None, (found.gap.why, found.gap.entry)
+    assert found.checked + found.taken == len(entries) > 0
+
+
+def banking() -> list[Entry]:
+    driver = Driver(compiled(EXCHANGE))
+    for id in ("a", "b"):
+        driver.act("Account", id, "Make", paid_in=9)
+    driver.act("Teller", "t", "Come")
+    driver.act("Teller", "t", "Move", giver="a", taker="b", amount=2)
+    driver.act("Teller", "t", "Write", giver="b")
+    return journal(driver)
+
+
+def test_a_commit_of_several_is_explained_as_one() -> None:
+    entries = banking()
+    assert [entry.cause for entry in entries].count(Cause.WITH) == 3
+    found = conform(compiled(EXCHANGE), entries)
+    assert (found.gap, found.checked) == (None, len(entries))
+
+
+@pytest.mark.parametrize("action", ["Withdraw", "Deposit"])
+def test_who_was_taken_along_otherwise_is_found(action: str) -> None:
+    entries = banking()
+    at = where(entries, action=action)
+    entries[at] = replace(entries[at], set={"balance": 1})
+    gap = conform(compiled(EXCHANGE), entries).gap
+    assert gap is not None
+    assert gap.index == at
+    assert "sets `balance` to" in gap.why
+    entries = banking()
+    del entries[at]
+    gap = conform(compiled(EXCHANGE), renumbered(entries)).gap
+    assert gap is not None
+    assert "the table makes 3 entries of it, and here are 2" in gap.why
+
+
+def test_a_gap_tells_what_the_entity_did_before() -> None:
+    entries = banking()
+    at = next(n for n, entry in enumerate(entries) if entry.action == "Write")
+    entries[at] = replace(entries[at], set={"slips": 7})
+    gap = conform(compiled(EXCHANGE), entries).gap
+    assert gap is not None
+    assert gap.before == ("entry 3, Come: new -> Here", "entry 4, Move: Here -> Here")
+
+
+def test_a_journal_is_read_one_entry_after_the_other() -> None:
+    """However long it is: no more than a commit is read ahead of what is explained."""
+    table = compiled(EXCHANGE)
+    driver = Driver(table)
+    read = 0
+
+    def endless() -> Iterator[Entry]:
+        nonlocal read
+        driver.act("Account", "a", "Make", paid_in=9)
+        while True:
+            driver.act("Account", "a", "Freeze", Caller("bob", frozenset({"auditor"})))
+            driver.act("Account", "a", "Thaw", Caller("bob", frozenset({"auditor"})))
+            for entry in driver.store.entries(read, 2):
+                read += 1
+                yield entry if entry.seq < 501 else replace(entry, after="Shut")
+
+    gap = conform(table, endless()).gap
+    assert gap is not None
+    assert gap.entry.seq == 501
+    assert read <= 502

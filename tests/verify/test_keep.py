@@ -13,6 +13,7 @@ from temper.table import Caller, Ending, Table
 from temper.verify import NotKept, history_text, run_scenarios
 from tests.kernel.driving import MANY, Driver
 from tests.kernel.shop import SHOP, compiled
+from tests.verify.exchange import EXCHANGE
 from tests.verify.texts import table_of
 
 CALLS = """
@@ -116,3 +117,43 @@ def test_one_that_is_referred_to_has_to_be_among_them() -> None:
     alone = [entry for entry in entries if entry.entity == "Purchase"]
     with pytest.raises(NotKept, match="Shelf `s` is referred to"):
         history_text(compiled(SHOP), alone, "one")
+
+
+def test_what_an_action_creates_gets_a_name() -> None:
+    table = table_of(EXCHANGE)
+    driver = Driver(table)
+    driver.act("Account", "a", "Make", paid_in=9)
+    driver.act("Teller", "t", "Come")
+    driver.act("Teller", "t", "Write", giver="a")
+    slip = next(entry.id for entry in entries_of(driver) if entry.entity == "Slip")
+    driver.act("Slip", slip, "Cash", taker="a")
+    scenario = history_text(table, entries_of(driver), "a slip")
+    lines = [line.strip() for line in scenario.splitlines()]
+    assert lines[3:5] == ["clerk(ann) t.Write(giver: a) -> Here, s", "clerk(ann) s.Cash(taker: a) -> Cashed"]
+    checked = check_texts({"test.blueprint": EXCHANGE, "scenarios/kept.blueprint": f"blueprint exchange\n\n{scenario}"})
+    assert checked.table is not None, checked.errors
+    assert [each.passed for each in run_scenarios(checked.table)] == [True]
+
+
+def test_what_was_before_is_given() -> None:
+    table = table_of(CALLS)
+    entries = entries_of(lived(table))
+    begin = next(entry.seq for entry in entries if entry.action == "Go" and entry.before == "D")
+    scenario = history_text(table, entries, "the end", begin=begin)
+    lines = [line.strip() for line in scenario.splitlines()]
+    assert lines[1:3] == ["given E e(state: D, n: 3)", "r(ann) e.Go -> B"]
+    assert played(table, scenario) == [True]
+
+
+def test_an_outcome_of_a_call_that_was_made_before_is_no_line() -> None:
+    table = table_of(CALLS)
+    entries = entries_of(lived(table))
+    last = entries[-1]
+    with pytest.raises(NotKept, match="ends a call that was made before"):
+        history_text(table, entries, "too late", begin=last.seq)
+
+
+def test_a_call_that_never_ends_does_not_stand_before_a_later_one() -> None:
+    """The first call of the tool is still open when the second one fails, and the third is answered."""
+    table = table_of(CALLS)
+    assert played(table, history_text(table, entries_of(lived(table)), "the third try")) == [True]

@@ -177,14 +177,21 @@ def test_what_is_found_is_shrunk_to_what_it_needs() -> None:
     assert sorted(step.action for step in shown.story) == ["Place", "Place", "Sit", "Sit"]
 
 
-def test_what_it_shrinks_to_reads_as_a_scenario_that_goes_through() -> None:
-    """No commit asks what ranges over all of a kind: each line is taken, and then the property does not hold."""
+def test_what_it_shrinks_to_reads_as_a_scenario() -> None:
+    """It fails where the run goes through, and passes where that is mended."""
     table = compiled(ORDERLY)
     _, (shown,), _ = _level(ORDERLY, examples=60)
-    result = PropertyResult("two sit", None, Verdict.PROVED, "properties", trace=shown.story)
+    result = PropertyResult("two sit", None, Verdict.BROKEN, "properties", trace=shown.story, site=shown.wrong.site)
     text = scenario_text(result, table)
-    assert text.count("Place") == text.count("Sit") == 2
+    lines = [line.strip() for line in text.splitlines()[1:]]
+    assert sorted(line.partition(" -> ")[0] for line in lines) == [
+        "clerk(ann) d1 = Desk.Place", "clerk(ann) d1.Sit", "clerk(ann) d2 = Desk.Place", "clerk(ann) d2.Sit"
+    ]  # fmt: skip
+    assert [line.partition(" -> ")[2] for line in lines] == ["Open", "Open", "Open", "any"]
     (run_,) = run_scenarios(compiled(ORDERLY + "\n" + text))
+    assert not run_.passed
+    mended = ORDERLY.replace("by clerk from Open\n    set busy", "by clerk from Open\n    when busy\n    set busy")
+    (run_,) = run_scenarios(compiled(mended + "\n" + text.replace("Sit -> Open", "Sit -> any")))
     assert run_.passed, run_.problem
 
 

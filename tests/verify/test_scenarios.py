@@ -206,3 +206,38 @@ def test_a_scenario_that_fails_keeps_a_report_from_passing() -> None:
     report = verify(table, levels=("scenarios",))
     assert not report.passed
     assert [each.code.name for each in report.findings] == ["B601"]
+
+
+@pytest.mark.parametrize("action", ["Pay", "Ship"])
+def test_any_is_taken_or_refused(action: str) -> None:
+    assert play(f"{PLACED}{'buyer' if action == 'Pay' else 'clerk'}(ann) o.{action} -> any").passed
+
+
+def test_any_is_no_fault() -> None:
+    text = ORDER.replace("amount: int 0..100", "amount: int 0..4").replace(
+        "Place(number, amount)", "Place(number, amount: int)"
+    )
+    result = play("buyer(ann) o = Order.Place(number: 1, amount: 5) -> any", text)
+    assert result.problem is not None
+    assert result.problem.message.startswith("a fault of the blueprint")
+
+
+def test_a_line_may_be_about_a_later_call_of_the_tool() -> None:
+    """Two orders wait for the bank; it is the one that the line speaks of whose call ends."""
+    result = play(
+        PLACED
+        + "buyer(ann) other = Order.Place(number: 2, amount: 7) -> Open\n"
+        + "buyer(ann) o.Pay -> Paying\nbuyer(ann) other.Pay -> Paying\n"
+        + 'bank.charge answers (receipt: "r") -> other is Paid\n'
+        + "o.state is Paying\n"
+        + 'bank.charge fails "no" -> o is Open'
+    )
+    assert result.passed, result.problem
+
+
+def test_a_property_of_all_is_asked_of_every_line() -> None:
+    text = ORDER + '    always "one at a time": count(o in Order: o.state is Open) <= 1\n'
+    assert play(PLACED, text).passed
+    result = play(PLACED + "buyer(ann) p = Order.Place(number: 2, amount: 5) -> Open", text)
+    assert result.problem is not None
+    assert result.problem.message == "a fault of the blueprint: `one at a time` does not hold after this"

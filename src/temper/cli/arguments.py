@@ -77,6 +77,7 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     strength.add_argument(
         "--seconds", type=float, default=60.0, help="where the measurement stops (default: %(default)s)"
     )
+    strength.add_argument("--fresh", action="store_true", help="measure anew, also what has been measured before")
     strength.add_argument(
         "--journal",
         metavar="FILE|URL",
@@ -87,10 +88,28 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     )
     keep = command("keep", "learning:keep", "keep what broke or what happened as a scenario")
     keep.add_argument("path", metavar="PATH", help="the bundle's folder, into whose `scenarios` it is written")
-    keep.add_argument("--report", metavar="FILE", help="what `temper verify --json` printed (default: verify now)")
+    keep.add_argument(
+        "--report",
+        metavar="FILE",
+        help="what `temper verify --json` printed, `-` for standard input (default: verify now)",
+    )
+    keep.add_argument(
+        "--seed", type=int, metavar="N", help="what this seed breaks: its simulated run, and what it draws"
+    )
     keep.add_argument("--property", help="only the run that breaks the property of this name")
     keep.add_argument("--history", metavar="ENTITY/ID", help="what happened to an entity, of a server or a journal")
-    keep.add_argument("--journal", metavar="FILE", help="entries, as `temper history --json` prints them")
+    keep.add_argument(
+        "--journal",
+        metavar="FILE|URL",
+        help="entries, as `temper history --json` prints them, `-` for standard input, or a server",
+    )
+    keep.add_argument(
+        "--from",
+        dest="begin",
+        type=_positive,
+        metavar="SEQ",
+        help="only what happened from this number on; what was before is given",
+    )
     keep.add_argument("--until", type=_positive, metavar="SEQ", help="only what happened up to this number")
     keep.add_argument("--title", help="the scenario's title")
     _remote(keep)
@@ -98,7 +117,11 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     conform.add_argument(
         "target", metavar="PATH|BLUEPRINT", help="a file, a bundle's folder, or what a server serves by that name"
     )
-    conform.add_argument("--journal", metavar="FILE", help="entries, as `temper history --json` prints them")
+    conform.add_argument(
+        "--journal",
+        metavar="FILE|URL",
+        help="entries, as `temper history --json` prints them or one on each line, `-` for standard input",
+    )
     conform.add_argument(
         "--anyway", action="store_true", help="hold every entry against it, whichever version decided it"
     )

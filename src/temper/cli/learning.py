@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from temper.cli.client import Client, target_path
+from temper.cli.bundles import read, shown
+from temper.cli.client import Client
 from temper.cli.exits import Exit, Stop
-from temper.cli.language import read, shown
+from temper.cli.journals import history_of, is_url, journal_at
 from temper.cli.paint import Paint, Progress, coloured
 from temper.service import (
     LEVELS,
     BadJournal,
     Kept,
+    Measurements,
     NotKept,
+    Remembered,
     check_texts,
     conform_table,
-    entries_of,
     finding,
     keep_history,
     keep_report,
+    keep_seed,
     measure_table,
     verify_table,
 )
 
-# What is asked for at once.
-PAGE = 200
 # Of what goes to no terminal, and the least of any.
 PAGE_WIDTH, WIDTH_MIN = 100, 60
 # `keep` judges as `verify` does.
@@ -42,7 +45,7 @@ def strength(args: argparse.Namespace) -> int:
     """Measure how much the properties and scenarios of a bundle notice."""
     table = _table(args.path)
     try:
-        happened = entries_of(_happened(args, table)) if args.journal else []
+        happened = _happened(args, table) if args.journal else []
     except BadJournal as problem:
         raise Stop(Exit.USAGE, str(problem)) from problem
     with Progress("measuring") as progress:
@@ -51,6 +54,8 @@ def strength(args: argparse.Namespace) -> int:
             mutants=args.mutants,
             seconds=args.seconds,
             happened=happened,
+            kept=Measurements(Remembered.of_user(os.environ).strengths),
+            fresh=args.fresh,
             colour=not args.json and coloured(sys.stdout),
             width=_width(),
             progress=progress.tell,
@@ -71,11 +76,8 @@ def _width() -> int:
 
 def _happened(args: argparse.Namespace, table: Any) -> list[Any]:
     """Return the entries of a file, or of a server all that it has of this blueprint."""
-    if not args.journal.startswith(("http://", "https://")):
-        return _items(args)
-    args.server = args.journal
-    with Client.of(args) as client:
-        return list(_everything(client, table.blueprint, list(table.entities)))
+    with ExitStack() as stack:
+        return list(journal_at(args, table.blueprint, list(table.entities), stack).entries)
 
 
 def keep(args: argparse.Namespace) -> int:
@@ -88,6 +90,12 @@ def keep(args: argparse.Namespace) -> int:
     try:
         if args.history or args.journal:
             kept = [_from_history(args, files, table)]
+        elif args.seed is not None:
+            with Progress("running") as progress:
+                kept = keep_seed(
+                    files, table, args.seed, seconds=SECONDS, only=args.property, title=args.title,
+                    progress=progress.tell,
+                )  # fmt: skip
         else:
             kept = keep_report(files, table, _report(args, table), only=args.property, title=args.title)
     except NotKept as problem:
@@ -119,73 +127,64 @@ def _kept(each: Kept, folder: Path) -> dict[str, Any]:
 
 
 def _report(args: argparse.Namespace, table: Any) -> Mapping[str, Any]:
-    if args.report:
-        report = _json(Path(args.report))
-        if not isinstance(report, dict) or not isinstance(report.get("properties"), list):
-            raise Stop(Exit.USAGE, f"`{args.report}` is no report", help="write one with `temper verify PATH --json`")
-        return report
-    with Progress("judging") as progress:
-        verified = verify_table(table, levels=LEVELS, states=STATES, seconds=SECONDS, progress=progress.tell)
-    return verified.report
+    if not args.report:
+        with Progress("judging") as progress:
+            verified = verify_table(table, levels=LEVELS, states=STATES, seconds=SECONDS, progress=progress.tell)
+        return verified.report
+    report = _json(args.report)
+    if isinstance(report, dict) and isinstance(report.get("trace"), list) and "verdict" in report:
+        report = {"properties": [report]}  # One property of a report, with its run.
+    properties = report.get("properties") if isinstance(report, dict) else None
+    if not isinstance(properties, list) or not all(isinstance(each, dict) and "verdict" in each for each in properties):
+        raise Stop(Exit.USAGE, f"`{args.report}` is no report", help="write one with `temper verify PATH --json`")
+    return {"properties": properties}
 
 
 def _from_history(args: argparse.Namespace, files: Mapping[str, str], table: Any) -> Kept:
-    items = _items(args) if args.journal else _history(args, table.blueprint)
+    if args.journal and not (is_url(args.journal) and args.history):
+        happened = _happened(args, table)
+    else:
+        happened = history_of(args, table.blueprint)
     wanted = args.history.strip("/").split("/")[-2:] if args.history else None
     entries = [
         entry
-        for entry in entries_of(items)
+        for entry in happened
         if (args.until is None or entry.seq <= args.until) and (wanted is None or [entry.entity, entry.id] == wanted)
     ]
-    if not entries:
+    begin = args.begin or 0
+    first = next((entry for entry in entries if entry.seq >= begin), None)
+    if first is None:
         raise Stop(Exit.USAGE, "there are no such entries", help="name an entity as ENTITY/ID with --history")
-    title = args.title or f"what happened to {entries[0].entity} {entries[0].id}"
-    return keep_history(files, table, entries, title)
-
-
-def _history(args: argparse.Namespace, blueprint: str) -> list[Any]:
-    target = args.history if args.history.count("/") > 1 else f"{blueprint}/{args.history}"
-    path = "/".join(("/v1", *target_path(target, 3)))
-    with Client.of(args) as client:
-        return list(_pages(client, path))
+    title = args.title or f"what happened to {first.entity} {first.id}"
+    return keep_history(files, table, entries, title, begin=begin)
 
 
 def conform(args: argparse.Namespace) -> int:
     """Say whether a journal could have happened by the blueprint that it claims."""
-    path = Path(args.target)
-    client: Client | None = None
-    if not path.exists() or not args.journal:
-        client = Client.of(args)
-    try:
-        if path.exists():
+    with ExitStack() as stack:
+        if Path(args.target).exists():
             table = _table(args.target)
         else:
-            assert client is not None, "what is no path is asked of a server"
+            client = stack.enter_context(Client.of(args))
             served = client.get(f"/v1/{quote(args.target, safe='')}/sources")
             table = check_texts(served["files"]).table
         if table is None:
             raise Stop(Exit.BROKEN, "the blueprint does not compile here", help="is this the server's version?")
-        if args.journal:
-            items = _items(args)
-        else:
-            assert client is not None, "a journal that is in no file is a server's"
-            items = list(_everything(client, table.blueprint, list(table.entities)))
-    finally:
-        if client is not None:
-            client.__exit__()
-    try:
-        entries = entries_of(items)
-    except BadJournal as problem:
-        raise Stop(Exit.USAGE, str(problem)) from problem
-    dense = [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
-    found = conform_table(table, entries, whole=dense and not args.part, anyway=args.anyway)
+        try:
+            journal = journal_at(args, table.blueprint, list(table.entities), stack)
+            found = conform_table(table, journal.entries, whole=journal.whole and not args.part, anyway=args.anyway)
+        except BadJournal as problem:
+            raise Stop(Exit.USAGE, str(problem)) from problem
+    gap = found["gap"]
+    if gap is not None:
+        gap["entry"] = journal.place_of(gap["index"])
     if args.json:
         _print_json(found)
     else:
         print(conform_text(found, Paint(colour=coloured(sys.stdout))))
-    if not found["conforms"]:
+    if gap is not None:
         return Exit.BROKEN
-    return Exit.FINE if found["checked"] or not entries else Exit.UNKNOWN
+    return Exit.FINE if found["checked"] or not found["entries"] else Exit.UNKNOWN
 
 
 def conform_text(found: Mapping[str, Any], paint: Paint) -> str:
@@ -202,9 +201,11 @@ def conform_text(found: Mapping[str, Any], paint: Paint) -> str:
         return f"{paint('it conforms', 'green')}: {counted}"
     place = f"\n  {gap['place']['file']}:{gap['place']['line']}:{gap['place']['column']}" if gap["place"] else ""
     what = gap["action"] or gap["cause"]
+    told = "".join(f"\n  {line}" for line in gap["before"])
+    stands = f"\n  {gap['entry']}" if gap["entry"] else ""
     return (
-        f"{paint('it does not conform', 'red', 'bold')}: entry {gap['seq']}, {what} of {gap['entity']} {gap['id']}\n"
-        f"  {gap['why']}{place}\n  before it: {counted}"
+        f"{paint('it does not conform', 'red', 'bold')}: entry {gap['seq']}, {what} of {gap['entity']} {gap['id']}"
+        f"{told}{stands}\n  {gap['why']}{place}\n  before it: {counted}"
     )
 
 
@@ -221,54 +222,11 @@ def _table(path: str) -> Any:
     return checked.table
 
 
-def _json(path: Path) -> Any:
+def _json(name: str) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(sys.stdin.read() if name == "-" else Path(name).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise Stop(Exit.USAGE, f"`{path}` can't be read: {error}") from error
-
-
-def _items(args: argparse.Namespace) -> list[Any]:
-    """Return the entries of a file: one JSON object a line, or one with `items`."""
-    path = Path(args.journal)
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Stop(Exit.USAGE, f"`{path}` can't be read: {error}") from error
-    try:
-        whole = json.loads(text)
-    except ValueError:
-        whole = None
-    if isinstance(whole, dict) and isinstance(whole.get("items"), list):
-        return list(whole["items"])
-    try:
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except ValueError as error:
-        raise Stop(
-            Exit.USAGE, f"`{path}` is no journal: {error}", help="write one with `temper history ... --json`"
-        ) from error
-
-
-def _pages(client: Client, path: str) -> Iterator[Any]:
-    after = 0
-    while items := client.get(f"{path}/history", {"after": after, "limit": PAGE})["items"]:
-        yield from items
-        after = items[-1]["seq"]
-
-
-def _everything(client: Client, blueprint: str, kinds: list[str]) -> Iterator[Any]:
-    """Yield the history of every entity that is served."""
-    for kind in kinds:
-        cursor: str | None = None
-        while True:
-            page = client.get(
-                f"/v1/{quote(blueprint, safe='')}/{kind}", {"limit": PAGE, **({"cursor": cursor} if cursor else {})}
-            )
-            for each in page["items"]:
-                yield from _pages(client, f"/v1/{quote(blueprint, safe='')}/{kind}/{quote(each['id'], safe='')}")
-            cursor = page.get("cursor")
-            if not cursor:
-                break
+        raise Stop(Exit.USAGE, f"`{name}` can't be read: {error}") from error
 
 
 def _print_json(answer: Any) -> None:

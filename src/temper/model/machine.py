@@ -376,7 +376,7 @@ class ScopeItem:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """`kind`: "state" (`text`), "denied", "refused" (`text` or any), "names" (`text`), "holds" (`condition`)."""
+    """`kind`: "state" (`text`), "denied", "refused" (`text` or any), "any", "names" (`text`), "holds" (`condition`)."""
 
     kind: str
     text: str | None = None

@@ -237,6 +237,8 @@ class ScenarioReader:
                     found.append(m.Expect("denied"))
                 case tree.RefusedWith(text):
                     found.append(m.Expect("refused", text))
+                case tree.Anything():
+                    found.append(m.Expect("any"))
                 case tree.Holds(condition):
                     found.append(m.Expect("holds", None, self.typer.condition(condition, self.scope)))
                 case tree.BecomesState(state):

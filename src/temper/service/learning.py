@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -12,10 +12,12 @@ import msgspec
 from temper.kernel import Cause, Ended, Entry, Moved, Ordered, Published, RefusedEntry, Who
 from temper.service.bundle import check_texts
 from temper.service.findings import finding
+from temper.service.measured import Measurements
 from temper.service.texts import format_text
 from temper.table import BadValue, Table, decode, digest
 from temper.verify import (
     Bounds,
+    Limits,
     NotKept,
     PropertyResult,
     TraceStep,
@@ -26,6 +28,7 @@ from temper.verify import (
     render_strength,
     run_scenarios,
     scenario_text,
+    shown_by,
     strength_json,
 )
 
@@ -35,9 +38,10 @@ __all__ = [
     "Measured",
     "NotKept",
     "conform_table",
-    "entries_of",
+    "each_entry",
     "keep_history",
     "keep_report",
+    "keep_seed",
     "measure_table",
 ]
 
@@ -59,13 +63,25 @@ def measure_table(
     mutants: int,
     seconds: float,
     happened: Sequence[Entry] = (),
+    kept: Measurements | None = None,
+    fresh: bool = False,
     colour: bool = False,
     width: int = 100,
     progress: Callable[[str], None] | None = None,
 ) -> Measured:
-    """Measure how much the properties and scenarios of a table notice; what has held in a journal is suggested too."""
-    strength = measure(table, Bounds(mutants=mutants, seconds=seconds), progress, happened=happened)
-    text = render_strength(strength, sources=table.notes.sources, colour=colour, width=width)
+    """Measure how much the properties and scenarios of a table notice; what has held in a journal is suggested too.
+
+    Where it is `kept` it is looked up, unless it is to be measured afresh or something has happened.
+    """
+    sources = table.notes.sources
+    known = kept.find(sources, mutants=mutants) if kept is not None and not fresh and not happened else None
+    if known is not None:
+        strength = replace(known, seconds=0.0)
+    else:
+        strength = measure(table, Bounds(mutants=mutants, seconds=seconds), progress, happened=happened)
+        if kept is not None and not happened:
+            kept.keep(sources, strength, mutants=mutants)
+    text = render_strength(strength, sources=sources, colour=colour, width=width)
     return Measured(digest(table), strength_json(strength), text)
 
 
@@ -76,19 +92,18 @@ class BadJournal(Exception):
     """These are no entries of a journal; the text says which and why."""
 
 
-def entries_of(items: Iterable[Mapping[str, Any]]) -> list[Entry]:
-    """Return entries from JSON objects: those of a history, as `temper history --json` and the server give them, or
+def each_entry(items: Iterable[Mapping[str, Any]]) -> Iterator[Entry]:
+    """Yield entries from JSON objects: those of a history, as `temper history --json` and the server give them, or
     those of a journal itself.
 
     Raises `BadJournal`.
     """
-    found = []
     for number, item in enumerate(items, 1):
         try:
-            found.append(_entry(item))
+            entry = _entry(item)
         except (msgspec.ValidationError, BadValue, KeyError, TypeError, ValueError, AttributeError) as bad:
             raise BadJournal(f"entry {number} can't be read: {bad}") from bad
-    return sorted(found, key=lambda entry: entry.seq)
+        yield entry
 
 
 def _entry(item: Mapping[str, Any]) -> Entry:
@@ -129,13 +144,24 @@ def _ended(item: Mapping[str, Any] | None) -> Ended | None:
     )  # fmt: skip
 
 
-def conform_table(table: Table, entries: Sequence[Entry], *, whole: bool, anyway: bool = False) -> dict[str, Any]:
-    """Return whether a journal could have happened by a table, as JSON-able data; `gap` is the first that could not."""
-    found = conform(table, entries, whole=whole, anyway=anyway)
+def conform_table(table: Table, entries: Iterable[Entry], *, whole: bool, anyway: bool = False) -> dict[str, Any]:
+    """Return whether a journal could have happened by a table, as JSON-able data; `gap` is the first that could not.
+
+    Entries are read as far as there is no gap; `entries` says how many.
+    """
+    read = 0
+
+    def counted() -> Iterator[Entry]:
+        nonlocal read
+        for entry in entries:
+            read += 1
+            yield entry
+
+    found = conform(table, counted(), whole=whole, anyway=anyway)
     gap = found.gap
     return {
         "conforms": gap is None,
-        "entries": len(entries),
+        "entries": read,
         "checked": found.checked,
         "other_tables": found.taken,
         "entities": found.entities,
@@ -152,6 +178,7 @@ def conform_table(table: Table, entries: Sequence[Entry], *, whole: bool, anyway
             "cause": gap.entry.cause.value,
             "why": gap.why,
             "site": gap.site,
+            "before": list(gap.before),
             "place": None
             if gap.place is None
             else {"file": gap.place[0], "line": gap.place[1], "column": gap.place[2]},
@@ -173,12 +200,38 @@ class Kept:
     says: str = ""
 
 
-def keep_history(files: Mapping[str, str], table: Table, entries: Sequence[Entry], title: str) -> Kept:
-    """Return what happened as a scenario file of a bundle. Raises `NotKept`; what does not come out so is not kept."""
-    kept = _kept(files, table, history_text(table, entries, title), title)
+def keep_history(
+    files: Mapping[str, str], table: Table, entries: Sequence[Entry], title: str, *, begin: int = 0
+) -> Kept:
+    """Return what happened, from entry `begin` on, as a scenario file of a bundle. Raises `NotKept`.
+
+    What does not come out so when it is played is not kept.
+    """
+    kept = _kept(files, table, history_text(table, entries, title, begin=begin), title)
     if not kept.passes:
         raise NotKept(f"played again, it does not come out so: {kept.says}")
     return kept
+
+
+def keep_seed(
+    files: Mapping[str, str],
+    table: Table,
+    seed: int,
+    *,
+    seconds: float,
+    only: str | None = None,
+    title: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[Kept]:
+    """Return each run that a seed breaks something by, simulated or drawn, as a scenario file of a bundle.
+
+    Raises `NotKept`.
+    """
+    from temper.service.rehearsal import sqlite_disks  # It brings in the runtime.
+
+    with sqlite_disks() as disk:
+        results = shown_by(table, Limits(seed=seed, seconds=seconds), disk, progress or (lambda _: None))
+    return _keep_results(files, table, results, f"seed {seed} breaks nothing", only=only, title=title)
 
 
 def keep_report(
@@ -193,21 +246,40 @@ def keep_report(
 
     It fails while the run goes through: that is what it is kept for. Raises `NotKept`.
     """
+    results = [_result(each) for each in report["properties"] if each["verdict"] == "broken" and each.get("trace")]
+    nothing = "the report has no run that breaks anything"
+    return _keep_results(files, table, results, nothing, only=only, title=title)
+
+
+def _keep_results(
+    files: Mapping[str, str],
+    table: Table,
+    results: Sequence[PropertyResult],
+    nothing: str,
+    *,
+    only: str | None,
+    title: str | None,
+) -> list[Kept]:
     found: list[Kept] = []
+    shown: set[tuple[str, str | None]] = set()
     known = dict(files)
-    for each in report["properties"]:
-        if each["verdict"] != "broken" or not each.get("trace") or (only is not None and each["name"] != only):
+    why = nothing + (f" called `{only}`" if only else "")
+    for result in results:
+        if (only is not None and result.name != only) or (result.name, result.entity) in shown:
             continue
-        result = _result(each)
         text = scenario_text(result, table)
-        called = title or result.name
         if title is not None:
             text = re.sub(r'^scenario ".*"', lambda _: f'scenario "{title}"', text, count=1)
-        kept = _kept(known, table, text, called)
+        kept = _kept(known, table, text, title or result.name)
+        if kept.passes:
+            # A crash, a swap or a bug of the runtime is in no scenario's power.
+            why = f"`{result.name}` is broken by more than people, tools and time: its run goes through as a scenario"
+            continue
         known[kept.file] = kept.text
+        shown.add((result.name, result.entity))
         found.append(kept)
     if not found:
-        raise NotKept("the report has no run that breaks anything" + (f" called `{only}`" if only else ""))
+        raise NotKept(why)
     return found
 
 

@@ -526,6 +526,8 @@ def _expectation(expectation: t.Expectation) -> Doc:
             return "denied"
         case t.RefusedWith(text):
             return "refused" if text is None else f"refused {quoted(text)}"
+        case t.Anything():
+            return "any"
         case t.BecomesState(state):
             return state.text
         case t.Names(name):

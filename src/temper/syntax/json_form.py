@@ -817,6 +817,13 @@ _EXPECT = Key(
                 make=_refused,
                 parts=lambda node: {"refused": _text_or_yes(node.text)},
             ),
+            _object(
+                t.Anything,
+                "It is taken or refused, and nothing breaks",
+                Key("any", Flag("Always `true`")),
+                make=lambda any: t.Anything(),
+                parts=lambda node: {"any": True},
+            ),
             _object(t.BecomesState, "The entity is in this state afterwards", Key("state", _upper_ref("The state"))),
             _object(t.Names, "Names what the step created", Key("names", _lower("The name"), "name")),
             _object(t.Holds, "It holds afterwards", Key("holds", _expr("What holds"), "condition")),

@@ -192,6 +192,9 @@ class ScenarioReader(PropertyReader):
                 told = unquote(self.texts[self.i])
                 self.i += 1
             return t.RefusedWith(told, span=self.span(i))
+        if ends and text == "any":
+            self.i += 1
+            return t.Anything(span=self.span(i))
         if ends and kind <= UPPER and text not in RESERVED:
             self.i += 1
             if text == "denied":
@@ -200,7 +203,8 @@ class ScenarioReader(PropertyReader):
             return t.BecomesState(name, span=name.span) if kind == UPPER else t.Names(name, span=name.span)
         if kind == END:
             self.fail_here(
-                "what comes of it", help='write `-> State`, `-> denied`, `-> refused "..."` or `-> r.field == 1`'
+                "what comes of it",
+                help='write `-> State`, `-> denied`, `-> refused "..."`, `-> any` or `-> r.field == 1`',
             )
             return None
         return t.Holds(self.expr(), span=self.span(i))

@@ -745,6 +745,11 @@ class RefusedWith(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Anything(Node):
+    """`-> any`: it is taken or refused, and nothing breaks."""
+
+
+@dataclass(frozen=True, slots=True)
 class BecomesState(Node):
     """`-> Rolling`: the entity that the step is about is there afterwards."""
 
@@ -765,7 +770,7 @@ class Holds(Node):
     condition: Expr
 
 
-Expectation: TypeAlias = Denied | RefusedWith | BecomesState | Names | Holds
+Expectation: TypeAlias = Denied | RefusedWith | Anything | BecomesState | Names | Holds
 
 
 @dataclass(frozen=True, slots=True)

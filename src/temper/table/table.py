@@ -349,7 +349,7 @@ class ScopeItem(Plain, frozen=True):
 
 
 class Expect(Plain, frozen=True):
-    """`kind`: "state" (`text`), "denied", "refused" (`text` or any), "names" (`text`), "holds" (`condition`)."""
+    """`kind`: "state" (`text`), "denied", "refused" (`text` or any), "any", "names" (`text`), "holds" (`condition`)."""
 
     kind: str
     text: str | None = None

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Verdict,
     )
     from temper.verify.scenarios import run_scenarios
+    from temper.verify.seeds import shown_by
     from temper.verify.simulate.disk import Crashed, Disk, Disks, Fate, Ill, MemoryDisk, offered
     from temper.verify.strength import Bounds, measure, render_strength, suggest_from
     from temper.verify.units import Done, Keeps, Kind, Lost, Outcome, Run, Unit, judged, units_of
@@ -78,6 +79,7 @@ _LATE = {
     "report_json": "data",
     "run_scenarios": "scenarios",
     "scenario_text": "explain",
+    "shown_by": "seeds",
     "story": "render",
     "strength_json": "data",
     "suggest_from": "strength",
@@ -135,6 +137,7 @@ __all__ = [
     "report_json",
     "run_scenarios",
     "scenario_text",
+    "shown_by",
     "smtlib",
     "story",
     "strength_json",

@@ -8,6 +8,7 @@ that none of them explains is the finding. Entries by another table are taken as
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,12 +55,16 @@ from temper.verify.places import place_of
 
 # So many choices are kept for one entity; more would say that the journal holds next to nothing.
 CHOICES_MAX = 64
+# So much of what an entity did is told with the first entry that does not follow.
+RECENT = 3
 # Refusals that rest on entities which a part of a journal need not hold.
 _OTHERS = frozenset(
     {Why.NOT_UNIQUE, Why.KEY, Why.CREATE_REFUSED, Why.JOINT_REFUSED, Why.MISSING, Why.BREAKS, Why.TWICE}
 )
 _ELSEWHERE = frozenset({"read", "read_in", "inverse"})
 _NEW = "new"
+# What shares in the commit of the entry before it.
+_SHARED = frozenset({Cause.CREATE, Cause.WITH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,8 @@ class Gap:
     why: str
     site: str | None = None
     place: tuple[str, int, int] | None = None
+    before: tuple[str, ...] = ()
+    """What the entity did last, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +98,10 @@ def conform(table: Table, entries: Iterable[Entry], *, whole: bool = True, anywa
 
     `whole` says that it holds all that happened, from the first entry on: then none may be missing, and what is not in
     it has not been. An entry claims the table by its digest, or by how that begins; `anyway`, every entry is held
-    against it, whichever decided it.
+    against it, whichever decided it. Entries are read one after the other: what is kept of them is what the entities
+    are, and what was sent and has not arrived.
     """
-    return _Conforming(table, whole, anyway).run(list(entries))
+    return _Conforming(table, whole, anyway).run(entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,39 +112,100 @@ class _Choice:
     open: bool = False
 
 
-@dataclass
-class _World:
-    """The entities of a journal, one choice each, as a commit asks for them."""
+class _Known:
+    """The entities of a journal, as they are by the first of their choices, and how they are found."""
 
-    table: Table
-    entities: dict[tuple[str, str], Snapshot]
-    made: dict[tuple[str, str], tuple[str, Mapping[str, Value]]]
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.entities: dict[tuple[str, str], Snapshot] = {}
+        self.made: dict[tuple[str, str], tuple[str, Mapping[str, Value]]] = {}
+        self._keys: dict[tuple[str, tuple[Value, ...]], str] = {}
+        self._holders: dict[tuple[str, int, tuple[Value, ...]], dict[str, None]] = {}
+        self._referrers: dict[tuple[str, str, str], dict[str, None]] = {}
+        self._order: dict[str, dict[str, int]] = {}
+        self._watched = {name: _fields_referring(table, entity) for name, entity in table.entities.items()}
 
-    def snapshot(self, entity: str, id: str) -> Snapshot | None:
-        return self.entities.get((entity, id))
+    def put(self, now: Snapshot) -> None:
+        """Let an entity be this from now on."""
+        key = (now.entity, now.id)
+        was = self.entities.get(key)
+        if was is not None:
+            self._forget(was)
+        self.entities[key] = now
+        order = self._order.setdefault(now.entity, {})
+        order.setdefault(now.id, len(order))
+        kind = self.table.entities[now.entity]
+        if kind.key:
+            self._keys[now.entity, tuple(now.fields[name] for name in kind.key)] = now.id
+        for number, values in self._held(now):
+            self._holders.setdefault((now.entity, number, values), {})[now.id] = None
+        for name in self._watched[now.entity]:
+            for id in field_references(self.table, now, name):
+                self._referrers.setdefault((now.entity, name, id), {})[now.id] = None
+
+    def _forget(self, was: Snapshot) -> None:
+        for number, values in self._held(was):
+            self._holders[was.entity, number, values].pop(was.id, None)
+        for name in self._watched[was.entity]:
+            for id in field_references(self.table, was, name):
+                self._referrers[was.entity, name, id].pop(was.id, None)
+
+    def _held(self, now: Snapshot) -> Iterator[tuple[int, tuple[Value, ...]]]:
+        kind = self.table.entities[now.entity]
+        for number, unique in enumerate(kind.uniques):
+            if unique.ever or now.state not in kind.final:
+                yield number, tuple(now.fields[name] for name in unique.fields)
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
-        key = self.table.entities[entity].key
-        return next((now.id for now in self._all(entity) if [now.fields[n] for n in key] == list(values)), None)
+        return self._keys.get((entity, tuple(values)))
+
+    def holders(self, entity: str, unique: int, values: Sequence[Value]) -> Iterable[str]:
+        return self._holders.get((entity, unique, tuple(values)), ())
+
+    def referring(self, entity: str, field: str, id: str) -> list[str]:
+        order = self._order.get(entity, {})
+        return sorted(self._referrers.get((entity, field, id), ()), key=lambda one: order[one])
+
+
+def _fields_referring(table: Table, entity: shape.Entity) -> tuple[str, ...]:
+    """Return the fields by which an entity may be found from the one that they refer to."""
+    return tuple(each.name for each in entity.fields if _refers(table, each.type))
+
+
+def _refers(table: Table, type_: tuple[Any, ...]) -> bool:
+    match type_:
+        case ("ref", _):
+            return True
+        case ("optional", inner) | ("set", inner, _) | ("list", inner, _):
+            return _refers(table, inner)
+        case _:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What is known, as a commit asks for it; one entity is what one of its choices says."""
+
+    known: _Known
+    other: Snapshot | None = None
+
+    def snapshot(self, entity: str, id: str) -> Snapshot | None:
+        other = self.other
+        if other is not None and (other.entity, other.id) == (entity, id):
+            return other
+        return self.known.entities.get((entity, id))
+
+    def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
+        return self.known.by_key(entity, values)
 
     def creation(self, entity: str, id: str) -> tuple[str, Mapping[str, Value]] | None:
-        return self.made.get((entity, id))
+        return self.known.made.get((entity, id))
 
     def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: frozenset[str]) -> bool:
-        kind = self.table.entities[entity]
-        rule = kind.uniques[unique]
-        return any(
-            now.id not in but_not
-            and (rule.ever or now.state not in kind.final)
-            and [now.fields[name] for name in rule.fields] == list(values)
-            for now in self._all(entity)
-        )
+        return any(id not in but_not for id in self.known.holders(entity, unique, values))
 
     def referrers(self, entity: str, field: str, id: str, limit: int) -> Sequence[str]:
-        return [now.id for now in self._all(entity) if id in field_references(self.table, now, field)][:limit]
-
-    def _all(self, entity: str) -> Iterator[Snapshot]:
-        return (now for (kind, _), now in self.entities.items() if kind == entity)
+        return self.known.referring(entity, field, id)[:limit]
 
 
 @dataclass
@@ -145,56 +214,60 @@ class _Conforming:
     whole: bool
     anyway: bool
     choices: dict[tuple[str, str], tuple[_Choice, ...]] = field(default_factory=dict)
-    made: dict[tuple[str, str], tuple[str, Mapping[str, Value]]] = field(default_factory=dict)
     sent: dict[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
     most: int = 1
+    recent: dict[tuple[str, str], deque[str]] = field(default_factory=dict)
 
-    def run(self, entries: list[Entry]) -> Conformed:
+    def __post_init__(self) -> None:
+        self.known = _Known(self.table)
+
+    def run(self, entries: Iterable[Entry]) -> Conformed:
         claimed = digest(self.table)
         checked = taken = 0
-        position = 0
-        last = 0
+        position = last = 0
         gap: Gap | None = None
-        while position < len(entries):
-            entry = entries[position]
+        for together in _commits(entries):
+            entry = together[0]
             if self.whole and entry.seq and entry.seq != last + 1:
                 gap = self._gap(position, entry, f"entry {last + 1} is missing before it")
                 break
             if self.anyway or (entry.digest and claimed.startswith(entry.digest)):
-                together = self._together(entries, position)
                 found = self._explained(together)
                 if isinstance(found, _Unlike):
-                    at = position + found.part
-                    gap = self._gap(at, entries[at], found.why, found.site)
+                    gap = self._gap(position + found.part, together[found.part], found.why, found.site)
                     break
                 checked += len(together)
-                position += len(together)
             else:
-                together = [entry]
-                self._take_over(entry)
-                taken += 1
-                position += 1
+                for each in together:
+                    self._take_over(each)
+                taken += len(together)
+            position += len(together)
             last = together[-1].seq
             for each in together:
+                self._tell(each)
+                if each.cause is Cause.SEND:
+                    self.sent.pop(each.event, None)
                 for order in each.orders:
                     if order.kind == "send":
                         self.sent[order.order] = (order.to.rpartition(".")[2], order.args)
         return Conformed(checked, taken, len(self.choices), self.most, gap)
+
+    def _tell(self, entry: Entry) -> None:
+        """Keep in mind, of each entity, what it did last."""
+        told = self.recent.get((entry.entity, entry.id))
+        if told is None:
+            told = self.recent[entry.entity, entry.id] = deque(maxlen=RECENT)
+        what = entry.action or entry.cause.value
+        became = "refused" if entry.refused is not None else f"{entry.before} -> {entry.after}"
+        told.append(f"entry {entry.seq}, {what}: {became}")
 
     def _gap(self, index: int, entry: Entry, why: str, site: str | None = None) -> Gap:
         where = site or (entry.refused.site if entry.refused else None)
         where = where or (entry.moves[0].site if entry.moves else None)
         if where is None and entry.action is not None:
             where = f"{entry.entity}.{entry.action}"
-        return Gap(index, entry, why, where, place_of(self.table, where))
-
-    @staticmethod
-    def _together(entries: Sequence[Entry], position: int) -> list[Entry]:
-        """Return the entries of one commit: those that others share in stand behind its own."""
-        end = position + 1
-        while end < len(entries) and entries[end].cause is Cause.CREATE and entries[end].at == entries[position].at:
-            end += 1
-        return list(entries[position:end])
+        before = tuple(self.recent.get((entry.entity, entry.id), ()))
+        return Gap(index, entry, why, where, place_of(self.table, where), before)
 
     # --- one commit ---------------------------------------------------------------------------------------------------
 
@@ -203,7 +276,7 @@ class _Conforming:
         first = together[0]
         if first.entity not in self.table.entities:
             return _Unlike(f"the table has no kind of entity called `{first.entity}`")
-        if first.cause is Cause.CREATE:
+        if first.cause in _SHARED:
             return self._alone(first)
         if first.cause is Cause.SWAP:
             self._take_over(first)
@@ -220,7 +293,7 @@ class _Conforming:
         nearest: _Unlike | None = None
         for choice in now_ones:
             for before, event in self._events(first, choice, together):
-                world = self._world(key, before)
+                world = _World(self.known, None if before is None else before.now)
                 answer = commit(self.table, None if before is None else before.now, event, world)
                 unlike = self._unlike(answer, together, before)
                 if unlike is None:
@@ -249,12 +322,6 @@ class _Conforming:
         asked = [guard for case in action.cases for guard in (*action.when, *case.when)]
         return any(part[0] in _ELSEWHERE for guard in asked for part in walk(guard.condition))
 
-    def _world(self, key: tuple[str, str], before: _Choice | None) -> _World:
-        entities = {other: choices[0].now for other, choices in self.choices.items()}
-        if before is not None:
-            entities[key] = before.now
-        return _World(self.table, entities, self.made)
-
     def _keep(self, key: tuple[str, str], explained: list[tuple[Commit | Refused, _Choice | None]]) -> None:
         kept: list[_Choice] = []
         answer, before = explained[0]
@@ -265,35 +332,45 @@ class _Conforming:
                 now = _Choice(answer.parts[0].accepted.after, before is not None and before.open)
             if now is not None and now not in kept and len(kept) < CHOICES_MAX:
                 kept.append(now)
+        old = {} if isinstance(answer, Refused) else {
+            (part.accepted.after.entity, part.accepted.after.id): self.known.entities.get(
+                (part.accepted.after.entity, part.accepted.after.id)
+            )
+            for part in answer.parts
+        }  # fmt: skip
+        if before is not None:
+            old[key] = before.now
         if kept:
-            self.choices[key] = tuple(kept)
+            self._set(key, tuple(kept))
             self.most = max(self.most, len(kept))
         if isinstance(answer, Refused):
             return
-        old = {other: choices[0].now for other, choices in self.choices.items()}
-        if before is not None:
-            old[key] = before.now
         for part in answer.parts:
             after = part.accepted.after
             other = (after.entity, after.id)
-            if other not in self.made and part.accepted.moves and part.accepted.moves[0].before == _NEW:
-                self.made[other] = (part.accepted.moves[0].action, dict(part.accepted.moves[0].params))
+            if other not in self.known.made and part.accepted.moves and part.accepted.moves[0].before == _NEW:
+                self.known.made[other] = (part.accepted.moves[0].action, dict(part.accepted.moves[0].params))
             if other != key:
                 was = self.choices.get(other)
-                self.choices[other] = (_Choice(after, bool(was and was[0].open)),)
+                self._set(other, (_Choice(after, bool(was and was[0].open)),))
         if watches(self.table):
             for part in answer.parts:
                 after = part.accepted.after
                 self._rouse(old.get((after.entity, after.id)), after, part.accepted.caller, after.updated_at)
 
+    def _set(self, key: tuple[str, str], choices: tuple[_Choice, ...]) -> None:
+        self.choices[key] = choices
+        self.known.put(choices[0].now)
+
     def _rouse(self, before: Snapshot | None, after: Snapshot, caller: Caller, at: int) -> None:
-        world = self._world((after.entity, after.id), None)
+        world = _World(self.known)
         for other in sorted(set(watchers(self.table, before, after, world, len(self.choices)))):
             if other in self.choices:
-                self.choices[other] = tuple(
+                roused = (
                     replace(choice, now=rouse(self.table, choice.now, caller, at, world))
                     for choice in self.choices[other]
                 )
+                self._set(other, tuple(roused))
 
     # --- what may have happened ---------------------------------------------------------------------------------------
 
@@ -564,7 +641,7 @@ class _Conforming:
         visit = before.visit + 1 if before is not None else 1
         now = Snapshot(kind.name, entry.id, entry.after, ordered, entry.version, visit, born, entry.at)
         calls, timers, deferred = (before.calls, before.timers, before.deferred) if before else ((), (), ())
-        self.choices[key] = (_Choice(replace(now, calls=calls, timers=timers, deferred=deferred), open=True),)
+        self._set(key, (_Choice(replace(now, calls=calls, timers=timers, deferred=deferred), open=True),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -574,6 +651,18 @@ class _Unlike:
     why: str
     part: int = 0
     site: str | None = None
+
+
+def _commits(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Yield the entries of each commit: those that others share in stand behind its own."""
+    together: list[Entry] = []
+    for entry in entries:
+        if together and not (entry.cause in _SHARED and entry.at == together[0].at):
+            yield together
+            together = []
+        together.append(entry)
+    if together:
+        yield together
 
 
 def _event_id(together: Sequence[Entry]) -> str:

@@ -5,6 +5,7 @@ The same run as data (`TraceStep.event`) and as a scenario's text, which parses 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ from temper.verify.expressions import in_one_state, names_in, rebuilt, walk, wit
 from temper.verify.faults import handler_of
 from temper.verify.places import place_of, text_of
 from temper.verify.report import PropertyResult, TraceStep
+from temper.verify.values import written
 
 
 def trace_of(table: Table, run: Replayed) -> tuple[TraceStep, ...]:
@@ -346,73 +348,114 @@ def _tidied(e: Expr) -> Expr:
 
 def scenario_text(result: PropertyResult, table: Table) -> str:
     """Return a result's run as a scenario, ready to keep: it fails while the run goes through, and passes once it
-    can't.
+    can't, or once what it leads to is right.
 
-    For a witness (`can reach`) it passes while the run goes through.
+    For a witness (`can reach`) it passes while the run goes through. Entities are named as they come about.
     """
     lines = [f'scenario "{_title(result, table)}"']
     clock = 0
     broken = result.verdict.value == "broken"
-    for number, step in enumerate(result.trace):
-        last = number == len(result.trace) - 1
+    steps = [step for step in result.trace if step.event["kind"] != "fault"]
+    # What a broken step does may be mended as well as refused; who may not be let in at all is refused.
+    after = " -> refused" if _is_authority(result, table) else " -> any"
+    named = _names(steps)
+    # What follows by itself (joint actions, sends) is no line.
+    end = max((number for number, step in enumerate(steps) if step.event["kind"] in _LINES), default=-1)
+    for number, step in enumerate(steps):
+        last = number == end
         at = int(step.event.get("at", 0))
         kind = step.event["kind"]
         expect = f" -> {step.after}" if not last or not broken else ""
         if kind == "timer":
-            lines.append(f"  wait {_duration(max(at - clock, 1))}" + _is(step, expect))
+            lines.append(f"  wait {_duration(max(at - clock, 1))}" + _is(step, expect, named))
         else:
             if at > clock:
                 lines.append(f"  wait {_duration(at - clock)}")
-            lines.extend(f"  {line}" for line in _line(table, step, expect, refuses=last and broken))
+            made = _made(steps[number + 1 :], named)
+            lines.extend(f"  {line}" for line in _line(table, step, after if last and broken else expect, made, named))
         clock = max(at, clock)
     return "\n".join(lines) + "\n"
 
 
-def _is(step: TraceStep, expect: str) -> str:
-    return f" -> {step.id} is {step.after}" if expect else ""
+_LINES = frozenset({"act", "outcome", "timer"})
+
+
+def _is(step: TraceStep, expect: str, named: Mapping[str, str]) -> str:
+    return f" -> {named.get(step.id, step.id)} is {step.after}" if expect else ""
+
+
+def _is_authority(result: PropertyResult, table: Table) -> bool:
+    asked = next((each for each in table.properties if each.site == result.site), None)
+    return isinstance(asked, shape.Never | shape.Needs)
+
+
+def _names(steps: Sequence[TraceStep]) -> dict[str, str]:
+    """Return the name in a scenario of each entity that is created, by its id: `l1` is the first Lock."""
+    found: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for step in steps:
+        if step.before == "new" and step.id not in found:
+            letter = step.entity[:1].lower()
+            counts[letter] += 1
+            found[step.id] = f"{letter}{counts[letter]}"
+    return found
+
+
+def _made(later: Sequence[TraceStep], named: Mapping[str, str]) -> list[str]:
+    """Return the names of what a step creates: it stands behind it, before anything else that comes about."""
+    found: list[str] = []
+    for step in later:
+        if step.event["kind"] not in {"create", "with"}:
+            break
+        if step.event["kind"] == "create" and step.before == "new":
+            found.append(named[step.id])
+    return found
 
 
 def _title(result: PropertyResult, table: Table) -> str:
     return result.name.replace("\\", "").replace('"', "'")
 
 
-def _line(table: Table, step: TraceStep, expect: str, *, refuses: bool) -> Iterator[str]:
+def _line(table: Table, step: TraceStep, expect: str, made: Sequence[str], named: Mapping[str, str]) -> Iterator[str]:
     event = step.event
+    name = named.get(step.id, step.id)
     match event["kind"]:
         case "act":
             entity = table.entities[step.entity]
-            args = _scenario_args(table, entity.actions[event["action"]].params, event["params"])
+            args = _scenario_args(table, entity.actions[event["action"]].params, event["params"], named)
             roles = ", ".join(event["roles"]) or "anyone"
             who = f"{roles}({event['principal']})"
             call = f"{event['action']}({args})" if args else event["action"]
-            expected = " -> refused" if refuses else expect
+            made = made if expect and expect != " -> refused" else ()
+            expected = ", ".join((expect, *made))
             if step.before == "new":
-                yield f"{who} {step.id} = {step.entity}.{call}{expected}"
+                yield f"{who} {name} = {step.entity}.{call}{expected}"
             else:
-                yield f"{who} {step.id}.{call}{expected}"
+                yield f"{who} {name}.{call}{expected}"
         case "outcome":
             tool = table.tools[event["tool"]]
-            expected = _is(step, expect)
+            expected = _is(step, "" if expect in {" -> any", " -> refused"} else expect, named)
             if event["ending"] == "answered":
-                args = _scenario_args(table, tool.results, event["results"])
+                args = _scenario_args(table, tool.results, event["results"], named)
                 yield f"{tool.name} answers{f' ({args})' if args else ''}{expected}"
             elif event["ending"] == "failed":
                 text = event["error"].replace("\\", "\\\\").replace('"', '\\"')
                 yield f'{tool.name} fails "{text}"{expected}'
             else:
                 yield f"{tool.name} times out{expected}"
-        case "send" | "create":
-            yield f"# another entity: {step.text}"
         case _:
             return
 
 
-def _scenario_args(table: Table, params: Sequence[shape.Param], values: Mapping[str, Any]) -> str:
+def _scenario_args(
+    table: Table, params: Sequence[shape.Param], values: Mapping[str, Any], named: Mapping[str, str]
+) -> str:
     parts = []
     for param in params:
         if values.get(param.name) is not None:
             value = decode(param.type, values[param.name], records=table.records)
-            parts.append(f"{param.name}: {show_as(param.type, value, table.records)}")
+            shown = written(table, param.type, value)
+            parts.append(f"{param.name}: {named.get(shown, shown)}")
     return ", ".join(parts)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from temper.kernel import Cause, Entry
+from temper.kernel import Cause, Entry, replay
 from temper.table import BadValue, Table, Why, decode, shape, show_as
+from temper.verify.values import written
 
 # Fields of these types are expected to hold what they held; others would need names that a scenario has not.
 WRITTEN = frozenset({"int", "bool", "string", "one_of", "decimal"})
@@ -20,32 +21,63 @@ class NotKept(Exception):
     """These entries make no scenario; the text says why."""
 
 
-def history_text(table: Table, entries: Sequence[Entry], title: str) -> str:
-    """Return what happened to some entities, from their beginning on, as a scenario.
+def history_text(table: Table, entries: Sequence[Entry], title: str, *, begin: int = 0) -> str:
+    """Return what happened to some entities as a scenario: from their beginning on, or from entry `begin` on.
 
-    Raises `NotKept`. The entries are by this table, and of every entity that theirs refer to.
+    With `begin`, what the entries before it come to is `given`. Raises `NotKept`. The entries are by this table, and of
+    every entity that theirs refer to.
     """
-    return _Keeping(table, list(entries)).text(title)
+    before = [entry for entry in entries if entry.seq < begin]
+    return _Keeping(table, [entry for entry in entries if entry.seq >= begin], before).text(title)
 
 
 class _Keeping:
-    def __init__(self, table: Table, entries: list[Entry]) -> None:
+    def __init__(self, table: Table, entries: list[Entry], before: Sequence[Entry]) -> None:
         self.table = table
         self.entries = entries
+        self.before = before
         self.names: dict[tuple[str, str], str] = {}
+        # A given one waits for no call, whatever was ordered before it.
+        self.ordered = {order.order for entry in entries for order in entry.orders}
         self.now = entries[0].at if entries else 0
         self.waits = any(entry.cause is Cause.TIMER for entry in entries)
 
     def text(self, title: str) -> str:
         lines = [f'scenario "{plain(title)}"']
-        for entry in self.entries:
-            lines += [f"  {line}" for line in self._lines(entry)]
+        lines += [f"  {line}" for line in self._given()]
+        for number, entry in enumerate(self.entries):
+            lines += [f"  {line}" for line in self._lines(entry, self._created(number))]
         lines += [f"  {line}" for line in self._ends()]
         if len(lines) == 1:
             raise NotKept("nothing that a person or a tool did is among these entries")
         return "\n".join(lines) + "\n"
 
-    def _lines(self, entry: Entry) -> Iterator[str]:
+    def _given(self) -> Iterator[str]:
+        """What is there before the first entry, and is spoken of."""
+        spoken = {(entry.entity, entry.id) for entry in self.entries}
+        folded = replay(self.before) if self.before else {}
+        for (kind, id), now in folded.items():
+            known = self.table.entities.get(kind)
+            referred = any(id in entry.params.values() for entry in self.entries)
+            if known is None or ((kind, id) not in spoken and not referred):
+                continue
+            types = {each.name: each.type for each in known.fields}
+            values = {name: json for name, json in now.fields.items() if json is not None and name in types}
+            fields = "".join(f", {name}: {self._value(types[name], json)}" for name, json in values.items())
+            self.names[kind, id] = self._free_name(kind)
+            yield f"given {kind} {self.names[kind, id]}(state: {now.state}{fields})"
+
+    def _created(self, number: int) -> list[Entry]:
+        """Return the entries of what the commit of an entry has created: they stand behind it."""
+        found: list[Entry] = []
+        for entry in self.entries[number + 1 :]:
+            if entry.cause not in {Cause.CREATE, Cause.WITH} or entry.at != self.entries[number].at:
+                break
+            if entry.cause is Cause.CREATE and entry.before == "new":
+                found.append(entry)
+        return found
+
+    def _lines(self, entry: Entry, created: Sequence[Entry]) -> Iterator[str]:
         known = self.table.entities.get(entry.entity)
         if known is None:
             raise NotKept(f"the blueprint has no `{entry.entity}`")
@@ -54,15 +86,17 @@ class _Keeping:
         match entry.cause:
             case Cause.REQUEST:
                 yield from self._waited(entry)
-                yield self._act(known, entry)
+                yield self._act(known, entry, created)
             case Cause.OUTCOME if entry.ended is not None and entry.refused is None:
+                if self.before and entry.ended.order not in self.ordered:
+                    raise NotKept(f"{entry.ended.tool} ends a call that was made before: keep it from there on")
                 yield from self._waited(entry)
                 yield self._outcome(entry)
             case Cause.TIMER if entry.refused is None:
                 yield from self._waited(entry, f" -> {self.names[entry.entity, entry.id]} is {entry.after}")
             case Cause.CREATE if entry.before == "new":
-                # Nobody in a scenario has a name for it; lines about it can't be told.
-                self.names[entry.entity, entry.id] = ""
+                # Where no person has made it, nobody in a scenario has a name for it; lines about it can't be told.
+                self.names.setdefault((entry.entity, entry.id), "")
             case Cause.SWAP:
                 raise NotKept("the blueprint was changed in between: keep what came before, or after")
             case _:
@@ -75,7 +109,7 @@ class _Keeping:
             yield f"wait {show_as(('duration',), ms)}{expect}"
             self.now = entry.at
 
-    def _act(self, known: shape.Entity, entry: Entry) -> str:
+    def _act(self, known: shape.Entity, entry: Entry, created: Sequence[Entry]) -> str:
         assert entry.action is not None, "a request is for an action"
         roles = ", ".join(entry.by.roles) or "anyone"
         who = f"{roles}({_word(entry.by.principal)})"
@@ -86,10 +120,15 @@ class _Keeping:
             expect = "denied" if entry.refused.why == Why.DENIED.value else "refused"
         else:
             expect = entry.after
+        if entry.before == "new" and entry.refused is not None:
+            return f"{who} {entry.entity}.{call} -> {expect}"
         if entry.before == "new":
-            if entry.refused is not None:
-                return f"{who} {entry.entity}.{call} -> {expect}"
-            name = self._new_name(entry)
+            self.names[entry.entity, entry.id] = self._free_name(entry.entity)
+        for each in created:
+            self.names[each.entity, each.id] = self._free_name(each.entity)
+        expect = ", ".join((expect, *(self.names[each.entity, each.id] for each in created)))
+        if entry.before == "new":
+            name = self.names[entry.entity, entry.id]
             return f"{who} {name} = {entry.entity}.{call} -> {expect}"
         return f"{who} {self._name(entry)}.{call} -> {expect}"
 
@@ -116,13 +155,7 @@ class _Keeping:
         for key, entry in last.items():
             types = {each.name: each.type for each in self.table.entities[entry.entity].fields}
             for name, json in entry.set.items():
-                if self.names.get(key) and types.get(name, ("time",))[0] in {
-                    "int",
-                    "bool",
-                    "string",
-                    "one_of",
-                    "decimal",
-                }:
+                if self.names.get(key) and types.get(name, ("time",))[0] in WRITTEN:
                     value = decode(types[name], json, records=self.table.records)
                     yield f"{self.names[key]}.{name} == {show_as(types[name], value, self.table.records)}"
 
@@ -141,17 +174,16 @@ class _Keeping:
                 raise NotKept(f"{inner[1]} `{json}` is referred to, and what happened to it is not among the entries")
             return name
         try:
-            return show_as(type_, decode(type_, json, records=self.table.records), self.table.records)
+            return written(self.table, type_, decode(type_, json, records=self.table.records))
         except BadValue as bad:
             raise NotKept(f"a value does not fit the blueprint: {bad}") from bad
 
-    def _new_name(self, entry: Entry) -> str:
-        letter = entry.entity[:1].lower()
-        count = sum(kind == entry.entity for kind, _ in self.names)
+    def _free_name(self, kind: str) -> str:
+        letter = kind[:1].lower()
+        count = sum(other == kind for other, _ in self.names)
         name = letter if count == 0 else f"{letter}{count + 1}"
         while name in self.names.values():
             name += "x"
-        self.names[entry.entity, entry.id] = name
         return name
 
     def _name(self, entry: Entry) -> str:

@@ -61,7 +61,7 @@ def _who(entry: Entry) -> str:
             return f"the tool {entry.ended.tool}" if entry.ended is not None else "a tool"
         case Cause.TIMER:
             return "the clock"
-        case Cause.SEND | Cause.CREATE:
+        case Cause.SEND | Cause.CREATE | Cause.WITH:
             return "another entity"
         case _:
             return "system"
@@ -85,7 +85,7 @@ def _sentence(table: Table, entry: Entry, many: bool) -> str:
             text = f"{who} takes {given}{where}"
         case Cause.CREATE if entry.before == "new":
             text = f"with it, {entry.id} is created by {given}"
-        case Cause.CREATE:
+        case Cause.CREATE | Cause.WITH:
             text = f"with it, {entry.id} takes {given}"
         case Cause.OUTCOME:
             text = f"{_ending(table, entry)}{where}: {entry.action or 'nothing follows'}{late}"
