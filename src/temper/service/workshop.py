@@ -730,7 +730,7 @@ class Workshop:
         bad = [
             f"{each['verdict']}: {each['name']}"
             for each in judged.report["properties"]
-            if each["verdict"] in ("broken", "unknown")
+            if each["verdict"] in ("broken", "unknown", "not checked")
         ]
         if judged.report.get("stopped"):
             bad = list(judged.report["stopped"])
