@@ -68,7 +68,8 @@ ROWS = [
     (pair("system", "system", every=ONCE, room=SAW), None, ()),
     # A timer of the room's own is the system's part; but for one that somebody winds up again and again.
     (pair("person", "other", room=GIVE), None, ()),
-    (pair("person", "other", room=STIR), "goes round", (("system", "strong"),)),
+    # No fairness of the system's helps that one; it takes those who would light the lamp and see it.
+    (pair("person", "other", room=STIR), "goes round", (("person", "weak"), ("other", "strong"))),
     # Somebody may leave, which nobody promises not to do; no fairness helps against that.
     (pair("person", "other", room=LEAVE, assume=BOTH), "goes round", ()),
     (pair("system", "other", every=ONCE, room=LEAVE, assume=BOTH), "stays", ()),
