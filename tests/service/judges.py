@@ -6,11 +6,54 @@ What is measured here can't be measured inside of the tests' own process, which 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from temper.service import LEVELS, Team, check_texts
 from temper.verify import Limits, report_json, verify
+
+# More states than anybody can visit: fifteen numbers that count by themselves.
+ENDLESS = """
+blueprint endless
+
+role operator
+
+entity Counter
+  states On
+{fields}
+
+  action Make by operator from new to On
+{actions}
+
+  always {always}
+"""
+
+
+def endless() -> str:
+    names = [f"n{number}" for number in range(15)]
+    fields = "\n".join(f"  {name}: int 0..1000 = 0" for name in names)
+    actions = "\n".join(
+        f"  action Up{name} by operator from On to On when {name} < 1000\n    set {name} += 1" for name in names
+    )
+    return ENDLESS.format(fields=fields, actions=actions, always=" + ".join(names) + " <= 15000 - 1")
+
+
+def gone(pids: Iterable[int]) -> bool:
+    """Say whether processes end, within a few seconds. A zombie has not."""
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def cpu_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:

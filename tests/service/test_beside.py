@@ -18,32 +18,8 @@ import pytest
 from temper.service import check_texts
 from temper.verify import report_json, verify
 from tests.house.tree import ROOT
+from tests.service.judges import cpu_of, endless, gone
 from tests.service.shop import HELIX
-
-# More states than anybody can visit: fifteen numbers that count by themselves.
-ENDLESS = """
-blueprint endless
-
-role operator
-
-entity Counter
-  states On
-{fields}
-
-  action Make by operator from new to On
-{actions}
-
-  always {always}
-"""
-
-
-def endless() -> str:
-    names = [f"n{number}" for number in range(15)]
-    fields = "\n".join(f"  {name}: int 0..1000 = 0" for name in names)
-    actions = "\n".join(
-        f"  action Up{name} by operator from On to On when {name} < 1000\n    set {name} += 1" for name in names
-    )
-    return ENDLESS.format(fields=fields, actions=actions, always=" + ".join(names) + " <= 15000 - 1")
 
 
 @pytest.fixture
@@ -77,11 +53,6 @@ class Judging:
         return self.team[number]
 
 
-def cpu_of(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @contextmanager
 def judging(path: Path, *, seconds: float = 60.0, memory_mib: int = 4096, levels: str = "") -> Iterator[Judging]:
     words = [
@@ -98,16 +69,6 @@ def judging(path: Path, *, seconds: float = 60.0, memory_mib: int = 4096, levels
             yield Judging(process)
         finally:
             process.kill()
-
-
-def gone(pids: list[int]) -> bool:
-    """Say whether processes end, within a few seconds. A zombie has not."""
-    until = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def plain(report: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from temper.service import Declined, Workshop, judge_process
+from temper.service import Declined, Workshop, judge_process, processes
+from temper.service.judge_process import Question
+from temper.service.settings import PushSection
+from temper.table import digest, load
 from tests.service.shop import ADMIN, BEFORE, HELIX, Prepared, copied, opened
 
 
@@ -49,6 +53,52 @@ async def test_a_rollback_finds_the_report_that_let_its_version_in(
         assert back.version == 3
         assert shop.sources(ADMIN, "helix") == BEFORE
         assert len(judged) == before
+
+
+async def test_a_candidate_is_judged_as_what_comes_after_the_version_that_is_live(
+    shop: Workshop, judged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A simulated run begins on the live version and swaps: after another one it has to be asked again, and no more."""
+    asked: list[Question] = []
+
+    async def heard(module: str, question: bytes, *, seconds: float) -> bytes:
+        asked.append(msgspec.json.decode(question, type=Question))
+        return await processes.ask(module, question, seconds=seconds)
+
+    monkeypatch.setattr("temper.service.judge_process.ask", heard)
+    live = await shop.plan(ADMIN, "helix", HELIX)
+    (question,) = asked
+    assert digest(load(bytes(question.before))) == live.from_digest
+    assert {level["name"]: level["looked_up"] for level in live.report["levels"]}["simulation"] == 0
+    commented = {name: text + "\n# A word at the end.\n" for name, text in HELIX.items()}
+    again = await shop.plan(ADMIN, "helix", commented)
+    assert again.report == live.report, "the digest is the same"
+    assert len(asked) == 1
+
+
+async def test_what_units_came_to_outlives_the_server(prepared: Prepared, tmp_path: Path) -> None:
+    """After a restart a candidate that changes one thing is judged anew in that alone."""
+    folder = copied(prepared, tmp_path / "data")
+    async with opened(folder) as shop:
+        first = await shop.plan(ADMIN, "helix", HELIX)
+    async with opened(folder) as shop:
+        again = await shop.plan(ADMIN, "helix", HELIX)
+    levels = {level["name"]: (level["looked_up"], level["units"]) for level in again.report["levels"]}
+    assert levels == {level["name"]: (level["units"], level["units"]) for level in first.report["levels"]}
+    assert again.report["properties"] == first.report["properties"]
+
+
+async def test_a_judge_that_takes_too_much_memory_lets_nothing_in(prepared: Prepared, tmp_path: Path) -> None:
+    """The server goes on with what it has; the report says what came to no answer."""
+    folder = copied(prepared, tmp_path / "data")
+    async with opened(folder, push=PushSection(memory=1)) as shop:
+        with pytest.raises(Declined) as caught:
+            await shop.push(ADMIN, "helix", HELIX)
+        assert shop.versions(ADMIN, "helix")[0].number == 1
+    report = caught.value.problem.report
+    assert report is not None
+    assert report["stopped"]
+    assert "unknown" in {each["verdict"] for each in report["properties"]}
 
 
 async def test_a_judge_that_dies_lets_nothing_in_and_is_asked_again(

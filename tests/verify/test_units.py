@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from temper.table import Table
 from temper.verify import LEVELS, Done, Limits, Lost, Report, Verdict, units_of, verify
 from temper.verify.cut import Links
-from temper.verify.units import Unit, in_turn
+from temper.verify.units import Outcome, Progress, Unit, in_turn
 from tests.house.tree import ROOT
 from tests.verify.drawn import joint_tables, tables
 from tests.verify.texts import HELIX, result_of, table_of
@@ -224,11 +224,12 @@ def test_what_is_lost_is_unknown_with_its_reason() -> None:
     count = len(units_of(table, LEVELS, LIMITS))
     for lost in range(count):
 
-        def run(units: tuple[Unit, ...], known: Mapping[int, Done], limits: Limits, progress: object) -> object:
+        def run(units: Sequence[Unit], known: Mapping[int, Done], limits: Limits, progress: Progress
+        ) -> Iterator[tuple[int, Outcome]]:
             for place, outcome in whole(units, known, limits, lambda _: None):
                 yield place, Lost("its process was ended by SIGKILL") if place == lost else outcome  # noqa: B023 - it is used up in the same turn
 
-        report = verify(table, levels=LEVELS, limits=LIMITS, run=run)  # type: ignore[arg-type] - it is one for this test
+        report = verify(table, levels=LEVELS, limits=LIMITS, run=run)
         name = units_of(table, LEVELS, LIMITS)[lost].name
         assert report.stopped == (f"{name}: its process was ended by SIGKILL",)
         assert not report.passed
@@ -243,11 +244,12 @@ def test_a_run_breaks_what_a_lost_proof_would_have_denied() -> None:
     table = table_of(HELIX.replace("when moved + 1 == brokers", "when moved + 2 == brokers"))
     whole = in_turn()
 
-    def run(units: tuple[Unit, ...], known: Mapping[int, Done], limits: Limits, progress: object) -> object:
+    def run(units: Sequence[Unit], known: Mapping[int, Done], limits: Limits, progress: Progress
+        ) -> Iterator[tuple[int, Outcome]]:
         for place, outcome in whole(units, known, limits, lambda _: None):
             yield place, outcome if place else Lost("gone")
 
-    report = verify(table, levels=("algebra", "search"), run=run)  # type: ignore[arg-type] - it is one for this test
+    report = verify(table, levels=("algebra", "search"), run=run)
     assert result_of(report, "every guard can hold").verdict is Verdict.UNKNOWN
     assert result_of(report, "every guard can hold").why == "gone"
 
