@@ -121,7 +121,7 @@ WHAT = {
     "DropsTheOutbox": "orders",
     "TriesAgain": "attempts",
     "SwapsWithoutCarrying": "swap",
-    "BelievesItsCache": "dense",
+    "BelievesItsCache": "orders",
     "LosesAttempts": "orders",
     "MixesLanes": "sends",
     "RunsCallsTwice": "attempts",

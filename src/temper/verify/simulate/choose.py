@@ -225,7 +225,13 @@ class Choice:
                         rare = world.watch.states[kind, state]
                         # What was refused, and has not changed since, is not asked for again and again.
                         tries = self._tries[kind, id, action.name, self._version(kind, id)]
-                        yield (1 / (1 + seen) + 0.5 / (1 + rare)) / (1 + tries) ** 2, kind, id, action, cases
+                        wanted = (1 / (1 + seen) + 0.5 / (1 + rare)) / (1 + tries) ** 2
+                        # What would refer to nobody can wait until somebody is there.
+                        yield wanted * (0.05 if self._refers_to_nobody(action) else 1), kind, id, action, cases
+
+    def _refers_to_nobody(self, action: shape.Action) -> bool:
+        rows = self._world.watch.rows
+        return any(param.type[0] == "ref" and not rows.get(param.type[1]) for param in action.params)
 
     def _wild(self) -> Decision:
         """Anything, of anybody, by anyone."""
