@@ -21,9 +21,11 @@ SMALL_UNLOADED = 20_000
 # Symmetry visits some hundred times fewer states a second than the kernel does: it is the faster one where a state has
 # more kin than that, which is so from six members on.
 KIN_MIN = 720
-# Diagrams in their likeliest order are tried for about as long as the kernel takes to be made ready; where the kernel
-# has gone so far without an end, with all orders, for about as long as it would take for ten times as many states.
-GLANCE = (80_000, 0.2)
+# Diagrams in their likeliest order are tried with nodes for a fifth of a second at the most, mostly less; where the
+# kernel has gone so far without an end, with all orders, for about as long as it would take for ten times as many
+# states. The seconds of the first try are for a machine that hardly comes to it: on a busy one the same engine shall be
+# chosen as on an idle one.
+GLANCE = (100_000, 2.0)
 KERNEL_FIRST = 500_000
 RACE = (250_000, 1.0)
 DIAGRAM_RULES_MAX = 1_000
