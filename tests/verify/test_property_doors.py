@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
 from temper.table import Caller
@@ -199,6 +200,16 @@ def test_the_seed_decides_what_is_drawn() -> None:
     levels = [_level(SOUND, examples=10, seed=number)[0].covered for number in (1, 1, 2)]
     assert levels[0] == levels[1]
     assert levels[0] != levels[2]
+
+
+def test_where_hypothesis_itself_stops_the_level_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flaky(*_: object, **__: object) -> None:
+        raise Flaky("inconsistent results")
+
+    monkeypatch.setattr("hypothesis.stateful.run_state_machine_as_test", flaky)
+    found, shown, _ = _level(SOUND)
+    assert shown == ()
+    assert found.not_covered == ("what was not drawn any more: Hypothesis stopped with Flaky: inconsistent results",)
 
 
 def test_the_level_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def drawn(table: Table, limits: Limits, progress: Callable[[str], None]) -> tupl
     began = time.monotonic()
     try:
         from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+        from hypothesis.errors import HypothesisException
         from hypothesis.reporting import with_reporter
         from hypothesis.stateful import run_state_machine_as_test
 
@@ -44,12 +45,16 @@ def drawn(table: Table, limits: Limits, progress: Callable[[str], None]) -> tupl
         suppress_health_check=list(HealthCheck),
     )
     shown: tuple[Shown, ...] = ()
+    stopped: tuple[str, ...] = ()
     try:
         with with_reporter(_silent), _lists_alone():
             run_state_machine_as_test(kind, settings=bounds)
     except Found as found:
         assert runs.last is not None, "somebody found it"
         shown = (Shown(found.wrong, told(runs.last.world, found.wrong), limits.seed),)
+    except (HypothesisException, AssertionError) as broken:
+        # Its own machinery gave up, or a failure did not come again: nothing is known of the rest.
+        stopped = (f"what was not drawn any more: Hypothesis stopped with {type(broken).__name__}: {broken}",)
     how_much = f"{runs.count} sequences, {runs.requests():,} requests"
     rules = sum(len(entity.actions) for entity in table.entities.values())
     return (
@@ -61,6 +66,7 @@ def drawn(table: Table, limits: Limits, progress: Callable[[str], None]) -> tupl
                 f"{rules} actions, parameters at the edges of their types and bad ones, old versions, keys used again",
                 "answers, failures and silence of tools, time",
             ),
+            stopped,
         ),
         shown,
         how_much,
