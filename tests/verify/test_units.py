@@ -15,7 +15,7 @@ from temper.verify.cut import Links
 from temper.verify.units import Outcome, Progress, Unit, in_turn
 from tests.house.tree import ROOT
 from tests.verify.drawn import joint_tables, tables
-from tests.verify.texts import HELIX, result_of, table_of
+from tests.verify.texts import HELIX, table_of
 
 APPS = ROOT / "apps"
 LIMITS = Limits(seeds=2, examples=4, steps=30)
@@ -224,7 +224,8 @@ def test_what_is_lost_is_unknown_with_its_reason() -> None:
     count = len(units_of(table, LEVELS, LIMITS))
     for lost in range(count):
 
-        def run(units: Sequence[Unit], known: Mapping[int, Done], limits: Limits, progress: Progress
+        def run(
+            units: Sequence[Unit], known: Mapping[int, Done], limits: Limits, progress: Progress
         ) -> Iterator[tuple[int, Outcome]]:
             for place, outcome in whole(units, known, limits, lambda _: None):
                 yield place, Lost("its process was ended by SIGKILL") if place == lost else outcome  # noqa: B023 - it is used up in the same turn
@@ -239,19 +240,23 @@ def test_what_is_lost_is_unknown_with_its_reason() -> None:
             assert any("SIGKILL" in each.why and each.verdict is Verdict.UNKNOWN for each in report.properties)
 
 
-def test_a_run_breaks_what_a_lost_proof_would_have_denied() -> None:
+def test_a_run_is_shown_where_level_1_is_lost() -> None:
     """What one unit loses keeps no other from what it shows."""
-    table = table_of(HELIX.replace("when moved + 1 == brokers", "when moved + 2 == brokers"))
+    table = many(lit="2", bound="1")
     whole = in_turn()
 
-    def run(units: Sequence[Unit], known: Mapping[int, Done], limits: Limits, progress: Progress
-        ) -> Iterator[tuple[int, Outcome]]:
+    def run(
+        units: Sequence[Unit], known: Mapping[int, Done], limits: Limits, progress: Progress
+    ) -> Iterator[tuple[int, Outcome]]:
         for place, outcome in whole(units, known, limits, lambda _: None):
-            yield place, outcome if place else Lost("gone")
+            yield place, Lost("gone") if units[place].name == "algebra of Lamp" else outcome
 
     report = verify(table, levels=("algebra", "search"), run=run)
-    assert result_of(report, "every guard can hold").verdict is Verdict.UNKNOWN
-    assert result_of(report, "every guard can hold").why == "gone"
+    lamps = {each.name: each for each in report.properties if each.entity == "Lamp"}
+    assert (lamps["every guard can hold"].verdict, lamps["every guard can hold"].why) == (Verdict.UNKNOWN, "gone")
+    assert lamps["always lit <= 1"].verdict is Verdict.BROKEN
+    assert len(lamps["always lit <= 1"].trace) == 2
+    assert {each.verdict for each in report.properties if each.entity == "Stock"} == {Verdict.PROVED, Verdict.HOLDS}
 
 
 # Hypothesis does not draw within what it draws.
