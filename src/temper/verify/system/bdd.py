@@ -42,6 +42,7 @@ def search(
     questions: Iterable[int] | None = None,
     nodes_max: int = 1_000_000,
     orders_max: int | None = None,
+    cpu_seconds: float | None = None,
     known: Searched | None = None,
     progress: Progress | None = None,
 ) -> Searched:
@@ -49,7 +50,8 @@ def search(
 
     States cost nothing here, nodes do: it stops at `nodes_max` of them (some hundreds of bytes each), or after
     `seconds`, and then knows nothing; `states_max` stops nothing. Of the orders that are worth a try the likeliest
-    `orders_max` race, all if left out. What is `known` of the nearest states is taken as it is, and not looked for.
+    `orders_max` race, all if left out; `cpu_seconds` bound the work, whoever else is busy. What is `known` of the
+    nearest states is taken as it is, and not looked for.
     """
     began = time.monotonic()
     system = split(system)
@@ -60,6 +62,8 @@ def search(
     sys.setrecursionlimit(max(before, deep + sys.getrecursionlimit()))
     try:
         bounds = _Bounds(began, seconds, nodes_max, progress)
+        if cpu_seconds is not None:
+            bounds.worked_until = time.thread_time() + cpu_seconds
         if known is not None:
             bounds.seen = (known.states, known.transitions)
         return _raced(system, orders(system)[:orders_max], asked, bounds, known)
@@ -92,6 +96,8 @@ class _Bounds:
     progress: Progress | None
     share: int = 1
     """What part of the nodes may be taken now."""
+    worked_until: float | None = None
+    """A bound of work, by the clock of this thread, which stands still while others have the machine."""
     seen: tuple[int, int] = (0, 0)
     """States and steps that were seen one by one before: of sets that are being made nothing can be counted."""
 
@@ -99,6 +105,8 @@ class _Bounds:
         """Raise where a bound is reached."""
         if nodes * self.share > self.nodes_max:
             raise Exhausted(f"stopped at {self.nodes_max:,} nodes of diagrams")
+        if self.worked_until is not None and time.thread_time() > self.worked_until:
+            raise Exhausted("stopped after as much work as diagrams were given")
         if time.monotonic() - self.began > self.seconds:
             raise Exhausted(f"stopped after {self.seconds:g} s")
         if self.progress is not None:

@@ -23,9 +23,8 @@ SMALL_UNLOADED = 20_000
 KIN_MIN = 720
 # Diagrams in their likeliest order are tried with nodes for a fifth of a second at the most, mostly less; where the
 # kernel has gone so far without an end, with all orders, for about as long as it would take for ten times as many
-# states. The seconds of the first try are for a machine that hardly comes to it: on a busy one the same engine shall be
-# chosen as on an idle one.
-GLANCE = (100_000, 2.0)
+# states. Seconds of work, not of the clock: a busy machine shall choose the engine that an idle one chooses.
+GLANCE = (100_000, 0.2)
 KERNEL_FIRST = 500_000
 RACE = (250_000, 1.0)
 DIAGRAM_RULES_MAX = 1_000
@@ -207,7 +206,8 @@ def _bounded_diagrams(
     found = run(
         task.system,
         states_max=task.bounds.states_max,
-        seconds=left if seconds is None else min(seconds, left),
+        seconds=left,
+        cpu_seconds=seconds,
         questions=task.asked,
         nodes_max=min(nodes_max, task.bounds.memory_max // NODE_BYTES),
         orders_max=orders_max,
