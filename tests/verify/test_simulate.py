@@ -18,8 +18,11 @@ from temper.table import Ending, Table
 from temper.verify import Disks, Limits
 from temper.verify.simulate.decisions import Again, Ask, Crash, Reply, Swap, Turn, Wait
 from temper.verify.simulate.disk import Fate, Ill, MemoryDisk
+from temper.verify.simulate.level import guides_of
 from temper.verify.simulate.run import again, one, simulate
 from temper.verify.simulate.world import World
+from temper.verify.system.found import search_table
+from temper.verify.units import covered
 from tests.house.tree import ROOT
 from tests.kernel.shop import SHOP, compiled
 from tests.verify import broken_hosts
@@ -180,6 +183,31 @@ def test_a_planted_bug_is_found_within_the_default_seeds(name: str) -> None:
 
 def test_every_planted_bug_is_one_of_ours() -> None:
     assert PLANTED.keys() == WHAT.keys()
+
+
+SAFE = """
+blueprint safe
+role thief
+entity Safe
+  states Shut, Open
+  at: int 0..7 = 0
+  action Make by thief from new to Shut
+  action Turn(digit: int 0..9) by thief
+    from Shut to Open when at == 7 and digit == 3
+    from Shut when digit == (at * 7 + 3) % 10
+      set at += 1
+    from Shut when at >= 0
+      set at = 0
+"""
+
+
+def test_the_search_steers_to_where_chance_does_not_get() -> None:
+    """Eight digits in a row, and a wrong one begins again."""
+    table = compiled(SAFE)
+    guides = tuple(guides_of(search_table(table, Limits(), covered, lambda *_: None).explored))
+    by_chance, steered = (simulate(table, seeds=Limits().seeds, guides=each) for each in ((), guides))
+    assert by_chance.states["Safe", "Open"] == 0
+    assert steered.states["Safe", "Open"] >= 3
 
 
 def test_a_swap_keeps_its_promises() -> None:

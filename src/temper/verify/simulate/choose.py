@@ -218,6 +218,8 @@ class Choice:
             alive = sum(state not in entity.final for _, state in live)
             places = [(f"{kind[:1].lower()}{len(rows) + 1}", NEW)] if alive < INSTANCES_MAX else []
             for id, state in (*places, *live):
+                if self._left and id == self._guided:
+                    continue  # Whoever is led is left alone until it has got there.
                 for action in entity.actions.values():
                     cases = [case for case in action.cases if state in case.froms and by_people(admitted(action, case))]
                     if cases:
