@@ -109,7 +109,12 @@ class Columns:
     # --- pieces ---
 
     def _deciding(self, change: Change) -> None:
-        """Whoever decides for an entity has its partition leased; what is taken along may be another's."""
+        """Whoever decides for an entity has its partition leased; what is taken along may be another's.
+
+        Whoever puts a version in force, alone with the space, decides for all.
+        """
+        if change.version is not None:
+            return
         if change.entries:
             main = change.entries[0]
             self.deciding.add(self._written(main.entity, main.id))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from temper.kernel import Codec, StoreFault, TableVersion
+from temper.kernel import Codec, StoreFault, Superseded, TableVersion
 from temper.runtime.postgres.line import Line, fault
 from temper.runtime.postgres.schema import APPEND, FORMAT, TABLES
 from temper.table import Snapshot
@@ -72,6 +72,8 @@ class Swapping:
         """Wait for all appends to end, let none begin, and put the version in force."""
         one = self.version
         await writer.execute("select pg_advisory_xact_lock($1)", lock)
+        if await writer.fetchval("select value from meta where name = 'version'") != one.number - 1:
+            raise Superseded(f"another server has put a version {one.number} in force")
         await writer.execute(
             "insert into versions values($1, $2, $3, $4, $5, $6, $7)",
             one.number, one.digest, one.table, one.report, one.at, one.by, one.note,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from temper.kernel import StoreFault
@@ -12,14 +12,20 @@ from temper.kernel import StoreFault
 if TYPE_CHECKING:
     import asyncpg
 
-_CONNECT_S = 10.0
+_CONNECT_S = 5.0
 _ANSWER_S = 60.0
+# Reads of one space that are under way at a time; the rest wait.
+_READERS_MAX = 4
+_AGAIN_S = 1.0
+
+Heard = Callable[[int, str], None]
+"""What is called with the number of the backend that tells, and what it says."""
 
 _T = TypeVar("_T")
 
 
 class Line:
-    """One connection that writes and one that reads, made when they are first wanted and again when they are lost."""
+    """A connection that writes, a few that read, and one that listens; those that are lost are made again."""
 
     def __init__(self, url: str, schema: str) -> None:
         self._url = url
@@ -28,8 +34,9 @@ class Line:
         self._thread = threading.Thread(target=self._loop.run_forever, name="temper-postgres", daemon=True)
         self._thread.start()
         self._writer: asyncpg.Connection[Any] | None = None
-        self._reader: asyncpg.Connection[Any] | None = None
-        self._reading = asyncio.Lock()
+        self._idle: list[asyncpg.Connection[Any]] = []
+        self._readers = asyncio.Semaphore(_READERS_MAX)
+        self._listening: asyncio.Task[None] | None = None
 
     def now(self) -> float:
         """Return the time by which waiting is measured, in seconds."""
@@ -40,25 +47,64 @@ class Line:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def read(self, sql: str, given: Sequence[Any]) -> Sequence[Any]:
-        """Return the rows; a connection that was lost is made again, once."""
-        async with self._reading:
+        """Return the rows; where a connection was lost the question is put again, once, on a new one."""
+        async with self._readers:
             for last in (False, True):
+                reader: asyncpg.Connection[Any] | None = None
                 try:
-                    if self._reader is None or self._reader.is_closed():
-                        self._reader = await self.connect()
-                    rows: Sequence[Any] = await self._reader.fetch(sql, *given, timeout=_ANSWER_S)
-                    return rows
+                    reader = self._idle.pop() if self._idle else await self.connect()
+                    rows: Sequence[Any] = await reader.fetch(sql, *given, timeout=_ANSWER_S)
                 except StoreFault:
                     raise
                 except Exception as problem:
                     if not is_loss(problem):
+                        assert reader is not None, "whatever was answered was asked"
+                        self._idle.append(reader)
                         raise fault(problem) from problem
-                    if self._reader is not None:
-                        self._reader.terminate()
-                        self._reader = None
+                    if reader is not None:
+                        reader.terminate()
+                    # The others were lost with it, most likely.
+                    while self._idle:
+                        self._idle.pop().terminate()
                     if last:
                         raise fault(problem) from problem
+                else:
+                    self._idle.append(reader)
+                    return rows
         raise AssertionError("the second try returns or raises")
+
+    def listen(self, channel: str, heard: Heard) -> None:
+        """Call `heard`, in the line's thread, with whatever is told there; what is told meanwhile may be missed."""
+
+        def told(_: object, backend: int, __: str, payload: object) -> None:
+            heard(backend, str(payload))
+
+        async def keep() -> None:
+            while True:
+                connection = None
+                try:
+                    connection = await self.connect()
+                    lost = asyncio.Event()
+                    connection.add_termination_listener(lambda _: lost.set())
+                    await connection.add_listener(channel, told)
+                    await lost.wait()
+                except asyncio.CancelledError:
+                    if connection is not None:
+                        connection.terminate()
+                    raise
+                except Exception:  # noqa: BLE001 - what is told is a hint: whoever waits looks by itself, too
+                    await asyncio.sleep(_AGAIN_S)
+
+        async def begin() -> None:
+            self._listening = asyncio.create_task(keep())
+
+        self.ask(begin())
+
+    @property
+    def backend(self) -> int | None:
+        """The number of the backend that writes, by which what we told ourselves is known."""
+        writer = self._writer
+        return None if writer is None or writer.is_closed() else writer.get_server_pid()
 
     async def writer(self) -> asyncpg.Connection[Any]:
         """Return the connection that writes."""
@@ -82,6 +128,8 @@ class Line:
             return await asyncpg.connect(
                 self._url,
                 timeout=_CONNECT_S,
+                # A standby would read what was so some time ago, and write nothing.
+                target_session_attrs="primary",
                 server_settings={"search_path": self._schema, "application_name": "temper"},
             )
         except Exception as problem:
@@ -97,7 +145,10 @@ class Line:
         self._loop.close()
 
     async def _closed(self) -> None:
-        for connection in (self._writer, self._reader):
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        for connection in (self._writer, *self._idle):
             if connection is not None and not connection.is_closed():
                 try:
                     await connection.close(timeout=2)
@@ -111,9 +162,9 @@ def is_loss(problem: BaseException) -> bool:
 
     if isinstance(problem, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError):
         return True
-    # Class 08 is of connections, 57P of a server that stops or starts.
+    # Class 08 is of connections, 57P of a server that stops or starts, 25006 of a primary that is one no longer.
     code = getattr(problem, "sqlstate", None) or ""
-    return code.startswith(("08", "57P"))
+    return code.startswith(("08", "57P")) or code == "25006"
 
 
 def fault(problem: BaseException, *, unknown: bool = False) -> StoreFault:

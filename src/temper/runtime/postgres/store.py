@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+import threading
+import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -29,11 +32,15 @@ from temper.kernel import (
     load_caller,
     path_of,
 )
+from temper.runtime.postgres.agenda import NEVER, Agenda
 from temper.runtime.postgres.columns import Columns, Lost
 from temper.runtime.postgres.founding import Indexed, Swapping, opened
 from temper.runtime.postgres.line import Line, fault, is_loss
 from temper.runtime.postgres.schema import CALL, LOST, STALE, SUPERSEDED
 from temper.table import Snapshot, Table, Value, load
+
+if TYPE_CHECKING:
+    import asyncpg
 
 # An idempotency key is kept for a day, and at least this many are. Rows are counted by their numbers, of which some go
 # unused: so twice as many are kept.
@@ -100,8 +107,14 @@ class PostgresStore:
         except BaseException:
             self._line.close()
             raise
-        self.leased: dict[int, int] = {}
-        """The epochs of the partitions that are this server's."""
+        self.leased: Mapping[int, int] = {}
+        """The epochs of the partitions that are this server's; replaced as a whole, from any thread."""
+        self.deadline: float | None = None
+        """When the server stops deciding unless its leases are renewed, by `now_s`; well before they run out."""
+        self._leases = threading.Lock()
+        self._agenda = Agenda()
+        self._ahead: _Ahead | None = None
+        self._alone: asyncpg.transaction.Transaction | None = None
         self._codecs = Codecs(self._table)
         self._codecs.current = self._one("select value from meta where name = 'version'") or 0
         self._last_seqs: dict[int, int] = {}
@@ -117,45 +130,71 @@ class PostgresStore:
 
     # --- leases ---
 
+    def deciding(self) -> Mapping[int, int]:
+        """Return the epochs of the partitions that the server decides for now: none once its time is up."""
+        deadline = self.deadline
+        return self.leased if deadline is None or now_s() < deadline else {}
+
     def lease(self, parts: Sequence[int], *, seconds: float) -> Sequence[int]:
         """Take those of these partitions that are nobody's, or whose lease has run out; return which."""
         found = self._all(
-            "update partitions set owner = $1, epoch = epoch + 1, until = now() + make_interval(secs => $3)"
-            " where part = any($2) and (owner is null or owner = $1 or until < now()) returning part, epoch",
+            # In their order, as appends lock them; one that an append holds is somebody's.
+            "with free as (select part from partitions where part = any($2) and (owner is null or owner = $1 or"
+            " until < now()) order by part for update skip locked)"
+            " update partitions p set owner = $1, epoch = epoch + 1, until = now() + make_interval(secs => $3)"
+            " from free where p.part = free.part returning p.part, epoch",
             self.server,
             list(parts),
             seconds,
         )
-        self.leased.update((row["part"], row["epoch"]) for row in found)
+        with self._leases:
+            self.leased = {**self.leased, **{row["part"]: row["epoch"] for row in found}}
+        self._agenda.forget()
         return sorted(row["part"] for row in found)
 
     def renew(self, *, seconds: float) -> Sequence[int]:
         """Keep what is leased for so much longer; return which of the partitions have been lost."""
-        if not self.leased:
+        asked = self.leased
+        if not asked:
             return ()
         found = self._all(
-            "update partitions p set until = now() + make_interval(secs => $3)"
-            " from unnest($1::integer[], $2::bigint[]) as h(part, epoch)"
-            " where p.part = h.part and p.epoch = h.epoch returning p.part",
-            list(self.leased),
-            list(self.leased.values()),
+            "with held as (select p.part from partitions p join unnest($1::integer[], $2::bigint[]) as h(part, epoch)"
+            " on p.part = h.part and p.epoch = h.epoch where p.owner = $4 order by p.part for update of p)"
+            " update partitions p set until = now() + make_interval(secs => $3) from held where p.part = held.part"
+            " returning p.part",
+            list(asked),
+            list(asked.values()),
             seconds,
+            self.server,
         )
-        lost = sorted(self.leased.keys() - {row["part"] for row in found})
-        for part in lost:
-            del self.leased[part]
+        kept = {row["part"] for row in found}
+        with self._leases:
+            # Of one whose epoch was raised meanwhile (`_resolved`) nothing has been said.
+            lost = sorted(part for part, epoch in asked.items() if part not in kept and self.leased.get(part) == epoch)
+            self.leased = {part: epoch for part, epoch in self.leased.items() if part not in lost}
         return lost
 
     def release(self, parts: Sequence[int]) -> None:
         """Give partitions back, for others to take at once."""
+        with self._leases:
+            given = {part: self.leased[part] for part in parts if part in self.leased}
+            self.leased = {part: epoch for part, epoch in self.leased.items() if part not in given}
         self._all(
             "update partitions p set owner = null, until = null from unnest($1::integer[], $2::bigint[])"
             " as h(part, epoch) where p.part = h.part and p.epoch = h.epoch returning p.part",
-            [part for part in parts if part in self.leased],
-            [self.leased[part] for part in parts if part in self.leased],
+            list(given),
+            list(given.values()),
         )
-        for part in parts:
-            self.leased.pop(part, None)
+
+    def lost(self, part: int) -> None:
+        """Decide no more for a partition: another server has it."""
+        with self._leases:
+            self.leased = {one: epoch for one, epoch in self.leased.items() if one != part}
+
+    def owners(self) -> Mapping[int, str]:
+        """Return who has leased which partition; those that nobody has, or whose lease ran out, are missing."""
+        found = self._all("select part, owner from partitions where owner is not null and until > now()")
+        return {row["part"]: row["owner"] for row in found}
 
     def part(self, entity: str, id: str) -> int:
         """Return the partition of an entity."""
@@ -164,8 +203,39 @@ class PostgresStore:
     # --- entities ---
 
     def snapshot(self, entity: str, id: str) -> Snapshot | None:
+        ahead = self._ahead
+        if ahead is not None and ahead.thread == threading.get_ident() and (entity, id) in ahead.snapshots:
+            return ahead.snapshots[entity, id]
         found = self._first("select number, body from entities where kind = $1 and id = $2", entity, id)
         return None if found is None else self._load(found["number"], entity, id, found["body"])
+
+    @contextlib.contextmanager
+    def reading_ahead(self, names: Iterable[tuple[str, str]], keys: Sequence[str]) -> Iterator[None]:
+        """Read what a batch is about in one go; in the block this thread is given that.
+
+        It is not looked at again: `append` holds a batch against what is there.
+        """
+        wanted = list(names)
+        snapshots: dict[tuple[str, str], Snapshot | None] = dict.fromkeys(wanted)
+        if wanted:
+            found = self._all(
+                "select e.kind, e.id, e.number, e.body from unnest($1::text[], $2::text[]) as w(kind, id)"
+                " join entities e on e.kind = w.kind and e.id = w.id",
+                [kind for kind, _ in wanted],
+                [id for _, id in wanted],
+            )
+            for row in found:
+                name = (row["kind"], row["id"])
+                snapshots[name] = self._load(row["number"], *name, row["body"])
+        unknown = set(keys)
+        if keys:
+            found = self._all("select name from requests where name = any($1)", list_of(keys))
+            unknown -= {row["name"] for row in found}
+        self._ahead = _Ahead(threading.get_ident(), snapshots, unknown)
+        try:
+            yield
+        finally:
+            self._ahead = None
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         id: str | None = self._one(
@@ -198,11 +268,16 @@ class PostgresStore:
         return [row["id"] for row in page], page[-1]["row"] if len(found) > len(page) and page else None
 
     def stirs(self, limit: int) -> Sequence[Stir]:
+        agenda, looked = self._agenda, self._agenda.looked
+        if not agenda.stirs:
+            return ()
         found = self._all(
             "select owner, kind, id, path, caller, after from stirs where part = any($1) order by row limit $2",
-            list(self.leased),
+            list(self.deciding()),
             limit,
         )
+        if not found:
+            agenda.found(looked, stirs=False)
         return [
             Stir(row["owner"], row["kind"], row["id"], path_of(row["path"]), load_caller(row["caller"]), row["after"])
             for row in found
@@ -258,43 +333,80 @@ class PostgresStore:
 
     # --- what waits ---
 
+    def look_again(self) -> None:
+        """Ask the database what waits: others may have added to it."""
+        self._agenda.forget()
+
     def due(self, at: int, limit: int) -> Sequence[tuple[str, str]]:
+        agenda = self._agenda
+        if at < agenda.due:
+            return ()
         found = self._all(
             "select kind, id from entities where due <= $1 and part = any($2) order by due, row limit $3",
             at,
-            list(self.leased),
+            list(self.deciding()),
             limit,
         )
+        if not found:
+            self._ask_due()
         return [(row["kind"], row["id"]) for row in found]
 
     def next_due(self) -> int | None:
+        due = self._agenda.due or self._ask_due()
+        return None if due == NEVER else due
+
+    def _ask_due(self) -> int:
+        looked = self._agenda.looked
         found: int | None = self._one(
-            "select min(due) from entities where due is not null and part = any($1)", list(self.leased)
+            "select min(due) from entities where due is not null and part = any($1)", list(self.deciding())
         )
-        return found
+        due = NEVER if found is None else found
+        self._agenda.found(looked, due=due)
+        return due
 
     def sends(self, at: int, limit: int) -> Sequence[OrderRow]:
+        if at < self._agenda.sends:
+            return ()
         waiting = "kind = 'send' and state = 'waiting' and next_at <= $1 and part = any($2)"
-        return self._orders(_ORDERS + waiting + _FIRST + " order by row limit $3", at, list(self.leased), limit)
+        found = self._orders(_ORDERS + waiting + _FIRST + " order by row limit $3", at, list(self.deciding()), limit)
+        if not found:
+            self._ask_orders()
+        return found
 
     def calls(self, at: int, tool: str, limit: int) -> Sequence[OrderRow]:
-        return self._orders(
+        if at < self._agenda.call(tool):
+            return ()
+        found = self._orders(
             _ORDERS + "kind = 'call' and state = 'waiting' and tool = $1 and next_at <= $2 and part = any($3)"
             " order by next_at, row limit $4",
             tool,
             at,
-            list(self.leased),
+            list(self.deciding()),
             limit,
         )
+        if not found:
+            self._ask_orders()
+        return found
 
     def next_order(self, but_not: Sequence[str]) -> int | None:
-        found: int | None = self._one(
-            "select min(next_at) from orders where state = 'waiting' and part = any($1)"
-            " and (kind = 'send' or tool <> all($2))",
-            list(self.leased),
-            list_of(but_not),
+        sends, known = self._agenda.sends, self._agenda.calls
+        calls: Mapping[str, int] = dict(known or {})
+        if not sends or known is None:
+            sends, calls = self._ask_orders()
+        least = min([sends, *(at for tool, at in calls.items() if tool not in but_not)])
+        return None if least == NEVER else least
+
+    def _ask_orders(self) -> tuple[int, Mapping[str, int]]:
+        looked = self._agenda.looked
+        found = self._all(
+            "select tool, min(next_at) as at from orders where state = 'waiting' and part = any($1)"
+            " group by kind, tool",
+            list(self.deciding()),
         )
-        return found
+        calls = {row["tool"]: row["at"] for row in found if row["tool"] is not None}
+        sends = next((row["at"] for row in found if row["tool"] is None), NEVER)
+        self._agenda.found(looked, sends=sends, calls=calls)
+        return sends, calls
 
     def order(self, order: str) -> OrderRow | None:
         return next(iter(self._orders(_ORDERS + "name = $1", order)), None)
@@ -303,7 +415,7 @@ class PostgresStore:
         return self._orders(_ORDERS + "entity = $1 and id = $2 order by row", entity, id)
 
     def started(self) -> Sequence[OrderRow]:
-        return self.started_in(list(self.leased))
+        return self.started_in(list(self.deciding()))
 
     def started_in(self, parts: Sequence[int]) -> Sequence[OrderRow]:
         """Return the orders of these partitions whose attempt was started and has not ended."""
@@ -312,6 +424,9 @@ class PostgresStore:
     # --- the journal ---
 
     def answered(self, key: str) -> Answered | None:
+        ahead = self._ahead
+        if ahead is not None and ahead.thread == threading.get_ident() and key in ahead.unknown:
+            return None
         found = self._first(
             "select fingerprint, parts, seqs, kind, id, number, body from requests where name = $1", key
         )
@@ -341,6 +456,41 @@ class PostgresStore:
         return self._entries(
             "select seq, body from log where part = $1 and seq > $2 order by seq limit $3", part, after, limit
         )
+
+    def entries_after(self, places: Sequence[int], limit: int) -> Sequence[tuple[int, Entry]]:
+        """Return what follows these numbers, one for each partition: of each so many, each with its partition.
+
+        They stand in the order of their partitions, and of their numbers in each.
+        """
+        found = self._all(
+            "select l.part, l.seq, l.body from unnest($1::integer[], $2::bigint[]) as a(part, seq) cross join lateral"
+            " (select part, seq, body from log where log.part = a.part and log.seq > a.seq order by log.seq limit $3) l"
+            " order by l.part, l.seq",
+            list(range(self.parts)),
+            list(places),
+            limit,
+        )
+        entries = []
+        for row in found:
+            entry = _entry_from_json(row["body"])
+            msgspec.structs.force_setattr(entry, "seq", row["seq"])
+            entries.append((row["part"], entry))
+        return entries
+
+    def last_seqs(self) -> Sequence[int]:
+        """Return the number of each partition's last entry."""
+        return [row["seq"] for row in self._all("select seq from partitions order by part")]
+
+    def listen(self, heard: Callable[[bool, Sequence[int]], None]) -> None:
+        """Call `heard`, in a thread of the store's, with the partitions of each append, and whether it was our own.
+
+        That is a hint: what is told while the connection is made anew is missed.
+        """
+
+        def told(backend: int, payload: str) -> None:
+            heard(backend == self._line.backend, [int(part) for part in payload.split(",") if part])
+
+        self._line.listen(self.schema, told)
 
     def last_seq(self, *, part: int = 0) -> int:
         seq: int = self._one("select seq from partitions where part = $1", part)
@@ -377,7 +527,7 @@ class PostgresStore:
         codec = self._codec if version is None else Codec(load(version.table))
         number = self._codecs.current if version is None else version.number
         columns = Columns(codec, self.part).of(batch)
-        arrays = columns.arrays(self.leased)
+        arrays = columns.arrays(self.deciding())
         at = max((entry.at for change in batch.changes for entry in change.entries), default=0)
         id = secrets.token_hex(8)
         channel = self.schema if self.parts > 1 else None
@@ -390,9 +540,40 @@ class PostgresStore:
             msgspec.structs.force_setattr(entry, "seq", base[part] + nth)
         for part, count in columns.counts.items():
             self._last_seqs[part] = base[part] + count
+        self._agenda.appended(columns.rows)
         if version is not None:
             self._codecs.put(number, codec)
         return self._last_seqs.get(0, 0)
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Let nobody append in the block: what is read in it is still so when the version is appended that ends it."""
+        self._line.ask(self._hold())
+        try:
+            yield
+        finally:
+            self._line.ask(self._let_go())
+
+    async def _hold(self) -> None:
+        try:
+            writer = await self._line.writer()
+            self._alone = writer.transaction()
+            await self._alone.start()
+            await writer.execute("select pg_advisory_xact_lock($1)", self._lock, timeout=_RESOLVE_S)
+        except StoreFault:
+            raise
+        except Exception as problem:
+            self._alone = None
+            self._line.drop()
+            raise fault(problem) from problem
+
+    async def _let_go(self) -> None:
+        alone, self._alone = self._alone, None
+        if alone is not None:
+            try:
+                await alone.rollback()
+            except Exception:  # noqa: BLE001 - what is not committed is gone either way
+                self._line.drop()
 
     async def _append(self, id: str, given: Sequence[Any], swapping: Swapping | None) -> Sequence[int]:
         sent = False
@@ -402,15 +583,22 @@ class PostgresStore:
             if swapping is None:
                 bases: Sequence[int] = await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
                 return bases
-            async with writer.transaction():
-                await swapping.write(writer, self._lock)
-                swapped: Sequence[int] = await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
+            if self._alone is None:
+                self._alone = writer.transaction()
+                await self._alone.start()
+            await swapping.write(writer, self._lock)
+            swapped: Sequence[int] = await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
+            alone, self._alone = self._alone, None
+            await alone.commit()
             return swapped
         except StoreFault:
+            await self._let_go()
             raise
         except Exception as problem:
             if not is_loss(problem):
+                await self._let_go()
                 raise _refusal(problem) from problem
+            self._alone = None
             self._line.drop()
             if not sent:
                 raise fault(problem) from problem
@@ -422,26 +610,36 @@ class PostgresStore:
     async def _resolved(self, id: str, problem: Exception) -> Sequence[int] | None:
         """Return what became of an append whose answer was lost: its bases if it was done, `None` if it never will be.
 
-        Raising the epochs waits for whatever still runs there, and refuses what has not begun.
+        Raising the epochs waits for whatever still runs there, and refuses what has not begun. It writes even where
+        nothing is leased: a standby that has taken over, or will, then has all that was found.
         """
         until = self._line.now() + _RESOLVE_S
         while True:
+            held = self.leased
             try:
                 writer = await self._line.writer()
                 async with writer.transaction():
                     rows = await writer.fetch(
-                        "update partitions p set epoch = p.epoch + 1 from unnest($1::integer[], $2::bigint[])"
-                        " as h(part, epoch) where p.part = h.part and p.epoch = h.epoch returning p.part, p.epoch",
-                        list(self.leased),
-                        list(self.leased.values()),
+                        "with held as (select p.part from partitions p"
+                        " join unnest($1::integer[], $2::bigint[]) as h(part, epoch)"
+                        " on p.part = h.part and p.epoch = h.epoch order by p.part for update of p)"
+                        " update partitions p set epoch = epoch + 1 from held where p.part = held.part"
+                        " returning p.part, p.epoch",
+                        list(held),
+                        list(held.values()),
                         timeout=_ANSWER_S,
                     )
                     # Where a lease is lost whoever took it has waited and refuses, as we would.
-                    bases: Sequence[int] | None = await writer.fetchval(
-                        "select bases from batches where server = $1 and id = $2", self.server, id, timeout=_ANSWER_S
+                    last = await writer.fetchrow(
+                        "update batches set id = id where server = $1 returning id, bases",
+                        self.server,
+                        timeout=_ANSWER_S,
                     )
-                self.leased = {row["part"]: row["epoch"] for row in rows}
-                return bases
+                raised = {row["part"]: row["epoch"] for row in rows}
+                with self._leases:
+                    # What was given back meanwhile is not taken again.
+                    self.leased = {part: raised.get(part, epoch) for part, epoch in self.leased.items()}
+                return list(last["bases"]) if last is not None and last["id"] == id else None
             except Exception as again:  # noqa: BLE001 - whatever it is, it is asked again
                 self._line.drop()
                 if self._line.now() > until:
@@ -470,9 +668,20 @@ class PostgresStore:
             found.append(one)
         return found
 
-    def refresh(self) -> None:
-        """Take over the version that is in force."""
-        self._codecs.current = self._one("select value from meta where name = 'version'")
+    @property
+    def number(self) -> int:
+        """The number of the version by which this server decides."""
+        return self._codecs.current
+
+    def latest(self) -> int:
+        """Return the number of the version that is in force, which another server may have put there."""
+        found: int = self._one("select value from meta where name = 'version'")
+        return found
+
+    def take_over(self, version: TableVersion) -> None:
+        """Keep what is appended by this version from now on."""
+        self._codecs.put(version.number, Codec(load(version.table)))
+        self._agenda.forget()
 
     # --- private ---
 
@@ -485,7 +694,7 @@ class PostgresStore:
 
     def _load(self, number: int, entity: str, id: str, body: bytes) -> Snapshot:
         if number > self._codecs.current:
-            self.refresh()
+            # Whoever decides takes it over, between two turns; until then nothing is carried by the older one.
             raise Superseded("another version is in force")
         return self._codecs.load(number, entity, id, body)
 
@@ -528,6 +737,24 @@ class PostgresStore:
             last_error=row["last_error"],
             unsure=row["unsure"],
         )
+
+
+class _Ahead:
+    """What was read ahead, for one thread."""
+
+    def __init__(self, thread: int, snapshots: Mapping[tuple[str, str], Snapshot | None], unknown: set[str]) -> None:
+        self.thread = thread
+        self.snapshots = snapshots
+        self.unknown = unknown
+        """Keys under which nothing is kept."""
+
+
+def now_s() -> float:
+    """Return the time by which a lease is measured: where the system can, it goes on while the machine sleeps."""
+    return time.clock_gettime(_CLOCK)
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def list_of(these: Sequence[_T]) -> list[_T]:
