@@ -18,6 +18,7 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvicorn
 import uvloop
 
@@ -38,15 +40,20 @@ blueprint bench
 role owner
 
 entity Lamp
-  states Off, On
+  states Off, On, Broken
+  final Broken
 
-  switched: int 0.. = 0
+  switched: int 0..1000 = 0
 
   action Hang by owner from new to Off
   action Switch by owner
+    when switched < 1000 else "it is worn out"
     from Off to On
     from On to Off
     set switched += 1
+  action Break by owner from Off, On to Broken
+
+  always switched <= 1000
 """
 
 
@@ -202,7 +209,10 @@ async def server(kind: str, folder: str) -> AsyncIterator[tuple[int, str]]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        port, token = json.loads(await process.stdout.readline())
+        said = await process.stdout.readline()
+        if not said:
+            sys.exit(f"the server of {kind!r} did not start")
+        port, token = json.loads(said)
         yield port, token
     finally:
         process.stdin.close()
@@ -212,7 +222,15 @@ async def server(kind: str, folder: str) -> AsyncIterator[tuple[int, str]]:
 async def serve_kind(kind: str, folder: str) -> None:
     """Serve until standard input ends, so that no server outlives its client."""
     stop = asyncio.Event()
-    asyncio.get_running_loop().run_in_executor(None, sys.stdin.read).add_done_callback(lambda _: stop.set())
+    loop = asyncio.get_running_loop()
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        loop.call_soon_threadsafe(stop.set)
+
+    # Not an executor's, for which the end of a server that fails would wait.
+    threading.Thread(target=wait, daemon=True).start()
     await {"hello": serve_hello, "temper": serve_temper}[kind](folder, stop)
 
 
@@ -238,7 +256,9 @@ async def serve_hello(folder: str, stop: asyncio.Event) -> None:
 
 async def serve_temper(folder: str, stop: asyncio.Event) -> None:
     """Serve the bench's blueprint: pushed as any is, with its journal in `folder`."""
-    workshop = await Workshop.open(Loaded(Settings(), Path(folder)))
+    # Serving is measured, not judging: one level lets it in sooner.
+    settings = msgspec.convert({"push": {"levels": ["algebra"]}}, Settings)
+    workshop = await Workshop.open(Loaded(settings, Path(folder)))
     try:
         root = Person("root", admin=True)
         await workshop.push(root, "bench", {"bench.blueprint": BLUEPRINT})
