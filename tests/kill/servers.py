@@ -1,0 +1,156 @@
+"""`temper serve` in processes that can be killed: the program as it is, in a life that takes milliseconds to begin.
+
+Run as a program this is a nursery. It has imported everything, and forks a server for each line on its standard input,
+which gives the command line, the folder to run it in and the file that takes its output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Life:
+    """One life of a server."""
+
+    pid: int
+    said: Path
+    """What it prints: a JSON object a line."""
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return what it has said of that name so far."""
+        text = self.said.read_text("utf-8")
+        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n") and line.startswith("{")]
+        return [event for event in map(json.loads, lines) if event["event"] == name]
+
+    async def ready(self) -> str:
+        """Wait until it listens; return its URL. Fails, with what it said, if it ends instead."""
+        async with asyncio.timeout(SECONDS):
+            while not (ready := self.events("ready")):
+                assert self.alive(), f"it ended before it listened: {self.said.read_text('utf-8')}"
+                await asyncio.sleep(0.005)
+        url: str = ready[0]["url"]
+        return url
+
+    def alive(self) -> bool:
+        """Say whether it is still there."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    async def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal, and wait until it has gone."""
+        os.kill(self.pid, number)
+        async with asyncio.timeout(SECONDS):
+            while self.alive():  # noqa: ASYNC110 - it is another process: nobody sets an event
+                await asyncio.sleep(0.002)
+
+    def freeze(self) -> None:
+        """Stop it where it is."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+
+@dataclass(slots=True)
+class Nursery:
+    """Begins servers."""
+
+    process: asyncio.subprocess.Process
+    lives: list[Life]
+
+    async def begin(self, folder: Path, *words: str, env: dict[str, str] | None = None) -> Life:
+        """Begin `temper serve WORDS --json` in a folder; return at once."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        said = folder / f"life-{len(self.lives)}.jsonl"
+        said.touch()
+        asked = {"words": ["serve", *words, "--json"], "folder": str(folder), "said": str(said), "env": env or {}}
+        self.process.stdin.write(json.dumps(asked).encode() + b"\n")
+        life = Life(int(await self.process.stdout.readline()), said)
+        self.lives.append(life)
+        return life
+
+
+@asynccontextmanager
+async def nursery() -> AsyncIterator[Nursery]:
+    """A nursery while the block lasts; who still lives then is killed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.kill.servers", cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    born = Nursery(process, [])
+    try:
+        yield born
+    finally:
+        for life in born.lives[-8:]:
+            if life.alive():
+                await life.kill()
+        process.kill()
+        await process.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, for all lives of a server."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
+
+
+def main() -> None:
+    """Fork a server for each line."""
+    # What a server needs, a push included, so that its life begins at once.
+    import temper.cli.serving
+    import temper.verify  # noqa: F401 - imported for those who are forked
+    from temper.cli import main as command
+
+    # Nobody waits for those who die, so that a process id that is gone is gone.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _live(command, asked)
+        print(child, flush=True)
+
+
+def _live(command: Any, asked: dict[str, Any]) -> None:
+    code = 70
+    try:
+        # It judges in processes of its own, and hears of their ends.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        said = os.open(asked["said"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        os.chdir(asked["folder"])
+        for name in [name for name in os.environ if name.startswith("TEMPER_")]:
+            del os.environ[name]
+        os.environ.update(asked["env"])
+        words: Sequence[str] = asked["words"]
+        code = command(words)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
