@@ -40,9 +40,11 @@ from temper.kernel import (
     path_of,
     path_text,
 )
+from temper.runtime.chain import GENESIS, chained, is_mark
 from temper.table import Snapshot, Table, Value, load, next_due
 
-FORMAT = 1
+# 1 had no hashes in its log, and no marks.
+FORMAT = 2
 APPLICATION_ID = 0x54656D70  # "Temp", so that `file` and a curious operator can tell.
 
 # An idempotency key is kept for a day, and at least this many are: nobody's retry comes later, and a burst can't wash
@@ -57,7 +59,7 @@ _ROWS_MAX = 200_000
 
 _SCHEMA = f"""
 create table meta(name text primary key, value) without rowid;
-create table log(seq integer primary key, entity integer, body blob not null);
+create table log(seq integer primary key, entity integer, body blob not null, hash blob not null);
 create index log_of_entity on log(entity, seq) where entity is not null;
 create table entities(
   row integer primary key, kind text not null, id text not null, state text not null, live integer not null,
@@ -96,6 +98,9 @@ create table versions(
   number integer primary key, digest text not null, body blob not null, report blob not null, at integer not null,
   author text not null, note text not null
 );
+create table marks(
+  entity integer not null, seq integer not null, version integer not null, body blob not null, primary key(entity, seq)
+) without rowid;
 insert into meta values('format', {FORMAT});
 pragma application_id = {APPLICATION_ID};
 """
@@ -132,7 +137,10 @@ _PAGES = {
         " where kind = ? and (? or state in (select value from json_each(?))) and row < ? order by row desc limit ?"
     ),
 }
+_MARK = "insert into marks select row, ?, version, body from entities where row = ?"
 _ROW_MAX = 2**63 - 1
+# Rows that a migration takes at once.
+_MIGRATED_AT_ONCE = 10_000
 
 _to_json = msgspec.json.Encoder().encode
 _entry_from_json = msgspec.json.Decoder(Entry).decode
@@ -166,7 +174,10 @@ class SqliteStore:
         self._rows: dict[tuple[str, str], int] = {}
         self._codecs = Codecs(self._table)
         self._codecs.current = self._one("select coalesce(max(number), 0) from versions")
-        self._last_seq: int = self._one("select coalesce(max(seq), 0) from log")
+        last = self._first("select seq, hash from log order by seq desc limit 1")
+        self._last_seq: int
+        self._head: bytes
+        self._last_seq, self._head = last or (0, GENESIS)
         self._keys: int = self._one("select count(*) from requests")
 
     def close(self) -> None:
@@ -347,7 +358,7 @@ class SqliteStore:
             writer.execute("begin immediate")
         except apsw.Error as problem:
             raise _fault(self.path, problem) from problem
-        appending = _Appending(writer, batch, self._codecs, self._rows, self._last_seq, self._keys)
+        appending = _Appending(writer, batch, self._codecs, self._rows, self._last_seq, self._head, self._keys)
         try:
             appending.write()
         except BaseException as problem:
@@ -367,6 +378,7 @@ class SqliteStore:
             self._rows.clear()
         self._rows.update(appending.rows)
         self._last_seq = appending.last_seq
+        self._head = appending.head
         self._keys = appending.keys
         return self._last_seq
 
@@ -446,6 +458,7 @@ class _Appending:
         codecs: Codecs,
         known: Mapping[tuple[str, str], int],
         last_seq: int,
+        head: bytes,
         keys: int,
     ) -> None:
         self._db = db
@@ -456,6 +469,7 @@ class _Appending:
         self.number = codecs.current
         self.rows: dict[tuple[str, str], int] = {}
         self.last_seq = last_seq
+        self.head = head
         self.keys = keys
 
     def write(self) -> None:
@@ -463,17 +477,24 @@ class _Appending:
             if change.version is not None:
                 self._version(change.version)
         self._entities()
-        log: list[tuple[int, int | None, bytes]] = []
-        seq = self.last_seq
+        log: list[tuple[int, int | None, bytes, bytes]] = []
+        marked: dict[int, int] = {}
+        seq, head = self.last_seq, self.head
         for change in self._batch.changes:
             for entry in change.entries:
                 seq += 1
                 msgspec.structs.force_setattr(entry, "seq", 0)
-                log.append((seq, self._row(entry.entity, entry.id), _to_json(entry)))
+                row, body = self._row(entry.entity, entry.id), _to_json(entry)
+                head = chained(head, body)
+                log.append((seq, row, body, head))
+                if row is not None and (is_mark(head) or row in marked):
+                    marked[row] = seq
                 msgspec.structs.force_setattr(entry, "seq", seq)
         if log:
-            self._db.executemany("insert into log values(?, ?, ?)", log)
-        self.last_seq = seq
+            self._db.executemany("insert into log values(?, ?, ?, ?)", log)
+        for row, at in marked.items():
+            self._db.execute(_MARK, (at, row))
+        self.last_seq, self.head = seq, head
         for change in self._batch.changes:
             self._outbox(change)
             if change.key is not None:
@@ -694,8 +715,7 @@ def _writer(path: Path, vfs: str | None) -> apsw.Connection:
     db = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, vfs)
     try:
         new = db.execute("select count(*) from sqlite_schema").get == 0
-        if not new:
-            _see_whose(db, path)
+        old = not new and _see_whose(db, path) < FORMAT
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = full")
         db.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}")
@@ -703,6 +723,8 @@ def _writer(path: Path, vfs: str | None) -> apsw.Connection:
         if new:
             with db:
                 db.execute(_SCHEMA)
+        if old:
+            _migrate(db)
         db.execute(_WATCHING)
     except BaseException:
         db.close()
@@ -722,12 +744,44 @@ def _connect(path: Path, flags: int, vfs: str | None) -> apsw.Connection:
     return db
 
 
-def _see_whose(db: apsw.Connection, path: Path) -> None:
+def _see_whose(db: apsw.Connection, path: Path) -> int:
+    """Return the format of a file that is ours. Raises `StoreFault` where it is not, or is newer than we are."""
     if db.execute("pragma application_id").get != APPLICATION_ID:
         raise StoreFault(f"`{path}` is no space of Temper's")
     found = db.execute("select value from meta where name = 'format'").get
-    if found != FORMAT:
+    if not isinstance(found, int) or not 1 <= found <= FORMAT:
         raise StoreFault(f"`{path}` has format {found}, and this Temper reads format {FORMAT}: use the newer one")
+    return found
+
+
+def _migrate(db: apsw.Connection) -> None:
+    """Bring a file of format 1 to format 2, in one commit: a kill on the way leaves it as it was.
+
+    Each entry gets its hash. What was written without marks gets none: it is read from the entity's first entry on.
+    """
+    with db:
+        # The default is there since rows are; each gets its own below.
+        db.execute("alter table log add column hash blob not null default x''")
+        db.execute(
+            "create table marks(entity integer not null, seq integer not null, version integer not null,"
+            " body blob not null, primary key(entity, seq)) without rowid"
+        )
+        head, seq = GENESIS, 0
+        while rows := _unhashed(db, seq):
+            hashes = []
+            for seq, body in rows:
+                head = chained(head, body)
+                hashes.append((head, seq))
+            db.executemany("update log set hash = ? where seq = ?", hashes)
+        db.execute("update meta set value = ? where name = 'format'", (FORMAT,))
+
+
+def _unhashed(db: apsw.Connection, after: int) -> Sequence[tuple[int, bytes]]:
+    """Return the next entries that a migration takes."""
+    found: Any = db.execute(
+        "select seq, body from log where seq > ? order by seq limit ?", (after, _MIGRATED_AT_ONCE)
+    ).fetchall()
+    return found  # type: ignore[no-any-return]  # apsw's rows are tuples of anything
 
 
 def _fault(path: Path, problem: apsw.Error, *, unknown: bool = False) -> StoreFault:

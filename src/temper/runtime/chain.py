@@ -1,0 +1,27 @@
+"""The chain over a log: each entry's hash is over the hash before it, and over the entry's bytes as they are stored.
+
+Whoever knows one hash knows all that came before it: nothing can be changed, left out or put in without another hash
+in its place. Somebody who may write to the store can make the whole chain anew; a hash that was written down elsewhere
+(an *anchor*) tells even that.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+GENESIS = bytes(32)
+"""What stands before the first entry."""
+
+
+def chained(before: bytes, body: bytes) -> bytes:
+    """Return the hash of the entry with these bytes, which follows the one with the hash `before`."""
+    return sha256(before + body).digest()
+
+
+def is_mark(hash: bytes) -> bool:
+    """Say whether an entity is kept as it is after the entry with this hash: about one of 256 is.
+
+    So any state of the past is found by folding some hundred entries from the mark before it, however many an entity
+    has, and whatever else was in the log between them: no pattern of who writes when can evade what a hash decides.
+    """
+    return hash[0] == 0
