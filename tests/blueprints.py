@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from temper.syntax import tree as t
 
@@ -192,7 +193,7 @@ BARE_CLAUSE: st.SearchStrategy[Any] = (
 
 
 def _commented(line: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.builds(lambda node, trivia: replace(node, trivia=trivia), line, TRIVIA)
+    return st.builds(lambda node, trivia: structs.replace(node, trivia=trivia), line, TRIVIA)
 
 
 def _blocks(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.model import check
 from temper.syntax import parse_bundle
@@ -107,7 +108,7 @@ def test_places_do_not_matter_to_the_meaning(text: str) -> None:
 def _placeless(part: Any) -> Any:
     if isinstance(part, tuple):
         return tuple(map(_placeless, part))
-    if is_dataclass(part) and not isinstance(part, type):
-        changes = {field.name: _placeless(getattr(part, field.name)) for field in fields(part) if field.name != "span"}
+    if isinstance(part, Struct):
+        changes = {name: _placeless(getattr(part, name)) for name in part.__struct_fields__ if name != "span"}
         return replace(part, **changes, **({"span": t.NOWHERE} if isinstance(part, t.Node) else {}))
     return part

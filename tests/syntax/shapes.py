@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from decimal import Decimal
 
 from temper.syntax import parse, parse_expression, tree
@@ -49,7 +48,7 @@ def shape(node: object) -> str:
         case tree.Arg(name, value):
             return f"{shape(name)}:{shape(value)}"
         case tree.Node():
-            inner = [shape(getattr(node, field.name)) for field in fields(node) if field.compare]
+            inner = [shape(part) for part in node.compared()]
             return f"{type(node).__name__}({' '.join(inner)})"
         case _:
             raise AssertionError(f"{node!r} is no part of a tree")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 
 from hypothesis import Phase, given, settings
 
@@ -68,5 +67,5 @@ def nodes(node: object) -> Iterator[object]:
             yield from nodes(item)
     elif isinstance(node, tree.Node):
         yield node
-        for field in fields(node):
-            yield from nodes(getattr(node, field.name))
+        for name in node.__struct_fields__:
+            yield from nodes(getattr(node, name))

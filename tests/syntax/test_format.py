@@ -6,11 +6,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import given
+from msgspec import Struct
 
 from temper.syntax import format_expression, format_file, parse, parse_expression, tree
 from temper.text import Source
@@ -101,9 +101,9 @@ def comments(node: object) -> Iterator[str]:
     elif isinstance(node, tuple):
         for item in node:
             yield from comments(item)
-    elif is_dataclass(node):
-        for field in fields(node):
-            yield from comments(getattr(node, field.name))
+    elif isinstance(node, Struct):
+        for name in node.__struct_fields__:
+            yield from comments(getattr(node, name))
 
 
 def pairs(text: str) -> Iterator[tuple[int, int]]:

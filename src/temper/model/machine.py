@@ -6,8 +6,9 @@ States stand alone: groups, `any` and `all` are expanded. What the author abbrev
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from temper.model.typed import Args, Typed
 from temper.model.types import Type
@@ -15,8 +16,7 @@ from temper.model.world import Param, World
 from temper.text import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(Struct, frozen=True):
     name: str
     excludes: tuple[str, ...]
     """Both ways, in order of name."""
@@ -24,15 +24,13 @@ class Role:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     count: int
     every_ms: int
     up_to_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Struct, frozen=True):
     name: str
     params: tuple[Param, ...]
     results: tuple[Param, ...]
@@ -44,16 +42,14 @@ class Tool:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     name: str
     fields: tuple[Param, ...]
     span: Span
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Declared, or by use (then its place is that of the first `emit`)."""
 
     name: str
@@ -62,8 +58,7 @@ class Event:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class By:
+class By(Struct, frozen=True):
     """`kind` is "role", "system", "anyone" or "who" (a principal, a `principal?` or a set of principals)."""
 
     kind: str
@@ -72,23 +67,20 @@ class By:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(Struct, frozen=True):
     condition: Typed
     otherwise: str | None
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
+class Let(Struct, frozen=True):
     name: str
     value: Typed
     span: Span
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(Struct, frozen=True):
     action: str
     args: Args
     span: Span
@@ -97,15 +89,13 @@ class Handler:
 # --- clauses ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Set:
+class Set(Struct, frozen=True):
     field: str
     value: Typed
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A handler is `None` where the author wrote `_`. `unknown_is_failure`: not written, so `else` has it."""
 
     tool: str
@@ -117,8 +107,7 @@ class Call:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     target: Typed
     entity: str
     action: str
@@ -126,8 +115,7 @@ class Send:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class With:
+class With(Struct, frozen=True):
     target: Typed
     entity: str
     action: str
@@ -135,8 +123,7 @@ class With:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(Struct, frozen=True):
     entity: str
     action: str
     args: Args
@@ -144,23 +131,20 @@ class Create:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(Struct, frozen=True):
     event: str
     args: Args
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class For:
+class For(Struct, frozen=True):
     var: str
     over: Typed
     body: tuple[Clause, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(Struct, frozen=True):
     condition: Typed
     body: tuple[Clause, ...]
     span: Span
@@ -172,8 +156,7 @@ Clause: TypeAlias = Set | Call | Send | With | Create | Emit | For | If
 # --- entities ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """`froms` are states or "new"; `to` is `None` where the state stays; `by` is empty where the action's holds."""
 
     froms: tuple[str, ...]
@@ -186,8 +169,7 @@ class Case:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """`by` is the action's own, or the entity's where it has none."""
 
     name: str
@@ -202,8 +184,7 @@ class Action:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+class Timer(Struct, frozen=True):
     """`kind`: "after" and "every" have a `duration`, "at" a `field`."""
 
     kind: str
@@ -213,15 +194,13 @@ class Timer:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Whenever:
+class Whenever(Struct, frozen=True):
     condition: Typed
     handler: Handler
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
+class Late(Struct, frozen=True):
     """`handler` is `None` for `ignore`."""
 
     actions: tuple[str, ...]
@@ -229,14 +208,12 @@ class Late:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     handler: Handler
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """What one `in` line says of one state or group; the line's several states have a place each."""
 
     name: str
@@ -253,8 +230,7 @@ class Place:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     name: str
     type: Type
     default: Typed | None
@@ -262,8 +238,7 @@ class Field:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Inverse:
+class Inverse(Struct, frozen=True):
     name: str
     entity: str
     field: str
@@ -272,23 +247,20 @@ class Inverse:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unique:
+class Unique(Struct, frozen=True):
     fields: tuple[str, ...]
     ever: bool
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     name: str
     span: Span
     description: str
     """That of its `states` line, where the state stands there alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(Struct, frozen=True):
     """`lets` stand in an order in which each reads only those before it."""
 
     name: str
@@ -312,8 +284,7 @@ class Entity:
 # --- properties -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Property:
+class Property(Struct, frozen=True, kw_only=True):
     """`name` is the author's title, or the property as the formatter writes it. `entity` may be missing."""
 
     name: str
@@ -322,30 +293,26 @@ class Property:
     description: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Always(Property):
+class Always(Property, frozen=True, kw_only=True):
     condition: Typed
     step: bool
     """Whether it speaks of a step (`before`, `action is`)."""
     reads_before: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Eventually(Property):
+class Eventually(Property, frozen=True, kw_only=True):
     froms: tuple[str, ...]
     to: tuple[str, ...]
     responds: tuple[str, ...]
     succeeds: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Never(Property):
+class Never(Property, frozen=True, kw_only=True):
     role: str
     states: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Needs(Property):
+class Needs(Property, frozen=True, kw_only=True):
     states: tuple[str, ...]
     count: int
     role: str | None
@@ -354,16 +321,14 @@ class Needs(Property):
     since: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CanReach(Property):
+class CanReach(Property, frozen=True, kw_only=True):
     states: tuple[str, ...]
 
 
 AnyProperty: TypeAlias = Always | Eventually | Never | Needs | CanReach
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeItem:
+class ScopeItem(Struct, frozen=True):
     entity: str
     field: str | None
     count: int | None
@@ -374,8 +339,7 @@ class ScopeItem:
 # --- scenarios --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(Struct, frozen=True):
     """`kind`: "state" (`text`), "denied", "refused" (`text` or any), "any", "names" (`text`), "holds" (`condition`)."""
 
     kind: str
@@ -383,8 +347,7 @@ class Expect:
     condition: Typed | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ActStep:
+class ActStep(Struct, frozen=True):
     """`target` is the scenario's name for an entity, `None` where the step creates one (which `creates` may name)."""
 
     roles: tuple[str, ...]
@@ -398,8 +361,7 @@ class ActStep:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class GivenStep:
+class GivenStep(Struct, frozen=True):
     entity: str
     name: str
     state: str
@@ -407,8 +369,7 @@ class GivenStep:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ToolStep:
+class ToolStep(Struct, frozen=True):
     """`verb`: "fails" (`text`), "answers" (`args`), "times_out". A state expected here is of the entity that called."""
 
     tool: str
@@ -419,21 +380,18 @@ class ToolStep:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class WaitStep:
+class WaitStep(Struct, frozen=True):
     ms: int
     expect: tuple[Expect, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class CheckStep:
+class CheckStep(Struct, frozen=True):
     condition: Typed
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class EmittedStep:
+class EmittedStep(Struct, frozen=True):
     """`args` may be some of the event's parameters only."""
 
     event: str
@@ -444,8 +402,7 @@ class EmittedStep:
 Step: TypeAlias = ActStep | GivenStep | ToolStep | WaitStep | CheckStep | EmittedStep
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(Struct, frozen=True):
     title: str
     steps: tuple[Step, ...]
     span: Span
@@ -455,8 +412,7 @@ class Scenario:
 # --- upgrades ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class UpgradeEntity:
+class UpgradeEntity(Struct, frozen=True):
     entity: str
     becomes: tuple[tuple[str, str], ...]
     sets: tuple[Set, ...]
@@ -464,8 +420,7 @@ class UpgradeEntity:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade:
+class Upgrade(Struct, frozen=True):
     from_version: int
     entities: tuple[UpgradeEntity, ...]
     span: Span
@@ -474,8 +429,7 @@ class Upgrade:
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """A whole bundle. Complete only if `check` found no error; `world` is what `check_expression` resolves names in."""
 
     name: str

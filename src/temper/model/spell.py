@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from temper.syntax import format_expression, tree
@@ -58,6 +57,6 @@ def _readable(part: Any) -> bool:
         return False
     if isinstance(part, tuple):
         return all(map(_readable, part))
-    if is_dataclass(part):
-        return all(_readable(getattr(part, field.name)) for field in fields(part))
+    if isinstance(part, tree.Node):
+        return all(_readable(getattr(part, name)) for name in part.__struct_fields__)
     return True

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import structs
 
 from temper.syntax import tree as t
 from temper.syntax.words import (
@@ -185,7 +187,7 @@ def _block(part: t.Line) -> tuple[t.Line, ...]:
 
 def bears_comments(trivia: t.Trivia) -> bool:
     """Return whether a comment hangs on the line, so that it has to stand alone."""
-    return replace(trivia, blank_before=False) != t.NO_TRIVIA
+    return structs.replace(trivia, blank_before=False) != t.NO_TRIVIA
 
 
 def inline_parts(action: t.Action) -> tuple[t.By | None, t.From | None]:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar
 
+from msgspec import structs
+
 from temper.syntax.tree import Line
 from temper.text import Code, Diagnostic, Label, Span, suggest
 
@@ -386,7 +388,7 @@ class Block(Form[tuple[Any, ...]]):
             except Unread:
                 continue
             blank = item["blank_line"] if "blank_line" in item else self.usual(lines[-1] if lines else None, line)
-            lines.append(replace(line, trivia=replace(line.trivia, blank_before=blank)))
+            lines.append(structs.replace(line, trivia=structs.replace(line.trivia, blank_before=blank)))
         return tuple(lines)
 
     def write(self, value: tuple[Any, ...]) -> Json:

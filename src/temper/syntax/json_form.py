@@ -11,9 +11,11 @@ Tree, text and JSON say the same: `format_file` gives one text for `file` and fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import replace as another
 from itertools import zip_longest
 from typing import Any
+
+from msgspec.structs import replace
 
 from temper.syntax import tree as t
 from temper.syntax.format import (
@@ -630,7 +632,7 @@ _TITLE = Key("title", _plain_text("A name for the property"), absent=None)
 _STATES = Array(_STATE_NAME, "The states")
 
 
-_RESPONDS = replace(
+_RESPONDS = another(
     _line(
         t.Assume,
         "Assumes that a role does its part",
@@ -639,7 +641,7 @@ _RESPONDS = replace(
     ),
     name="AssumeResponds",
 )
-_SUCCEEDS = replace(
+_SUCCEEDS = another(
     _line(
         t.Assume,
         "Assumes that a tool succeeds in the end",

@@ -6,17 +6,18 @@ compared: `parse(format(tree)) == tree`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from temper.text import Span
 
 NOWHERE = Span("", 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Trivia:
+class Trivia(Struct, frozen=True):
     """What stands around a line and means nothing to the compiler."""
 
     above: tuple[str, ...] = ()
@@ -33,19 +34,47 @@ class Trivia:
 
 NO_TRIVIA = Trivia()
 
+# What does not count when two nodes are compared: where they stand, and how what they say was written.
+_PLACES = frozenset({"span", "trivia"})
+_FORM = frozenset({("Duration", "unit"), ("Invoke", "parens"), ("Action", "inline")})
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+
+class Node(Struct, frozen=True, kw_only=True, eq=False):
     """Anything with a place."""
 
-    span: Span = field(default=NOWHERE, compare=False, repr=False)
+    span: Span = NOWHERE
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Node) or type(self) is not type(other):
+            return NotImplemented
+        return self.compared() == other.compared()
+
+    def __ne__(self, other: object) -> bool:
+        # A struct's own does not ask `__eq__`.
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.compared()))
+
+    def compared(self) -> tuple[object, ...]:
+        """Return what counts when two nodes are compared, in order."""
+        return tuple([getattr(self, name) for name in _compared(type(self))])
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in _PLACES)
+        return f"{type(self).__name__}({shown})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line(Node):
+@cache
+def _compared(kind: type[Node]) -> tuple[str, ...]:
+    """Return the fields that count when two nodes are compared."""
+    return tuple(name for name in kind.__struct_fields__ if name not in _PLACES and (kind.__name__, name) not in _FORM)
+
+
+class Line(Node, frozen=True, kw_only=True):
     """Anything that can stand on a line of its own, and so can bear comments."""
 
-    trivia: Trivia = field(default=NO_TRIVIA, compare=False, repr=False)
+    trivia: Trivia = NO_TRIVIA
 
     @property
     def description(self) -> str:
@@ -53,8 +82,7 @@ class Line(Node):
         return "\n".join(self.trivia.above).strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Name(Node):
+class Name(Node, frozen=True):
     """A word of the author's."""
 
     text: str
@@ -63,91 +91,77 @@ class Name(Node):
 # --- expressions ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Bool(Node):
+class Bool(Node, frozen=True):
     value: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NoneValue(Node):
+class NoneValue(Node, frozen=True):
     """The word `none`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Int(Node):
+class Int(Node, frozen=True):
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Dec(Node):
+class Dec(Node, frozen=True):
     """An exact decimal; `3.50` and `3.5` are the same value."""
 
     value: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Str(Node):
+class Str(Node, frozen=True):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Duration(Node):
+class Duration(Node, frozen=True):
     """A literal such as `90s`, in milliseconds. `unit` is what the author wrote (`ms s m h d`)."""
 
     ms: int
-    unit: str = field(default="ms", compare=False)
+    unit: str = "ms"
 
 
-@dataclass(frozen=True, slots=True)
-class Ref(Node):
+class Ref(Node, frozen=True):
     """A bare word: a field, a parameter, a constant, an enumeration's value, a state, ..."""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Dot(Node):
+class Dot(Node, frozen=True):
     base: Expr
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Index(Node):
+class Index(Node, frozen=True):
     base: Expr
     index: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Arg(Node):
+class Arg(Node, frozen=True):
     """An argument; `name` when it is written `name: value`."""
 
     name: Name | None
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Apply(Node):
+class Apply(Node, frozen=True):
     """`f(x)`, `Line(sku: s)`, `before(E)`: a function, or a record made."""
 
     name: Name
     args: tuple[Arg, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unary(Node):
+class Unary(Node, frozen=True):
     op: str  # "not", "-"
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Binary(Node):
+class Binary(Node, frozen=True):
     op: str  # implies or and == != < <= > >= in "not in" ?? + - * // % &
     left: Expr
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Is(Node):
+class Is(Node, frozen=True):
     """`state is A`, `caller is operator`, `payment.state is not Captured`, `action is Entity.A`."""
 
     subject: Expr
@@ -156,39 +170,33 @@ class Is(Node):
     entity: Name | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OneOfNames(Node):
+class OneOfNames(Node, frozen=True):
     """`(A, B)` after `in`: states, groups, values or actions."""
 
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class IfExpr(Node):
+class IfExpr(Node, frozen=True):
     condition: Expr
     then: Expr
     otherwise: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class SetOf(Node):
+class SetOf(Node, frozen=True):
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf(Node):
+class ListOf(Node, frozen=True):
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MapOf(Node):
+class MapOf(Node, frozen=True):
     """`{"a": 1, "b": 2}`. An empty `{}` is read as `SetOf(())`; the expected type decides what it is."""
 
     items: tuple[tuple[Expr, Expr], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Quantifier(Node):
+class Quantifier(Node, frozen=True):
     """`all x in s: e` and its kin."""
 
     kind: str  # all any count sum first
@@ -197,8 +205,7 @@ class Quantifier(Node):
     body: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Filter(Node):
+class Filter(Node, frozen=True):
     """`{x in s: e}`: those for which e holds."""
 
     var: Name
@@ -206,8 +213,7 @@ class Filter(Node):
     body: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped(Node):
+class Mapped(Node, frozen=True):
     """`{f for x in s}` (`kind` is "set") and `[f for x in s]` ("list")."""
 
     kind: str
@@ -216,8 +222,7 @@ class Mapped(Node):
     over: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class BadExpr(Node):
+class BadExpr(Node, frozen=True):
     """What could not be read; a problem has been reported."""
 
 
@@ -230,15 +235,13 @@ Expr: TypeAlias = (
 # --- types ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class NamedType(Node):
+class NamedType(Node, frozen=True):
     """`bool`, `string`, `time`, `duration`, `principal`, a `type`, a `record` or an entity."""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
-class NumberType(Node):
+class NumberType(Node, frozen=True):
     """`int`, `int 0..64`, `decimal 0..`; an end that is `None` is open. Ends are literals or constants."""
 
     kind: str  # int decimal
@@ -247,40 +250,34 @@ class NumberType(Node):
     ranged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EnumType(Node):
+class EnumType(Node, frozen=True):
     values: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CollectionType(Node):
+class CollectionType(Node, frozen=True):
     kind: str  # set list
     element: TypeExpr
     max: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class MapType(Node):
+class MapType(Node, frozen=True):
     key: TypeExpr
     value: TypeExpr
     max: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class OptionalType(Node):
+class OptionalType(Node, frozen=True):
     inner: TypeExpr
 
 
-@dataclass(frozen=True, slots=True)
-class BadType(Node):
+class BadType(Node, frozen=True):
     """What could not be read; a problem has been reported."""
 
 
 TypeExpr: TypeAlias = NamedType | NumberType | EnumType | CollectionType | MapType | OptionalType | BadType
 
 
-@dataclass(frozen=True, slots=True)
-class Param(Node):
+class Param(Node, frozen=True):
     """A parameter or a record's field. Without a type it takes that of the field it is named after."""
 
     name: Name
@@ -291,22 +288,19 @@ class Param(Node):
 # --- clauses ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Invoke(Node):
+class Invoke(Node, frozen=True):
     """An action and what it is given: `Halt("no progress")`."""
 
     action: Name
     args: tuple[Arg, ...] = ()
-    parens: bool = field(default=False, compare=False)
+    parens: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing(Node):
+class Nothing(Node, frozen=True):
     """`_`: in so many words, nothing follows."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetItem(Node):
+class SetItem(Node, frozen=True):
     """`f = e`, `f += e`, `f -= e`, `m[k] = e`; with `op` "copy", `f` alone (the parameter of that name)."""
 
     target: Name
@@ -315,13 +309,11 @@ class SetItem(Node):
     key: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Set(Line):
+class Set(Line, frozen=True):
     items: tuple[SetItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Line):
+class Call(Line, frozen=True):
     """`call ns.op(args) then A(..) else B(..) unknown C`; `None` where a handler is not written."""
 
     tool: tuple[Name, ...]
@@ -331,24 +323,21 @@ class Call(Line):
     unknown: Invoke | Nothing | None
 
 
-@dataclass(frozen=True, slots=True)
-class Send(Line):
+class Send(Line, frozen=True):
     """`send target.Action(args)`."""
 
     target: Expr
     invoke: Invoke
 
 
-@dataclass(frozen=True, slots=True)
-class With(Line):
+class With(Line, frozen=True):
     """`with target.Action(args)`."""
 
     target: Expr
     invoke: Invoke
 
 
-@dataclass(frozen=True, slots=True)
-class Create(Line):
+class Create(Line, frozen=True):
     """`create Entity.Creating(args) as name`."""
 
     entity: Name
@@ -356,14 +345,12 @@ class Create(Line):
     name: Name | None
 
 
-@dataclass(frozen=True, slots=True)
-class Emit(Line):
+class Emit(Line, frozen=True):
     event: Name
     args: tuple[Arg, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class For(Line):
+class For(Line, frozen=True):
     """`for x in xs: CLAUSE`, or with the clauses on deeper lines."""
 
     var: Name
@@ -371,16 +358,14 @@ class For(Line):
     body: tuple[Clause, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class If(Line):
+class If(Line, frozen=True):
     """`if E: CLAUSE`, or with the clauses on deeper lines."""
 
     condition: Expr
     body: tuple[Clause, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Do(Line):
+class Do(Line, frozen=True):
     """`do A(args)`, as a route (`on entry do A`)."""
 
     invoke: Invoke
@@ -392,31 +377,27 @@ Clause: TypeAlias = Set | Call | Send | With | Create | Emit | For | If | Do
 # --- actions ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class By(Line):
+class By(Line, frozen=True):
     """`by who, who`: roles, `system`, `anyone`, or expressions (a principal or a set of them)."""
 
     who: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class When(Line):
+class When(Line, frozen=True):
     """`when E else "text"`."""
 
     condition: Expr
     otherwise: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Let(Line):
+class Let(Line, frozen=True):
     """`let name = expr`, in an entity or in an action."""
 
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class From(Line):
+class From(Line, frozen=True):
     """A case: `from A, B to C when E else "..."`, with the clauses that belong to it, on its line or on deeper ones.
 
     `froms` are states or groups, or one of the words `new`, `any`, `all`.
@@ -427,8 +408,7 @@ class From(Line):
     parts: tuple[By | When | Let | Clause, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Action(Line):
+class Action(Line, frozen=True):
     """A move. `parts` are in the order in which they were written, on its own line or on deeper ones.
 
     `inline` counts the parts that stand on the action's own line.
@@ -437,72 +417,63 @@ class Action(Line):
     name: Name
     params: tuple[Param, ...]
     parts: tuple[By | When | Let | From | Clause, ...]
-    inline: int = field(default=0, compare=False)
+    inline: int = 0
 
 
 # --- what belongs to states -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class OnEntry(Line):
+class OnEntry(Line, frozen=True):
     clause: Clause
 
 
-@dataclass(frozen=True, slots=True)
-class OnExit(Line):
+class OnExit(Line, frozen=True):
     clause: Clause
 
 
-@dataclass(frozen=True, slots=True)
-class After(Line):
+class After(Line, frozen=True):
     """`after D do A(args)`."""
 
     duration: Expr
     invoke: Invoke
 
 
-@dataclass(frozen=True, slots=True)
-class At(Line):
+class At(Line, frozen=True):
     """`at field do A(args)`."""
 
     field: Name
     invoke: Invoke
 
 
-@dataclass(frozen=True, slots=True)
-class Every(Line):
+class Every(Line, frozen=True):
     """`every D do A(args)`."""
 
     duration: Expr
     invoke: Invoke
 
 
-@dataclass(frozen=True, slots=True)
-class Whenever(Line):
+class Whenever(Line, frozen=True):
     """`whenever EXPR do A(args)`."""
 
     condition: Expr
     invoke: Invoke
 
 
-@dataclass(frozen=True, slots=True)
-class Late(Line):
+class Late(Line, frozen=True):
     """`late A, B ignore` (`invoke` is `None`) or `late A do C(args)`."""
 
     actions: tuple[Name, ...]
     invoke: Invoke | None
 
 
-@dataclass(frozen=True, slots=True)
-class Defer(Line):
+class Defer(Line, frozen=True):
     actions: tuple[Name, ...]
 
 
 Stay: TypeAlias = OnEntry | OnExit | After | At | Every | Whenever | Late | Defer
 
 
-@dataclass(frozen=True, slots=True)
-class In(Line):
+class In(Line, frozen=True):
     """`in S, T` with what belongs to these states or groups."""
 
     states: tuple[Name, ...]
@@ -512,30 +483,26 @@ class In(Line):
 # --- properties -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class StateName(Node):
+class StateName(Node, frozen=True):
     """`Live`, or outside an entity `Rollout.Live`."""
 
     entity: Name | None
     state: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Assume(Line):
+class Assume(Line, frozen=True):
     """`assume release_manager responds`, `assume kubernetes.set_partition succeeds`."""
 
     who: tuple[Name, ...]
     verb: str  # responds succeeds
 
 
-@dataclass(frozen=True, slots=True)
-class Always(Line):
+class Always(Line, frozen=True):
     title: str | None
     condition: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Eventually(Line):
+class Eventually(Line, frozen=True):
     """`eventually A leads to B, C`, with its assumptions."""
 
     title: str | None
@@ -544,8 +511,7 @@ class Eventually(Line):
     assumes: tuple[Assume, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Never(Line):
+class Never(Line, frozen=True):
     """`never builder enters Live`."""
 
     title: str | None
@@ -553,8 +519,7 @@ class Never(Line):
     states: tuple[StateName, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Needs(Line):
+class Needs(Line, frozen=True):
     """`S needs 2 of ROLE by Approve besides author since Push`."""
 
     title: str | None
@@ -566,8 +531,7 @@ class Needs(Line):
     since: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CanReach(Line):
+class CanReach(Line, frozen=True):
     """`can reach S`; several states are several questions."""
 
     title: str | None
@@ -580,33 +544,28 @@ Property: TypeAlias = Always | Eventually | Never | Needs | CanReach
 # --- entities ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class States(Line):
+class States(Line, frozen=True):
     """`states A, B`: several such lines add up."""
 
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Final(Line):
+class Final(Line, frozen=True):
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Group(Line):
+class Group(Line, frozen=True):
     name: Name
     members: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Field(Line):
+class Field(Line, frozen=True):
     name: Name
     type: TypeExpr
     default: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Inverse(Line):
+class Inverse(Line, frozen=True):
     """`disputes: every Dispute.payment max 8`."""
 
     name: Name
@@ -615,14 +574,12 @@ class Inverse(Line):
     max: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class Unique(Line):
+class Unique(Line, frozen=True):
     fields: tuple[Name, ...]
     ever: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Key(Line):
+class Key(Line, frozen=True):
     fields: tuple[Name, ...]
 
 
@@ -631,8 +588,7 @@ EntityPart: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Entity(Line):
+class Entity(Line, frozen=True):
     name: Name
     parts: tuple[EntityPart, ...]
 
@@ -640,46 +596,39 @@ class Entity(Line):
 # --- the top ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Role(Line):
+class Role(Line, frozen=True):
     """`role a, b`."""
 
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Excludes(Line):
+class Excludes(Line, frozen=True):
     """`role a excludes b, c`."""
 
     role: Name
     others: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TypeDecl(Line):
+class TypeDecl(Line, frozen=True):
     name: Name
     type: TypeExpr
 
 
-@dataclass(frozen=True, slots=True)
-class Record(Line):
+class Record(Line, frozen=True):
     name: Name
     fields: tuple[Param, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Const(Line):
+class Const(Line, frozen=True):
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Timeout(Line):
+class Timeout(Line, frozen=True):
     duration: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Retry(Line):
+class Retry(Line, frozen=True):
     """`retry N every D [up to D]`."""
 
     count: Expr
@@ -687,18 +636,15 @@ class Retry(Line):
     up_to: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class Idempotent(Line):
+class Idempotent(Line, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class FromWasm(Line):
+class FromWasm(Line, frozen=True):
     file: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tool(Line):
+class Tool(Line, frozen=True):
     """`tool ns.op(p: T) -> (r: T)` and what stands below it."""
 
     name: tuple[Name, ...]
@@ -707,14 +653,12 @@ class Tool(Line):
     parts: tuple[Timeout | Retry | Idempotent | FromWasm, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Event(Line):
+class Event(Line, frozen=True):
     name: Name
     params: tuple[Param, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeItem(Node):
+class ScopeItem(Node, frozen=True):
     """`Order 2` (`count`), or `Account.balance 0..3` (`low`, `high`)."""
 
     entity: Name
@@ -724,47 +668,40 @@ class ScopeItem(Node):
     high: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Scope(Line):
+class Scope(Line, frozen=True):
     items: tuple[ScopeItem, ...]
 
 
 # --- scenarios --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Denied(Node):
+class Denied(Node, frozen=True):
     """`-> denied`: who asked may not."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedWith(Node):
+class RefusedWith(Node, frozen=True):
     """`-> refused` or `-> refused "text"`: by the table."""
 
     text: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Anything(Node):
+class Anything(Node, frozen=True):
     """`-> any`: it is taken or refused, and nothing breaks."""
 
 
-@dataclass(frozen=True, slots=True)
-class BecomesState(Node):
+class BecomesState(Node, frozen=True):
     """`-> Rolling`: the entity that the step is about is there afterwards."""
 
     state: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Names(Node):
+class Names(Node, frozen=True):
     """`-> r`: names what the step created."""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Holds(Node):
+class Holds(Node, frozen=True):
     """`-> r is Halted`, `-> r.moved == 1`."""
 
     condition: Expr
@@ -773,8 +710,7 @@ class Holds(Node):
 Expectation: TypeAlias = Denied | RefusedWith | Anything | BecomesState | Names | Holds
 
 
-@dataclass(frozen=True, slots=True)
-class Act(Line):
+class Act(Line, frozen=True):
     """`operator(ann) r.Start -> Rolling`, `builder(bob) r = Rollout.Plan(..) -> Planned`.
 
     `target` is a name of the scenario's, or an entity for a creating action; `creates` is the name given on the left.
@@ -789,8 +725,7 @@ class Act(Line):
     expect: tuple[Expectation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Given(Line):
+class Given(Line, frozen=True):
     """`given Rollout r(state: Rolling, moved: 1)`."""
 
     entity: Name
@@ -798,8 +733,7 @@ class Given(Line):
     args: tuple[Arg, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolDoes(Line):
+class ToolDoes(Line, frozen=True):
     """`TOOL fails "quota"`, `TOOL answers (url: "...")`, `TOOL times out`."""
 
     tool: tuple[Name, ...]
@@ -809,23 +743,20 @@ class ToolDoes(Line):
     expect: tuple[Expectation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Wait(Line):
+class Wait(Line, frozen=True):
     """`wait 30m -> Halted`."""
 
     duration: Expr
     expect: tuple[Expectation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Check(Line):
+class Check(Line, frozen=True):
     """`r.moved == 1`."""
 
     condition: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Emitted(Line):
+class Emitted(Line, frozen=True):
     """`emitted Event(...)`."""
 
     event: Name
@@ -835,8 +766,7 @@ class Emitted(Line):
 ScenarioStep: TypeAlias = Act | Given | ToolDoes | Wait | Check | Emitted
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario(Line):
+class Scenario(Line, frozen=True):
     title: str
     steps: tuple[ScenarioStep, ...]
 
@@ -844,27 +774,23 @@ class Scenario(Line):
 # --- upgrades ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Becomes(Line):
+class Becomes(Line, frozen=True):
     """`Paused becomes Halted`."""
 
     old: Name
     new: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Drop(Line):
+class Drop(Line, frozen=True):
     field: Name
 
 
-@dataclass(frozen=True, slots=True)
-class UpgradeEntity(Line):
+class UpgradeEntity(Line, frozen=True):
     entity: Name
     parts: tuple[Becomes | Set | Drop, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade(Line):
+class Upgrade(Line, frozen=True):
     """`upgrade from 3`."""
 
     version: int
@@ -878,8 +804,7 @@ Declaration: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class File(Line):
+class File(Line, frozen=True):
     """One file of a bundle: `blueprint NAME`, and what it declares. `name` is `None` where that line is missing."""
 
     path: str
@@ -887,8 +812,7 @@ class File(Line):
     declarations: tuple[Declaration, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """A bundle: its files in order of their paths."""
 
     files: tuple[File, ...]
