@@ -73,13 +73,11 @@ class TokenStore:
         expires_at: int | None = None,
     ) -> tuple[str, TokenRow]:
         """Return a new token's secret text, which is kept nowhere, and its row."""
-        id = secrets.token_hex(5)
-        text = f"{PREFIX}_{id}_{secrets.token_urlsafe(32)}"
-        row = TokenRow(id, principal, tuple(sorted(set(roles))), admin, acts_for, at, expires_at, None)
+        text, row = new_token(principal, roles, at=at, admin=admin, acts_for=acts_for, expires_at=expires_at)
         with self._db:
             self._db.execute(
                 "insert into token values(?,?,?,?,?,?,?,?,?)",
-                (id, _hash(text), principal, json.dumps(row.roles), int(admin), acts_for, at, expires_at, None),
+                (row.id, hash_of(text), principal, json.dumps(row.roles), int(admin), acts_for, at, expires_at, None),
             )
         return text, row
 
@@ -89,7 +87,7 @@ class TokenStore:
         if changed != self._seen:
             self._cache.clear()
             self._seen = changed
-        hashed = _hash(text)
+        hashed = hash_of(text)
         row = self._cache.get(hashed)
         if row is None:
             row = self._look_up(text, hashed)
@@ -130,7 +128,23 @@ class TokenStore:
         self._db.close()
 
 
-def _hash(text: str) -> bytes:
+def new_token(
+    principal: str,
+    roles: tuple[str, ...],
+    *,
+    at: int,
+    admin: bool = False,
+    acts_for: str | None = None,
+    expires_at: int | None = None,
+) -> tuple[str, TokenRow]:
+    """Return a token's secret text and its row; it is not kept yet."""
+    id = secrets.token_hex(5)
+    text = f"{PREFIX}_{id}_{secrets.token_urlsafe(32)}"
+    return text, TokenRow(id, principal, tuple(sorted(set(roles))), admin, acts_for, at, expires_at, None)
+
+
+def hash_of(text: str) -> bytes:
+    """Return what is kept of a token's secret."""
     # The secret has 256 random bits, so that one round is enough; slow hashes are for what people choose.
     return hashlib.sha256(text.encode()).digest()
 

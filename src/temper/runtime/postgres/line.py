@@ -85,7 +85,7 @@ class Line:
                 try:
                     connection = await self.connect()
                     lost = asyncio.Event()
-                    connection.add_termination_listener(lambda _: lost.set())
+                    connection.add_termination_listener(lambda _, lost=lost: lost.set())
                     await connection.add_listener(channel, told)
                     await lost.wait()
                 except asyncio.CancelledError:

@@ -124,12 +124,10 @@ begin
     end if;
     bases := bases || here;
   end loop;
-  if exists (
-    select from unnest(h_parts, h_epochs) as h(part, epoch) left join partitions p on p.part = h.part
-    where p.epoch is distinct from h.epoch
-  ) then
-    raise exception 'the lease of a partition has passed to another'
-      using errcode = 'TM002', detail = h_parts[1]::text;
+  select h.part into one from unnest(h_parts, h_epochs) as h(part, epoch) left join partitions p on p.part = h.part
+    where p.epoch is distinct from h.epoch limit 1;
+  if one is not null then
+    raise exception 'the lease of a partition has passed to another' using errcode = 'TM002', detail = one::text;
   end if;
   select array_agg(r.kind || '/' || r.id) into changed
     from unnest(r_kinds, r_ids, r_versions) as r(kind, id, version)
