@@ -44,6 +44,7 @@ from temper.table.events import (
     Why,
 )
 from temper.table.form import BadTable, digest, dump, load
+from temper.table.moving import Moving, moving
 from temper.table.phrase import describe_expr
 from temper.table.possible import Clause, Possible, possible, why
 from temper.table.reach import Hop, Path, Watch, watched_fields, watchers, watches
@@ -106,6 +107,7 @@ __all__ = [
     "Join",
     "Look",
     "Move",
+    "Moving",
     "NoValue",
     "Offer",
     "Others",
@@ -151,6 +153,7 @@ __all__ = [
     "homeless",
     "json_schema",
     "load",
+    "moving",
     "next_due",
     "possible",
     "rouse",

@@ -31,7 +31,7 @@ def homeless(old: Table, new: Table, now: Snapshot, *, from_version: int | None 
     entity = new.entities.get(now.entity)
     if entity is None:
         return (f"there is no {now.entity} any more",)
-    upgrade = _upgrade(new, now.entity, from_version)
+    upgrade = upgrade_of(new, now.entity, from_version)
     reasons = [*_homeless_state(entity, upgrade, now)]
     if reasons:
         return tuple(reasons)
@@ -66,7 +66,7 @@ def carry(new: Table, now: Snapshot, *, at: int | None = None, from_version: int
     Whether a `whenever` that is new holds is for `rouse` to say, once all are carried over.
     """
     entity = new.entities[now.entity]
-    upgrade = _upgrade(new, now.entity, from_version)
+    upgrade = upgrade_of(new, now.entity, from_version)
     defaults = default_values(new, now.entity)
     set_anew = _upgraded(new, upgrade, now)
     fields: dict[str, Value] = {}
@@ -87,7 +87,8 @@ def carry(new: Table, now: Snapshot, *, at: int | None = None, from_version: int
 # --- who has no place -------------------------------------------------------------------------------------------------
 
 
-def _upgrade(new: Table, entity: str, from_version: int | None) -> UpgradeEntity | None:
+def upgrade_of(new: Table, entity: str, from_version: int | None) -> UpgradeEntity | None:
+    """Return what the table's `upgrade` from that version says of a kind."""
     for upgrade in new.upgrades:
         if upgrade.from_version == from_version:
             return next((one for one in upgrade.entities if one.entity == entity), None)

@@ -191,7 +191,6 @@ class Code(Enum):
     B603 = "scenario that runs into a fault"
 
     # B9xx: not carried out by this release
-    B905 = "`upgrade`"
     B907 = "tool as a WASM module"
 
     @property
