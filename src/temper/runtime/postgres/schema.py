@@ -10,7 +10,7 @@ Everything that a batch does is one call of `append`, and so one round trip and 
    stays so, too;
 3. looks whether the server still leases the partitions that it decides for (an epoch, raised by each new lease);
 4. looks whether all that was read is still so;
-5. writes. Entries are numbered densely in their partition.
+5. writes. Entries are numbered densely in their partition, and chained there by their hashes (see `runtime.chain`).
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ TABLES = """
 create table meta(name text primary key, value bigint not null);
 create table partitions(
   part integer primary key, seq bigint not null default 0, epoch bigint not null default 0, owner text,
-  until timestamptz
+  until timestamptz, head bytea not null default decode(repeat('00', 32), 'hex')
 );
 create table batches(server text primary key, id text not null, bases bigint[] not null);
 create table log(
-  part integer not null, seq bigint not null, entity bigint, body bytea not null, primary key(part, seq)
+  part integer not null, seq bigint not null, entity bigint, body bytea not null, hash bytea not null,
+  primary key(part, seq)
 );
 create index log_of_entity on log(entity, seq) where entity is not null;
 create table entities(
@@ -40,6 +41,12 @@ create table entities(
 );
 create index entities_by_state on entities(kind, state, row);
 create index entities_due on entities(part, due) where due is not null;
+create table marks(
+  entity bigint not null, seq bigint not null, number integer not null, body bytea not null, primary key(entity, seq)
+);
+create function chained(head bytea, first bytea, body bytea) returns bytea language sql immutable parallel safe
+  as $$ select sha256(coalesce(head, first) || body) $$;
+create aggregate chain(first bytea, body bytea) (sfunc = chained, stype = bytea);
 create table holds(
   kind text not null, number integer not null, value text not null, id text not null, primary key(kind, number, value)
 );
@@ -159,10 +166,22 @@ begin
       where entities.kind = w.kind and entities.id = w.id;
   end if;
   if cardinality(l_parts) > 0 then
-    insert into log(part, seq, entity, body)
-      select l.part, bases[array_position(p_parts, l.part)] + l.nth,
-        (select e.row from entities e where e.kind = l.kind and e.id = l.id), l.body
-      from unnest(l_parts, l_nths, l_kinds, l_ids, l_bodies) as l(part, nth, kind, id, body);
+    with written as (
+      insert into log(part, seq, entity, body, hash)
+        select l.part, bases[array_position(p_parts, l.part)] + l.nth, e.row, l.body,
+          chain(p.head, l.body) over (partition by l.part order by l.nth)
+        from unnest(l_parts, l_nths, l_kinds, l_ids, l_bodies) as l(part, nth, kind, id, body)
+        join partitions p on p.part = l.part left join entities e on e.kind = l.kind and e.id = l.id
+        returning part, seq, entity, hash
+    ), heads as (
+      update partitions set head = w.hash
+        from (select distinct on (part) part, hash from written order by part, seq desc) w
+        where partitions.part = w.part
+    )
+    insert into marks select e.row, w.seq, e.number, e.body
+      from (select entity, max(seq) as seq from written where entity is not null
+        group by entity having bool_or(get_byte(hash, 0) = 0)) w
+      join entities e on e.row = w.entity;
   end if;
   if cardinality(k_kinds) > 0 then
     insert into keys select * from unnest(k_kinds, k_values, k_ids) on conflict do nothing;
