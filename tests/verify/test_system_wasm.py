@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
 
-from temper.verify.system import python, wasm
+from temper.verify.system import choose, python, wasm
 from temper.verify.system.codes import both, eq, replaced
 from temper.verify.system.ir import Fault, Question, Rule, System, Var
 from temper.verify.system.wasm_text import Known, Layout, TooWide
@@ -139,6 +141,36 @@ def test_a_bound_of_states_is_kept_to_the_step() -> None:
     found = wasm.search(digits(7, 8), states_max=12_345, seconds=60)
     assert found.stopped == "stopped at 12,345 states"
     assert 12_345 < found.states <= 12_345 + 7
+
+
+LITTLE_MEMORY = """
+import resource
+from temper.verify.system import choose
+from temper.verify.system.ir import Rule, System, Var
+
+up = [Rule(f"up {n}", ("<", ("var", n), ("const", 39)), ((n, ("+", ("var", n), ("const", 1))),)) for n in range(2)]
+grid = System((Var("a", 40), Var("b", 40)), ((0, 0),), tuple(up))
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+found = choose.search(grid, choose.Bounds(10_000, 30), engine="wasm")
+print(found.states, found.engine)
+"""
+
+
+def test_a_kernel_starts_where_addresses_are_few() -> None:
+    """Under `ulimit -v` there are not four gigabytes for each memory: it takes what it needs."""
+    ran = subprocess.run([sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True, check=False)
+    assert ran.stdout == "1600 WebAssembly\n", ran.stderr
+
+
+def test_where_no_kernel_starts_another_engine_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise wasm.NoKernel("mmap failed")
+
+    system = digits(4, 16)
+    monkeypatch.setattr(wasm, "search", refuses)
+    found = choose.search(system, choose.Bounds(100_000, 60))
+    assert (found.states, found.stopped) == (16**4, None)
+    assert found.engine != wasm.ENGINE
 
 
 def test_what_does_not_fit_is_said() -> None:

@@ -20,7 +20,7 @@ from temper.verify.system.bdd_order import Order, orders
 from temper.verify.system.bdd_split import split
 from temper.verify.system.codes import replaced, variables
 from temper.verify.system.ir import Code, Path, Searched, State, System
-from temper.verify.system.step import rule_between
+from temper.verify.system.step import Between
 
 Progress = Callable[[int, int], None]
 
@@ -135,6 +135,7 @@ class _Search:
         self, system: System, order: Order, asked: Sequence[int], bounds: _Bounds, known: Searched | None
     ) -> None:
         self.system = system
+        self.between = Between(system)
         self.found: dict[int, Path] = {} if known is None else dict(known.found)
         self.faults: dict[tuple[str, str], Path] = {} if known is None else dict(known.faults)
         self.stuck: Path | None = None if known is None else known.stuck
@@ -323,7 +324,7 @@ class _Search:
         for reached in reversed(within[:-1]):
             way.append(self._before(reached, way[-1]))
         way.reverse()
-        rules = tuple(rule_between(self.system, a, b) for a, b in pairwise(way))
+        rules = tuple(self.between(a, b) for a, b in pairwise(way))
         return Path(self.system.initial.index(way[0]), rules)
 
     def _before(self, reached: int, state: State) -> State:

@@ -74,7 +74,7 @@ def search(
     task = _Task(system, bounds, asked, progress, best, first)
     for applies, run in _PLAN:
         task.bounds = replace(bounds, seconds=bounds.seconds - (time.monotonic() - began))
-        if task.bounds.seconds > 0 and applies(system):
+        if task.bounds.seconds > 0 and applies(task):
             found = run(task)
             if found is not None and found.stopped is None:
                 return found
@@ -93,6 +93,8 @@ class _Task:
     progress: Progress | None
     known: Searched | None
     first: Search | None = None
+    kernel: bool = True
+    """Whether the kernel can search it, as far as is known."""
 
 
 def cross_check(system: System, bounds: Bounds, *, questions: Questions = None) -> tuple[str, ...]:
@@ -143,6 +145,7 @@ def _python_on(task: _Task) -> Searched:
 
 
 def _kernel(task: _Task) -> Searched | None:
+    from temper.verify.system.wasm import NoKernel
     from temper.verify.system.wasm import search as run
     from temper.verify.system.wasm_text import TooWide
 
@@ -155,7 +158,9 @@ def _kernel(task: _Task) -> Searched | None:
             memory_max=task.bounds.memory_max,
             progress=task.progress,
         )
-    except TooWide:
+    except (TooWide, NoKernel):
+        # Then nobody else is faster than generated Python, which comes last.
+        task.kernel = False
         return None
 
 
@@ -225,30 +230,28 @@ ENGINES: dict[str, Callable[[_Task], Searched | None]] = {
 }
 
 
-def _always(system: System) -> bool:
+def _always(task: _Task) -> bool:
     return True
 
 
-def _many_kin(system: System) -> bool:
-    return prod(factorial(len(orbit.members)) for orbit in system.orbits) >= KIN_MIN
+def _many_kin(task: _Task) -> bool:
+    return prod(factorial(len(orbit.members)) for orbit in task.system.orbits) >= KIN_MIN
 
 
-def _few_rules(system: System) -> bool:
-    return len(system.rules) <= DIAGRAM_RULES_MAX
+def _few_rules(task: _Task) -> bool:
+    return len(task.system.rules) <= DIAGRAM_RULES_MAX
 
 
-def _unloaded(system: System) -> bool:
+def _unloaded(task: _Task) -> bool:
     return "wasmtime" not in sys.modules
 
 
-def _too_wide(system: System) -> bool:
-    from temper.verify.system.wasm import fits
-
-    return not fits(system)
+def _without_kernel(task: _Task) -> bool:
+    return not task.kernel
 
 
 # Once a space is known not to be small: what is asked one after another, until one gets to the end.
-_PLAN: tuple[tuple[Callable[[System], bool], Callable[[_Task], Searched | None]], ...] = (
+_PLAN: tuple[tuple[Callable[[_Task], bool], Callable[[_Task], Searched | None]], ...] = (
     (_few_rules, _glanced),
     (_unloaded, _python_on),
     (_always, _kernel_first),
@@ -257,5 +260,5 @@ _PLAN: tuple[tuple[Callable[[System], bool], Callable[[_Task], Searched | None]]
     (_always, _kernel),
     (_always, _symmetry),
     (_always, _diagrams),
-    (_too_wide, _python),
+    (_without_kernel, _python),
 )

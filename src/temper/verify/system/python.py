@@ -17,8 +17,8 @@ from itertools import pairwise
 from typing import Any
 
 from temper.verify.system.codes import conjuncts, replaced, variables, walk
-from temper.verify.system.ir import Code, Path, Rule, Searched, State, System
-from temper.verify.system.step import rule_between
+from temper.verify.system.ir import Code, Rule, Searched, State, System
+from temper.verify.system.step import SPENT, Ways
 
 Progress = Callable[[int, int], None]
 
@@ -89,15 +89,21 @@ class Search:
                     progress(len(self.seen), self.transitions)
             if self.at >= len(self.frontier):
                 self._next_level()
+        # The faults first, then what is asked of states and steps, nearest first: if the runs to what was found are too
+        # long to be told, it is those to the farthest that are not.
+        ways = Ways(self.system, self.seen.__getitem__, self.packing.unpacked)
+        faults = {key: ways.to(*where) for key, where in self.found.faults.items()}
+        questions = {number: ways.to(*where) for number, where in self.found.questions.items()}
+        stuck = None if self.found.stuck is None else ways.to(self.found.stuck)
         return Searched(
             ENGINE,
             len(self.seen),
             self.transitions,
-            {number: self._path(*where) for number, where in self.found.questions.items()},
-            {key: self._path(state, rule, fault) for key, (state, rule, fault) in self.found.faults.items()},
-            stopped if self.frontier else None,
+            {number: path for number, path in questions.items() if path is not None},
+            {key: path for key, path in faults.items() if path is not None},
+            stopped if self.frontier else SPENT if ways.spent else None,
             self.found.deadlocks,
-            None if self.found.stuck is None else self._path(self.found.stuck, None),
+            stuck,
             self.depth,
             self._memory_bytes(),
             time.monotonic() - self.began,
@@ -119,15 +125,6 @@ class Search:
     def _function(self) -> Callable[..., int]:
         open_questions = sorted(self.asked - set(self.found.questions))
         return compiled(self.system, self.packing, open_questions, frozenset(self.found.faults))
-
-    def _path(self, state: int, rule: int | None, fault: int | None = None) -> Path:
-        """Return the way to a state, and the rule taken (or met with a fault) there."""
-        states = [state]
-        while (before := self.seen[states[-1]]) >= 0:
-            states.append(before)
-        way = [self.packing.unpacked(each) for each in reversed(states)]
-        rules = [rule_between(self.system, a, b) for a, b in pairwise(way)]
-        return Path(self.system.initial.index(way[0]), (*rules, *(() if rule is None else (rule,))), fault)
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ fires early or out of turn.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -53,7 +54,7 @@ Shows = Callable[[Table, Stage], bool]
 
 def replay_path(system: System, table: Table, path: Path, shows: Shows | None = None) -> Replayed | None:
     """Return the run of a path, if it goes through and its last step shows what it should; else `None`."""
-    return _Replay(system, table, path, shows).run()
+    return Replays(system, table).run(path, shows)
 
 
 @dataclass(frozen=True)
@@ -118,32 +119,130 @@ class _World:
         return following
 
 
+@dataclass(slots=True)
+class _Way:
+    """A path as far as it has been done: what has come of it, and the steps that go on from there."""
+
+    state: State
+    world: _World
+    at: int
+    last: _Way | None = None
+    stages: list[Stage] = field(default_factory=list)
+    following: dict[int, _Way | None] = field(default_factory=dict)
+
+    def told(self) -> list[Stage]:
+        parts: list[list[Stage]] = []
+        way: _Way | None = self
+        while way is not None:
+            parts.append(way.stages)
+            way = way.last
+        return [stage for part in reversed(parts) for stage in part]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step of a path to be done: how many came before it, what it is, and what the system says comes of it."""
+
+    number: int
+    what: Happening
+    state: State | None
+    last: bool
+
+
 class _Spent(Exception):
     pass
 
 
-class _Replay:
-    def __init__(self, system: System, table: Table, path: Path, shows: Shows | None) -> None:
+class Replays:
+    """Paths of one system, done once more. What paths have in common at their beginning is done once.
+
+    After `until`, by the clock that `time.monotonic` reads, nothing is done any more: `late` says that it has passed.
+    """
+
+    def __init__(self, system: System, table: Table, *, until: float | None = None) -> None:
         self.system = system
         self.table = table
+        self.until = until
+        self.late = False
         self.layout: Layout = system.meta["layout"]
-        self.path = path
-        self.shows = shows
-        rules = (*system.rules, *system.meta["reports"])
-        self.rules = [rules[number] for number in path.rules]
-        self.left = STEPS_MAX
-        self.states = self._states()
+        self.rules = (*system.rules, *system.meta["reports"])
+        self.left = 0
         self.durations = self._durations()
         self.timely = any(kind.clocks.comparisons for kind in self.layout.kinds.values())
+        self._ways: dict[int, _Way] = {}
 
-    def _states(self) -> list[State | None]:
-        """The states after each step; `None` after the last, if that only reports."""
-        found: list[State | None] = []
-        state: State | None = self.system.initial[self.path.initial]
-        for rule in self.rules:
-            state = None if state is None else taken(self.system, rule, state)
-            found.append(state)
-        return found
+    def run(self, path: Path, shows: Shows | None = None) -> Replayed | None:
+        """Return the run of a path, if it goes through and its last step shows what it should; else `None`."""
+        if not path.rules:
+            return None  # Nothing has happened: there is no step to show.
+        self.left = STEPS_MAX
+        try:
+            stages = self._straight(path, shows)
+            if stages is None:
+                stages = self._any(path, shows)
+        except _Spent:
+            return None
+        return None if stages is None else Replayed(tuple(stages))
+
+    def _straight(self, path: Path, shows: Shows | None) -> list[Stage] | None:
+        """Return the stages of a path, each step at the first moment that goes through, if that leads to its end."""
+        way = self._ways.get(path.initial)
+        if way is None:
+            way = self._ways[path.initial] = _Way(self.system.initial[path.initial], _World(self.table), BEGINNING)
+        for number, rule in enumerate(path.rules[:-1]):
+            if rule not in way.following:
+                way.following[rule] = self._on(way, number, rule)
+                self.left = STEPS_MAX  # So many for one step: the path may be a long one.
+            following = way.following[rule]
+            if following is None:
+                return None
+            way = following
+        rule = path.rules[-1]
+        step = _Step(len(path.rules) - 1, self._what(rule), taken(self.system, self.rules[rule], way.state), True)
+        found = next(self._tries(step, way.world, way.at, shows), None)
+        return None if found is None else [*way.told(), *found[0]]
+
+    def _on(self, way: _Way, number: int, rule: int) -> _Way | None:
+        state = taken(self.system, self.rules[rule], way.state)
+        assert state is not None, "only the last step of a path may lead nowhere"
+        found = next(self._tries(_Step(number, self._what(rule), state, False), way.world, way.at, None), None)
+        if found is None:
+            return None
+        stages, world, at = found
+        return _Way(state, world, at, way, stages)
+
+    def _any(self, path: Path, shows: Shows | None) -> list[Stage] | None:
+        """Return the stages of a path at whatever moments go through, the earliest that do."""
+        steps = list(self._steps(path))
+        open_: list[Iterator[tuple[list[Stage], _World, int]]] = [
+            self._tries(steps[0], _World(self.table), BEGINNING, shows)
+        ]
+        done: list[list[Stage]] = []
+        while open_:
+            found = next(open_[-1], None)
+            if found is None:
+                open_.pop()
+                if done:
+                    done.pop()
+                continue
+            stages, world, at = found
+            done.append(stages)
+            if len(done) == len(steps):
+                return [stage for part in done for stage in part]
+            open_.append(self._tries(steps[len(done)], world, at, shows))
+        return None
+
+    def _steps(self, path: Path) -> Iterator[_Step]:
+        """The steps of a path with the states after each; `None` after the last, if that only reports."""
+        state: State | None = self.system.initial[path.initial]
+        for number, rule in enumerate(path.rules):
+            state = None if state is None else taken(self.system, self.rules[rule], state)
+            yield _Step(number, self._what(rule), state, number == len(path.rules) - 1)
+
+    def _what(self, rule: int) -> Happening:
+        happening = self.rules[rule].event
+        assert isinstance(happening, Happening), "a lowered rule says what happens"
+        return happening
 
     def _durations(self) -> list[int]:
         found = {
@@ -154,47 +253,35 @@ class _Replay:
         }
         return sorted(value for value in found if isinstance(value, int) and value)
 
-    def run(self) -> Replayed | None:
-        if not self.rules:
-            return None  # Nothing has happened: there is no step to show.
-        try:
-            stages = self._from(0, _World(self.table), BEGINNING)
-        except _Spent:
-            return None
-        return None if stages is None else Replayed(tuple(stages))
-
-    def _from(self, number: int, world: _World, at: int) -> list[Stage] | None:
-        """Return the stages from one step on, at the earliest moments that go through."""
-        happening = self.rules[number].event
-        assert isinstance(happening, Happening), "a lowered rule says what happens"
-        last = number == len(self.rules) - 1
-        for moment in self._moments(happening, world, at):
-            for event in self._events(happening, world, moment, number):
+    def _tries(
+        self, step: _Step, world: _World, at: int, shows: Shows | None
+    ) -> Iterator[tuple[list[Stage], _World, int]]:
+        """The ways in which a step goes through, at the earliest moments first: stages, the world after, the moment."""
+        what, number = step.what, step.number
+        for moment in self._moments(what, world, at):
+            for event in self._events(what, world, moment, number):
                 self.left -= 1
-                if self.left < 0:
+                if self.until is not None and time.monotonic() > self.until:
+                    self.late = True
+                if self.left < 0 or self.late:
                     raise _Spent
-                now = world.snapshot(happening.who[0], world.ids.get(happening.who, ""))
+                now = world.snapshot(what.who[0], world.ids.get(what.who, ""))
                 if isinstance(event, Fire) and now is not None and self._out_of_turn(world, now, event):
                     continue
                 answer = commit(self.table, now, event, world, check_always=False)
                 stages = self._stages(event, now, answer, world)
-                if last and self.states[number] is None:
-                    if self.shows is None or any(self.shows(self.table, stage) for stage in stages):
-                        return stages
+                if step.state is None:
+                    assert step.last, "only the last step of a path may lead nowhere"
+                    if shows is None or any(shows(self.table, stage) for stage in stages):
+                        yield stages, world, moment
                     continue
                 if isinstance(answer, Refused) or not answer.parts:
                     continue
-                following = self._follow(world, answer, happening, number)
+                following = self._follow(world, answer, what, step.state)
                 if following is None:
                     continue
-                if last:
-                    if self.shows is None or any(self.shows(self.table, stage) for stage in stages):
-                        return stages
-                    continue
-                rest = self._from(number + 1, following, moment)
-                if rest is not None:
-                    return [*stages, *rest]
-        return None
+                if not step.last or shows is None or any(shows(self.table, stage) for stage in stages):
+                    yield stages, following, moment
 
     @staticmethod
     def _stages(event: Event, now: Snapshot | None, answer: Commit | Refused, world: _World) -> list[Stage]:
@@ -335,10 +422,8 @@ class _Replay:
 
     # --- what comes of it ---------------------------------------------------------------------------------------------
 
-    def _follow(self, world: _World, done: Commit, what: Happening, number: int) -> _World | None:
+    def _follow(self, world: _World, done: Commit, what: Happening, state: State) -> _World | None:
         """Return the world after a commit, if it is what the system says it is."""
-        state = self.states[number]
-        assert state is not None, "a step that is taken leads somewhere"
         ids = dict(world.ids)
         known = {(who[0], id) for who, id in ids.items()}
         for part in done.parts:

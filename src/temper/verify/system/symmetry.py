@@ -21,7 +21,7 @@ from itertools import pairwise
 
 from temper.verify.system.ir import Orbit, Path, Searched, State, System
 from temper.verify.system.python import Found, Packing, compiled
-from temper.verify.system.step import rule_between, states_of
+from temper.verify.system.step import Between, states_of
 from temper.verify.system.symmetry_check import Swap, forms, verify_orbits
 from temper.verify.system.symmetry_forms import exchanged, form
 
@@ -77,6 +77,7 @@ class _Search:
                 questions.append(replace(question, bad=bad))
                 self.forms.append((number, way))
         self.system = system = replace(system, questions=tuple(questions))
+        self.between = Between(system)
         self.began = began
         self.packing = Packing(system)
         self.seen = _Forms(_packed_form(system, self.packing, orbits))
@@ -144,7 +145,7 @@ class _Search:
         return self._along(states)
 
     def _along(self, states: Sequence[State]) -> Path:
-        rules = tuple(rule_between(self.system, a, b) for a, b in pairwise(states))
+        rules = tuple(self.between(a, b) for a, b in pairwise(states))
         return Path(self.system.initial.index(states[0]), rules)
 
     def _path(self, state: int, rule: int | None, fault: int | None = None) -> Path:

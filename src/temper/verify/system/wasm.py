@@ -10,11 +10,10 @@ import ctypes
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 from typing import Any
 
 from temper.verify.system.ir import Path, Searched, State, System
-from temper.verify.system.step import rule_between
+from temper.verify.system.step import SPENT, Ways
 from temper.verify.system.wasm_text import (
     FAULT_BYTES,
     STEP_BYTES,
@@ -66,10 +65,14 @@ def search(
     """Return what is found in all states that can be reached, nearest first.
 
     Stops at `states_max` states, after `seconds`, or where it would take more than `memory_max` bytes. Raises `TooWide`
-    where a state or the rules do not fit the kernel.
+    where a state or the rules do not fit the kernel, and `NoKernel` where the machine does not let one start.
     """
     asked = range(len(system.questions)) if questions is None else sorted(set(questions))
     return _Kernel(system, asked).run(states_max, seconds, memory_max, progress)
+
+
+class NoKernel(Exception):
+    """The machine does not let a kernel start: it has too little memory, or allows no compiled code."""
 
 
 def fits(system: System) -> bool:
@@ -99,16 +102,35 @@ class _Kernel:
             tuple(number for number in asked if system.questions[number].step),
             fault_keys(system),
         )
-        config = wasmtime.Config()
-        config.wasm_multi_memory = True
-        self.engine = wasmtime.Engine(config)
         self.known = Known()
         self.entry = 16 if self.layout.words == 1 else 32
         self.states_room = _FIRST_STATES
         self.blocks_room = _FIRST_BLOCKS
         self.size = 8 * self.layout.words
         self.window = _LOWEST
-        self._make(self.known)
+        # Four gigabytes of addresses for each memory, which wasmtime asks for by itself, spare the kernel its checks of
+        # bounds. Where there are not so many, as under `ulimit -v`, it does with those that it needs, and checks.
+        try:
+            self.engine = self._engine(reserved=True)
+            self._make(self.known)
+        except wasmtime.WasmtimeError:
+            try:
+                self.engine = self._engine(reserved=False)
+                self._make(self.known)
+            except (wasmtime.WasmtimeError, MemoryError) as error:
+                raise NoKernel(str(error)) from error
+
+    @staticmethod
+    def _engine(*, reserved: bool) -> Any:
+        import wasmtime
+
+        config = wasmtime.Config()
+        config.wasm_multi_memory = True
+        if not reserved:
+            config.memory_reservation = 0
+            config.memory_reservation_for_growth = 0
+            config.memory_guard_size = 0
+        return wasmtime.Engine(config)
 
     def run(self, states_max: int, seconds: float, memory_max: int, progress: Progress | None) -> Searched:
         self.states_max = states_max
@@ -194,11 +216,16 @@ class _Kernel:
         if sum(sizes) > memory_max or max(sizes) > _MEMORY_MAX:
             return False
         self.states_room, self.blocks_room = states, blocks
+        import wasmtime
+
         n, window, better = self._read("n"), self.window, self.window
         if again and n >= _WINDOW_FROM:
             # The states of later levels are not like those of earlier ones: the window may move again.
             better = self._best_window(n)
-        self._make_room()
+        try:
+            self._make_room()
+        except wasmtime.WasmtimeError:
+            return False
         if again:
             self._put_window(better)
             if not self._rehash():
@@ -243,32 +270,32 @@ class _Kernel:
 
     def _searched(self, stopped: str | None) -> Searched:
         notes, ctl = self.notes, self._noted()
-        found: dict[int, Path] = {}
+        ways = Ways(self.system, self._parent, self._state)
+        found: dict[int, Path | None] = {}
         for place, number in enumerate(notes.states):
             (index,) = struct.unpack_from("<I", ctl, 4 * place)
             if index:
-                found[number] = self._path(index - 1)
+                found[number] = ways.to(index - 1)
         for place, number in enumerate(notes.steps):
             index, rule = struct.unpack_from("<II", ctl, notes.steps_at + STEP_BYTES * place)
             if index:
-                path = self._path(index - 1)
-                found[number] = Path(path.initial, (*path.rules, rule))
-        faults: dict[tuple[str, str], Path] = {}
+                found[number] = ways.to(index - 1, rule)
+        faults: dict[tuple[str, str], Path | None] = {}
         for place, key in enumerate(notes.faults):
             index, rule, position = struct.unpack_from("<III", ctl, notes.faults_at + FAULT_BYTES * place)
             if index:
-                path = self._path(index - 1)
-                faults[key] = Path(path.initial, (*path.rules, rule), position)
+                faults[key] = ways.to(index - 1, rule, position)
         deadlocks = self._read("deadlocks")
+        stuck = ways.to(self._read("stuck")) if deadlocks else None
         return Searched(
             ENGINE,
             self._read("n"),
             self._read("transitions") + self._read("more"),
-            dict(sorted(found.items())),
-            faults,
-            stopped,
+            {number: path for number, path in sorted(found.items()) if path is not None},
+            {key: path for key, path in faults.items() if path is not None},
+            SPENT if stopped is None and ways.spent else stopped,
             deadlocks,
-            self._path(self._read("stuck")) if deadlocks else None,
+            stuck,
             self._depth(self._read("n") - 1),
             sum(self.exports[name].data_len(self.store) for name in ("tab", "q", "par")),
             time.monotonic() - self.began,
@@ -302,11 +329,3 @@ class _Kernel:
         while (index := self._parent(index)) >= 0:
             depth += 1
         return depth
-
-    def _path(self, index: int) -> Path:
-        way = [index]
-        while (parent := self._parent(way[-1])) >= 0:
-            way.append(parent)
-        states = [self._state(each) for each in reversed(way)]
-        rules = tuple(rule_between(self.system, before, after) for before, after in pairwise(states))
-        return Path(self.system.initial.index(states[0]), rules)
