@@ -15,8 +15,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from temper.kernel import record
-from temper.kernel.journal import Entry
 from temper.kernel.ports import (
     Ask,
     Attempt,
@@ -24,18 +22,17 @@ from temper.kernel.ports import (
     Change,
     Ids,
     Limits,
+    OrderRow,
     OrderState,
     Request,
-    Stir,
     Store,
     Stranded,
     TableVersion,
 )
-from temper.kernel.stored import Codec
+from temper.kernel.stored import Codec, Kept
 from temper.kernel.turn import Held, HeldKey, Turn, held_key
-from temper.table import Caller, Deliver, Fire, Offer, Snapshot, Table, World, due
-
-_PUSH = Caller("system")
+from temper.kernel.upgrade import Examination
+from temper.table import Deliver, Fire, Offer, Snapshot, Table, World, due
 
 # What is forgotten of refused timers past this costs them a try, no more.
 _HELD_MAX = 10_000
@@ -52,7 +49,12 @@ class Host:
         self.held: OrderedDict[HeldKey, Held] = OrderedDict()
         self._cache: OrderedDict[tuple[str, str], Snapshot] = OrderedDict()
         self._unheard: dict[str, Attempt] = {}
-        self._next: tuple[Codec, dict[tuple[str, str], Snapshot]] | None = None
+        self._next: Codec | None = None
+        self.behind: dict[tuple[str, str], Kept] = {}
+        """Of those in memory, who is kept as an earlier table wrote them."""
+        self.moving = store.moving()
+        """Whether there may be some."""
+        self._unmoved = self.moving
 
     @property
     def table(self) -> Table:
@@ -74,10 +76,27 @@ class Host:
             return now
         if entity not in self.table.entities:
             return None
-        now = self.store.snapshot(entity, id)
-        if now is not None:
-            self._keep(now)
-        return now
+        if not self.moving:
+            now = self.store.snapshot(entity, id)
+            if now is not None:
+                self._keep(now)
+            return now
+        kept = self.store.kept(entity, id)
+        if kept is None:
+            return None
+        self._keep(kept.now)
+        if kept.steps:
+            self.behind[name] = kept
+        return kept.now
+
+    def version_kept(self, now: Snapshot) -> int:
+        """Return the version of an entity in memory as the store keeps it."""
+        kept = self.behind.get((now.entity, now.id)) if self.behind else None
+        return now.version if kept is None else kept.version
+
+    def unread(self, names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those of them that would be read from the store."""
+        return [name for name in names if name not in self._cache and name[0] in self.table.entities]
 
     def world(self, at: int) -> World:
         """Return what may be read of others, as the last batch that was adopted left them."""
@@ -90,6 +109,9 @@ class Host:
         turn = Turn(self, at)
         # However many ask, some of the batch is for what is due.
         limit = max(self.limits.batch_max // 4, self.limits.batch_max - len(asks))
+        if self.moving:
+            self._unmoved = turn.move(self.limits.moves_max)
+            self.moving = self._unmoved or self.store.moving()
         turn.rouse_waiting()
         for request in self.due(at, max(1, limit)):
             turn.request(request)
@@ -111,21 +133,19 @@ class Host:
         turn.start(room)
         return self._with_unheard(turn.batch())
 
-    def recover(self, at: int) -> Batch:
-        """Settle the attempts whose ending nobody has heard, when a space comes alive (12)."""
+    def recover(self, at: int, started: Sequence[OrderRow] | None = None) -> Batch:
+        """Settle the attempts whose ending nobody has heard, when a space comes alive (12).
+
+        They are all those that have been started, or these.
+        """
         turn = Turn(self, at)
-        turn.recover()
+        turn.recover(self.store.started() if started is None else started)
         return turn.batch()
 
     def adopt(self, batch: Batch) -> None:
         """Take in a batch that is durable."""
         if self._next is not None:
-            self.codec, carried = self._next
-            self._next = None
-            self.held.clear()
-            self._cache.clear()
-            for now in carried.values():
-                self._keep(now)
+            self._put(self._next)
             return
         for change in batch.changes:
             for now in change.snapshots:
@@ -144,14 +164,14 @@ class Host:
         self._next = None
         self._unheard.update((attempt.order, attempt) for attempt in batch.attempts)
         self.held.clear()
-        for change in batch.changes:
-            for now in change.snapshots:
-                self._cache.pop((now.entity, now.id), None)
+        self.moving = self._unmoved = self.store.moving()
+        self.forget((now.entity, now.id) for change in batch.changes for now in change.snapshots)
 
     def forget(self, names: Iterable[tuple[str, str]]) -> None:
         """Read these from the store again: others have changed them."""
         for name in names:
             self._cache.pop(name, None)
+            self.behind.pop(name, None)
 
     # --- what is due ---
 
@@ -183,7 +203,7 @@ class Host:
 
     def next_wake(self, busy: Sequence[str] = ()) -> int | None:
         """Return when something will be due; `busy` are the tools whose calls have to wait for room, not for time."""
-        if self.store.stirs(1):
+        if self._unmoved or self.store.stirs(1):
             return 0
         times = [at for at in (self.store.next_due(), self.store.next_order(busy)) if at is not None]
         return min(times, default=None)
@@ -207,49 +227,38 @@ class Host:
 
     # --- another table ---
 
-    def swap(self, table: Table, version: TableVersion, at: int) -> Batch | tuple[Stranded, ...]:
-        """Return the batch that puts `table` in force, or every live entity that has no place in it.
+    def examine(self, table: Table, version: TableVersion) -> Examination:
+        """Return the examination of those who live, for `table` to come into force as `version`."""
+        return Examination(self.codec, self.store, table, version)
 
-        One change for all: the version, and whatever of the living it rewrites. Going back is the same: an earlier
-        table under a new number.
+    def exchange(self, examination: Examination) -> Batch | tuple[Stranded, ...]:
+        """Return the batch that puts the table examined in force, or every live entity that has no place in it.
+
+        What has changed since they were examined is asked here; of the living nothing is written. They are as the new
+        table has them from then on, to whoever reads; and are rewritten when they next change, or by and by in turns.
         """
-        new = Codec(table)
-        stranded: list[Stranded] = []
-        carried: dict[tuple[str, str], Snapshot] = {}
-        entries: list[Entry] = []
-        holders: dict[tuple[str, int, str], str] = {}
-        watching = {
-            (kind.name, state)
-            for kind in table.entities.values()
-            for place in kind.places
-            for state in place.states
-            if place.whenevers
-        }
-        stirs: list[Stir] = []
-        for now in self.store.live():
-            after = new.carried(self.codec, now, from_version=version.number - 1, at=at)
-            reasons = list(_clashes(new, after, holders) if isinstance(after, Snapshot) else after)
-            if reasons:
-                stranded.append(Stranded(now.entity, now.id, now.state, tuple(reasons)))
-            elif not stranded and isinstance(after, Snapshot) and new.stored(after) != self.codec.stored(now):
-                after = replace(after, version=now.version + 1, updated_at=at)
-                carried[now.entity, now.id] = after
-                entries.append(record.swapped(self.codec, new, now, after, version, at))
-            if isinstance(after, Snapshot) and (after.entity, after.state) in watching:
-                # What is due by the new table's `whenever`s is seen once all are carried over.
-                stirs.append(Stir(after.entity, after.entity, after.id, (), _PUSH))
+        stranded = examination.whole()
         if stranded:
-            return tuple(stranded)
-        self._next = (new, carried)
-        return Batch((Change(tuple(entries), tuple(carried.values()), version=version, stirs=tuple(stirs)),))
+            return stranded
+        self._next = examination.new
+        return Batch((Change(version=examination.version),), since=examination.since)
+
+    def swap(self, table: Table, version: TableVersion, at: int) -> Batch | tuple[Stranded, ...]:
+        """Examine and exchange in one. Going back is the same: an earlier table under a new number."""
+        return self.exchange(self.examine(table, version))
 
     def take_over(self, table: Table) -> None:
-        """Decide by `table` from now on: another server has put it in force, and carried everybody over."""
-        self.codec = Codec(table)
-        self.held.clear()
-        self._cache.clear()
+        """Decide by `table` from now on: another server has put it in force."""
+        self._put(Codec(table))
 
     # --- private ---
+
+    def _put(self, codec: Codec) -> None:
+        self.codec, self._next = codec, None
+        self.held.clear()
+        self._cache.clear()
+        self.behind.clear()
+        self.moving = self._unmoved = self.store.moving()
 
     def _with_unheard(self, batch: Batch) -> Batch:
         """Add the attempts of abandoned batches whose starts are in the store all the same."""
@@ -268,16 +277,8 @@ class Host:
         name = (now.entity, now.id)
         self._cache[name] = now
         self._cache.move_to_end(name)
+        if self.behind:
+            self.behind.pop(name, None)
         if len(self._cache) > self.limits.snapshots_max:
-            self._cache.popitem(last=False)
-
-
-def _clashes(new: Codec, now: Snapshot, holders: dict[tuple[str, int, str], str]) -> list[str]:
-    """Return why the entity can't live beside those before it: a `unique` of theirs, which may be new."""
-    reasons: list[str] = []
-    for number, text in new.uniques(now).items():
-        other = holders.setdefault((now.entity, number, text), now.id)
-        if other != now.id:
-            names = ", ".join(f"`{name}`" for name in new.table.entities[now.entity].uniques[number].fields)
-            reasons.append(f"`{other}` has the same {names}, which is unique")
-    return reasons
+            oldest, _ = self._cache.popitem(last=False)
+            self.behind.pop(oldest, None)

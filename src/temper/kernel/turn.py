@@ -42,6 +42,7 @@ from temper.kernel.ports import (
     Wake,
 )
 from temper.kernel.replay import replay
+from temper.kernel.stored import Kept
 from temper.table import (
     Accepted,
     Act,
@@ -151,8 +152,42 @@ class Turn:
             return found
         now = self._look(entity, id)
         if self._reads is not None:
-            self._reads.setdefault((entity, id), None if now is None else now.version)
+            self._reads.setdefault((entity, id), None if now is None else self._host.version_kept(now))
         return now
+
+    # --- those who live by an earlier table ---
+
+    def move(self, limit: int) -> bool:
+        """Carry some of them over; say whether there may be others."""
+        unmoved = self._store.unmoved(limit)
+        if unmoved is None:
+            return False
+        rousing = _Rousing(self, self._host.limits.watchers_max)
+        for kept in unmoved.kept:
+            if self._reads is not None:
+                self._reads.setdefault((kept.now.entity, kept.now.id), kept.version)
+            self._rewrite(kept)
+            for watch in self._watches.get(kept.now.entity, ()):
+                stir = Stir(watch.owner, kept.now.entity, kept.now.id, watch.path, _NOBODY)
+                rousing.follow(stir, [kept.steps[0].before, kept.now])
+            rousing.follow(Stir(kept.now.entity, kept.now.entity, kept.now.id, (), _NOBODY))
+        for entity, id in unmoved.looking:
+            rousing.follow(Stir(entity, entity, id, (), _NOBODY))
+        self._changes.append(rousing.into(Change(moved=unmoved.moved)))
+        return unmoved.moved.row is not None
+
+    def _catch_up(self, entity: str, id: str) -> None:
+        """Before anything is written of an entity: tell what later tables have made of it."""
+        if (entity, id) not in self._snapshots:
+            kept = self._host.behind.get((entity, id))
+            if kept is not None:
+                self._rewrite(kept)
+
+    def _rewrite(self, kept: Kept) -> None:
+        now = replace(kept.now, updated_at=self._at)
+        entries = tuple(record.swapped(step, self._at) for step in kept.steps)
+        self._changes.append(Change(entries, (now,)))
+        self._put(now)
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         if self._by_key:
@@ -213,6 +248,12 @@ class Turn:
         result = commit(self._table, now, event, self)
         if request.dry_run:
             return self._would(request, now, event, result)
+        if self._host.behind:
+            if now is not None:
+                self._catch_up(now.entity, now.id)
+            if isinstance(result, Commit) and result.existing is None:
+                for part in result.parts:
+                    self._catch_up(part.accepted.after.entity, part.accepted.after.id)
         if isinstance(result, Refused):
             return self._refused(request, now, event, result)
         if result.existing is not None:
@@ -429,6 +470,9 @@ class Turn:
         after = None if now is None else rouse(self._table, now, caller, self._at, self)
         if after is None or after is now:
             return None
+        if self._host.behind:
+            self._catch_up(entity, id)
+            after = replace(after, updated_at=self._snapshots.get((entity, id), after).updated_at)
         self._snapshots[entity, id] = after
         return after
 
@@ -537,9 +581,9 @@ class Turn:
                     Attempt(row.order, row.entity, row.id, name, row.args, row.attempts, tool.timeout_ms)
                 )
 
-    def recover(self) -> None:
+    def recover(self, started: Sequence[OrderRow]) -> None:
         """Settle the attempts that were under way when the space was last alive."""
-        for row in self._store.started():
+        for row in started:
             tool = self._tool(row)
             if tool is not None and tool.idempotent:
                 # Once more whatever `retry` says: else a restart could end a call that nobody has answered.

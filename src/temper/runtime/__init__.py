@@ -7,9 +7,13 @@ Never: decides what happens to an entity (the kernel does), judges a table, read
 """
 
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
+from temper.runtime.cluster import Cluster, Joined
+from temper.runtime.cluster_feed import place_of, place_text
+from temper.runtime.cluster_member import Elsewhere, Member
 from temper.runtime.faulty import FaultyFiles, Trouble, Written
 from temper.runtime.files import watch
 from temper.runtime.live import Live, found
+from temper.runtime.postgres import PostgresStore
 from temper.runtime.sqlite import SqliteStore
 from temper.runtime.tokens import TokenRow, TokenStore
 from temper.runtime.tools import Adapter, Answered, Attempt, Call, Declared, Failed, Problem, Unknown, load_tools
@@ -21,10 +25,15 @@ __all__ = [
     "Attempt",
     "Call",
     "Clock",
+    "Cluster",
     "Declared",
+    "Elsewhere",
     "Failed",
     "FaultyFiles",
+    "Joined",
     "Live",
+    "Member",
+    "PostgresStore",
     "Problem",
     "SqliteStore",
     "SystemClock",
@@ -36,5 +45,7 @@ __all__ = [
     "found",
     "load_tools",
     "new_id",
+    "place_of",
+    "place_text",
     "watch",
 ]

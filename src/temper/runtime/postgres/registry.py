@@ -27,7 +27,6 @@ create table {SCHEMA}.tokens(
 );
 insert into {SCHEMA}.meta values('format', {FORMAT}), ('tokens', 0);
 """
-_COLUMNS = "id, principal, roles, admin, acts_for, created_at, expires_at, revoked_at"
 
 # A token that is not known is looked for in the database, but not more often than this: made-up ones cost no more.
 _LOOK_S = 0.1
@@ -86,9 +85,7 @@ class Registry:
             r"select substr(nspname, 8) as name from pg_namespace where nspname like 'temper\_%' order by 1"
         )
         tokens = self._all("select value from meta where name = 'tokens'")
-        return Beat(
-            {row["name"]: row["url"] for row in servers}, [row["name"] for row in spaces], tokens[0]["value"]
-        )
+        return Beat({row["name"]: row["url"] for row in servers}, [row["name"] for row in spaces], tokens[0]["value"])
 
     def leave(self, server: str) -> None:
         """Say that a server is there no longer; those that have been gone for long are forgotten with it."""
@@ -123,15 +120,13 @@ class Registry:
 
     def tokens(self) -> Sequence[tuple[bytes, TokenRow]]:
         """Return every token, oldest first, with the hash of its secret."""
-        return [
-            (row["hash"], _token(row)) for row in self._all(f"select hash, {_COLUMNS} from tokens order by created_at, id")
-        ]
+        return [(row["hash"], _token(row)) for row in self._all("select * from tokens order by created_at, id")]
 
     def revoke_token(self, id: str, at: int) -> TokenRow | None:
         """Revoke a token; `None` where there is none of that id."""
         found = self._all(
             "with one as (update meta set value = value + 1 where name = 'tokens')"
-            f" update tokens set revoked_at = coalesce(revoked_at, $2) where id = $1 returning {_COLUMNS}",
+            " update tokens set revoked_at = coalesce(revoked_at, $2) where id = $1 returning *",
             id,
             at,
         )
@@ -146,7 +141,10 @@ class Registry:
 
 
 class PostgresTokens:
-    """The tokens of a database, as `TokenStore` has those of a folder. What another server revokes counts with its beat."""
+    """The tokens of a database, as `TokenStore` has those of a folder.
+
+    What another server revokes counts here with the next beat.
+    """
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
