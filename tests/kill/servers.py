@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
 
@@ -87,6 +89,68 @@ class Nursery:
         life = Life(int(await self.process.stdout.readline()), said)
         self.lives.append(life)
         return life
+
+
+@dataclass(slots=True)
+class Server:
+    """A server on one port and one folder, through all its lives. `temper.toml` in the folder says what it is told."""
+
+    born: Nursery
+    folder: Path
+    port: int
+    life: Life | None = None
+    admin: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where it is, or will be again."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def begin(self, *words: str) -> Life:
+        """Begin a life, and return at once."""
+        self.life = await self.born.begin(self.folder, *words, "--port", str(self.port))
+        return self.life
+
+    async def start(self, *words: str) -> Life:
+        """Begin a life, and wait until it listens."""
+        life = await self.begin(*words)
+        await life.ready()
+        if not self.admin:
+            self.admin = life.events("first-token")[0]["token"]
+        return life
+
+    async def kill(self, number: int = signal.SIGKILL) -> None:
+        """End its life."""
+        assert self.life is not None
+        await self.life.kill(number)
+
+    async def token(self, principal: str, *roles: str) -> str:
+        """Return a token that it makes for somebody."""
+        async with self._asked() as http:
+            made = await http.post("/v1/tokens", json={"principal": principal, "roles": list(roles)})
+        assert made.status_code == 201, made.text
+        token: str = made.json()["token"]
+        return token
+
+    async def push(self, blueprint: str, text: str) -> int | None:
+        """Push a blueprint of one file, and return its version; `None` if nobody lived to say so."""
+        try:
+            async with self._asked() as http:
+                files = {f"{blueprint}.blueprint": text}
+                pushed = await http.put(f"/v1/{blueprint}", json={"files": files})
+        except httpx2.TransportError:
+            return None
+        assert pushed.status_code in (200, 201), pushed.text
+        version: int = pushed.json()["version"]
+        return version
+
+    def file(self, blueprint: str) -> Path:
+        """Return the file in which a blueprint's space is."""
+        return self.folder / "temper-data" / "spaces" / f"{blueprint}.db"
+
+    def _asked(self) -> httpx2.AsyncClient:
+        bearer = {"Authorization": f"Bearer {self.admin}"}
+        return httpx2.AsyncClient(base_url=self.url, headers=bearer, timeout=SECONDS, trust_env=False)
 
 
 @asynccontextmanager
