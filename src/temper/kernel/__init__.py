@@ -2,7 +2,8 @@
 
 In:    a `Table`, requests, the endings of attempts, and the time, all as data; a `Store` to read from.
 Out:   `Host`, which decides and says what to append; the ports that it stands on, and `MemoryStore`, which keeps a
-       space in memory; the journal's `Entry`, and `replay`, which folds a journal to what its entities are.
+       space in memory; the journal's `Entry`, `replay`, which folds a journal to what its entities are, and `past`, to
+       what one was.
 Never: asyncio, files, sockets, clocks, randomness. Whoever drives a host brings them: the runtime, or the simulator.
 """
 
@@ -44,7 +45,7 @@ from temper.kernel.ports import (
     TableVersion,
     Wake,
 )
-from temper.kernel.replay import Folded, replay
+from temper.kernel.replay import Folded, Gap, fold, past, replay, seq_at
 from temper.kernel.stored import Codec, Codecs, dump_caller, load_caller, path_of, path_text
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "Entry",
     "Expired",
     "Folded",
+    "Gap",
     "Host",
     "Ids",
     "Letter",
@@ -94,8 +96,11 @@ __all__ = [
     "Wake",
     "Who",
     "dump_caller",
+    "fold",
     "load_caller",
+    "past",
     "path_of",
     "path_text",
     "replay",
+    "seq_at",
 ]

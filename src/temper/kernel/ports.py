@@ -467,6 +467,13 @@ class Store(Protocol):
         """Return the entity's entries with `seq > after`, oldest first: its creation, then all, refusals included."""
         ...
 
+    def landmark(self, entity: str, id: str, *, until: int) -> tuple[int, bytes] | None:
+        """Return the last of the entity's marks up to the entry `until`: a `seq`, and how it was kept after that.
+
+        A store keeps marks where it likes, so that what was is found without folding a whole history.
+        """
+        ...
+
     def entries(self, after: int, limit: int) -> Sequence[Entry]:
         """Return the space's entries with `seq > after`, in order."""
         ...

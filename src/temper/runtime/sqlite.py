@@ -325,6 +325,14 @@ class SqliteStore:
             (entity, id, after, limit),
         )
 
+    def landmark(self, entity: str, id: str, *, until: int) -> tuple[int, bytes] | None:
+        found: tuple[int, bytes] | None = self._first(
+            "select seq, body from marks where entity = (select row from entities where kind = ? and id = ?)"
+            " and seq <= ? order by seq desc limit 1",
+            (entity, id, until),
+        )
+        return found
+
     def entries(self, after: int, limit: int) -> Sequence[Entry]:
         return self._entries("select seq, body from log where seq > ? order by seq limit ?", (after, limit))
 

@@ -452,6 +452,16 @@ class PostgresStore:
             limit,
         )
 
+    def landmark(self, entity: str, id: str, *, until: int) -> tuple[int, bytes] | None:
+        found = self._first(
+            "select seq, body from marks where entity = (select row from entities where kind = $1 and id = $2)"
+            " and seq <= $3 order by seq desc limit 1",
+            entity,
+            id,
+            until,
+        )
+        return None if found is None else (found["seq"], found["body"])
+
     def entries(self, after: int, limit: int, *, part: int = 0) -> Sequence[Entry]:
         return self._entries(
             "select seq, body from log where part = $1 and seq > $2 order by seq limit $3", part, after, limit
