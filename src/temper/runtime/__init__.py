@@ -13,7 +13,7 @@ from temper.runtime.cluster_member import Elsewhere, Member
 from temper.runtime.faulty import FaultyFiles, Trouble, Written
 from temper.runtime.files import watch
 from temper.runtime.live import Live, found
-from temper.runtime.postgres import PostgresStore
+from temper.runtime.postgres import PostgresStore, PostgresTokens
 from temper.runtime.sqlite import SqliteStore
 from temper.runtime.tokens import TokenRow, TokenStore
 from temper.runtime.tools import Adapter, Answered, Attempt, Call, Declared, Failed, Problem, Unknown, load_tools
@@ -34,6 +34,7 @@ __all__ = [
     "Live",
     "Member",
     "PostgresStore",
+    "PostgresTokens",
     "Problem",
     "SqliteStore",
     "SystemClock",

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from temper.runtime import Elsewhere
     from temper.service import wire
     from temper.service.answers import Answers
     from temper.service.beside import Team, team_for
@@ -54,6 +55,7 @@ _LATE = {
     "CannotOpen": "workshop",
     "Checked": "bundle",
     "Declined": "declined",
+    "Elsewhere": "space",
     "Judged": "judge_process",
     "Kept": "learning",
     "Loaded": "settings",
@@ -114,6 +116,7 @@ __all__ = [
     "CannotOpen",
     "Checked",
     "Declined",
+    "Elsewhere",
     "Judged",
     "Kept",
     "Loaded",

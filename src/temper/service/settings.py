@@ -14,6 +14,7 @@ import msgspec
 from temper.text import suggest
 
 FILE = "temper.toml"
+PARTITIONS_MAX = 256
 LEVELS = ("algebra", "search", "simulation", "properties", "scenarios")
 
 
@@ -32,6 +33,15 @@ class ServerSection(Section, frozen=True):
     """A folder, relative to the settings file."""
     drain: str = "10s"
     """How long a shutdown waits for calls that are under way."""
+    store: str = ""
+    """Where blueprints live: the data folder by default, or a PostgreSQL as `postgresql://USER@HOST/DATABASE`, which
+    any number of servers share. `{secret:NAME}` reads it from the server's environment."""
+    url: str = ""
+    """Where other servers of the same PostgreSQL reach this one; `http://HOST:PORT` by default."""
+    lease: str = "10s"
+    """With PostgreSQL: how long a server that is gone keeps its share of the entities from the others."""
+    partitions: int = 16
+    """With PostgreSQL: into how many shares the entities of a new blueprint fall; the most servers that decide."""
 
 
 class LimitsSection(Section, frozen=True):
@@ -104,6 +114,24 @@ class Loaded:
         """Return the data folder."""
         return self.folder / self.settings.server.data
 
+    @property
+    def store(self) -> str:
+        """Return the PostgreSQL that blueprints live in, "" where that is the data folder."""
+        text = self.settings.server.store
+        named = _SECRET.fullmatch(text)
+        return text if named is None else self.environment.get(named[1], "")
+
+    def store_problem(self) -> SettingProblem | None:
+        """Return what is wrong with where blueprints are to live; the secret itself is not in it."""
+        text, found = self.settings.server.store, self.store
+        if text and not found:
+            return SettingProblem("server.store", f"`{text}` is not in the environment", "export it for the server")
+        if found and not found.startswith(("postgresql://", "postgres://")):
+            return SettingProblem(
+                "server.store", "is not the address of a PostgreSQL", "as in `postgresql://HOST/NAME`"
+            )
+        return None
+
 
 def load_settings(path: Path | None, environment: Mapping[str, str]) -> Loaded:
     """Return the settings of a file, or the defaults where there is none. Problems are listed, never raised."""
@@ -124,6 +152,7 @@ def load_settings(path: Path | None, environment: Mapping[str, str]) -> Loaded:
     return Loaded(settings, path.resolve().parent, _sense(settings), environment)
 
 
+_SECRET = re.compile(r"\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
 _DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -172,7 +201,13 @@ def _sense(settings: Settings) -> tuple[SettingProblem, ...]:
     ):
         if getattr(settings.limits, name) < low:
             problems.append(SettingProblem(f"limits.{name}", f"is below {low}"))
-    for key, text in (("server.drain", settings.server.drain), ("limits.wait", settings.limits.wait)):
+    if not 1 <= settings.server.partitions <= PARTITIONS_MAX:
+        problems.append(SettingProblem("server.partitions", f"is not from 1 to {PARTITIONS_MAX}"))
+    for key, text in (
+        ("server.drain", settings.server.drain),
+        ("server.lease", settings.server.lease),
+        ("limits.wait", settings.limits.wait),
+    ):
         try:
             duration_ms(text)
         except ValueError as error:

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from temper.kernel import TableVersion
+from temper.kernel import StoreFault, TableVersion
 from temper.model import Machine, check, check_expression
-from temper.runtime import Live, SqliteStore
+from temper.runtime import Elsewhere, Live, Member, PostgresStore, SqliteStore, new_id
+from temper.service.declined import unavailable
 from temper.service.findings import finding
 from temper.service.views import blueprint_shape
 from temper.service.wire import BlueprintShape, Finding
@@ -21,6 +22,10 @@ from temper.table import Expr, Look, NoValue, Snapshot, Table, compile_expressio
 from temper.text import Diagnostic, Severity, Source
 
 EXPRESSIONS_MAX = 256
+# An id of a partition that is ours is found in as many tries as there are servers, on average.
+IDS_TRIED_MAX = 10_000
+
+T = TypeVar("T")
 
 
 class BadExpression(Exception):
@@ -36,7 +41,7 @@ class Space:
     """A blueprint that is served. `lock` is held by whoever changes its version."""
 
     name: str
-    store: SqliteStore
+    store: SqliteStore | PostgresStore
     live: Live
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tables: dict[str, Compiled] = field(default_factory=dict)
@@ -46,6 +51,38 @@ class Space:
     def table(self) -> Table:
         """Return the table that is in force."""
         return self.live.table
+
+    @property
+    def member(self) -> Member | None:
+        """Return the space as one that other servers write to, too; `None` where it is this server's alone."""
+        return Member.of(self.live)
+
+    async def reading(self, work: Callable[[], T]) -> T:
+        """Return what comes of `work`, which reads the space; where that goes over a network, beside the loop."""
+        member = self.member
+        if member is None:
+            return work()
+        try:
+            return await member.steady(work)
+        except StoreFault as fault:
+            raise unavailable(fault.text) from fault
+
+    def must_be_ours(self, entity: str, id: str) -> None:
+        """Raise `Elsewhere` where another server decides for the entity."""
+        member = self.member
+        part = None if member is None else member.home(entity, id)
+        if part is not None:
+            raise Elsewhere(part)
+
+    def fresh_id(self, entity: str) -> str:
+        """Return an id for a new entity: one that this server decides for, if there is any."""
+        id, member = new_id(), self.member
+        if member is not None and member.database.deciding():
+            for _ in range(IDS_TRIED_MAX):
+                if member.home(entity, id) is None:
+                    break
+                id = new_id()
+        return id
 
     @property
     def version(self) -> TableVersion:
@@ -62,6 +99,10 @@ class Space:
             # The last few are kept while requests that began under them end.
             self._tables = {**dict(list(self._tables.items())[-3:]), digest: known}
         return known
+
+    def number_known(self, digest: str) -> int | None:
+        """Return what `number_of` would, without a look into the store; `None` where that needs one."""
+        return self._numbers.get(digest)
 
     def number_of(self, digest: str) -> int | None:
         """Return the latest version number under which a digest was pushed."""

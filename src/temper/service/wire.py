@@ -184,6 +184,8 @@ class HistoryEntry(Wire, frozen=True):
     table_version: int | None = None
     text: str = ""
     """The entry as one line for people."""
+    place: str = ""
+    """Where a stream goes on after it, where that is another's number than `seq`: several servers write."""
 
 
 class Possible(Wire, frozen=True):

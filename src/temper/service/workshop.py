@@ -6,26 +6,47 @@ a `wire.Problem`. Doors authenticate, call a verb, and draw its answer.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from temper.kernel import Busy, Conflict, Done, Expired, Limits, No, Request, StoreFault, TableVersion
+from temper.kernel import (
+    Busy,
+    Conflict,
+    Done,
+    Expired,
+    Limits,
+    No,
+    Request,
+    StoreFault,
+    Superseded,
+    TableVersion,
+)
 from temper.runtime import (
     Adapter,
     Clock,
+    Cluster,
     Declared,
+    Elsewhere,
+    Joined,
     Live,
+    Member,
+    PostgresStore,
+    PostgresTokens,
     SqliteStore,
     SystemClock,
     TokenStore,
     found,
     load_tools,
     new_id,
+    place_of,
+    place_text,
 )
 from temper.service import wire
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
@@ -71,6 +92,8 @@ from temper.text import suggest
 BLUEPRINT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # The last versions of each blueprint can be gone back to without judging them anew.
 VERSIONS_REMEMBERED = 8
+# A push that others come before is judged anew so often.
+PUSHES_MAX = 5
 # Words that stand where a blueprint's name stands in a path.
 RESERVED_BLUEPRINTS = frozenset({"tokens"})
 
@@ -93,10 +116,11 @@ class Workshop:
     """The administrator's token, when this is the first start of the data folder. It is kept nowhere."""
     notices: tuple[SettingProblem, ...]
     """What is odd about the settings and no reason not to start, such as a tool that nothing is bound to."""
-    _tokens: TokenStore
+    _tokens: TokenStore | PostgresTokens
     _spaces: dict[str, Space] = field(default_factory=dict)
     _adapters: dict[str, Adapter] = field(default_factory=dict)
     _streams: int = 0
+    _cluster: Cluster | None = None
     _judgements: Judgements = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -109,8 +133,13 @@ class Workshop:
         """Open the data folder, and bring every space in it to life. Raises `CannotOpen`."""
         if loaded.problems:
             raise CannotOpen(loaded.problems)
+        problem = loaded.store_problem()
+        if problem is not None:
+            raise CannotOpen((problem,))
         clock = clock or SystemClock()
         folder = loaded.data
+        if loaded.store:
+            return await cls._join(loaded, clock)
         try:
             (folder / "spaces").mkdir(parents=True, exist_ok=True)
             tokens = TokenStore(folder / "tokens.db")
@@ -133,22 +162,76 @@ class Workshop:
         workshop.notices = workshop._unbound()
         return workshop
 
+    @classmethod
+    async def _join(cls, loaded: Loaded, clock: Clock) -> Workshop:
+        """Open the workshop of one of the servers of a PostgreSQL."""
+        section = loaded.settings.server
+        adapters, problems = _bind(loaded, ())
+        if problems:
+            raise CannotOpen(problems)
+        joined = Joined(loaded.store, section.url, duration_ms(section.lease) / 1000, section.partitions)
+        try:
+            loaded.data.mkdir(parents=True, exist_ok=True)  # Judgements are remembered there.
+            cluster = await Cluster.join(joined)
+        except OSError as error:
+            raise CannotOpen((SettingProblem("server.data", f"`{loaded.data}` cannot be used: {error}"),)) from error
+        except StoreFault as fault:
+            raise CannotOpen((SettingProblem("server.store", fault.text),)) from fault
+        first = cluster.tokens.first(at=clock.now())
+        workshop = cls(loaded, clock, first, (), cluster.tokens, {}, adapters)
+        workshop._cluster = cluster
+        try:
+            for name in cluster.spaces():
+                await workshop._wake_shared(name)
+        except StoreFault as fault:
+            await workshop.close()
+            raise CannotOpen((SettingProblem("server.store", fault.text),)) from fault
+        cluster.keep(workshop._wake_shared)
+        workshop.notices = workshop._unbound()
+        return workshop
+
     async def close(self) -> None:
         """Answer what waits, give calls under way the time that the settings say, and let go of the files."""
         drain_ms = duration_ms(self.loaded.settings.server.drain)
         for space in self._spaces.values():
             await space.live.close(drain_ms=drain_ms)
-            space.store.close()
+            if self._cluster is None:
+                space.store.close()
         self._spaces.clear()
+        if self._cluster is not None:
+            await self._cluster.leave()
         for adapter in self._adapters.values():
             await adapter.close()
         self._tokens.close()
+
+    # --- the other servers ---
+
+    async def listening(self, url: str) -> None:
+        """Take part in deciding from now on: requests are answered at `url`, where the settings name no other."""
+        if self._cluster is not None:
+            await self._cluster.listening(url)
+
+    def knows(self, blueprint: str) -> bool:
+        """Say whether there is a blueprint of that name, as far as this server has heard."""
+        return self._cluster is None or blueprint in self._spaces
+
+    async def look_around(self) -> None:
+        """Look which blueprints other servers have made, and who decides for what."""
+        if self._cluster is not None:
+            await self._cluster.refresh()
+
+    def server_of(self, blueprint: str, elsewhere: Elsewhere) -> str | None:
+        """Return the address of the server that decides there, `None` where none does, as far as is known."""
+        return self._cluster.where(blueprint, elsewhere.part) if self._cluster is not None else None
 
     # --- who ---
 
     def authenticate(self, token: str | None) -> Person:
         """Return who bears `token`. Declines with "unauthenticated" where there is none that is good."""
-        row = self._tokens.find(token, at=self.clock.now()) if token else None
+        try:
+            row = self._tokens.find(token, at=self.clock.now()) if token else None
+        except StoreFault as fault:
+            raise unavailable(fault.text) from fault
         if row is None:
             raise Declined(
                 wire.Problem(
@@ -190,10 +273,10 @@ class Workshop:
         space = self._spaces.get(blueprint)
         old = space.table if space is not None else None
         changes, judged = await self._judge(old, table)
-        stranded = _stranded(space, table) if space is not None else ()
+        stranded = await space.reading(partial(_stranded, space, table)) if space is not None else ()
         entities: dict[str, int] = {}
         if space is not None:
-            for (entity, state), number in space.store.counts().items():
+            for (entity, state), number in (await space.reading(space.store.counts)).items():
                 entities[f"{entity}.{state}"] = number
         return wire.Plan(
             blueprint=blueprint,
@@ -236,12 +319,20 @@ class Workshop:
         version = self._new_version(person, table, judged, 1, note)
         path = self.loaded.data / "spaces" / f"{table.blueprint}.db"
         try:
-            store = SqliteStore(path)
-            found(store, version)
-            live = await self._start(store)
+            if self._cluster is not None:
+                await self._found_shared(self._cluster, table.blueprint, version)
+            else:
+                store = SqliteStore(path)
+                found(store, version)
+                live = await self._start(store)
+                self._spaces[table.blueprint] = Space(table.blueprint, store, live)
+        except Superseded:
+            # Another server was first: this is the second then.
+            space = self._spaces[table.blueprint]
+            async with space.lock:
+                return await self._swap(person, space, table, note, if_version)
         except StoreFault as fault:
             raise unavailable(fault.text) from fault
-        self._spaces[table.blueprint] = Space(table.blueprint, store, live)
         self._rebind()
         return wire.Pushed(
             blueprint=table.blueprint,
@@ -252,6 +343,20 @@ class Workshop:
         )
 
     async def _swap(self, person: Person, space: Space, table: Table, note: str, if_version: int | None) -> wire.Pushed:
+        for _ in range(PUSHES_MAX):
+            try:
+                if space.member is not None:
+                    await space.member.up_to_date()
+                return await self._swap_once(person, space, table, note, if_version)
+            except Superseded:
+                continue  # Another server has pushed meanwhile: it is judged anew, as a change of that version.
+            except StoreFault as fault:
+                raise unavailable(fault.text) from fault
+        raise unavailable("other servers keep pushing: push again")
+
+    async def _swap_once(
+        self, person: Person, space: Space, table: Table, note: str, if_version: int | None
+    ) -> wire.Pushed:
         current = space.version
         if if_version is not None and if_version != current.number:
             raise stale(current.number, if_version)
@@ -266,10 +371,7 @@ class Workshop:
         changes, judged = await self._judge(space.table, table)
         self._must_pass(judged, table)
         version = self._new_version(person, table, judged, current.number + 1, note)
-        try:
-            swapped = await space.live.swap(table, version)
-        except StoreFault as fault:
-            raise unavailable(fault.text) from fault
+        swapped = await space.live.swap(table, version)
         if not isinstance(swapped, int):
             raise strands(
                 tuple(
@@ -334,7 +436,8 @@ class Workshop:
         chosen = creating_action(kind, action)
         id, params = wanted_id(body)
         return await self._submit(
-            person, space, kind, id or new_id(), chosen, params, key=key, asked=body, dry_run=dry_run, creates=True
+            person, space, kind, id or space.fresh_id(kind.name), chosen, params, key=key, asked=body,
+            dry_run=dry_run, creates=True,
         )
 
     async def act(
@@ -375,6 +478,8 @@ class Workshop:
     ) -> wire.Acted:
         table = space.table
         params = params_of(table, action, body)
+        if not dry_run:
+            space.must_be_ours(kind.name, id)
         event = Act(new_id(), self.clock.now(), action.name, params, person.caller, kind.name, id)
         request = Request(
             event,
@@ -431,8 +536,12 @@ class Workshop:
         """Return the entity as it is."""
         space = self._space(blueprint)
         entity_of(space.table, entity)
-        now = self._snapshot(space, entity, id)
-        return entity_view(space.table, now, space.store.order if now.calls else None)
+
+        def look() -> wire.EntityView:
+            now = self._snapshot(space, entity, id)
+            return entity_view(space.table, now, space.store.order if now.calls else None)
+
+        return await space.reading(look)
 
     async def list(
         self,
@@ -458,7 +567,7 @@ class Workshop:
             raise bad_query("limit", f"is not from 1 to {most}")
         condition = self._condition(space, entity, filter, "filter") if filter else None
         listing = Listing(kind, condition, sort, limit, cursor, count, self.clock.now())
-        page = list_page(space, listing)
+        page = await space.reading(partial(list_page, space, listing))
         if isinstance(page, wire.FieldError):
             raise bad_query(page.path, page.message)
         return page
@@ -472,22 +581,30 @@ class Workshop:
         most = max(self.loaded.settings.limits.page, 200)
         if not 1 <= limit <= most:
             raise bad_query("limit", f"is not from 1 to {most}")
-        entries = space.store.history(entity, id, after=after, limit=limit)
-        if not entries:
-            self._snapshot(space, entity, id)
-        return tuple(history_entry(entry, space.number_of(entry.digest)) for entry in entries)
+
+        def look() -> tuple[wire.HistoryEntry, ...]:
+            entries = space.store.history(entity, id, after=after, limit=limit)
+            if not entries:
+                self._snapshot(space, entity, id)
+            return tuple(history_entry(entry, space.number_of(entry.digest)) for entry in entries)
+
+        return await space.reading(look)
 
     async def possible(self, person: Person, blueprint: str, entity: str, id: str | None) -> tuple[wire.Possible, ...]:
         """Return each action as this caller could take it now; of a new entity where `id` is `None`."""
         space = self._space(blueprint)
-        table = space.table
-        entity_of(table, entity)
-        now = self._snapshot(space, entity, id) if id is not None else None
-        return tuple(
-            possible_action(table, each)
-            for each in possible(table, entity, now, person.caller, self.clock.now(), space.live.world())
-            if asked_for(table, entity, each.action, new=now is None)
-        )
+
+        def look() -> tuple[wire.Possible, ...]:
+            table = space.table
+            entity_of(table, entity)
+            now = self._snapshot(space, entity, id) if id is not None else None
+            return tuple(
+                possible_action(table, each)
+                for each in possible(table, entity, now, person.caller, self.clock.now(), space.live.world())
+                if asked_for(table, entity, each.action, new=now is None)
+            )
+
+        return await space.reading(look)
 
     async def why(
         self, person: Person, blueprint: str, entity: str, id: str | None, action: str, body: Mapping[str, Any]
@@ -497,7 +614,7 @@ class Workshop:
         table = space.table
         kind = entity_of(table, entity)
         chosen = action_of(kind, action)
-        now = self._snapshot(space, entity, id) if id is not None else None
+        now = None if id is None else await space.reading(partial(self._snapshot, space, entity, id))
         wanted, rest = wanted_id(body) if id is None else (None, body)
         params = params_of(table, chosen, rest)
         at = self.clock.now()
@@ -510,7 +627,7 @@ class Workshop:
                 values=dict(each.values),
                 place=site_place(table, each.site),
             )
-            for each in clauses_of(table, now, event, space.live.world())
+            for each in await space.reading(lambda: clauses_of(table, now, event, space.live.world()))
         )
         try:
             result = await self._submit(
@@ -539,14 +656,17 @@ class Workshop:
         entity: str | None = None,
         id: str | None = None,
         *,
-        after: int | None = None,
+        after: int | str | None = None,
     ) -> AsyncIterator[wire.HistoryEntry]:
-        """Yield entries as they are committed, complete and in order, after `after` (from now on by default)."""
+        """Yield entries as they are committed, complete and in order, after `after` (from now on by default).
+
+        That is a `seq`; where several servers write, a `place`, and 0 for the beginning.
+        """
         space = self._space(blueprint)
         if entity is not None:
             entity_of(space.table, entity)
         if entity is not None and id is not None:
-            self._snapshot(space, entity, id)
+            await space.reading(partial(self._snapshot, space, entity, id))
         if self._streams >= self.loaded.settings.limits.streams:
             raise Declined(
                 wire.Problem(
@@ -559,11 +679,32 @@ class Workshop:
             )
         self._streams += 1
         try:
-            async for entry in space.live.subscribe(after):
+            member = space.member
+            if member is not None:
+                async for each in self._watched(space, member, after):
+                    if entity in (None, each.entity) and id in (None, each.id):
+                        yield each
+                return
+            if isinstance(after, str) and not after.isdigit():
+                raise bad_query("after", "is the number of an entry")
+            async for entry in space.live.subscribe(None if after is None else int(after)):
                 if entity in (None, entry.entity) and id in (None, entry.id):
                     yield history_entry(entry, space.number_of(entry.digest))
         finally:
             self._streams -= 1
+
+    async def _watched(self, space: Space, member: Member, after: int | str | None) -> AsyncIterator[wire.HistoryEntry]:
+        place = None if after is None else place_of(str(after), member.database.parts)
+        if after is not None and place is None:
+            raise bad_query("after", "is 0, or the `place` of an entry that a stream gave")
+        try:
+            async for entry, now in member.follow(place):
+                number = space.number_known(entry.digest)
+                if number is None:
+                    number = await space.reading(partial(space.number_of, entry.digest))
+                yield msgspec.structs.replace(history_entry(entry, number), place=place_text(now))
+        except StoreFault as fault:
+            raise unavailable(fault.text) from fault
 
     async def wait(
         self, person: Person, blueprint: str, entity: str, id: str, until: str, *, timeout_ms: int = 30_000
@@ -571,7 +712,7 @@ class Workshop:
         """Return the entity once `until` (an expression over it) holds, or as it is when the time is up."""
         space = self._space(blueprint)
         entity_of(space.table, entity)
-        self._snapshot(space, entity, id)
+        await space.reading(partial(self._snapshot, space, entity, id))
         most = duration_ms(self.loaded.settings.limits.wait)
         if not 0 <= timeout_ms <= most:
             raise bad_query("timeout", f"is not from 0 to {most} ms")
@@ -590,6 +731,8 @@ class Workshop:
             met, now = await space.live.wait_until(entity, id, holds, timeout_ms=timeout_ms)
         except BadExpression as bad:
             raise bad_query("until", "does not fit the version that came meanwhile", bad.findings) from bad
+        except StoreFault as fault:
+            raise unavailable(fault.text) from fault
         assert now is not None, "an entity never goes away"
         return wire.Waited(met=met, entity=entity_view(space.table, now))
 
@@ -758,6 +901,52 @@ class Workshop:
             note=note,
         )
 
+    async def _found_shared(self, cluster: Cluster, name: str, version: TableVersion) -> None:
+        """Make a space in the database, and take part in deciding for it. Raises `Superseded` where another did."""
+        store = await cluster.open(name)
+        try:
+            await asyncio.to_thread(found, store, version)
+        except Superseded:
+            await asyncio.to_thread(store.close)
+            await self._wake_shared(name)
+            raise
+        except StoreFault:
+            await asyncio.to_thread(store.close)
+            raise
+        await self._live_shared(cluster, name, store)
+        await cluster.refresh()
+
+    async def _wake_shared(self, name: str) -> None:
+        cluster = self._cluster
+        assert cluster is not None, "it is told of spaces"
+        if name in self._spaces:
+            return
+        store = await cluster.open(name)
+        version = await asyncio.to_thread(store.current)
+        if version is None:
+            await asyncio.to_thread(store.close)
+            return
+        if not self._passes(version_report(version)):
+            await asyncio.to_thread(store.close)
+            raise StoreFault(f"`{name}` has a version whose report has not passed")
+        for each in (await asyncio.to_thread(store.versions))[-VERSIONS_REMEMBERED:]:
+            self._judgements.remember(each)
+        await self._live_shared(cluster, name, store)
+        self._rebind()
+
+    async def _live_shared(self, cluster: Cluster, name: str, store: PostgresStore) -> None:
+        if name in self._spaces:
+            await asyncio.to_thread(store.close)
+            return
+        live = await self._start(store, Member)
+        if name in self._spaces:  # It was told of meanwhile.
+            await live.close()
+            await asyncio.to_thread(store.close)
+            return
+        self._spaces[name] = Space(name, store, live)
+        assert isinstance(live, Member), "it was started as one"
+        cluster.add(name, store, live)
+
     async def _wake(self, path: Path) -> None:
         store = SqliteStore(path)
         version = store.current()
@@ -773,9 +962,9 @@ class Workshop:
         table = version_table(version)
         self._spaces[table.blueprint] = Space(table.blueprint, store, await self._start(store))
 
-    async def _start(self, store: SqliteStore) -> Live:
+    async def _start(self, store: SqliteStore | PostgresStore, kind: type[Live] = Live) -> Live:
         limits = self.loaded.settings.limits
-        return await Live.start(
+        return await kind.start(
             store,
             self._adapters,
             clock=self.clock,
