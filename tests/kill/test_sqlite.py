@@ -21,22 +21,18 @@ import apsw
 
 from temper.kernel import Codec, Entry, replay
 from temper.runtime import SqliteStore
-from temper.service import check_texts
-from temper.table import Table, load
+from temper.table import load
 from tests.kill import twin
 from tests.kill.audit import assert_kept
-from tests.kill.checker import Stuck, linearize
 from tests.kill.client import Client, Declined, Log, Taken
+from tests.kill.registers import REGISTERS, TEXT, told_of, unexplained, write
 from tests.kill.servers import ROOT, Server, free_port, nursery
-from tests.kill.spec import history, one_entity
 
 KILLS = int(os.environ.get("KILLS", "32"))
 SEED = int(os.environ.get("SEED", "1"))
-TEXT = (Path(__file__).parent / "kill.blueprint").read_text("utf-8")
 # What is pushed in between; nobody who is alive is in its way.
 CHANGED = TEXT.replace("  receipt: string?\n", "  receipt: string?\n  remark: string?\n")
 MANY = 10_000_000
-REGISTERS = ("r0", "r1", "r2")
 TALLIES = 4
 WRITERS = 5
 SETTINGS = """
@@ -110,31 +106,6 @@ class World:
                 await client.create("Parcel", parcel, "Make", name=parcel, tally=tally)
             count += 1
         return count
-
-    async def write(self, client: Client, number: int) -> None:
-        """Read and write registers, where others do; now and then without asking again when nothing is heard."""
-        chance = random.Random(f"{SEED} {number}")
-        turn = 0
-        while not self.stop.is_set():
-            turn += 1
-            register = chance.choice(REGISTERS)
-            value = number * 1_000_000 + turn
-            patience = {} if chance.random() < 0.8 else {"patience": 1}
-            match chance.randrange(8):
-                case 0 | 1 | 2:
-                    await client.read("Register", register)
-                case 3:
-                    await client.act("Register", register, "Write", value=value, note="x" * 4_000, **patience)
-                case 4 | 5:
-                    await client.act("Register", register, "Add", n=chance.randrange(9), **patience)
-                case 6:
-                    found = await client.read("Register", register)
-                    assert found is not None
-                    assert found.seen is not None
-                    expected = found.seen.fields["value"]
-                    await client.act("Register", register, "Exchange", expected=expected, value=value, **patience)
-                case _:
-                    await client.act("Register", register, "Flip", **patience)
 
     async def life(self) -> None:
         """One life of the server, which ends at a moment of some kind."""
@@ -210,7 +181,7 @@ async def test_killed_at_any_moment_nothing_answered_is_lost_and_nothing_is_done
             await writers[0].create("Register", register, "Make")
         async with asyncio.TaskGroup() as asking:
             for number, client in enumerate(writers):
-                asking.create_task(around.write(client, number))
+                asking.create_task(write(client, number, around.stop, seed=SEED))
             counting = [asking.create_task(around.count(client, number)) for number, client in enumerate(counters)]
             await asyncio.sleep(around.chance.uniform(0, 0.4))
             await around.server.kill()
@@ -268,7 +239,9 @@ def check(store: SqliteStore, around: World, counts: Sequence[int]) -> None:
         added = [e.params["n"] for e in entries if e.entity == "Tally" and e.id == f"t{number}" and e.action == "Add"]
         assert added == list(range(count))
 
-    assert_each_register_is_one(log)
+    for register in REGISTERS:
+        assert len(told_of(log, register)) > 2 * KILLS
+        assert unexplained(log, register) is None
     parcels = assert_parcels_went_their_way(entries, log)
     assert_effects_once(entries, twin.read(around.noted))
     for number in range(TALLIES):
@@ -296,17 +269,6 @@ def check(store: SqliteStore, around: World, counts: Sequence[int]) -> None:
     )
     assert around.kills["checkpoint"] > 0
     assert len(versions) > 2
-
-
-def assert_each_register_is_one(log: Log) -> None:
-    """What was told of each register could have come from one that does one thing at a time."""
-    machine = table_of(TEXT)
-    roles = {line.client: frozenset({"clerk"}) for line in log.lines}
-    for register in REGISTERS:
-        told = history(log.lines, "Register", register, roles)
-        assert len(told) > 2 * KILLS
-        found = linearize(told, None, one_entity(machine, "Register", register))
-        assert not isinstance(found, Stuck), (found.order[-3:], found.state, found.next)
 
 
 def assert_parcels_went_their_way(entries: Sequence[Entry], log: Log) -> dict[str, list[Entry]]:
@@ -360,10 +322,3 @@ def assert_fold(store: SqliteStore, entries: Sequence[Entry]) -> None:
 
 def _without(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key != name}
-
-
-def table_of(text: str) -> Table:
-    """Return the table of a blueprint of one file."""
-    checked = check_texts({"kill.blueprint": text})
-    assert checked.table is not None, checked.problems
-    return checked.table
