@@ -70,6 +70,8 @@ class Fake:
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     says: dict[str, Any] = field(default_factory=dict)
     entries: asyncio.Queue[wire.HistoryEntry] = field(default_factory=asyncio.Queue)
+    short: int = 0
+    """How many were begun without a task."""
 
     def authenticate(self, token: str | None) -> Person:
         if token != TOKEN or "authenticate" in self.says:
@@ -120,6 +122,18 @@ class Fake:
         self, person: Person, blueprint: str, entity: str, id: str, action: str, body: Any, **named: Any
     ) -> Any:
         return self._answer("act", ACTED, blueprint, entity, id, action, body, **named)
+
+    def begin_create(
+        self, person: Person, blueprint: str, entity: str, action: str | None, body: Any, *, then: Any, **named: Any
+    ) -> None:
+        self.short += 1
+        then(self._answer("create", ACTED, blueprint, entity, action, body, **named))
+
+    def begin_act(
+        self, person: Person, blueprint: str, entity: str, id: str, action: str, body: Any, *, then: Any, **named: Any
+    ) -> None:
+        self.short += 1
+        then(self._answer("act", ACTED, blueprint, entity, id, action, body, **named))
 
     async def read(self, person: Person, blueprint: str, entity: str, id: str) -> Any:
         return self._answer("read", VIEW, blueprint, entity, id)

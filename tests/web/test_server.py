@@ -143,7 +143,7 @@ async def test_a_request_in_flight_finishes() -> None:
         answer = asyncio.create_task(server.raw(request("POST", "/v1/lamp/Lamp/l1/Switch")))
         await slow.begun.wait()
         server.stop.set()
-        await asyncio.wait_for(_refuses(server), 10)
+        await asyncio.wait_for(refuses(server), 10)
         assert not server.task.done()
         slow.go.set()
         status, headers, body = await asyncio.wait_for(answer, 10)
@@ -152,7 +152,7 @@ async def test_a_request_in_flight_finishes() -> None:
         await asyncio.wait_for(server.task, 10)
 
 
-async def _refuses(server: Running) -> None:
+async def refuses(server: Running) -> None:
     """Return once nobody is let in any more."""
     # Whoever knocks while the door shuts is let go of without an answer.
     with contextlib.suppress(OSError):

@@ -26,6 +26,7 @@ from temper.kernel import (
     Conflict,
     Discard,
     Entry,
+    Examination,
     Expired,
     Host,
     Ids,
@@ -44,6 +45,8 @@ from temper.runtime.tools import Adapter, Answered, Call, Failed, Unknown
 from temper.runtime.tools import Attempt as Outcome
 from temper.table import Ending, Snapshot, Table, World, load
 
+# Times that those are asked again who have changed meanwhile, before the rest is asked with nobody changing any more.
+_CATCHING_UP_MAX = 50
 # Entries that subscribers get without a look into the store.
 _RECENT_MAX = 1_024
 _PAGE = 256
@@ -60,19 +63,48 @@ _LATE_TIMEOUTS = 10
 _log = logging.getLogger("temper.runtime")
 
 
+class _Reply:
+    """What stands in a future's place where a call will do: it costs no turn of the loop, and no task."""
+
+    __slots__ = ("_done", "_then")
+
+    def __init__(self, then: Callable[[Answer | BaseException], None]) -> None:
+        self._then = then
+        self._done = False
+
+    def done(self) -> bool:
+        return self._done
+
+    def set_result(self, answer: Answer | None) -> None:
+        assert answer is not None, "a request has an answer"
+        self._done = True
+        self._then(answer)
+
+    def set_exception(self, problem: BaseException) -> None:
+        self._done = True
+        self._then(problem)
+
+
 @dataclass(slots=True)
 class _Asked:
     """`future` is `None` where nobody waits for the answer: then the ask is put again after a fault."""
 
     ask: Ask
-    future: asyncio.Future[Answer | None] | None
+    future: asyncio.Future[Answer | None] | _Reply | None
 
 
 @dataclass(slots=True)
 class _Swap:
-    table: Table
-    version: TableVersion
+    examination: Examination
     future: asyncio.Future[int | tuple[Stranded, ...]]
+
+    @property
+    def table(self) -> Table:
+        return self.examination.table
+
+    @property
+    def version(self) -> TableVersion:
+        return self.examination.version
 
 
 _Waiter = tuple[Callable[[Snapshot], bool], asyncio.Future[Snapshot]]
@@ -158,16 +190,27 @@ class Live:
 
         `Busy` at once when too much waits.
         """
-        if self._broken is not None:
-            return Expired(self._broken)
-        if self._closing or len(self._queue) >= self._limits.queue_max:
-            return Busy(_PAUSE_MS)
         future: asyncio.Future[Answer | None] = self._loop.create_future()
-        self._queue.append(_Asked(request, future))
-        self._work.set()
+        self._ask(request, future)
         answer = await future
         assert answer is not None, "a request has an answer"
         return answer
+
+    def ask(self, request: Request, then: Callable[[Answer | BaseException], None]) -> None:
+        """Have `then` called, on the loop, with what came of `request`: once, at once where it can't be taken.
+
+        It hears an exception where a bug of ours is all that came of it. It must not raise.
+        """
+        self._ask(request, _Reply(then))
+
+    def _ask(self, request: Request, reply: asyncio.Future[Answer | None] | _Reply) -> None:
+        if self._broken is not None:
+            reply.set_result(Expired(self._broken))
+        elif self._closing or len(self._queue) >= self._limits.queue_max:
+            reply.set_result(Busy(_PAUSE_MS))
+        else:
+            self._queue.append(_Asked(request, reply))
+            self._work.set()
 
     async def operate(self, ask: Retry | Discard) -> bool:
         """Retry or discard a stuck order; `False` if there is none of that id (any more). Raises `StoreFault`."""
@@ -191,15 +234,34 @@ class Live:
         return self._host.world(self._clock.now())
 
     async def swap(self, table: Table, version: TableVersion) -> int | tuple[Stranded, ...]:
-        """Put another table in force, between two requests, and return how many entities were rewritten for it.
+        """Put another table in force, between two requests, and return how many entities were asked for it.
 
-        Returns those that have no place in it if there are any; then nothing has changed. Raises `StoreFault`.
+        Returns those that have no place in it if there are any; then nothing has changed. Raises `StoreFault`. All who
+        live are asked while requests go on, and nobody waits but for those who have changed since. They are as the new
+        table has them at once, to whoever reads; rewritten they are by and by (`moving`).
         """
         self._must_live()
+        examination = self._host.examine(table, version)
+        examining = ThreadPoolExecutor(1, thread_name_prefix="temper-examiner")
+        try:
+            while await self._loop.run_in_executor(examining, examination.page):
+                self._must_live()
+            for _ in range(_CATCHING_UP_MAX):
+                if not await self._loop.run_in_executor(examining, examination.catch_up):
+                    break
+                self._must_live()
+        finally:
+            await self._loop.run_in_executor(None, examining.shutdown)
         future: asyncio.Future[int | tuple[Stranded, ...]] = self._loop.create_future()
-        self._queue.append(_Swap(table, version, future))
+        self._must_live()
+        self._queue.append(_Swap(examination, future))
         self._work.set()
         return await future
+
+    @property
+    def moving(self) -> bool:
+        """Whether some are still kept as an earlier table wrote them."""
+        return self._host.moving
 
     def bind(self, adapters: Mapping[str, Adapter]) -> None:
         """Use these adapters from the next attempt on. A tool without one fails with kind "not_bound"."""
@@ -460,10 +522,11 @@ class Live:
         self._set_alarm((), idle=True)
 
     async def _exchange(self, swap: _Swap) -> None:
-        at = self._clock.now()
         try:
-            # What the living say to it is asked in the writer's thread; requests wait meanwhile, reads do not.
-            batch = await self._loop.run_in_executor(self._writer, self._host.swap, swap.table, swap.version, at)
+            if swap.examination.old is not self._host.codec:
+                raise StoreFault("another version has been put in force meanwhile: try again")
+            # What has changed since they were asked is asked in the writer's thread; requests wait, reads do not.
+            batch = await self._loop.run_in_executor(self._writer, self._host.exchange, swap.examination)
             if not isinstance(batch, Batch):
                 if not swap.future.done():
                     swap.future.set_result(batch)
@@ -485,7 +548,7 @@ class Live:
         self._adopt(batch, last)
         self.version = swap.version
         if not swap.future.done():
-            swap.future.set_result(sum(len(change.snapshots) for change in batch.changes))
+            swap.future.set_result(swap.examination.examined)
 
     # --- attempts ---
 

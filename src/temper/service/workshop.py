@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from temper.kernel import (
+    Answer,
     Busy,
     Conflict,
     Done,
@@ -96,6 +97,19 @@ VERSIONS_REMEMBERED = 8
 PUSHES_MAX = 5
 # Words that stand where a blueprint's name stands in a path.
 RESERVED_BLUEPRINTS = frozenset({"tokens"})
+
+Then: TypeAlias = Callable[[wire.Acted | BaseException], None]
+"""Hears what came of a request, on the loop: what was done, or the `Declined` (or the bug) in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request on its way into a space, with what its answer needs."""
+
+    space: Space
+    person: Person
+    request: Request
+    action: str
 
 
 class CannotOpen(Exception):
@@ -431,14 +445,22 @@ class Workshop:
 
         `body` holds the parameters, and an `id` if one is wanted.
         """
-        space = self._space(blueprint)
-        kind = entity_of(space.table, entity)
-        chosen = creating_action(kind, action)
-        id, params = wanted_id(body)
-        return await self._submit(
-            person, space, kind, id or space.fresh_id(kind.name), chosen, params, key=key, asked=body,
-            dry_run=dry_run, creates=True,
-        )
+        asked = self._creation(person, blueprint, entity, action, body, key=key, dry_run=dry_run)
+        return self._acted(asked, await asked.space.live.submit(asked.request))
+
+    def begin_create(
+        self,
+        person: Person,
+        blueprint: str,
+        entity: str,
+        action: str | None,
+        body: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        then: Then,
+    ) -> None:
+        """Begin what `create` does, and return: `then` hears what came of it, or is not called where this raises."""
+        self._begin(self._creation(person, blueprint, entity, action, body, key=key), then)
 
     async def act(
         self,
@@ -454,14 +476,76 @@ class Workshop:
         dry_run: bool = False,
     ) -> wire.Acted:
         """Take an action. Declines with "refused", "denied", "bad-request", "not-found", "stale", "busy"."""
+        asked = self._action(
+            person, blueprint, entity, id, action, body, key=key, if_version=if_version, dry_run=dry_run
+        )
+        return self._acted(asked, await asked.space.live.submit(asked.request))
+
+    def begin_act(
+        self,
+        person: Person,
+        blueprint: str,
+        entity: str,
+        id: str,
+        action: str,
+        body: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        if_version: int | None = None,
+        then: Then,
+    ) -> None:
+        """Begin what `act` does, and return: `then` hears what came of it, or is not called where this raises."""
+        self._begin(self._action(person, blueprint, entity, id, action, body, key=key, if_version=if_version), then)
+
+    def _creation(
+        self,
+        person: Person,
+        blueprint: str,
+        entity: str,
+        action: str | None,
+        body: Mapping[str, Any],
+        *,
+        key: str | None,
+        dry_run: bool = False,
+    ) -> _Asked:
+        space = self._space(blueprint)
+        kind = entity_of(space.table, entity)
+        chosen = creating_action(kind, action)
+        id, params = wanted_id(body)
+        return self._asked(
+            person,
+            space,
+            kind,
+            id or space.fresh_id(kind.name),
+            chosen,
+            params,
+            key=key,
+            asked=body,
+            dry_run=dry_run,
+            creates=True,
+        )
+
+    def _action(
+        self,
+        person: Person,
+        blueprint: str,
+        entity: str,
+        id: str,
+        action: str,
+        body: Mapping[str, Any],
+        *,
+        key: str | None,
+        if_version: int | None = None,
+        dry_run: bool = False,
+    ) -> _Asked:
         space = self._space(blueprint)
         kind = entity_of(space.table, entity)
         chosen = action_of(kind, action)
-        return await self._submit(
+        return self._asked(
             person, space, kind, id, chosen, body, key=key, asked=body, if_version=if_version, dry_run=dry_run
         )
 
-    async def _submit(
+    def _asked(
         self,
         person: Person,
         space: Space,
@@ -475,9 +559,8 @@ class Workshop:
         if_version: int | None = None,
         dry_run: bool = False,
         creates: bool = False,
-    ) -> wire.Acted:
-        table = space.table
-        params = params_of(table, action, body)
+    ) -> _Asked:
+        params = params_of(space.table, action, body)
         if not dry_run:
             space.must_be_ours(kind.name, id)
         event = Act(new_id(), self.clock.now(), action.name, params, person.caller, kind.name, id)
@@ -490,17 +573,32 @@ class Workshop:
             if_version=if_version,
             dry_run=dry_run,
         )
-        answer = await space.live.submit(request)
+        return _Asked(space, person, request, action.name)
+
+    def _begin(self, asked: _Asked, then: Then) -> None:
+        def answered(answer: Answer | BaseException) -> None:
+            try:
+                if isinstance(answer, BaseException):
+                    raise answer
+                found: wire.Acted | BaseException = self._acted(asked, answer)
+            except Exception as problem:  # noqa: BLE001 - it is for whoever asked
+                found = problem
+            then(found)
+
+        asked.space.live.ask(asked.request, answered)
+
+    def _acted(self, asked: _Asked, answer: Answer) -> wire.Acted:
+        space, request = asked.space, asked.request
         # A swap may have come between: the answer is by the table that is in force after it.
-        table = space.table
         match answer:
             case Done():
-                return acted(table, answer, action.name, dry_run=dry_run)
+                return acted(space.table, answer, asked.action, dry_run=request.dry_run)
             case No():
-                raise Declined(self._refusal(space, person, kind.name, id, answer.refused, answer.snapshot))
+                entity, id = request.entity, request.id
+                raise Declined(self._refusal(space, asked.person, entity, id, answer.refused, answer.snapshot))
             case Conflict():
                 if answer.actual_version is not None:
-                    raise stale(answer.actual_version, if_version)
+                    raise stale(answer.actual_version, request.if_version)
                 raise Declined(
                     wire.Problem(
                         type="conflict",
@@ -630,18 +728,11 @@ class Workshop:
             for each in await space.reading(lambda: clauses_of(table, now, event, space.live.world()))
         )
         try:
-            result = await self._submit(
-                person,
-                space,
-                kind,
-                event.entity_id,
-                chosen,
-                rest,
-                key=None,
-                asked=body,
-                dry_run=True,
+            asked = self._asked(
+                person, space, kind, event.entity_id, chosen, rest, key=None, asked=body, dry_run=True,
                 creates=id is None,
-            )
+            )  # fmt: skip
+            result = self._acted(asked, await space.live.submit(asked.request))
         except Declined as declined:
             if declined.problem.type not in ("refused", "denied", "conflict"):
                 raise

@@ -21,6 +21,7 @@ ASKED_AGAIN: Final[Headers] = (*_SAFE, (b"cache-control", b"private, no-cache"),
 
 _JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", b"application/problem+json")
+_PLAIN: Final[Headers] = (_JSON, *KEPT_BY_NOBODY)
 _ENCODER: Final = msgspec.json.Encoder()
 encode = _ENCODER.encode
 
@@ -36,7 +37,7 @@ class Answer:
 
 def json(value: Any, status: int = 200, extra: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
     """Return `value` as JSON that nobody keeps."""
-    return Answer(status, encode(value), (_JSON, *KEPT_BY_NOBODY, *extra))
+    return Answer(status, encode(value), (*_PLAIN, *extra) if extra else _PLAIN)
 
 
 def tagged(value: Any, tag: str, status: int = 200) -> Answer:
@@ -59,6 +60,21 @@ def problem(of: wire.Problem, extra: Iterable[tuple[bytes, bytes]] = ()) -> Answ
         seconds = max(1, -(-of.retry_after_ms // 1000))
         headers.append((b"retry-after", str(seconds).encode()))
     return Answer(of.status, encode(shown), tuple(headers))
+
+
+def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return headers as they are sent."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+_PLAIN_LINES: Final = lines(_PLAIN)
+
+
+def whole(answer: Answer, status_line: bytes, stamp: bytes) -> bytes:
+    """Return an answer with a body as it is sent; `stamp` are the headers that the server gives to each."""
+    said = _PLAIN_LINES if answer.headers is _PLAIN else lines(answer.headers)
+    body = answer.body
+    return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (status_line, stamp, said, len(body), body)
 
 
 async def deliver(answer: Answer, method: str, send: Send) -> None:

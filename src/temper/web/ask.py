@@ -116,7 +116,10 @@ class Ask:
 
     async def json(self) -> dict[str, Any]:
         """Return the body as a JSON object; nothing at all is an empty one."""
-        body = await self.body(self.limits.body_max)
+        return self.as_json(await self.body(self.limits.body_max))
+
+    def as_json(self, body: bytes) -> dict[str, Any]:
+        """Return what `body`, of this request, holds as a JSON object; nothing at all is an empty one."""
         if not body:
             return {}
         self._expect_json()

@@ -7,21 +7,23 @@ looked up as it was sent, the head is read once, the body once.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 from temper.service import Declined, Person, Workshop, wire
 from temper.web import answer
 from temper.web.answer import Answer
-from temper.web.ask import Ask, Gone, Receive, Scope, Send, headers, query
+from temper.web.ask import Ask, Gone, Message, Receive, Scope, Send, headers, query
 from temper.web.limits import Limits
 from temper.web.openapi import Documents
 from temper.web.pages import pages
 from temper.web.paths import OF_BLUEPRINT, OF_ENTITY, TOP, Resource, Route, parse
 from temper.web.problems import KINDS, decline, nearest
 from temper.web.streams import Stream, pour
-from temper.web.verbs import OPERATIONS, QUERIES, Desk
+from temper.web.verbs import BEGUN, OPERATIONS, QUERIES, Desk
 
 _LOG: Final = logging.getLogger("temper.web")
 # What needs no token, since it says nothing of any blueprint.
@@ -48,6 +50,7 @@ class Door:
         self._pages = pages()
         self._routes: dict[bytes, Route] = {}
         self._requests = 0
+        self._people: dict[str | None, Person] = {}
 
     def close(self) -> None:
         """End streams and waits: the server is being stopped."""
@@ -75,7 +78,7 @@ class Door:
         try:
             route = self._routes.get(raw) or self._parse(raw)
             if self._requests > self._limits.requests_max:
-                decline("busy", 503, "the server has too many requests at once", retry_after_ms=1000)
+                _too_many()
             if route.resource in _PUBLIC:
                 found: Answer | Stream | None = await self._public(route, method, scope, receive, send)
             else:
@@ -84,12 +87,53 @@ class Door:
             found = _problem(declined.problem)
         except Gone:
             return
-        except Exception:  # noqa: BLE001 - whatever it is, the caller gets an answer, and the log the rest
-            found = _bug(method, raw)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the caller gets an answer, and the log the rest
+            found = _bug(method, raw, problem)
         if isinstance(found, Answer):
             await answer.deliver(found, method, send)
         elif found is not None:
             await pour(found, self._desk.workshop, self._desk.closing, send)
+
+    def begin(self, target: bytes, head: dict[bytes, bytes], body: bytes, reply: Callable[[Answer], None]) -> bool:
+        """Begin a POST without a task where it is an action's or a creation's; `reply` hears its answer.
+
+        It is the answer that `__call__` would give. Where it is another's, nothing has happened, and `__call__` it is.
+        """
+        route = self._routes.get(target) or self._parse(target)
+        begin = BEGUN.get(route.resource)
+        if begin is None or len(body) > self._limits.body_max:
+            return False
+
+        def then(found: Answer | BaseException) -> None:
+            self._requests -= 1
+            if isinstance(found, Answer):
+                reply(found)
+            elif isinstance(found, Declined):
+                reply(_problem(found.problem))
+            else:
+                reply(_bug("POST", target, found))
+
+        self._requests += 1
+        try:
+            if self._requests > self._limits.requests_max:
+                _too_many()
+            token = _bearer(head)
+            ask = Ask(route, "POST", head, self._person(token), token or "", _nothing, self._limits)
+            begin(self._desk, ask, body, then)
+        except Exception as problem:  # noqa: BLE001 - as in `_http`
+            then(problem)
+        return True
+
+    def _person(self, token: str | None) -> Person:
+        """Return who bears the token; of requests that came at once it is asked once, whoever sent them."""
+        people = self._people
+        person = people.get(token)
+        if person is None:
+            person = self._desk.workshop.authenticate(token)
+            if not people:
+                asyncio.get_running_loop().call_soon(people.clear)
+            people[token] = person
+        return person
 
     def _parse(self, raw: bytes) -> Route:
         route = parse(raw)
@@ -154,6 +198,15 @@ class Door:
         )
 
 
+def _too_many() -> NoReturn:
+    decline("busy", 503, "the server has too many requests at once", retry_after_ms=1000)
+
+
+async def _nothing() -> Message:
+    """Receive for a request whose body is there already."""
+    raise Gone
+
+
 def _bearer(head: dict[bytes, bytes]) -> str | None:
     sent = head.get(b"authorization")
     if sent is None:
@@ -182,9 +235,9 @@ def _problem(of: wire.Problem) -> Answer:
     return answer.problem(of, [(b"connection", b"close")] if of.status in {408, 413} else ())
 
 
-def _bug(method: str, raw: bytes) -> Answer:
+def _bug(method: str, raw: bytes, problem: BaseException) -> Answer:
     instance = f"urn:uuid:{uuid.uuid4()}"
-    _LOG.exception("%s: %s %s failed", instance, method, raw.decode("latin-1"))
+    _LOG.error("%s: %s %s failed", instance, method, raw.decode("latin-1"), exc_info=problem)
     return answer.problem(
         wire.Problem(
             type="bug",

@@ -15,8 +15,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from temper.service import Workshop
-from temper.web.answer import KEPT_BY_NOBODY
+from temper.web.answer import KEPT_BY_NOBODY, Answer, lines, whole
 from temper.web.door import Door, app
+from temper.web.heads import HEAD_MAX, Heads
 from temper.web.limits import Limits
 
 _BACKLOG: Final = 2048
@@ -43,7 +44,7 @@ async def serve(
     door = app(workshop, limits=bounds)
     config = uvicorn.Config(
         door,
-        http=_bounded(bounds),
+        http=_bounded(bounds, door),
         ws="none",
         lifespan="off",
         access_log=False,
@@ -131,14 +132,36 @@ class _HeadRefused(Exception):
     """A request's head is over a bound."""
 
 
-def _bounded(limits: Limits) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol with bounds on a head's size and time, and with problems for its errors."""
+def _bounded(limits: Limits, door: Door) -> type[HttpToolsProtocol]:
+    """Return uvicorn's protocol with bounds on a head's size and time, with problems for its errors, and a short way.
+
+    The short way is for a POST that came whole, with a head that is known (`Heads`): the door begins it, and its answer
+    is written when it is there, without a task and without messages. All else goes uvicorn's way. What comes while one
+    is on the short way is held until its answer is out, and so are answers in the order of their requests.
+    """
+    heads = Heads()
+    stamped: list[tuple[bytes, bytes]] | None = None
+    stamp = b""
+
+    def stamp_of(given: list[tuple[bytes, bytes]]) -> bytes:
+        """The headers of each answer, which uvicorn makes anew each second, as they are sent."""
+        nonlocal stamped, stamp
+        if given is not stamped:
+            stamped, stamp = given, lines(given)
+        return stamp
 
     class Bounded(HttpToolsProtocol):
         _head: int = 0  # bytes of the head that is being read
         _in_head: bool = True
         _refused: tuple[int, str] | None = None
         _late: asyncio.TimerHandle | None = None
+        _between: bool = True  # the parser is at the begin of a request
+        _messages: int = 0  # how many ended in what was received last
+        _last_head: bytes = b""
+        _begun: bool = False  # one is on the short way
+        _held: bytes = b""  # what came meanwhile
+        _ending: bool = False  # its answer is the last
+        _quiet_since: float = 0.0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
             super().connection_made(transport)
@@ -149,19 +172,95 @@ def _bounded(limits: Limits) -> type[HttpToolsProtocol]:
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
+            if self._begun:
+                self._held += data
+                self.flow.pause_reading()
+                return
+            alone = self._between
+            if alone and self._begin(data):
+                return
             if self._in_head:
                 self._head += len(data)
+            self._messages = 0
             super().data_received(data)
             # One header that never ends is not seen by `on_header`.
             if self._in_head and self._head > limits.url_max + limits.headers_max and not self.transport.is_closing():
                 self._refused = (431, "the request's head is too large")
                 self.send_400_response("")
+            elif alone and self._between and self._messages == 1:
+                self._remember(data)
+
+        def _begin(self, data: bytes) -> bool:
+            """Take the short way, if what came is for it."""
+            found = heads.find(data)
+            busy = bool(self.cycle) and not self.cycle.response_complete  # it is `None` before the first
+            if found is None or busy or self.flow.write_paused or self.access_log or self.transport.is_closing():
+                return False
+            target, head, body = found
+            self._begun = True
+            if not door.begin(target, head.headers, body, self._reply):
+                self._begun = False
+                return False
+            self._in_time()
+            return True
+
+        def _reply(self, answer: Answer) -> None:
+            """Write the answer of what took the short way."""
+            self._begun = False
+            self.server_state.total_requests += 1
+            if self.transport.is_closing():
+                return
+            stamp = stamp_of(self.server_state.default_headers)
+            if self._ending:
+                stamp += b"connection: close\r\n"
+            self.transport.write(whole(answer, STATUS_LINE[answer.status], stamp))
+            if self._ending:
+                self.transport.close()
+                return
+            self._quiet_since = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self._look_later(self.timeout_keep_alive)
+            if self._held:
+                data, self._held = self._held, b""
+                self.flow.resume_reading()
+                self.data_received(data)
+
+        def _remember(self, data: bytes) -> None:
+            """Learn a head that came twice: one that is always another is not worth it."""
+            first = data.find(b"\r\n")
+            head = data[first : data.find(b"\r\n\r\n", first)]
+            if head == self._last_head:
+                heads.learn(data, self.headers)
+            self._last_head = head if len(head) <= HEAD_MAX else b""
+
+        def shutdown(self) -> None:
+            if self._begun:
+                self._ending = True
+            else:
+                super().shutdown()
+
+        def _look_later(self, seconds: float) -> None:
+            self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+        def timeout_keep_alive_handler(self) -> None:
+            # Not set anew with each answer, which would cost more than to look again.
+            self.timeout_keep_alive_task = None
+            left = self._quiet_since + self.timeout_keep_alive - self.loop.time()
+            if self._begun or left > 0:
+                self._look_later(self.timeout_keep_alive if self._begun else left)
+            else:
+                super().timeout_keep_alive_handler()
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self._in_head, self._headers = True, 0
+            self._in_head, self._headers, self._between = True, 0, False
             if self._late is None:
                 self._late = self.loop.call_later(limits.head_timeout, self._give_up)
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self._between = True
+            self._messages += 1
 
         def on_url(self, url: bytes) -> None:
             super().on_url(url)
@@ -183,9 +282,8 @@ def _bounded(limits: Limits) -> type[HttpToolsProtocol]:
             status, title = self._refused or (400, "the request is not HTTP")
             kind = "bad-request" if status == 400 else "too-large"
             body = msgspec.json.encode({"type": f"/problems/{kind}", "title": title, "status": status})
-            head = STATUS_LINE[status] + b"".join(
-                b"%b: %b\r\n" % header
-                for header in (
+            head = STATUS_LINE[status] + lines(
+                (
                     *self.server_state.default_headers,
                     (b"content-type", b"application/problem+json"),
                     *KEPT_BY_NOBODY,

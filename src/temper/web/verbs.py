@@ -36,6 +36,8 @@ class Desk:
 
 
 Verb = Callable[[Desk, Ask], Awaitable[Answer | Stream]]
+Then = Callable[[Answer | BaseException], None]
+Begin = Callable[[Desk, Ask, bytes, Then], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,27 @@ async def act(desk: Desk, ask: Ask) -> Answer:
     return answer.json(done)
 
 
+def begin_act(desk: Desk, ask: Ask, body: bytes, then: Then) -> None:
+    """Begin what `act` does with this body, and return."""
+    route, wanted = ask.route, ask.if_match()
+    key = ask.key()
+
+    def done(found: wire.Acted | BaseException) -> None:
+        then(found if isinstance(found, BaseException) else answer.json(found))
+
+    desk.workshop.begin_act(
+        ask.person,
+        route.blueprint,
+        route.entity,
+        route.id,
+        route.action,
+        ask.as_json(body),
+        key=key,
+        if_version=wanted if isinstance(wanted, int) else None,
+        then=done,
+    )
+
+
 async def create(desk: Desk, ask: Ask) -> Answer:
     """Create an entity, or explain that in a dry run."""
     route, key = ask.route, ask.key()
@@ -98,10 +121,23 @@ async def create(desk: Desk, ask: Ask) -> Answer:
         key=key,
         dry_run=bool(ask.query.get("dry_run")),
     )
-    if done.dry_run:
-        return answer.json(done)
+    return answer.json(done) if done.dry_run else _created(route.blueprint, done)
+
+
+def begin_create(desk: Desk, ask: Ask, body: bytes, then: Then) -> None:
+    """Begin what `create` does with this body, and return."""
+    route, key = ask.route, ask.key()
+
+    def done(found: wire.Acted | BaseException) -> None:
+        then(found if isinstance(found, BaseException) else _created(route.blueprint, found))
+
+    parsed = ask.as_json(body)
+    desk.workshop.begin_create(ask.person, route.blueprint, route.entity, None, parsed, key=key, then=done)
+
+
+def _created(blueprint: str, done: wire.Acted) -> Answer:
     made = done.entity
-    location = (b"location", path(route.blueprint, made.entity, made.id).encode())
+    location = (b"location", path(blueprint, made.entity, made.id).encode())
     if done.replayed:
         return answer.json(done, 200, [location])
     return answer.json(done, 201, [location, (b"etag", _tag(made.version).encode())])
@@ -375,6 +411,9 @@ OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
     Resource.TOKENS: {"GET": _takes(tokens), "POST": _takes(make_token)},
     Resource.TOKEN: {"DELETE": _takes(revoke_token)},
 }
+
+BEGUN: Final[dict[Resource | None, Begin]] = {Resource.ACT: begin_act, Resource.ENTITIES: begin_create}
+"""Those whose POST, where it has no query, goes on without a task: what is asked most, and waits for a commit alone."""
 
 QUERIES: Final = {
     resource: {method: each.query for method, each in methods.items()} for resource, methods in OPERATIONS.items()
