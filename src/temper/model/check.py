@@ -41,6 +41,7 @@ def check(bundle: tree.Tree, *, preview: bool = False) -> tuple[m.Machine, tuple
     for entity in entities:
         look_at(entity, names.entities[entity.name], uses, problems)
     look_at_joints(entities, problems)
+    _some_entity(bundle, problems)
     top = [declaration for file in bundle.files for declaration in file.declarations]
     machine = m.Machine(
         next((file.name.text for file in bundle.files if file.name is not None), ""),
@@ -75,6 +76,19 @@ def check_expression(
     typer = Typer(machine.world, problems)
     typed = typer.expect(expr, opened(expected), Scope(FILTER, machine.world.entities[entity]))
     return typed, problems.sorted()
+
+
+def _some_entity(bundle: tree.Tree, problems: Problems) -> None:
+    """Say that a bundle without an entity does nothing: whatever is asked of it would hold."""
+    name = next((file.name for file in bundle.files if file.name is not None), None)
+    declared = any(isinstance(each, tree.Entity) for file in bundle.files for each in file.declarations)
+    if name is not None and not declared:
+        problems.add(
+            Code.B343,
+            name.span,
+            f"`{name.text}` has no entity",
+            help="declare what it is about: `entity NAME`, with its states and actions",
+        )
 
 
 def _roles(top: list[tree.Declaration], typer: Typer, problems: Problems) -> tuple[m.Role, ...]:

@@ -168,6 +168,7 @@ class Code(Enum):
     B340 = "clause that is given twice"
     B341 = "property of several entities"
     B342 = "scenario that speaks of nothing"
+    B343 = "bundle without an entity"
 
     # B4xx: level 1, found by looking at the table
     B401 = "guard that can't hold"
@@ -184,6 +185,7 @@ class Code(Enum):
     B504 = "field set twice in one step"
     B505 = "outcome without a home"
     B506 = "state in which nothing can happen"
+    B508 = "timer that its action leaves due"
 
     # B6xx: scenarios
     B601 = "scenario that comes out otherwise"
@@ -199,4 +201,4 @@ class Code(Enum):
         return Severity.WARNING if self in _WARNINGS else Severity.ERROR
 
 
-_WARNINGS = frozenset({Code.B405, Code.B406})
+_WARNINGS = frozenset({Code.B343, Code.B405, Code.B406})

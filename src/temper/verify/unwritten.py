@@ -11,6 +11,7 @@ from temper.text import Code, Diagnostic, Label
 from temper.verify.clauses import flat
 from temper.verify.explain import trace_of
 from temper.verify.explore.search import Break, Explored
+from temper.verify.expressions import walk
 from temper.verify.places import span_of
 from temper.verify.report import PropertyResult, Verdict
 from temper.verify.shapes import cases_from, has_orders, homes_everywhere, traps, unreachable, waits
@@ -150,6 +151,8 @@ class Unwritten(Telling):
         algebra, explored = found.algebra, found.explored
         stays = self._question("no assignment leaves its type", entity)
         proved = algebra is not None and not algebra.may_leave and not _loops(entity) and not _computed_waits(entity)
+        # How many come to refer to one is what level 1, which looks at one at a time, does not ask.
+        proved = proved and not entity.inverses and not _finer(entity)
         yield self._fault(stays, Code.B502, (Why.OUT_OF_TYPE,), proved, found)
         if (algebra is not None and algebra.divides) or self._faulty(explored, Why.DIVISION):
             zero = self._question("nothing divides by zero", entity)
@@ -161,6 +164,31 @@ class Unwritten(Telling):
         ):
             if self._faulty(explored, Why.TWICE, joint):
                 yield self._fault(self._question(name, entity), Code.B504, (Why.TWICE,), False, found, joint)
+        if explored is not None and _rouses(entity):
+            yield self._rest(entity, explored)
+
+    def _rest(self, entity: shape.Entity, explored: Explored) -> PropertyResult:
+        """Say whether what has fired is due again at once (18)."""
+        result = self._question("no `whenever` or `at` is left due by its action", entity)
+        result = replace(result, by="search")
+        keys = [key for key in explored.breaks if key[0] == "spins"]
+        if not keys:
+            suspicion = next((key for key in explored.suspicions if key[0] == "spins"), ("spins",))
+            return self.judged(result, suspicion, explored)
+        first: PropertyResult | None = None
+        for key in keys:
+            each = explored.breaks[key]
+            assert each.run is not None, "a break has a run"
+            action = next(timer.handler.action for timer in _roused(entity) if timer.site == key[1])
+            told = replace(
+                result, verdict=Verdict.BROKEN, site=key[1], trace=trace_of(self.table, each.run),
+                why=f"after `{action}` it is due again at once, and so for ever",
+                help=f"let `{action}` change what it is due by, or lead to another state",
+            )  # fmt: skip
+            self.findings.append(self.broken(Code.B508, f"`{action}` leaves due what has taken it", told))
+            first = first or told
+        assert first is not None, "there was one"
+        return first
 
     @staticmethod
     def _faulty(explored: Explored | None, why: Why, joint: bool = False) -> bool:
@@ -330,6 +358,32 @@ def _principals_in(type_: Type, value: Any, table: Table) -> Iterator[str]:
                 yield from _principals_in(part.type, item, table)
         case _:
             pass
+
+
+def _finer(entity: shape.Entity) -> bool:
+    """Say whether a decimal may get more digits with each step: level 1 takes them to be numbers as fine as one likes."""
+    decimals = {each.name for each in entity.fields if "decimal" in str(each.type)}
+    bodies = [action.body for action in entity.actions.values()]
+    bodies += [case.body for action in entity.actions.values() for case in action.cases]
+    bodies += [(*place.entry, *place.exit) for place in entity.places]
+    return any(
+        part[0] == "*" and "to_decimal" not in {part[1][0], part[2][0]}
+        for body in bodies
+        for clause in flat(body)
+        if isinstance(clause, shape.Set) and clause.field in decimals
+        for part in walk(clause.value)
+    )
+
+
+def _roused(entity: shape.Entity) -> Iterator[shape.Timer | shape.Whenever]:
+    """What its own action may leave due: each `whenever`, and each timer to a moment."""
+    for place in entity.places:
+        yield from (timer for timer in place.timers if timer.kind == "at")
+        yield from place.whenevers
+
+
+def _rouses(entity: shape.Entity) -> bool:
+    return any(True for _ in _roused(entity))
 
 
 def _joint(key: tuple[object, ...]) -> bool:

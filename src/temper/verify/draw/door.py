@@ -81,7 +81,7 @@ class Door(Protocol):
         ...
 
     def advance(self, ms: int) -> None:
-        """Let time pass; whatever falls due meanwhile happens at its own time."""
+        """Let time pass; whatever falls due meanwhile happens."""
         ...
 
     def now(self) -> int: ...
@@ -90,6 +90,10 @@ class Door(Protocol):
 
 
 Doors = Callable[[], Door]
+
+# Of what falls due while time passes so much happens at its own time, and the rest late, as it may: a `whenever` that
+# its action leaves due, or a tick a minute, would else take as long as the forty days are.
+WAKES_MAX = 64
 
 
 class HostDoor:
@@ -153,7 +157,10 @@ class HostDoor:
 
     def advance(self, ms: int) -> None:
         until = self.world.at + ms
-        while (wake := self._wake()) is not None and wake <= until:
+        for _ in range(WAKES_MAX):
+            wake = self._wake()
+            if wake is None or wake > until:
+                break
             before = self.world.at, self.world.watch.seq
             self.world.do(Wait(max(0, wake - self.world.at)))
             self._settle()

@@ -93,13 +93,33 @@ class _Replay:
 
     def run(self) -> Replayed | None:
         try:
-            stages = self._from(0, None, BEGINNING, ())
+            stages = self._stages()
         except _Spent:
             return None
         return None if stages is None else Replayed(tuple(stages))
 
-    def _from(self, number: int, now: Snapshot | None, at: int, history: tuple[Accepted, ...]) -> list[Stage] | None:
-        """Return the stages from one event on, at the earliest moments that go through."""
+    def _stages(self) -> list[Stage] | None:
+        """Return the stages, at the earliest moments that go through: a step that leads no further is tried anew."""
+        # A run may be longer than calls may be deep.
+        tries = [self._tries(0, None, BEGINNING, ())]
+        stages: list[Stage] = []
+        while tries:
+            stage = next(tries[-1], None)
+            if stage is None:
+                tries.pop()
+                if stages:
+                    stages.pop()
+                continue
+            stages.append(stage)
+            if len(stages) == len(self.events):
+                return stages
+            assert stage.accepted is not None, "only what is accepted leads on"
+            history = (*stage.history, stage.accepted)
+            tries.append(self._tries(len(stages), stage.accepted.after, stage.event.at, history))
+        return None
+
+    def _tries(self, number: int, now: Snapshot | None, at: int, history: tuple[Accepted, ...]) -> Iterator[Stage]:
+        """Yield what an event can be, the earliest moment first, where the search says that it leads on."""
         event = self.events[number]
         last = number == len(self.events) - 1
         for moment in self._moments(event, now, at):
@@ -114,14 +134,9 @@ class _Replay:
                 stage = Stage(real, now, accepted, None if accepted else _refusal(answer), history)
                 if last:
                     if self.shows(self.table, stage):
-                        return [stage]
-                    continue
-                if accepted is None or self.canon.of(accepted.after)[0] not in self.keys[number]:
-                    continue
-                rest = self._from(number + 1, accepted.after, moment, (*history, accepted))
-                if rest is not None:
-                    return [stage, *rest]
-        return None
+                        yield stage
+                elif accepted is not None and self.canon.of(accepted.after)[0] in self.keys[number]:
+                    yield stage
 
     def _moments(self, event: Event, now: Snapshot | None, at: int) -> Iterator[int]:
         """The moments at which an event is tried, the present first."""

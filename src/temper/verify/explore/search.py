@@ -38,6 +38,7 @@ from temper.verify.explore.clocks import Clocks, clocks_of
 from temper.verify.explore.cone import Cone, cone_of, literals, reads_others
 from temper.verify.explore.draws import Draws, principals_counted, scoped_of
 from temper.verify.explore.moves import EVENT, Moves
+from temper.verify.explore.orders import calls_at_once
 from temper.verify.explore.replay import Replayed, Stage, replay
 from temper.verify.explore.symmetry import Renaming, Symmetry, renamed, renamed_event, renamed_snapshot
 from temper.verify.expressions import children, walk
@@ -47,6 +48,7 @@ from temper.verify.properties import Asked, asked_alone, states_of
 
 RESTS = "it rests on what another entity sends, creates or takes along, which this search does not decide"
 BLIND = "it reads other entities, which are not there in a search of one alone"
+NOTHING = "the bounds of the search leave nothing to look at"
 # The clock is read, and progress told, every so many states.
 _PULSE = 256
 # A break that no replay confirms is looked for again this often.
@@ -127,6 +129,7 @@ class Search:
         self.table = table
         self.entity = table.entities[name]
         self.limits = limits
+        self.pending_max = max(limits.pending_max, calls_at_once(self.entity))
         self.progress = progress
         self.cone: Cone = cone_of(table, self.entity)
         self.clocks: Clocks = clocks_of(table, self.entity)
@@ -207,6 +210,8 @@ class Search:
                 elif self.progress is not None:
                     self.progress(self.entity.name, len(self.seen), found.transitions)
         found.states = len(self.seen)
+        if not found.states and found.cut:
+            found.stopped = found.stopped or NOTHING
         found.partial = dict(self.draws.partial)
         if self.cone.principals:
             found.partial["principals"] = ", ".join(self.principals)
@@ -288,9 +293,9 @@ class Search:
         found, limits = self.found, self.limits
         waiting = len(same.calls)
         if waiting > found.pending_seen:
-            found.pending_seen = min(waiting, limits.pending_max)
-        if waiting > limits.pending_max:
-            found.cut["calls"] = f"at most {limits.pending_max} calls of one {after.entity} pending"
+            found.pending_seen = min(waiting, self.pending_max)
+        if waiting > self.pending_max:
+            found.cut["calls"] = f"at most {self.pending_max} calls of one {after.entity} pending"
             return True
         if len(same.deferred) > limits.deferred_max:
             found.cut["deferred"] = f"at most {limits.deferred_max} deferred at a time"
@@ -329,6 +334,8 @@ class Search:
         for move in answer.moves:
             if ("case", move.case) not in found.reached:
                 self._reach(("case", move.case), position, event)
+        if isinstance(event, Fire) and leaves_due(self.table, event.timer, node.snapshot, answer.after):
+            self._breaks(("spins", event.timer), self._run(position, event), spun(event.timer))
         for asked in self.steps:
             key = ("always", asked.index)
             if key in found.breaks or asked.index in found.unclear or (node.snapshot is None and asked.reads_before):
@@ -528,6 +535,32 @@ def _refused_so(why: Why) -> Callable[[Table, Stage], bool]:
 
 def _dead(table: Table, stage: Stage) -> bool:
     return stage.accepted is not None and stage.accepted.how is How.DEAD
+
+
+def leaves_due(table: Table, site: str, before: Snapshot | None, after: Snapshot) -> bool:
+    """Say whether a `whenever` or an `at` that has fired is due again at once: it still holds, or the moment is the
+    same and the state has been entered anew (18)."""
+    assert before is not None, "nobody has no timers"
+    if not any(armed.timer == site for armed in after.timers):
+        return False
+    for place in table.entities[after.entity].places:
+        if any(whenever.site == site for whenever in place.whenevers):
+            return True
+        timer = next((timer for timer in place.timers if timer.site == site), None)
+        if timer is not None:
+            name = timer.field or ""
+            return timer.kind == "at" and before.fields[name] == after.fields[name]
+    return False
+
+
+def spun(site: str) -> Callable[[Table, Stage], bool]:
+    """Ask of a step that it leaves due what has fired in it."""
+
+    def shows(table: Table, stage: Stage) -> bool:
+        fired = isinstance(stage.event, Fire) and stage.event.timer == site and stage.accepted is not None
+        return fired and stage.accepted is not None and leaves_due(table, site, stage.before, stage.accepted.after)
+
+    return shows
 
 
 def _anything(table: Table, stage: Stage) -> bool:

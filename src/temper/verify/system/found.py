@@ -10,6 +10,7 @@ from typing import Any
 from temper.table import Refused, Table, Why, shape
 from temper.verify.cut import spoken_of
 from temper.verify.explore.search import (
+    NOTHING,
     Break,
     Explored,
     _anything,
@@ -21,6 +22,7 @@ from temper.verify.explore.search import (
     _refused_so,
     _short,
     explore,
+    spun,
 )
 from temper.verify.faults import hidden_fault
 from temper.verify.limits import Limits
@@ -220,6 +222,11 @@ class _Telling:
             self._tell(key, path)
         for explored in self.explored.values():
             explored.seconds = time.monotonic() - began
+        for explored in self.explored.values():
+            bounded = explored.cut.keys() - {"instances"}
+            if bounded and not any(key[0] == "state" for key in explored.reached):
+                # What never comes to be, for a bound of ours, has no state in which anything could be seen.
+                explored.stopped = explored.stopped or NOTHING
         # Not by the questions: what no state and no step can break is asked no more.
         together = frozenset(
             index
@@ -247,6 +254,8 @@ class _Telling:
                 self._waits(entity, state, path)
             case ("fault", why, site):
                 self._put(self._owner(site), ("fault", Why[why], site), path, _of(None, _refused_so(Why[why])))
+            case ("spins", site):
+                self._put([_entity_of(site)], key, path, _of(None, spun(site)))
             case ("home", site, _, _):
                 self._put([_entity_of(site)], key, path, _of(None, _dead))
             case ("always", index):

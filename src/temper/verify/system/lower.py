@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from temper.table import Act, Caller, Ending, Pending, Table, Type, shape
+from temper.table import Act, Caller, Ending, Expr, Pending, Table, Type, Why, shape
 from temper.table import Value as Plain
 from temper.verify.clauses import admitted, all_clauses, flat
 from temper.verify.explore.canon import NOBODY, home
@@ -24,7 +24,7 @@ from temper.verify.expressions import Names, names_in, rebuilt, walk, without_le
 from temper.verify.properties import asked_alone, states_of
 from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced
 from temper.verify.system.ir import TRUE, Code, Fault, Leads, Question, Rule, System
-from temper.verify.system.lower_expr import Reading, Scope
+from temper.verify.system.lower_expr import Reading, Scope, points
 from temper.verify.system.lower_fold import Fold
 from temper.verify.system.lower_take import BOUND, NEW, Asked, Part, Path, Taker, Who
 from temper.verify.system.lower_world import (
@@ -680,6 +680,7 @@ class _Lowering:
             return
         self._unique(path)
         updates = self.taker.finish(path)
+        self._crowded(path)
         if queue is not None:
             self._shift(queue, updates)
         counted = self._counted(path, updates)
@@ -704,6 +705,7 @@ class _Lowering:
             return
         for move in path.moves:
             self._report(goes, ("case", move.case), what)
+        self._spins(path, goes, updates, what)
         self._ask_step(path, goes, updates, what)
         for index, short in counted:
             self._report(both(goes, short), ("needs", index), what)
@@ -828,7 +830,56 @@ class _Lowering:
                 changed.append(no(same(mine, self.layout.value(*part.who, name))))
         path.need(no(both(*alike, either(*changed) if changed else TRUE)))
 
+    def _crowded(self, path: Path) -> None:
+        """Ask that no inverse set gets more than its `max`: the commit refuses it, as a fault (4)."""
+        layout = self.layout
+        for part in path.parts.values():
+            for owner, inverse in self._inverted(part.who[0]):
+                if part.origin != NEW and inverse.field not in part.assigned:
+                    continue
+                mine = part.fields[inverse.field]
+                for number in range(layout.count(owner)):
+                    joins = points(mine, number)
+                    if part.origin != NEW:
+                        joins = both(joins, no(points(layout.value(*part.who, inverse.field), number)))
+                    if joins == FALSE:
+                        continue
+                    total = const(0)
+                    for each in range(layout.count(inverse.entity)):
+                        other = path.parts.get((inverse.entity, each))
+                        if other is not None:
+                            refers = points(other.fields[inverse.field], number)
+                        else:
+                            refers = points(layout.value(inverse.entity, each, inverse.field), number)
+                            refers = both(layout.exists(inverse.entity, each), refers)
+                        total = op("+", total, ite(refers, const(1), const(0)))
+                    many = op(">", total, const(inverse.max))
+                    path.fault(both(joins, many), Why.OUT_OF_TYPE.name, f"{owner}.{inverse.name}")
+
+    def _inverted(self, entity: str) -> Iterator[tuple[str, shape.Inverse]]:
+        """The inverse sets that more of a kind than they may have could be in, with whose they are."""
+        for owner, kind in self.layout.kinds.items():
+            for inverse in kind.entity.inverses:
+                if inverse.entity == entity and self.layout.count(entity) > inverse.max:
+                    yield owner, inverse
+
     # --- questions about a step ---------------------------------------------------------------------------------------
+
+    def _spins(self, path: Path, goes: Code, updates: Mapping[int, Code], what: Happening) -> None:
+        """Ask that what has fired is not due again at once: a `whenever` that still holds, an `at` whose state has
+        been entered anew while its moment is the same (18)."""
+        if what.kind != "fire":
+            return
+        kind, slots, part = self.layout.kinds[what.who[0]], self.layout.slots[what.who], path.parts[what.who]
+        if what.place in kind.whenevers:
+            index, again = slots.whenevers[what.place], TRUE
+        else:
+            timer = kind.timers[what.place][1]
+            if timer.kind != "at" or what.place not in part.armed:
+                return
+            index, again = slots.timers[what.place], no(part.assigned.get(timer.field or "", FALSE))
+        armed = op("!=", updates.get(index, self.layout.var(index)), const(0))
+        self._report(both(goes, armed, again), ("spins", what.place), what)
 
     def _ask_step(self, path: Path, goes: Code, updates: Mapping[int, Code], what: Happening) -> None:
         values = {("next", index): updates.get(index, ("var", index)) for index in range(len(self.layout.variables))}
@@ -839,6 +890,9 @@ class _Lowering:
                     if move.entered and move.after in states and each.role in move.caller.roles:
                         self._report(goes, ("never", index), what)
             if not isinstance(each, shape.Always) or not each.step or index in self.unclear:
+                continue
+            if index not in self.alone:
+                self._ask_several(index, each, path, goes, values, what)
                 continue
             for part in path.parts.values():
                 actions = frozenset(move.action for move in path.moves if move.who == part.who)
@@ -855,9 +909,7 @@ class _Lowering:
         """Return where a step of an entity breaks a property, and where the property has no value."""
         each = self.table.properties[index]
         assert isinstance(each, shape.Always), "only an `always` speaks of a step"
-        alone = self.alone.get(index)
-        if alone is None:
-            raise UnloweredError("a property of the steps of several entities")
+        alone = self.alone[index]
         if alone.entity != who[0]:
             return None
         relevant = frozenset(part[2] for part in walk(alone.condition) if part[0] == "action_is") & actions
@@ -873,6 +925,73 @@ class _Lowering:
             none = either(*(each.condition for each in reading.problems))
             self.asked_steps[known] = both(no(none), no(holds)), none
         return self.asked_steps[known]
+
+    def _ask_several(
+        self, index: int, each: shape.Always, path: Path, goes: Code, values: Mapping[Code, Code], what: Happening
+    ) -> None:
+        """Ask what a step does to a property that reads other entities too: of those that take a part in it, and of
+        those that refer to one of them or have one in an inverse set."""
+        if not path.moves:
+            return
+        owner, var, body = _asked_of(each)
+        if owner is None:
+            self.unclear[index] = "it speaks of the steps of several entities at once"
+            return
+        names = Names(self.table, self.table.entities[owner] if var is None else None)
+        if not self._clear(index, without_lets(each.condition, names), owner):
+            return
+        beside = frozenset((move.who[0], move.action) for move in path.moves)
+        acts = any(part[0] == "action_is" for part in walk(each.condition))
+        try:
+            for number in range(self.layout.count(owner)):
+                who = (owner, number)
+                part = path.parts.get(who)
+                actions = frozenset(move.action for move in path.moves if move.who == who)
+                if part is None:
+                    seen = both(self.layout.exists(owner, number), self._seen(path, who))
+                elif actions and not (part.origin == NEW and each.reads_before):
+                    seen = TRUE
+                else:
+                    continue
+                key = (index, who, (actions, beside) if acts else None)
+                if key not in self.asked_steps:
+                    here = who if var is None else None
+                    mine, bound = (
+                        (names, {}) if var is None else (names.bind(var, ("ref", owner)), {var: const(number)})
+                    )
+                    after = replace(self._of(self.later, here, mine), moves=actions, beside=beside, bound=bound)
+                    reading = Reading(replace(after, before=self._of(self.layout, here, mine)))
+                    holds = reading.truth(body)
+                    none = either(*(problem.condition for problem in reading.problems))
+                    self.asked_steps[key] = both(no(none), no(holds)), none
+                for bad, why in zip(self.asked_steps[key], ("always", "unclear"), strict=True):
+                    self._report(both(goes, replaced(both(seen, bad), values)), (why, index), what)
+        except UnloweredError as problem:
+            # The others can be asked without it.
+            self.unclear[index] = problem.reason
+
+    def _seen(self, path: Path, who: Who) -> Code:
+        """Return that an entity refers to one that takes a part in a step, or has one in an inverse set, before the
+        step or after it. What it sees further off counts as seen."""
+        kind = self.layout.kinds[who[0]]
+        seen: list[Code] = []
+        near = {who[0]}
+        for field_ in kind.entity.fields:
+            for other in _referred(field_.type):
+                near.add(other)
+                numbers = [part.who[1] for part in path.parts.values() if part.who[0] == other]
+                if "record" in str(field_.type) or field_.type[0] == "map":
+                    seen += [TRUE for _ in numbers]
+                elif field_.name in kind.spaces:
+                    values = [layout.value(*who, field_.name) for layout in (self.layout, self.later)]
+                    seen += [points(value, number) for value in values for number in numbers]
+        for inverse in kind.entity.inverses:
+            near.add(inverse.entity)
+            for part in path.parts.values():
+                if part.who[0] == inverse.entity:
+                    seen.append(points(self.layout.value(*part.who, inverse.field), who[1]))
+                    seen.append(points(part.fields[inverse.field], who[1]))
+        return either(TRUE if any(part.who[0] not in near for part in path.parts.values()) else FALSE, *seen)
 
     @staticmethod
     def _beside(condition: Any, entity: str) -> bool:
@@ -955,44 +1074,58 @@ class _Lowering:
         moments = {part[1] for part in walk(condition) if part[0] == "field"} & tainted
         if moments and not _only_whether(condition, moments):
             self.unclear[index] = "it compares moments, and the search has no clock"
+        elif any(self._reads_moment(part) for part in walk(condition)):
+            self.unclear[index] = "it compares moments of others, and the search has no clock"
         elif any(part[0] == "created_at" for part in walk(condition)):
             self.unclear[index] = "it reads `created_at`, and the search has no clock"
         return index not in self.unclear
 
+    def _reads_moment(self, part: Any) -> bool:
+        if part[0] != "read" or part[2] not in self.layout.kinds:
+            return False
+        return part[3] in self.layout.kinds[part[2]].clocks.tainted
+
     def _always(self) -> Iterator[Question]:
-        layout = self.layout
         for index, each in enumerate(self.table.properties):
-            if not isinstance(each, shape.Always) or each.step:
-                continue
-            alone = self.alone.get(index)
-            bad: list[Code] = []
-            none: list[Code] = []
-            entity = alone.entity if alone is not None else each.entity
-            if entity is not None:
-                if entity not in layout.kinds or (alone and not self._clear(index, alone.condition, entity)):
-                    continue
-                condition = alone.condition if alone is not None else each.condition
-                names = Names(self.table, self.table.entities[entity])
-                for number in range(layout.count(entity)):
-                    reading = Reading(self._of(layout, (entity, number), names))
-                    there = layout.exists(entity, number)
-                    with reading.given(there):
-                        holds = reading.truth(condition)
-                    gone = either(*(problem.condition for problem in reading.problems))
-                    none.append(gone)
-                    bad.append(both(there, no(gone), no(holds)))
-            else:
-                spoken = {part[1] for part in walk(each.condition) if part[0] == "every"}
-                if not spoken <= set(layout.kinds):
-                    continue
-                reading = Reading(self._of(layout, None, Names(self.table, None)))
-                holds = reading.truth(each.condition)
+            if isinstance(each, shape.Always) and not each.step:
+                try:
+                    yield from list(self._holding(index, each))
+                except UnloweredError as problem:
+                    # The others can be asked without it.
+                    self.unclear[index] = problem.reason
+
+    def _holding(self, index: int, each: shape.Always) -> Iterator[Question]:
+        """Ask a property of every state."""
+        layout = self.layout
+        alone = self.alone.get(index)
+        bad: list[Code] = []
+        none: list[Code] = []
+        entity = alone.entity if alone is not None else each.entity
+        if entity is not None:
+            if entity not in layout.kinds or (alone and not self._clear(index, alone.condition, entity)):
+                return
+            condition = alone.condition if alone is not None else each.condition
+            names = Names(self.table, self.table.entities[entity])
+            for number in range(layout.count(entity)):
+                reading = Reading(self._of(layout, (entity, number), names))
+                there = layout.exists(entity, number)
+                with reading.given(there):
+                    holds = reading.truth(condition)
                 gone = either(*(problem.condition for problem in reading.problems))
                 none.append(gone)
-                bad.append(both(no(gone), no(holds)))
-            yield Question(each.name, "always", either(*bad), site=each.site, key=("always", index))
-            if either(*none) != FALSE:
-                yield Question(each.name, "unclear", either(*none), site=each.site, key=("unclear", index))
+                bad.append(both(there, no(gone), no(holds)))
+        else:
+            spoken = {part[1] for part in walk(each.condition) if part[0] == "every"}
+            if not spoken <= set(layout.kinds):
+                return
+            reading = Reading(self._of(layout, None, Names(self.table, None)))
+            holds = reading.truth(each.condition)
+            gone = either(*(problem.condition for problem in reading.problems))
+            none.append(gone)
+            bad.append(both(no(gone), no(holds)))
+        yield Question(each.name, "always", either(*bad), site=each.site, key=("always", index))
+        if either(*none) != FALSE:
+            yield Question(each.name, "unclear", either(*none), site=each.site, key=("unclear", index))
 
     def _stuck(self) -> Iterator[Question]:
         """Ask for states in which something is not final and nothing can happen to it any more.
@@ -1062,6 +1195,15 @@ class _Lowering:
                     action, _, own = param.partition(".")
                     type_ = next(p.type for p in kind.entity.actions[action].params if p.name == own)
                     yield self.layout.space(type_, kind, 0), at
+
+
+def _asked_of(each: shape.Always) -> tuple[str | None, str | None, Expr]:
+    """Return of whom a property is asked, by which name it speaks of one, and what it says of that one."""
+    match each.condition:
+        case ("all", var, ("every", entity), body) if each.entity is None:
+            return entity, var, body
+        case _:
+            return each.entity, None, each.condition
 
 
 def _fair(who: Who, site: str) -> str:

@@ -558,13 +558,14 @@ def _inverse(reading: Reading, e: Expr, at: Scope) -> Value:
     inverse = next(each for each in at.table.entities[at.me[0]].inverses if each.name == e[1])
     mask = const(0)
     for number in range(at.world.count(inverse.entity)):
-        points = _points(at.world.value(inverse.entity, number, inverse.field), at.me[1], at)
-        there = both(at.world.exists(inverse.entity, number), points)
+        refers = points(at.world.value(inverse.entity, number, inverse.field), at.me[1])
+        there = both(at.world.exists(inverse.entity, number), refers)
         mask = op("bits_or", mask, ite(there, const(1 << number), const(0)))
     return Many(mask, ("ref", inverse.entity))
 
 
-def _points(value: Value, number: int, at: Scope) -> Code:
+def points(value: Value, number: int) -> Code:
+    """Return that a field's value names the entity of this number, or has it among others."""
     if isinstance(value, Maybe):
         return both(value.present, eq(scalar(value.inner), const(number)))
     if isinstance(value, Many):
@@ -622,4 +623,4 @@ _LEAVES: dict[str, Callable[[Reading, Expr, Scope], Value]] = {
     "every": _every,
 }
 
-__all__ = ["Problem", "Reading", "Scope", "World", "members", "names_in"]
+__all__ = ["Problem", "Reading", "Scope", "World", "members", "names_in", "points"]

@@ -18,6 +18,7 @@ from temper.verify.explore.clocks import Clocks, clocks_of
 from temper.verify.explore.cone import Cone, cone_of, literals, uses
 from temper.verify.explore.draws import COMBINATIONS_MAX, Draw, Draws, principals_counted, scoped_of
 from temper.verify.explore.moves import Moves
+from temper.verify.explore.orders import calls_at_once
 from temper.verify.expressions import Names, bounded, children, names_in, type_of, walk, without_lets
 from temper.verify.system.codes import FALSE, const, either, eq
 from temper.verify.system.ir import Code, Var
@@ -202,7 +203,8 @@ class Layout:
     ) -> None:
         self.table = table
         self.counts = dict(counts)
-        self.pending_max, self.deferred_max, self.sends_max = pending_max, deferred_max, sends_max
+        self.pending_max = max(pending_max, *(calls_at_once(table.entities[name]) for name in counts))
+        self.deferred_max, self.sends_max = deferred_max, sends_max
         self.ids = {name: ids_of(name, count) for name, count in counts.items()}
         cones = joint_cones(table, counts)
         first = next(iter(cones.values()))
@@ -251,9 +253,6 @@ class Layout:
         canon = Canon(table, entity, cone, draws, clocks.tainted)
         caused = {role: causes(table, role) for role in cone.roles}
         moves = Moves(table, entity, cone, draws, canon, self.principals, caused)
-        for inverse in entity.inverses:
-            if self.counts.get(inverse.entity, 0) > inverse.max:
-                raise UnloweredError(f"more {inverse.entity} than `{inverse.name}` may hold")
         return Kind(entity, count, cone, clocks, draws, canon, moves, scoped_of(table, entity, cone, draws))
 
     def _words(self) -> Words:
@@ -648,6 +647,10 @@ def joint_cones(table: Table, counts: Mapping[str, int]) -> dict[str, Cone]:
         if counts[name] > 1:
             matters |= {(name, ("field", f)) for unique in entity.uniques for f in unique.fields}
             matters |= {(name, ("field", f)) for f in entity.key}
+        for inverse in entity.inverses:
+            if counts.get(inverse.entity, 0) > inverse.max:
+                # Nobody need read the set: one too many is refused.
+                matters.add((inverse.entity, ("field", inverse.field)))
         for use in uses(table, entity):
             read = set(_reads(table, entity, use.expr, use.names, use.action))
             if use.into is None:
