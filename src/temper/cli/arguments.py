@@ -136,6 +136,7 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     _settings(serve)
     serve.add_argument("--host", help="where to listen (default: the settings', 127.0.0.1)")
     serve.add_argument("--port", type=int, help="0 lets the system choose (default: the settings', 8420)")
+    serve.add_argument("--url", help="where other servers of that PostgreSQL reach this one (default: as it listens)")
     serve.add_argument("--watch", action="store_true", help="push the bundles again whenever their files change")
 
     token = command("token", "tokens:token", "make, list and revoke tokens")
@@ -225,6 +226,7 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
 def _settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", help="the settings file (default: ./temper.toml, if it is there)")
     parser.add_argument("--data", help="the data folder (default: the settings', ./temper-data)")
+    parser.add_argument("--store", help="a PostgreSQL to keep blueprints in (default: the settings', the data folder)")
 
 
 def _remote(parser: argparse.ArgumentParser) -> None:

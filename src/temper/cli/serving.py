@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -68,7 +69,13 @@ async def _serve(args: argparse.Namespace, loaded: Loaded) -> int:
                     raise problem_stop(wire.as_json(declined.problem)) from declined
             section = loaded.settings.server
             try:
-                await serve_http(workshop, section.host, section.port, limits=_limits(loaded), on_ready=teller.ready)
+                await serve_http(
+                    workshop,
+                    section.host,
+                    section.port,
+                    limits=_limits(loaded),
+                    on_ready=partial(_ready, workshop, teller),
+                )
             except OSError as error:
                 raise Stop(
                     Exit.USAGE,
@@ -78,6 +85,13 @@ async def _serve(args: argparse.Namespace, loaded: Loaded) -> int:
     finally:
         await workshop.close()
     return Exit.FINE
+
+
+def _ready(workshop: Workshop, teller: _Teller, host: str, port: int) -> None:
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    # Before it takes part it is told so, since others send it what it decides from then on.
+    taking_part = asyncio.get_running_loop().create_task(workshop.listening(url))
+    taking_part.add_done_callback(lambda _: teller.ready(url, port))
 
 
 @asynccontextmanager
@@ -164,7 +178,5 @@ class _Teller:
     def notice(self, text: str) -> None:
         self._say("notice", f"{self._paint('note', 'yellow')}: {text}", text=text)
 
-    def ready(self, host: str, port: int) -> None:
-        shown = f"[{host}]" if ":" in host else host
-        url = f"http://{shown}:{port}"
+    def ready(self, url: str, port: int) -> None:
         self._say("ready", f"serving at {self._paint(url, 'bold')}", url=url, port=port)

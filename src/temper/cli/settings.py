@@ -1,4 +1,4 @@
-"""Which settings file, and which data folder."""
+"""Which settings file, and what the options put in its place."""
 
 from __future__ import annotations
 
@@ -31,11 +31,10 @@ def settings(args: argparse.Namespace) -> Loaded:
         section = msgspec.structs.replace(section, host=args.host)
     if getattr(args, "port", None) is not None:
         section = msgspec.structs.replace(section, port=args.port)
+    if getattr(args, "store", None):
+        section = msgspec.structs.replace(section, store=args.store)
+    if getattr(args, "url", None):
+        section = msgspec.structs.replace(section, url=args.url.rstrip("/"))
     if args.data:
         section = msgspec.structs.replace(section, data=str(Path(args.data).resolve()))
     return replace(loaded, settings=msgspec.structs.replace(loaded.settings, server=section))
-
-
-def data_folder(args: argparse.Namespace) -> Path:
-    """Return the data folder that the options or the settings name."""
-    return settings(args).data

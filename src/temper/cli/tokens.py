@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,8 +15,8 @@ from urllib.parse import quote
 from temper.cli.client import Client
 from temper.cli.exits import Exit, Stop
 from temper.cli.paint import Paint, coloured, table
-from temper.cli.settings import data_folder
-from temper.runtime import SystemClock, TokenStore
+from temper.cli.settings import settings
+from temper.runtime import PostgresTokens, Registry, StoreFault, SystemClock, TokenStore
 from temper.service import duration_ms, token_problems, token_view, wire
 
 
@@ -53,16 +55,7 @@ def _wanted(args: argparse.Namespace, ttl_ms: int | None) -> dict[str, Any]:
 
 
 def _in_folder(args: argparse.Namespace, ttl_ms: int | None) -> Any:
-    folder = data_folder(args)
-    path = folder / "tokens.db"
-    if args.verb != "make" and not path.exists():
-        raise Stop(
-            Exit.USAGE,
-            f"there are no tokens in `{folder}`",
-            help="name the data folder with --data, or a server with --server",
-        )
-    store = _open(path)
-    try:
+    with _kept(args) as store:
         now = SystemClock().now()
         if args.verb == "list":
             return {"items": [wire.as_json(token_view(row)) for row in store.all()]}
@@ -83,6 +76,35 @@ def _in_folder(args: argparse.Namespace, ttl_ms: int | None) -> Any:
             expires_at=now + ttl_ms if ttl_ms is not None else None,
         )
         return wire.as_json(wire.NewToken(token=text, info=token_view(row)))
+
+
+@contextmanager
+def _kept(args: argparse.Namespace) -> Iterator[TokenStore | PostgresTokens]:
+    """The tokens where the settings have them: in the data folder, or in a PostgreSQL."""
+    loaded = settings(args)
+    problem = loaded.store_problem()
+    if problem is not None:
+        raise Stop(Exit.USAGE, str(problem))
+    if loaded.store:
+        try:
+            registry = Registry(loaded.store)
+            try:
+                yield PostgresTokens(registry)
+            finally:
+                registry.close()
+        except StoreFault as fault:
+            raise Stop(Exit.USAGE, fault.text) from fault
+        return
+    path = loaded.data / "tokens.db"
+    if args.verb != "make" and not path.exists():
+        raise Stop(
+            Exit.USAGE,
+            f"there are no tokens in `{loaded.data}`",
+            help="name the data folder with --data, or a server with --server",
+        )
+    store = _open(path)
+    try:
+        yield store
     finally:
         store.close()
 

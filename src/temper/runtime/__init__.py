@@ -6,6 +6,7 @@ Out:   `SqliteStore`, `Live` (a space alive under asyncio), `found`; adapters fo
 Never: decides what happens to an entity (the kernel does), judges a table, reads a blueprint's text.
 """
 
+from temper.kernel import StoreFault
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
 from temper.runtime.cluster import Cluster, Joined
 from temper.runtime.cluster_feed import place_of, place_text
@@ -13,7 +14,7 @@ from temper.runtime.cluster_member import Elsewhere, Member
 from temper.runtime.faulty import FaultyFiles, Trouble, Written
 from temper.runtime.files import watch
 from temper.runtime.live import Live, found
-from temper.runtime.postgres import PostgresStore, PostgresTokens
+from temper.runtime.postgres import PostgresStore, PostgresTokens, Registry
 from temper.runtime.sqlite import SqliteStore
 from temper.runtime.tokens import TokenRow, TokenStore
 from temper.runtime.tools import Adapter, Answered, Attempt, Call, Declared, Failed, Problem, Unknown, load_tools
@@ -36,7 +37,9 @@ __all__ = [
     "PostgresStore",
     "PostgresTokens",
     "Problem",
+    "Registry",
     "SqliteStore",
+    "StoreFault",
     "SystemClock",
     "TokenRow",
     "TokenStore",

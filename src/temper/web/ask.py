@@ -34,11 +34,13 @@ READ: Final = frozenset(
         b"if-match",
         b"if-none-match",
         b"last-event-id",
+        b"temper-forwarded",
     }
 )
 _VERSION: Final = re.compile(r'"[0-9]{1,18}"')
 _ETAG: Final = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 DURATION: Final = re.compile(r"(0|[1-9][0-9]{0,8})(ms|s|m|h|d)")  # nobody needs ten digits of any of them
+PLACE: Final = re.compile(r"p[0-9a-z]{1,13}(\.[0-9a-z]{1,13}){0,255}")  # of a stream to which several servers write
 _FIELDS_MAX: Final = 32
 _SEQ_MAX: Final = 10**18 - 1  # below what SQLite, and what a pattern of 18 digits, can hold
 
@@ -77,9 +79,18 @@ class Ask:
     receive: Receive
     limits: Limits
     query: dict[str, Any] = field(default_factory=dict)
+    whole: bytes | None = None
+    """The body, once it was read."""
 
     async def body(self, limit: int) -> bytes:
         """Return the whole body, of at most `limit` bytes."""
+        if self.whole is None:
+            self.whole = await self._body(limit)
+        elif len(self.whole) > limit:
+            _too_large(limit)
+        return self.whole
+
+    async def _body(self, limit: int) -> bytes:
         declared = self.headers.get(b"content-length")
         # A length that is no number can't come through the server's parser; a missing one is counted below.
         if declared is not None and declared.isdigit() and int(declared) > limit:
@@ -186,18 +197,21 @@ class Ask:
         text = sent.decode("latin-1").strip()
         return text == "*" or tag in _ETAG.findall(text)
 
-    def after(self) -> int | None:
+    def after(self) -> int | str | None:
         """Return after which event a stream goes on: `Last-Event-ID`, which clients send unasked, or `?after=`."""
         sent = self.headers.get(b"last-event-id")
         if sent is None:
-            given: int | None = self.query.get("after")
+            given: int | str | None = self.query.get("after")
             return given
+        text = sent.decode("latin-1")
+        if PLACE.fullmatch(text):
+            return text
         if not sent.isdigit() or len(sent) > 18:
             decline(
                 "bad-request",
                 400,
                 "the header `Last-Event-ID` can't be read",
-                errors=[("Last-Event-ID", "is the id of an event, a number")],
+                errors=[("Last-Event-ID", "is the id of an event, a number or its `place`")],
             )
         return int(sent)
 
@@ -289,6 +303,18 @@ def number(description: str, name: str, *, low: int, high: str | None, default: 
         return bounds if default is None else bounds | {"default": default}
 
     return Parameter(name, read, schema, description)
+
+
+def place(parameter: Parameter) -> Parameter:
+    """Return a parameter that takes a place, too: where several servers write, that is more than a number."""
+
+    def read(value: str, limits: Limits) -> int | str:
+        if PLACE.fullmatch(value):
+            return value
+        number: int = parameter.read(value, limits)
+        return number
+
+    return Parameter(parameter.name, read, parameter.schema, parameter.description, parameter.example)
 
 
 def span(description: str, name: str, *, default: str) -> Parameter:

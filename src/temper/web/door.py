@@ -13,8 +13,8 @@ import uuid
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from temper.service import Declined, Person, Workshop, wire
-from temper.web import answer
+from temper.service import Declined, Elsewhere, Person, Workshop, wire
+from temper.web import answer, forward
 from temper.web.answer import Answer
 from temper.web.ask import Ask, Gone, Message, Receive, Scope, Send, headers, query
 from temper.web.limits import Limits
@@ -23,7 +23,7 @@ from temper.web.pages import pages
 from temper.web.paths import OF_BLUEPRINT, OF_ENTITY, TOP, Resource, Route, parse
 from temper.web.problems import KINDS, decline, nearest
 from temper.web.streams import Stream, pour
-from temper.web.verbs import BEGUN, OPERATIONS, QUERIES, Desk
+from temper.web.verbs import BEGUN, OPERATIONS, QUERIES, Desk, Verb
 
 _LOG: Final = logging.getLogger("temper.web")
 # What needs no token, since it says nothing of any blueprint.
@@ -32,6 +32,8 @@ _ALLOW: Final = {
     resource: ", ".join(sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}))
     for resource, methods in OPERATIONS.items()
 } | dict.fromkeys(_PUBLIC, "GET, HEAD, OPTIONS")
+# Between two looks for the server that decides.
+_LOOK_S: Final = 0.1
 # A path longer than that is parsed each time: the cache holds short ones.
 _PATH_KEPT: Final = 256
 
@@ -51,10 +53,16 @@ class Door:
         self._routes: dict[bytes, Route] = {}
         self._requests = 0
         self._people: dict[str | None, Person] = {}
+        self._courier = forward.Courier()
+        self._handing: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
         """End streams and waits: the server is being stopped."""
         self._desk.closing.set()
+
+    async def end(self) -> None:
+        """Let go of the connections to other servers, once no request is in flight any more."""
+        await self._courier.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -101,10 +109,16 @@ class Door:
         """
         route = self._routes.get(target) or self._parse(target)
         begin = BEGUN.get(route.resource)
-        if begin is None or len(body) > self._limits.body_max:
+        if begin is None or len(body) > self._limits.body_max or not self._desk.workshop.knows(route.blueprint):
             return False
+        ask: Ask | None = None
 
         def then(found: Answer | BaseException) -> None:
+            if isinstance(found, Elsewhere) and ask is not None:
+                handing = asyncio.get_running_loop().create_task(self._later(found, ask, target, body, then))
+                self._handing.add(handing)
+                handing.add_done_callback(self._handing.discard)
+                return
             self._requests -= 1
             if isinstance(found, Answer):
                 reply(found)
@@ -155,9 +169,57 @@ class Door:
             return _other_method(route.resource, method)
         ask = Ask(route, method, head, person, token or "", receive, self._limits)
         # What takes no query refuses one too: a name that was mistyped is never passed over.
-        if scope["query_string"]:
-            ask.query = query(scope["query_string"], operation.query, self._limits)
-        return await operation.verb(self._desk, ask)
+        asked: bytes = scope["query_string"]
+        if asked:
+            ask.query = query(asked, operation.query, self._limits)
+        workshop = self._desk.workshop
+        if route.blueprint and not workshop.knows(route.blueprint):
+            await workshop.look_around()
+        try:
+            return await operation.verb(self._desk, ask)
+        except Elsewhere as elsewhere:
+            raw: bytes = scope.get("raw_path") or scope["path"].encode()
+            return await self._handed_on(elsewhere, ask, operation.verb, raw + b"?" + asked if asked else raw)
+
+    async def _later(
+        self,
+        elsewhere: Elsewhere,
+        ask: Ask,
+        target: bytes,
+        body: bytes,
+        then: Callable[[Answer | BaseException], None],
+    ) -> None:
+        """Have what was begun handed on."""
+        ask.whole = body
+        assert ask.route.resource is not None, "it was begun"
+        found: Answer | Stream | BaseException
+        try:
+            found = await self._handed_on(elsewhere, ask, OPERATIONS[ask.route.resource]["POST"].verb, target)
+        except Exception as problem:  # noqa: BLE001 - as in `_http`
+            found = problem
+        assert not isinstance(found, Stream), "no action is one"
+        then(found)
+
+    async def _handed_on(self, elsewhere: Elsewhere, ask: Ask, verb: Verb, target: bytes) -> Answer | Stream:
+        """Return what the server answers that decides there; who that is may change meanwhile, and be this one."""
+        if forward.HANDED_ON in ask.headers:
+            return forward.not_here()
+        workshop, until = self._desk.workshop, asyncio.get_running_loop().time() + self._limits.handing_max
+        while True:
+            url = workshop.server_of(ask.route.blueprint, elsewhere)
+            if url is not None:
+                body = await ask.body(self._limits.bundle_max)
+                found = await self._courier.hand_on(url, ask.method, target, ask.headers, body)
+                if found is not None:
+                    return found
+            if asyncio.get_running_loop().time() > until:
+                return forward.nobody()
+            await workshop.look_around()
+            try:
+                return await verb(self._desk, ask)
+            except Elsewhere as again:
+                elsewhere = again
+            await asyncio.sleep(_LOOK_S)
 
     async def _public(self, route: Route, method: str, scope: Scope, receive: Receive, send: Send) -> Answer | None:
         assert route.resource is not None, "what is public is there"

@@ -23,5 +23,6 @@ class Limits:
     requests_max: int = 2048  # at once, streams and waits included: 503
     stream_max: float = 3600.0  # then a stream ends, and its reader goes on from its last event
     heartbeat: float = 15.0  # between two comments of a quiet stream; also how soon a revoked token ends it
+    handing_max: float = 2.0  # while no server decides for an entity, its requests wait this long: then 503
     routes_max: int = 4096  # parsed paths that are kept; then they are parsed anew
     drain_timeout: float = 30.0  # for requests in flight to finish once the server is told to stop

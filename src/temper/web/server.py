@@ -106,6 +106,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._door.close()
         await super().shutdown(sockets)
+        await self._door.end()
 
     async def stop_at(self, stop: asyncio.Event) -> None:
         await stop.wait()

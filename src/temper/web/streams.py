@@ -49,7 +49,8 @@ async def begin(entries: AsyncIterator[wire.HistoryEntry], ask: Ask) -> Stream:
 async def pour(stream: Stream, workshop: Workshop, closing: asyncio.Event, send: Send) -> None:
     """Send the entries as events until the reader goes, the token ends, the server stops or the stream's time is up.
 
-    An event's id is its entry's `seq`, so that a reader who comes back misses none and sees none twice.
+    An event's id is its entry's `seq` (or its `place`, where several servers write), so that a reader who comes back
+    misses none and sees none twice.
     """
     ask = stream.ask
     await send({"type": "http.response.start", "status": 200, "headers": list(HEAD)})
@@ -83,7 +84,8 @@ async def pour(stream: Stream, workshop: Workshop, closing: asyncio.Event, send:
                 came = entry.result()
                 if came is None:
                     break
-                await _piece(send, b"id: %d\ndata: %b\n\n" % (came.seq, encode(came)))
+                id = came.place.encode() or b"%d" % came.seq
+                await _piece(send, b"id: %b\ndata: %b\n\n" % (id, encode(came)))
                 entry = asyncio.create_task(_next(stream.entries))
             elif closed.done():
                 break

@@ -16,7 +16,7 @@ import msgspec
 from temper.service import Declined, Workshop, wire
 from temper.web import answer
 from temper.web.answer import Answer
-from temper.web.ask import Ask, Parameter, Unfit, duration, flag, number, span, text, unsupported
+from temper.web.ask import Ask, Parameter, Unfit, duration, flag, number, place, span, text, unsupported
 from temper.web.bodies import Bundle, Rollback, TokenWanted
 from temper.web.limits import Limits
 from temper.web.openapi import Documents
@@ -343,11 +343,14 @@ def _takes(verb: Verb, *parameters: Parameter) -> Operation:
 
 _STRENGTH: Final = flag("Whether to measure how much its properties notice, which takes longer.", "strength")
 _DRY_RUN: Final = flag("Change nothing: say what would happen, or which clause would refuse it and why.", "dry_run")
-_AFTER: Final = number(
-    "Go on after the entry with this `seq`. A client that reconnects sends `Last-Event-ID` by itself.",
-    "after",
-    low=0,
-    high=None,
+_AFTER: Final = place(
+    number(
+        "Go on after the entry with this `seq`, or from the beginning with 0. Entries that have a `place` are gone on "
+        "from by that. A client that reconnects sends `Last-Event-ID` by itself.",
+        "after",
+        low=0,
+        high=None,
+    )
 )
 
 OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
