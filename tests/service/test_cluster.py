@@ -1,0 +1,83 @@
+"""Servers of one PostgreSQL, as real processes: killed, frozen, cut off from their database, with clients on them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.postgres import Server, cluster
+from tests.service.servers import Clients, Reader, Servers, audit
+
+# How long clients go on around each trouble; for whoever is hunting: `TEMPER_CLUSTER_SECONDS=60`.
+SECONDS = float(os.environ.get("TEMPER_CLUSTER_SECONDS", "1.5"))
+ACCOUNTS, BALANCE = 12, 50
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Server]:
+    """A PostgreSQL that syncs what it commits."""
+    with cluster("max_connections=300") as server:
+        yield server
+
+
+Trouble = Callable[[Servers, Server], None]
+
+
+def kill_one(servers: Servers, _: Server) -> None:
+    servers.all[1].kill()
+    time.sleep(SECONDS + 2.5)
+    servers.again(1)
+    servers.all[0].kill()
+    time.sleep(SECONDS + 2.5)
+    servers.again(0)
+
+
+def freeze_one(servers: Servers, _: Server) -> None:
+    servers.all[1].signal(signal.SIGSTOP)
+    time.sleep(4)
+    servers.all[1].signal(signal.SIGCONT)
+
+
+def restart_database(_: Servers, database: Server) -> None:
+    database.kill()
+    time.sleep(1)
+    database.start()
+
+
+@pytest.mark.parametrize(
+    ("number", "trouble"),
+    [
+        pytest.param(2, kill_one, id="killed"),
+        pytest.param(3, freeze_one, id="frozen past its lease"),
+        pytest.param(2, restart_database, id="database killed"),
+    ],
+)
+def test_what_was_answered_is_there_once_and_in_order(
+    tmp_path: Path, database: Server, number: int, trouble: Trouble
+) -> None:
+    url = database.url.replace("/postgres", f"/{trouble.__name__}")
+    database.create(trouble.__name__)
+    servers = Servers(tmp_path, url, number)
+    try:
+        clients = Clients(servers)
+        clients.open_accounts(ACCOUNTS, BALANCE)
+        reader = Reader(servers)
+        clients.start(6)
+        time.sleep(SECONDS)
+        before = len(clients.told)
+        trouble(servers, database)
+        time.sleep(SECONDS)
+        clients.stop()
+        assert len(clients.told) > before > 0, "nobody was answered before, or after"
+        entries = audit(clients, servers.all[-1].url, ACCOUNTS * BALANCE)
+        reader.stop(len(entries))
+        followed = [(one["id"], one["seq"]) for one in reader.entries]
+        assert len(set(followed)) == len(followed), "the stream told something twice"
+        assert sorted(followed) == sorted((one["id"], one["seq"]) for one in entries)
+    finally:
+        servers.end()
