@@ -185,6 +185,7 @@ class Code(Enum):
     B504 = "field set twice in one step"
     B505 = "outcome without a home"
     B506 = "state in which nothing can happen"
+    B507 = "state that no final state can be reached from"
     B508 = "timer that its action leaves due"
 
     # B6xx: scenarios

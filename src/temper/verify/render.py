@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from temper.table import Table
 from temper.text import render
+from temper.verify.explain import Names, named
 from temper.verify.places import place_of, sources_of
 from temper.verify.report import Level, PropertyResult, Report, TraceStep, Verdict
 
@@ -32,25 +33,33 @@ _VERDICT_WIDTH = max(len(verdict.value) for verdict in Verdict)
 _NAME_MIN = 24
 _NAME_MAX = 60
 _WIDTH = 120
+_WIDTHS = (80, 140)
+# With less room beside it a reason stands on lines of its own.
+_REASON_MIN = 36
 # A story longer than this is told by its beginning and its end; the data has it all.
 _STEPS_MAX = 14
 
 # Findings that stand beside a property as its story.
-_TOLD = frozenset({"B501", "B502", "B503", "B504", "B505", "B506"})
+_TOLD = frozenset({"B501", "B502", "B503", "B504", "B505", "B506", "B507"})
 
 
-def render_report(report: Report, table: Table, *, colour: bool) -> str:
-    """Return a report as text: findings, broken runs as stories, a line for each property, and what each level did."""
-    return _Drawing(report, table, colour).text()
+def render_report(report: Report, table: Table, *, colour: bool, width: int = _WIDTH) -> str:
+    """Return a report as text: findings, broken runs as stories, a line for each property, and what each level did.
+
+    Nothing is cut but what stands elsewhere: what has no room in `width` columns goes on in the next line.
+    """
+    low, high = _WIDTHS
+    return _Drawing(report, table, colour, max(low, min(high, width))).text()
 
 
 class _Drawing:
-    def __init__(self, report: Report, table: Table, colour: bool) -> None:
+    def __init__(self, report: Report, table: Table, colour: bool, width: int) -> None:
+        self.width = width
         self.report = report
         self.table = table
         self.colour = colour
         shown = [len(each.name) for each in report.properties if not self._told_together(each)]
-        self.name_width = max(_NAME_MIN, min(_NAME_MAX, max(shown, default=0)))
+        self.name_width = max(_NAME_MIN, min(_NAME_MAX, width // 2, max(shown, default=0)))
 
     def text(self) -> str:
         blocks = [self._findings(), *self._stories(), self._properties(), self._levels(), self._verdict()]
@@ -74,7 +83,7 @@ class _Drawing:
     def _stories(self) -> Iterator[str]:
         for each in self.report.properties:
             if each.trace and each.verdict is Verdict.BROKEN:
-                yield story(each, self.table, paint=self.paint)
+                yield story(each, self.table, paint=self.paint, width=self.width)
 
     # --- properties ---------------------------------------------------------------------------------------------------
 
@@ -93,7 +102,7 @@ class _Drawing:
             own = [each for each in mine if each.site in written or not self._always_asked(each)]
             unwritten = [each for each in mine if each not in own]
             for each in (*own, *(each for each in unwritten if not self._told_together(each))):
-                lines.append(self._line(each))
+                lines.extend(self._line(each))
                 lines.extend(self._certificate(each))
             for verdict in (Verdict.PROVED, Verdict.HOLDS):
                 lines.extend(self._together(verdict, [each for each in unwritten if each.verdict is verdict]))
@@ -108,7 +117,7 @@ class _Drawing:
     def _always_asked(each: PropertyResult) -> bool:
         return each.name in _ALWAYS_ASKED
 
-    def _line(self, each: PropertyResult) -> str:
+    def _line(self, each: PropertyResult) -> Iterator[str]:
         word = self.paint(_COLOURS[each.verdict], each.verdict.value.ljust(_VERDICT_WIDTH))
         width = self.name_width
         name = each.name if len(each.name) <= width else each.name[: width - 3] + "..."
@@ -117,10 +126,17 @@ class _Drawing:
         if each.certificate:
             why = why.partition("with: ")[0].rstrip(", ")  # What it rests on has lines of its own.
         reason = "; ".join(part for part in (by, why) if part)
-        room = _WIDTH - _VERDICT_WIDTH - width - 6
-        if len(reason) > room:
-            reason = reason[: room - 3] + "..."
-        return f"  {word}  {name.ljust(width)}  {self.paint('dim', reason)}".rstrip()
+        room = self.width - _VERDICT_WIDTH - width - 6
+        if len(reason) <= room or room >= _REASON_MIN:
+            first, *more = _folded(reason, room)
+            yield f"  {word}  {name.ljust(width)}  {self.paint('dim', first)}".rstrip()
+            indent = _VERDICT_WIDTH + width + 6
+        else:
+            yield f"  {word}  {name}".rstrip()
+            indent = _VERDICT_WIDTH + 6
+            more = _folded(reason, self.width - indent)
+        for line in more:
+            yield f"{' ' * indent}{self.paint('dim', line)}"
 
     def _certificate(self, each: PropertyResult) -> Iterator[str]:
         """What a proof rests on, beside the property itself."""
@@ -141,7 +157,7 @@ class _Drawing:
         line = ""
         for each in results:
             more = f"{line}, {each.name}" if line else each.name
-            if len(more) > _WIDTH - _VERDICT_WIDTH - 5:
+            if len(more) > self.width - _VERDICT_WIDTH - 5:
                 yield f"  {self.paint(_COLOURS[verdict], word)}  {self.paint('dim', line + ',')}"
                 word, more = " " * _VERDICT_WIDTH, each.name
             line = more
@@ -164,16 +180,10 @@ class _Drawing:
                 " " * len(head) + self.paint("yellow", label), len(head) + len(label), "; ".join(level.not_covered)
             )
 
-    @staticmethod
-    def _wrapped(head: str, indent: int, text: str) -> Iterator[str]:
-        line = ""
-        for word in text.split(" "):
-            if line and indent + len(line) + 1 + len(word) > _WIDTH:
-                yield head + line
-                head, line = " " * indent, word
-            else:
-                line = f"{line} {word}" if line else word
-        yield head + line
+    def _wrapped(self, head: str, indent: int, text: str) -> Iterator[str]:
+        first, *more = _folded(text, self.width - indent)
+        yield head + first
+        yield from (" " * indent + line for line in more)
 
     def _verdict(self) -> str:
         report = self.report
@@ -198,52 +208,100 @@ _ALWAYS_ASKED = frozenset(
         "nothing divides by zero",
         "no field is set twice in one step",
         "every state has a way out",
+        "every state can reach a final one",
         "every outcome has a home",
     }
 )
+
+
+def _folded(text: str, room: int) -> list[str]:
+    """Return a text as lines of words that have so much room."""
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > room:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
+    return lines
 
 
 def _plain(style: str, text: str) -> str:
     return text
 
 
-def story(result: PropertyResult, table: Table, *, paint: Callable[[str, str], str] = _plain) -> str:
-    """Return a run as a story: its steps with their lines and what they changed, then what it comes to."""
+def story(
+    result: PropertyResult, table: Table, *, paint: Callable[[str, str], str] = _plain, width: int | None = None
+) -> str:
+    """Return a run as a story: its steps with their lines and what they changed, then what it comes to.
+
+    With a `width`, what has no room in a line goes on in the next.
+    """
     place = place_of(table, result.site)
     where = f"{place[0]}:{place[1]}" if place is not None else ""
     head = f"{result.verdict.value}  {result.name}"
-    count = len(result.trace)
     lines = [
-        paint("red" if result.verdict is Verdict.BROKEN else "bold", head) + f"  {where}".rjust(max(2, 86 - len(head))),
-        f"  the shortest run, {count} step{'' if count == 1 else 's'}",
+        paint("red" if result.verdict is Verdict.BROKEN else "bold", head)
+        + f"  {where}".rjust(max(2, min(86, width or 86) - len(head))),
+        f"  {_length(result)}",
     ]
-    steps = list(enumerate(result.trace, 1))
+    told = list(_numbered(result.trace))
+    names = {(step.entity, step.id): step.name for step in result.trace if step.name}
+    count = len(told)
+    steps = told
     if count > _STEPS_MAX:
         half = _STEPS_MAX // 2
-        steps = [*steps[:half], *steps[-half:]]
-    said = [step.text for _, step in steps]
-    width = min(78, max((len(text) for text in said), default=0))
-    after_width = max((len(step.after) for _, step in steps), default=0)
-    gutter = len(str(count))
-    last = 0
-    for number, step in steps:
-        if number != last + 1:
-            lines.append(paint("dim", f"  {'.' * gutter}  {number - last - 1} steps alike"))
-        last = number
-        tail = "   ".join(_tail(step))
-        row = f"  {str(number).rjust(gutter)}  {step.text.ljust(width)}  -> {step.after.ljust(after_width)}"
-        lines.append(f"{row}  {paint('dim', tail)}".rstrip())
+        steps = [*told[:half], *told[-half:]]
+    said = [text for _, text, _ in steps]
+    text_width = min(78, max((len(text) for text in said), default=0))
+    after_width = max((len(step.after) for _, _, step in steps), default=0)
+    gutter = max(len(number) for number, _, _ in told) if told else 1
+    for row_number, (number, text, step) in enumerate(steps):
+        if count > _STEPS_MAX and row_number == _STEPS_MAX // 2:
+            lines.append(paint("dim", f"  {'.' * gutter}  {count - len(steps)} steps more"))
+        tail = "   ".join(_tail(step, table, names))
+        row = f"  {number.rjust(gutter)}  {text.ljust(text_width)}  -> {step.after.ljust(after_width)}"
+        if width is None or len(row) + 2 + len(tail) <= width:
+            lines.append(f"{row}  {paint('dim', tail)}".rstrip())
+            continue
+        lines.append(row.rstrip())
+        lines += [" " * (gutter + 6) + paint("dim", line) for line in _folded(tail.strip(), width - gutter - 6)]
     if result.why:
-        lines.append(f"  {result.why}")
+        lines += [f"  {line}" for line in (_folded(result.why, width - 2) if width else [result.why])]
     if result.help is not None:
-        lines.append("  " + paint("cyan", "help:") + f" {result.help}")
+        first, *more = _folded(result.help, width - 8) if width else [result.help]
+        lines += ["  " + paint("cyan", "help:") + f" {first}", *(f"        {line}" for line in more)]
     return "\n".join(lines)
 
 
-def _tail(step: TraceStep) -> Iterator[str]:
+# What looks at the nearest states first.
+_SHORTEST = frozenset({"search", "table"})
+
+
+def _length(result: PropertyResult) -> str:
+    """Return how long a run is: what happens in one commit is one step."""
+    count = sum(not step.part for step in result.trace)
+    steps = f"{count} step{'' if count == 1 else 's'}"
+    return f"the shortest run, {steps}" if result.by in _SHORTEST else f"a run of {steps}"
+
+
+def _numbered(trace: Sequence[TraceStep]) -> Iterator[tuple[str, str, TraceStep]]:
+    """The steps with their numbers; a part of one has none, and stands further to the right."""
+    number = 0
+    for step in trace:
+        number += not step.part
+        yield ("", f"  {step.text}", step) if step.part else (str(number), step.text, step)
+
+
+def _tail(step: TraceStep, table: Table, names: Names) -> Iterator[str]:
+    kind = table.entities.get(step.entity)
+    types = {each.name: each.type for each in kind.fields} if kind is not None else {}
+
+    def short(name: str, value: object) -> str:
+        return named(types[name], _short(value), names) if name in types else _short(value)
+
     if step.place is not None:
         yield f"line {step.place[1]}".ljust(8)
-    changes = [f"{name} {_short(was)} -> {_short(now)}" for name, (was, now) in step.changed.items()]
+    changes = [f"{name} {short(name, was)} -> {short(name, now)}" for name, (was, now) in step.changed.items()]
     if changes:
         yield ", ".join(changes)
     for call in step.event.get("calls", ()):

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from temper.table import Table, shape
-from temper.verify.clauses import admitted, all_clauses, by_people, flat, outcomes, targets
+from temper.table import Expr, Table, Type, shape
+from temper.verify.clauses import (
+    NEW,
+    admitted,
+    all_clauses,
+    by_people,
+    entered,
+    expressions,
+    flat,
+    left,
+    outcomes,
+    targets,
+)
 from temper.verify.explore.canon import home, reachable_from
 from temper.verify.explore.cone import sent_to
+from temper.verify.expressions import walk
 
 
 def cases_from(entity: shape.Entity, state: str) -> Iterator[tuple[shape.Action, shape.Case]]:
@@ -115,3 +127,104 @@ def unreachable(entity: shape.Entity) -> list[str]:
     first = {case.to for action in entity.actions.values() for case in action.cases if "new" in case.froms and case.to}
     seen = set().union(*(reach[state] for state in first)) if first else set()
     return [state for state in entity.states if state not in seen]
+
+
+def dead_ends(entity: shape.Entity) -> list[str]:
+    """Return the states from which no chain of cases leads to a final state, if there are final ones."""
+    if not entity.final:
+        return []
+    reach = reachable_from(entity)
+    return [state for state in entity.states if not reach[state] & set(entity.final)]
+
+
+def recovers(entity: shape.Entity) -> bool:
+    """Say whether people can bring an entity to a final state from everywhere, whatever its fields are.
+
+    That is so where each state has an action that nobody can refuse them, all of whose cases lead nearer to a final
+    state. It is taken for granted that no value leaves its type, and nothing divides by zero. A *no* says nothing.
+    """
+    if any(place.whenevers or place.defer for place in entity.places):
+        return False
+    sure = set(entity.final)
+    while True:
+        new = {
+            state
+            for state in entity.states
+            if state not in sure
+            and any(_leads_surely(entity, action, state, sure) for action in entity.actions.values())
+        }
+        if not new:
+            return bool(entity.final) and sure == set(entity.states)
+        sure |= new
+
+
+def _leads_surely(entity: shape.Entity, action: shape.Action, state: str, into: set[str]) -> bool:
+    """Say whether people can take an action in a state at any time, and all that it can do is lead into some states."""
+    if action.when or not any(by.kind in {"role", "anyone"} for by in action.by):
+        return False
+    for case in action.cases:
+        if state not in case.froms:
+            continue
+        to = case.to or state
+        if case.by or to not in into or not _plain(entity, (*action.body, *case.body)):
+            return False
+        for place in (*entered(entity, state, to), *left(entity, state, to)):
+            if place.route is not None or not _plain(entity, (*place.entry, *place.exit)):
+                return False
+            if any(timer.duration is not None and timer.duration[0] != "lit" for timer in place.timers):
+                return False
+        if not case.when:
+            return True
+    return False
+
+
+def _plain(entity: shape.Entity, body: Iterable[shape.AnyClause]) -> bool:
+    """Say whether clauses can't be refused, but for a value outside its type."""
+    unique = {*entity.key, *(name for each in entity.uniques for name in each.fields)}
+    return all(
+        isinstance(clause, shape.Call | shape.Send | shape.Emit | shape.If)
+        or (isinstance(clause, shape.Set) and clause.field not in unique)
+        for clause in flat(body)
+    )
+
+
+def newcomers_matter(table: Table, names: Iterable[str]) -> bool:
+    """Say whether an entity that is not there yet might move those of these kinds that are, or let them be moved.
+
+    It might where one of them can be given it, where it is among all of a kind that somebody looks at, and where it can
+    be made to refer to one of them and its kind moves others.
+    """
+    kinds = [table.entities[name] for name in names]
+    moving = any(isinstance(clause, shape.With | shape.Send) for each in kinds for _, clause in all_clauses(each))
+    for each in kinds:
+        if each.inverses or any(part[0] in {"inverse", "every"} for e in _expressions(each) for part in walk(e)):
+            return True
+        for action in each.actions.values():
+            creates = all(case.froms == (NEW,) for case in action.cases)
+            if (moving or not creates) and any(_refers(param.type, table) for param in action.params):
+                return True
+    return False
+
+
+def _expressions(entity: shape.Entity) -> Iterator[Expr]:
+    """What decides about actions, and stands in their clauses."""
+    yield from (let.value for let in entity.lets)
+    for action in entity.actions.values():
+        for part in (action, *action.cases):
+            yield from (guard.condition for guard in part.when)
+            yield from (let.value for let in part.lets)
+            yield from (by.who for by in part.by if by.who is not None)
+    for _, clause in all_clauses(entity):
+        yield from expressions(clause)
+    yield from (each.condition for place in entity.places for each in place.whenevers)
+
+
+def _refers(type_: Type, table: Table) -> bool:
+    """Say whether a value of a type may name an entity."""
+    match type_:
+        case ("ref", _):
+            return True
+        case ("record", name):
+            return any(_refers(part.type, table) for part in table.records[name])
+        case _:
+            return any(_refers(part, table) for part in type_[1:] if isinstance(part, tuple) and part)

@@ -14,7 +14,16 @@ from temper.verify.explore.search import Break, Explored
 from temper.verify.expressions import walk
 from temper.verify.places import span_of
 from temper.verify.report import PropertyResult, Verdict
-from temper.verify.shapes import cases_from, has_orders, homes_everywhere, traps, unreachable, waits
+from temper.verify.shapes import (
+    cases_from,
+    dead_ends,
+    has_orders,
+    homes_everywhere,
+    recovers,
+    traps,
+    unreachable,
+    waits,
+)
 from temper.verify.symbolic.algebra import Algebra
 from temper.verify.telling import Known, Telling, bounds, case_text, listed, never_at, or_lost
 
@@ -29,7 +38,7 @@ class Unwritten(Telling):
             self._states(entity, found),
             self._cases(entity, found),
             *self._faults(entity, found),
-            self._ways_out(entity, found),
+            *self._ways(entity, found),
             *self._homes(entity, found),
         ):
             self.results.append(or_lost(question, found))
@@ -290,6 +299,63 @@ class Unwritten(Telling):
             self.findings.append(self.broken(Code.B506, f"a run gets stuck in `{key[1]}`", told))
             return told
         return self.judged(replace(result, by="search"), ("stuck",), explored)
+
+    def _ways(self, entity: shape.Entity, found: Known) -> Iterator[PropertyResult]:
+        """Tell of the ways out, and of those to a final state: whoever is stuck has none, and is told once."""
+        ways_out = self._ways_out(entity, found)
+        yield ways_out
+        if entity.final:
+            yield self._recovers(entity, found, ways_out.verdict is Verdict.BROKEN)
+
+    def _recovers(self, entity: shape.Entity, found: Known, stuck: bool) -> PropertyResult:
+        result = self._question("every state can reach a final one", entity)
+        algebra, explored = found.algebra, found.explored
+        if algebra is None and explored is None:
+            return result
+        help = "give it a way on, or declare `final` where it may end"
+        ends = dead_ends(entity)
+        key = next((key for key in (explored.breaks if explored is not None else ()) if key[0] == "lost"), None)
+        if key is not None:
+            assert explored is not None, "it has a break"
+            each = explored.breaks[key]
+            assert each.run is not None, "a break has a run"
+            why = f"from here, in `{key[1]}`, no run leads to a final state"
+            trace = trace_of(self.table, each.run)
+            if "principals" in explored.partial and not self._stranger(each, explored):
+                why = f"{why} by the principals that were tried"
+                return replace(result, verdict=Verdict.UNKNOWN, by="search", why=why, trace=trace)
+            site = f"{entity.name}/state/{key[1]}"
+            told = replace(
+                result, verdict=Verdict.BROKEN, by="search", why=why, trace=trace, help=help, site=site
+            )  # fmt: skip
+            if not stuck:
+                self.findings.append(self.broken(Code.B507, f"no way leads from `{key[1]}` to a final state", told))
+            return told
+        if ends:
+            # What nothing leads to, or leads out of, has a finding of its own.
+            for state in () if stuck else ends:
+                if state not in unreachable(entity):
+                    self._point(
+                        Code.B507, f"no way leads from `{state}` to a final state", f"{entity.name}/state/{state}",
+                        "no chain of cases leads on from here to a final state", help,
+                    )  # fmt: skip
+            return replace(result, verdict=Verdict.BROKEN, by="table", why=f"not from {listed(ends)}", help=help)
+        if recovers(entity):
+            if algebra is not None and not algebra.may_leave and not algebra.may_divide and not _loops(entity):
+                why = "people can bring it to one, whatever its fields are"
+                return replace(result, verdict=Verdict.PROVED, by="table", why=why)
+            if explored is None:
+                why = "not shown that no value leaves its type on the way; the search has not run"
+                return replace(result, verdict=Verdict.UNKNOWN, by="table", why=why)
+        if explored is None:
+            why = "the search, which looks for the ways, has not run"
+            return replace(result, verdict=Verdict.UNKNOWN, by="table", why=why)
+        if ("lost",) not in explored.suspicions and explored.unasked and not recovers(entity):
+            return replace(result, verdict=Verdict.UNKNOWN, by="search", why=explored.unasked)
+        told = self.judged(replace(result, by="search"), ("lost",), explored)
+        if explored.asked_of and told.verdict in {Verdict.PROVED, Verdict.HOLDS}:
+            return replace(told, verdict=Verdict.HOLDS, why=f"of {explored.asked_of}; {told.why}")
+        return told
 
     def _stranger(self, found: Break, explored: Explored) -> bool:
         """Say whether somebody was tried whom nothing at the end of a run names: any other would fare as he did."""

@@ -48,6 +48,7 @@ from temper.verify.properties import Asked, asked_alone, states_of
 
 RESTS = "it rests on what another entity sends, creates or takes along, which this search does not decide"
 BLIND = "it reads other entities, which are not there in a search of one alone"
+KEEPS_NO_STEPS = "a search of one alone by `step` keeps no steps"
 NOTHING = "the bounds of the search leave nothing to look at"
 # The clock is read, and progress told, every so many states.
 _PULSE = 256
@@ -92,6 +93,10 @@ class Explored:
     reached: dict[tuple[Any, ...], Break] = field(default_factory=dict)
     unclear: dict[int, str] = field(default_factory=dict)
     """Properties that the search could not ask, by number, and why."""
+    unasked: str = KEEPS_NO_STEPS
+    """Why it is not known whether every state can reach a final one, where nothing else says it."""
+    asked_of: str = ""
+    """Of what that was asked, if not of all that was searched."""
     principals: int = 1
     comparisons: int = 0
     sends: bool = False

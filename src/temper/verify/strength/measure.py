@@ -192,7 +192,7 @@ class _Measure:
 
     def _alone_told(self, mutant: Mutant, key: Key) -> str:
         """Return what notices a mutant alone, where it is not for the others to say: they may move it, and be read."""
-        if self.amongs[mutant.entity].found is not None and key[0] in {"stuck", "state", "case"}:
+        if self.amongs[mutant.entity].found is not None and key[0] in {"stuck", "lost", "state", "case"}:
             return ""
         return self._name(key)
 
@@ -266,6 +266,8 @@ class _Measure:
                 return "every outcome has a home"
             case ("stuck", *_):
                 return "every state has a way out"
+            case ("lost", *_):
+                return "every state can reach a final one"
             case ("state", *_):
                 return "every state can be reached"
             case ("case", *_):

@@ -134,7 +134,12 @@ def leads(graph: Graph, asked: Leads, *, mend: bool = True) -> Led:
 
 
 def unrecoverable(graph: Graph, goal: Code) -> Path | None:
-    """Return a shortest run to a state from which `goal` can't be reached any more, `None` if there is none.
+    """Return a shortest run to a state from which `goal` can't be reached any more, `None` if there is none."""
+    return hopeless(graph, [bool(evaluate(graph.system, goal, state)) for state in graph.states])
+
+
+def hopeless(graph: Graph, good: Sequence[bool]) -> Path | None:
+    """Return a shortest run to a state from which none that is good can be reached, `None` if there is no such state.
 
     Only a whole graph can say so: what lies past a bound might lead there.
     """
@@ -143,13 +148,13 @@ def unrecoverable(graph: Graph, goal: Code) -> Path | None:
     for index, out in enumerate(graph.edges):
         for _, target in out:
             before[target].append(index)
-    good = [index for index, state in enumerate(graph.states) if evaluate(graph.system, goal, state)]
-    reaches = set(good)
-    while good:
-        for index in before[good.pop()]:
+    todo = [index for index, each in enumerate(good) if each]
+    reaches = set(todo)
+    while todo:
+        for index in before[todo.pop()]:
             if index not in reaches:
                 reaches.add(index)
-                good.append(index)
+                todo.append(index)
     lost = next((index for index in range(len(graph.states)) if index not in reaches), None)
     return None if lost is None else graph.path(lost)
 

@@ -33,12 +33,22 @@ from temper.verify.system.ir import Path, Question, Searched, System
 from temper.verify.system.lower import Unlowered, components, lower, scope_of
 from temper.verify.system.lower_expr import DECIMALS, TEXTS
 from temper.verify.system.lower_world import Layout
-from temper.verify.system.replay import Shows, replay_path
+from temper.verify.system.recover import recovery
+from temper.verify.system.replay import Replays, Shows, replay_path
 from temper.verify.system.step import evaluate
 from temper.verify.system.step import states_of as states_of_path
 
+UNTIMED = "only the search, which has no clock, knows a run"
 # Bounds that the search by `step` does not have.
 FINER = frozenset({DECIMALS, TEXTS})
+
+# What was found is done once more when the search has ended. Whoever waits for a judgement waits a little longer for
+# that; past it there is an answer without it.
+TELLING_S = 0.5
+LATE = "there was no time to do its run once more"
+
+# What is found where all is well.
+_REACHED = frozenset({"state", "case"})
 
 Key = tuple[Any, ...]
 Progress = Callable[[str, int, int], None]
@@ -167,7 +177,35 @@ def search_together(
             progress(title, states, transitions)
 
     found = search(system, Bounds(limits.packed_max, limits.seconds), engine=engine, progress=told)
-    return _Telling(system, table, found).told(began)
+    together = _Telling(system, table, found, began + limits.seconds + TELLING_S).told(began)
+    _recover(together, table, limits)
+    return together
+
+
+def _recover(together: Together, table: Table, limits: Limits) -> None:
+    """Tell of each entity how it gets to where no final state can be reached, or where nothing happens to it."""
+    system, searched = together.system, together.searched
+    for explored in together.explored.values():
+        explored.unasked = searched.stopped or ""
+    if searched.stopped is not None:
+        return
+    faulty = any(key[0] == "fault" for each in together.explored.values() for key in (*each.breaks, *each.suspicions))
+    depends = system.meta["depends"]
+    known = recovery(table, system, limits, states=searched.states, depends=depends, faulty=faulty)
+    for name, each in known.items():
+        explored = together.explored[name]
+        explored.unasked = each.open
+        explored.asked_of = "one of each kind" if each.one else ""
+        for key, missed in (("lost", each.lost), ("stuck", each.waits)):
+            if missed is None or any(other[0] == key for other in explored.breaks):
+                continue
+            run = replay_path(missed.system, table, missed.path, _of(None, _anything))
+            found = Break((key, missed.state), run, missed.uncertain if run is not None else UNTIMED)
+            if run is None or missed.uncertain:
+                explored.suspicions.setdefault((key,), found)
+            else:
+                explored.suspicions.pop((key,), None)
+                explored.breaks[key, missed.state] = found
 
 
 def paths_of(system: System, searched: Searched) -> dict[Key, Path]:
@@ -194,11 +232,12 @@ def _shown(system: System, question: Question, path: Path) -> tuple[Key, Path]:
 
 
 class _Telling:
-    def __init__(self, system: System, table: Table, searched: Searched) -> None:
+    def __init__(self, system: System, table: Table, searched: Searched, until: float) -> None:
         self.system = system
         self.table = table
         self.searched = searched
         self.layout: Layout = system.meta["layout"]
+        self.replays = Replays(system, table, until=until)
         self.alone = asked_alone(table)
         self.explored: dict[str, Explored] = {}
 
@@ -218,7 +257,12 @@ class _Telling:
                 words = " and ".join(f"{count} {name}" for name, count in counts.items())
                 explored.cut["instances"] = f"at most {words}"
             self.explored[kind.name] = explored
-        for key, path in paths_of(self.system, found).items():
+        # What is wrong comes before what can be reached, and what is near before what is far: where there is no time
+        # for all, it is the latter that nobody knows.
+        order = sorted(
+            paths_of(self.system, found).items(), key=lambda each: (each[0][0] in _REACHED, len(each[1].rules))
+        )
+        for key, path in order:
             self._tell(key, path)
         for explored in self.explored.values():
             explored.seconds = time.monotonic() - began
@@ -269,7 +313,7 @@ class _Telling:
         """Where others may move an entity there may be more of them than the search has."""
         if taken_along(self.table, self.table.entities[entity], state):
             return
-        run = replay_path(self.system, self.table, path, _of(None, _anything))
+        run = self.replays.run(path, _of(None, _anything))
         explored = self.explored[entity]
         if run is not None and ("stuck",) not in explored.suspicions:
             why = f"it waits in `{state}` for others, of which there may be more than the search has"
@@ -318,10 +362,10 @@ class _Telling:
 
     def _put(self, entities: list[str], key: Key, path: Path, shows: Shows | None, *, reached: bool = False) -> None:
         """Replay a path, and tell the entities of it: of the run, or of the suspicion where none goes through."""
-        run = replay_path(self.system, self.table, path, shows)
-        why = (
-            "only the search, which has no clock, knows a run" if path.rules else "it is not so where there is nothing"
-        )
+        run = self.replays.run(path, shows)
+        why = UNTIMED if path.rules else "it is not so where there is nothing"
+        if self.replays.late:
+            why = LATE
         for name in entities:
             explored = self.explored[name]
             if run is None:

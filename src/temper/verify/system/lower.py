@@ -266,6 +266,7 @@ class _Lowering:
                 "partial": partial,
                 "unclear": self.unclear,
                 "counts": dict(layout.counts),
+                "depends": frozenset(name for name, kind in layout.kinds.items() if together and self._depends(kind)),
             },
         )
 

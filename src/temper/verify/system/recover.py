@@ -1,0 +1,209 @@
+"""Whether entities can still get on: that every state can reach a final one, and that nobody waits for ever.
+
+Both are asked of the graph of a system: is there, from each state, a way to one where it is so? Nobody has to take it;
+that is for `eventually`. What is lost is told by a shortest run to where the last way was missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from temper.table import Table, Why
+from temper.verify.limits import Limits
+from temper.verify.shapes import newcomers_matter, recovers
+from temper.verify.system.codes import either, no
+from temper.verify.system.fair import Graph, graph_of, hopeless
+from temper.verify.system.ir import Path, State, System
+from temper.verify.system.lower import Unlowered, lower
+from temper.verify.system.lower_take import BOUND
+from temper.verify.system.lower_world import Layout
+from temper.verify.system.python import steps_of
+from temper.verify.system.step import evaluate, fault_of, states_of
+
+# Every state is kept with its steps; so many take some two seconds.
+GRAPH_MAX = 20_000
+# So many states are looked at for a step that leads past a bound.
+AFTER_MAX = 500
+PAST_BOUNDS = "past the bounds of the search there may be a way"
+FAULT = "a step that is refused as a fault may be the way"
+CLOCK = "the search, which has no clock, takes both ways where moments are compared"
+MORE = "of those that it depends on there may be more than the search has"
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A shortest run, of `system`, to where something is missed, and in which state the entity then is.
+
+    `uncertain` says what, beyond this search, might lead on; it is empty where nothing does.
+    """
+
+    system: System
+    path: Path
+    state: str
+    uncertain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What is known of a kind: how it is lost, if it can be, and how it gets to wait for ever.
+
+    `open` says why it is not known whether it can be lost; `one`: asked of one entity of each kind alone.
+    """
+
+    lost: Missed | None = None
+    waits: Missed | None = None
+    open: str = ""
+    one: bool = False
+
+
+def recovery(
+    table: Table,
+    system: System,
+    limits: Limits,
+    *,
+    states: int,
+    depends: Collection[str],
+    faulty: bool,
+) -> dict[str, Recovery]:
+    """Return what is known of each kind of a system that has so many states.
+
+    `depends` are the kinds that others can move, or keep from moving; `faulty` says that some step meets a fault.
+    """
+    layout: Layout = system.meta["layout"]
+    finals = [
+        kind.name for kind in layout.kinds.values() if kind.entity.final and (faulty or not recovers(kind.entity))
+    ]
+    newcomers = newcomers_matter(table, layout.kinds)
+    waiting = [] if newcomers else [name for name in layout.kinds if name in depends]
+    if not finals and not waiting:
+        return {}
+    one = False
+    if states > GRAPH_MAX and sum(layout.counts.values()) > len(layout.counts):
+        smaller = lower(
+            table,
+            tuple(layout.kinds),
+            scope=dict.fromkeys(layout.kinds, 1),
+            pending_max=limits.pending_max,
+            deferred_max=limits.deferred_max,
+        )
+        if isinstance(smaller, Unlowered):
+            return {name: Recovery(open=smaller.reason) for name in finals}
+        system, one = smaller, True
+    graph = graph_of(system, states_max=GRAPH_MAX, seconds=limits.seconds, steps=steps_of(system))
+    if graph.stopped is not None:
+        return {name: Recovery(open=graph.stopped) for name in finals}
+    return _Asking(system, graph, one, newcomers).told(finals, waiting)
+
+
+class _Asking:
+    """What is asked of one graph."""
+
+    def __init__(self, system: System, graph: Graph, one: bool, newcomers: bool) -> None:
+        self.system = system
+        self.graph = graph
+        self.layout: Layout = system.meta["layout"]
+        self.one = one
+        self.newcomers = newcomers and sum(self.layout.counts.values()) > 1
+        # What a step shows is told as faults are, and is none.
+        self.ending = [
+            rule
+            for rule in (*system.rules, *system.meta["reports"])
+            if any(fault.why == BOUND or fault.why in Why.__members__ for fault in rule.faults)
+        ]
+        """Rules that may be no step: they lead past a bound, or meet a fault."""
+
+    def told(self, finals: Sequence[str], waiting: Sequence[str]) -> dict[str, Recovery]:
+        found: dict[str, Recovery] = {}
+        for name in dict.fromkeys((*finals, *waiting)):
+            lost = self._lost(name) if name in finals else None
+            waits = self._waits(name) if name in waiting else None
+            compared = any(kind.clocks.comparisons for kind in self.layout.kinds.values())
+            # A way that the search has there may be none that a clock lets anybody take.
+            open_ = CLOCK if name in finals and lost is None and compared else ""
+            found[name] = Recovery(lost, waits, open_, self.one)
+        return found
+
+    def _lost(self, name: str) -> Missed | None:
+        return self._nearest(name, {number: self._over(name, number) for number in range(self.layout.count(name))})
+
+    def _over(self, name: str, number: int) -> list[bool]:
+        """Return of each state whether an entity is not there, or is final."""
+        final = self.layout.is_in(name, number, self.layout.kinds[name].entity.final)
+        over = either(no(self.layout.exists(name, number)), final)
+        return [bool(evaluate(self.system, over, state)) for state in self.graph.states]
+
+    def _waits(self, name: str) -> Missed | None:
+        """Return how an entity that is not final comes to where nothing ever happens to it any more."""
+        goals = {}
+        for number in range(self.layout.count(name)):
+            own = set(self.layout.slots[name, number].all())
+            moving = {
+                n
+                for n, rule in enumerate(self.system.rules)
+                if rule.event.who == (name, number) or own & {index for index, _ in rule.updates}
+            }
+            goals[number] = [
+                over or any(rule in moving for rule, _ in out)
+                for over, out in zip(self._over(name, number), self.graph.edges, strict=True)
+            ]
+        return self._nearest(name, goals)
+
+    def _nearest(self, name: str, goals: dict[int, list[bool]]) -> Missed | None:
+        found = {number: path for number, good in goals.items() if (path := hopeless(self.graph, good))}
+        if not found:
+            return None
+        number = min(found, key=lambda each: (len(found[each].rules), each))
+        last = states_of(self.system, found[number])[-1]
+        kind = self.layout.kinds[name]
+        state = kind.entity.states[last[self.layout.slots[name, number].state] - 1]
+        return Missed(self.system, found[number], state, self._uncertain(name, last, number))
+
+    def _uncertain(self, name: str, last: State, number: int) -> str:
+        """Return why what the search does not have might lead on, if anything might."""
+        if self.newcomers:
+            return MORE
+        after = self._after(last)
+        if self.ending and len(after) > AFTER_MAX:
+            return PAST_BOUNDS
+        why = {each for state in after for each in self._refused(state)}
+        if why:
+            return PAST_BOUNDS if BOUND in why else FAULT
+        partial = list(self._undrawn(name, self._actions_in(name, number, after)))
+        return f"with other values of {', '.join(partial)} there may be a way" if partial else ""
+
+    def _after(self, state: State) -> list[State]:
+        """Return a state with all that can be reached from it."""
+        at = self.graph.states.index(state)
+        seen, todo = {at}, [at]
+        while todo:
+            for _, target in self.graph.edges[todo.pop()]:
+                if target not in seen:
+                    seen.add(target)
+                    todo.append(target)
+        return [self.graph.states[index] for index in sorted(seen)]
+
+    def _refused(self, state: State) -> Iterator[str]:
+        """Why steps from a state are none, though their guards hold."""
+        for rule in self.ending:
+            if evaluate(self.system, rule.guard, state):
+                fault = fault_of(self.system, rule, state)
+                if fault is not None:
+                    yield rule.faults[fault].why
+
+    def _undrawn(self, name: str, own: Collection[str]) -> Iterator[str]:
+        """The parameters of which not every value was tried, where they may make a difference."""
+        for full in self.system.meta["partial"]:
+            kind, _, rest = full.partition(".")
+            # Of principals there is a stranger, whom whoever looks at the run has to find.
+            if full != "principals" and (kind != name or rest == "roles" or rest.partition(".")[0] in own):
+                yield f"`{full}`"
+
+    def _actions_in(self, name: str, number: int, after: Iterable[State]) -> frozenset[str]:
+        """Return the actions that have a case in a state in which an entity is."""
+        entity = self.layout.kinds[name].entity
+        here = self.layout.slots[name, number].state
+        states = {entity.states[state[here] - 1] for state in after if state[here]}
+        return frozenset(
+            action.name for action in entity.actions.values() for case in action.cases if states & set(case.froms)
+        )

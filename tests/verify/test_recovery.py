@@ -1,0 +1,194 @@
+"""Every state can reach a final one, and nobody waits for ever: asked of all, though nobody writes it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+from temper.table import Table
+from temper.verify import Report, Verdict, verify
+from temper.verify.shapes import newcomers_matter, recovers
+from temper.verify.system.fair import graph_of, unrecoverable
+from temper.verify.system.ir import System
+from temper.verify.system.lower import lower
+from temper.verify.system.python import steps_of
+from tests.verify.drawn import tables
+from tests.verify.texts import codes_of, result_of, run_of, table_of
+
+RECOVERS = "every state can reach a final one"
+WAYS_OUT = "every state has a way out"
+
+ORDER = """
+blueprint order
+role buyer, clerk
+tool bank.pay() -> (ok: bool)
+  timeout 1m
+  idempotent
+entity Order
+  states Open, Frozen, Closed
+  final {final}
+  tries: int 0..2 = 0
+  held: bool = false
+  action Place by buyer from new to Open
+  action Try by buyer from Open when tries < 2
+    set tries += 1
+  {freeze}
+  {close}
+"""
+FREEZE = "action Freeze by buyer from Open to Frozen"
+ASK = "\n  action Ask by buyer from Frozen to Frozen"
+
+
+def order(close: str, freeze: str = FREEZE, final: str = "Closed") -> Table:
+    return table_of(ORDER.format(final=final, close=close, freeze=freeze))
+
+
+def said(report: Report) -> tuple[str, str, list[str]]:
+    """Return the verdict, by what it was found, and the run if there is one."""
+    found = result_of(report, RECOVERS)
+    return found.verdict.value, found.by, run_of(found)
+
+
+CLOSE = "action Close by buyer from Open to Closed"
+ROWS = [
+    # A state that only leads round: the table alone knows, and the search shows how to get there.
+    (order(CLOSE, FREEZE + ASK), "broken", ["buyer: Place -> Open", "buyer: Freeze -> Frozen"]),
+    # Declared final, it may end there.
+    (order(CLOSE, FREEZE, "Closed, Frozen"), "proved", None),
+    # A way on.
+    (order(f"{CLOSE}\n  action Thaw by buyer from Frozen to Open", FREEZE + ASK), "proved", None),
+    # A way that a guard closes for good after two tries: the shape does not tell.
+    (
+        order("action Close by buyer\n    from Open to Closed when tries < 2\n    from Frozen to Closed when tries < 2",
+              FREEZE + ASK),
+        "unknown",
+        ["buyer: Place -> Open", "buyer: Try -> Open", "buyer: Try -> Open"],
+    ),
+    # One that is open to somebody else is a way all the same.
+    (order("action Close by clerk from Open, Frozen to Closed when tries == 2 or not held"), "unknown",
+     None),
+    # Nobody has to answer; there has to be an answer that leads on.
+    (
+        order("action Close by system from Open, Frozen to Closed",
+              FREEZE + "\n  action Pay by buyer from Open\n    call bank.pay() then Close else _\n  late Close ignore"),
+        "unknown",
+        ["buyer: Place -> Open", "buyer: Freeze -> Frozen"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "alone", "run"), ROWS)
+def test_a_final_state_can_be_reached_from_everywhere(table: Table, alone: str, run: list[str] | None) -> None:
+    """One row: what level 1 says of it, and the shortest run by which the search breaks it, if it does."""
+    assert said(verify(table, levels=("algebra",))) == (alone, "table", [])
+    report = verify(table, levels=("algebra", "search"))
+    verdict, _, shown = said(report)
+    assert (verdict, shown) == (("proved", []) if run is None else ("broken", run))
+    assert report.passed == (run is None)
+
+
+def test_who_is_stuck_is_told_once() -> None:
+    """Where nothing happens at all no final state can be reached either; the finding is about the former."""
+    stuck = verify(order(CLOSE), levels=("algebra", "search"))
+    assert codes_of(stuck) == ["B404"]
+    assert said(stuck)[0] == "broken"
+    round_and_round = verify(order(CLOSE, FREEZE + ASK), levels=("search",))
+    assert codes_of(round_and_round) == ["B507"]
+    assert result_of(round_and_round, WAYS_OUT).verdict is Verdict.PROVED
+
+
+def test_no_final_state_no_question() -> None:
+    table = table_of("""
+        blueprint lamp
+        role person
+        entity Lamp
+          states Off, On
+          action Hang by person from new to Off
+          action Toggle by person
+            from Off to On
+            from On to Off
+    """)
+    assert all(each.name != RECOVERS for each in verify(table, levels=("algebra", "search")).properties)
+
+
+CLOCKED = """
+blueprint lease
+role person
+entity Lease
+  states Held, Over
+  final Over
+  until: time
+  action Take(until) by person from new to Held
+    set until
+  action Keep by person from Held
+  action End by person from Held to Over when now > until and now < until
+"""
+
+
+def test_a_way_that_only_a_search_without_a_clock_has_is_none() -> None:
+    """Moments are compared both ways; no clock lets anybody take that way, so that nothing is said to hold."""
+    found = result_of(verify(table_of(CLOCKED), levels=("search",)), RECOVERS)
+    assert found.verdict in {Verdict.UNKNOWN, Verdict.BROKEN}
+
+
+PAIR = """
+blueprint pair
+role person
+entity Left
+  states Waiting, Done
+  final Done
+  action Begin by person from new to Waiting
+  action Finish by person from Waiting to Done when {left}
+entity Right
+  states Waiting, Done
+  final Done
+  left: Left
+  action Begin(left) by person from new to Waiting
+    set left
+  action Finish by person from Waiting to Done when left.state is Done
+"""
+TWO = """
+blueprint two
+role person
+entity Side
+  states Alone, Waiting, Done
+  final Done
+  other: Side?
+  action Begin by person from new to Alone
+    create Side.Join(this) as mate
+    set other = mate
+  action Join(other) by system from new to Waiting
+    set other
+  action Go by person
+    from Alone to Done when other != none and other.state is Done
+    from Waiting to Done when other != none and other.state is Done
+"""
+
+
+def test_two_that_wait_for_each_other_are_found() -> None:
+    """Neither is done before the other: the shortest run begins them, and no newcomer can help."""
+    table = table_of(TWO)
+    assert not newcomers_matter(table, table.entities)
+    report = verify(table, levels=("search",))
+    stuck = result_of(report, WAYS_OUT)
+    assert stuck.verdict is Verdict.BROKEN
+    assert len({step.text for step in stuck.trace if step.who == "person"}) == 1
+    assert "B506" in codes_of(report)
+    assert said(report)[0] == "broken"
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables())
+def test_what_the_shape_says_no_search_refutes(table: Table) -> None:
+    """Where people can always lead on, a final state is reached in the graph; a fault alone may stand between."""
+    (entity,) = table.entities.values()
+    system = lower(table)
+    if not entity.final or not recovers(entity) or not isinstance(system, System):
+        return
+    if any(rule.faults for rule in system.rules):
+        return
+    graph = graph_of(system, states_max=5_000, seconds=10, steps=steps_of(system))
+    if graph.stopped is None:
+        layout = system.meta["layout"]
+        final = layout.is_in(entity.name, 0, entity.final)
+        assert unrecoverable(graph, ("or", ("not", layout.exists(entity.name, 0)), final)) is None
