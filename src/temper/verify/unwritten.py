@@ -427,7 +427,7 @@ def _principals_in(type_: Type, value: Any, table: Table) -> Iterator[str]:
 
 
 def _finer(entity: shape.Entity) -> bool:
-    """Say whether a decimal may get more digits with each step: level 1 takes them to be numbers as fine as one likes."""
+    """Say whether a decimal may get more digits with each step: to level 1 they are as fine as one likes."""
     decimals = {each.name for each in entity.fields if "decimal" in str(each.type)}
     bodies = [action.body for action in entity.actions.values()]
     bodies += [case.body for action in entity.actions.values() for case in action.cases]
