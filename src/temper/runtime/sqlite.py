@@ -740,6 +740,40 @@ def _writer(path: Path, vfs: str | None) -> apsw.Connection:
     return db
 
 
+def founded(path: Path) -> apsw.Connection:
+    """Return a connection to a new file with a space's tables, not in WAL mode: one that is filled before it is served.
+
+    What a fault leaves there is of no use.
+    """
+    db = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, None)
+    db.execute("pragma synchronous = off")  # It is synced as a whole, once it is whole.
+    with db:
+        db.execute(_SCHEMA)
+        db.execute(_WATCHING)
+    return db
+
+
+def reading(path: Path) -> apsw.Connection:
+    """Return a connection to a space's file that changes nothing, whoever serves it. Raises `StoreFault`."""
+    if not path.is_file():
+        raise StoreFault(f"there is no file `{path}`")
+    try:
+        db = _connect(path, apsw.SQLITE_OPEN_READONLY, None)
+    except apsw.Error as problem:
+        raise StoreFault(f"`{path}` can't be opened: {problem}") from problem
+    try:
+        found = _see_whose(db, path)
+        if found < FORMAT:
+            raise StoreFault(f"`{path}` has format {found}: serve it once with this Temper, which makes it {FORMAT}")
+    except apsw.Error as problem:
+        db.close()
+        raise _fault(path, problem) from problem
+    except StoreFault:
+        db.close()
+        raise
+    return db
+
+
 def _reader(path: Path, vfs: str | None) -> apsw.Connection:
     db = _connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
     db.execute("pragma query_only = on")

@@ -23,13 +23,7 @@ async def opened(line: Line, schema: str, lock: int, parts: int) -> int:
             # Two servers that start at once: one makes it, and the other finds it made.
             await writer.execute("select pg_advisory_xact_lock($1)", lock)
             if not await writer.fetchval("select exists(select from pg_namespace where nspname = $1)", schema):
-                await writer.execute(f'create schema "{schema}"')
-                await writer.execute(TABLES)
-                await writer.execute(APPEND)
-                await writer.executemany("insert into partitions(part) values($1)", [(part,) for part in range(parts)])
-                await writer.executemany(
-                    "insert into meta values($1, $2)", [("format", FORMAT), ("parts", parts), ("version", 0)]
-                )
+                await found_tables(writer, schema, parts)
             found = dict(await writer.fetch("select name, value from meta"))
     except StoreFault:
         raise
@@ -40,6 +34,15 @@ async def opened(line: Line, schema: str, lock: int, parts: int) -> int:
             f"`{schema}` has format {found.get('format')}, and this Temper reads format {FORMAT}: use the newer one"
         )
     return int(found["parts"])
+
+
+async def found_tables(writer: asyncpg.Connection[Any], schema: str, parts: int) -> None:
+    """Make a space's tables, with nothing in them."""
+    await writer.execute(f'create schema "{schema}"')
+    await writer.execute(TABLES)
+    await writer.execute(APPEND)
+    await writer.executemany("insert into partitions(part) values($1)", [(part,) for part in range(parts)])
+    await writer.executemany("insert into meta values($1, $2)", [("format", FORMAT), ("parts", parts), ("version", 0)])
 
 
 @dataclass

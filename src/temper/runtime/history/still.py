@@ -1,0 +1,262 @@
+"""A space as it is at one moment, read as a whole while it goes on living."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import apsw
+import msgspec
+
+from temper.kernel import Cause, Entry, StoreFault
+from temper.runtime.history import records as r
+from temper.runtime.postgres.line import Line as PostgresLine
+from temper.runtime.postgres.line import fault
+from temper.runtime.sqlite import reading
+from temper.table import load
+
+if TYPE_CHECKING:
+    import asyncpg
+
+# Rows that are fetched from PostgreSQL at once: some hundred kilobytes.
+_PAGE = 1_000
+_CLOSE_S = 2.0
+
+_AT_ONCE: Mapping[str, str] = {
+    "versions": "select number, digest, body, report, at, author, note from versions order by number",
+    "letters": "select name, entity, id, text, at from letters order by row",
+    "stirs": "select owner, kind, id, path, caller, after from stirs order by row",
+    "refs": "select kind, field, target, row from refs order by kind{c}, field{c}, target{c}, row",
+    "entities": "select row, kind, id, state, live, due, {number}, body from entities order by row",
+    "orders": (
+        "select name, kind, entity, id, tool, args, send, {number}, state, attempts, next_at, created_at, lane, pair,"
+        " unsure, last_error from orders order by row"
+    ),
+}
+_SQLITE = {name: sql.format(number="version", c="") for name, sql in _AT_ONCE.items()} | {
+    "log": "select 0, seq, entity, body, hash from log where $1 = 0 order by seq",
+    "history": "select 0, seq, entity, body, hash from log where entity = $1 order by seq",
+    "marks": "select 0, entity, seq, version, body from marks order by entity, seq",
+    "keys": "select kind, value, (select id from entities e where e.row = k.row) from keys k order by kind, value",
+    "holds": (
+        "select kind, number, value, (select id from entities e where e.row = h.row) from holds h"
+        " order by kind, number, value"
+    ),
+    "answers": "select name, fingerprint, at, seq, kind, id, version, body from requests order by row",
+    "following": "select body from log where seq > $1 order by seq limit 64",
+    "end": "select coalesce(max(seq), 0), null from log where $1 = 0",
+}
+_POSTGRES = {name: sql.format(number="number", c=' collate "C"') for name, sql in _AT_ONCE.items()} | {
+    "log": "select part, seq, entity, body, hash from log where part = $1 order by seq",
+    "history": "select part, seq, entity, body, hash from log where entity = $1 order by seq",
+    "marks": (
+        "select e.part, m.entity, m.seq, m.number, m.body from marks m join entities e on e.row = m.entity"
+        " order by m.entity, m.seq"
+    ),
+    "keys": 'select kind, value, id from keys order by kind collate "C", value collate "C"',
+    "holds": 'select kind, number, value, id from holds order by kind collate "C", number, value collate "C"',
+    "answers": "select name, fingerprint, at, parts, seqs, kind, id, number, body from requests order by row",
+    "end": "select seq, head from partitions where part = $1",
+}
+
+_entry_from_json = msgspec.json.Decoder(Entry).decode
+
+
+class _When(msgspec.Struct):
+    at: int
+
+
+_when = msgspec.json.Decoder(_When).decode
+
+
+class Still(Protocol):
+    """One moment of a space. Nothing in it changes, whatever is appended meanwhile."""
+
+    parts: int
+    """In how many parts the log is."""
+    name: str
+    """Where it was read from, for whoever is told of it."""
+
+    def rows(self, what: str, *given: int) -> Iterator[Sequence[Any]]:
+        """Yield the rows of one kind, a few in memory at a time."""
+        ...
+
+    def answers(self) -> Iterator[r.Answer]:
+        """Yield what is kept under idempotency keys, the oldest first."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class SqliteStill:
+    """A file, by a transaction that reads: whoever serves it goes on. Raises `StoreFault`."""
+
+    parts = 1
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self._db = reading(path)
+        self._db.execute("begin")
+        # A transaction begins to see with its first read.
+        self._db.execute("select count(*) from meta").fetchall()
+
+    def rows(self, what: str, *given: int) -> Iterator[Sequence[Any]]:
+        try:
+            yield from self._db.execute(_SQLITE[what], given)
+        except apsw.Error as problem:
+            raise StoreFault(f"`{self.name}` can't be read: {problem}") from problem
+
+    def answers(self) -> Iterator[r.Answer]:
+        for name, fingerprint, at, seq, kind, id, table, body in self.rows("answers"):
+            yield r.Answer(
+                name=name,
+                fingerprint=fingerprint,
+                at=at,
+                entries=[(0, seq + n) for n in range(1 + self._with(seq))],
+                kind=kind,
+                id=id,
+                table=table,
+                body=r.raw(body),
+            )
+
+    def _with(self, seq: int) -> int:
+        """Return how many entries followed in the commit that began with `seq`."""
+        count = 0
+        for (body,) in self.rows("following", seq):
+            if _entry_from_json(body).cause not in {Cause.CREATE, Cause.WITH}:
+                break
+            count += 1
+        return count
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class PostgresStill:
+    """A space in PostgreSQL, by a transaction that reads as of its beginning. Raises `StoreFault`."""
+
+    def __init__(self, url: str, space: str) -> None:
+        self.name = f"temper_{space}"
+        self._line = PostgresLine(url, self.name)
+        try:
+            self.parts: int = self._line.ask(self._begin())
+        except BaseException:
+            self._line.close()
+            raise
+
+    async def _begin(self) -> int:
+        self._connection: asyncpg.Connection[Any] = await self._line.connect()
+        try:
+            await self._connection.execute("begin isolation level repeatable read, read only")
+            found = await self._connection.fetchval(
+                "select exists(select from pg_namespace where nspname = $1)", self.name
+            )
+            if not found:
+                raise StoreFault(f"there is no space `{self.name}` in this database")
+            parts: int = await self._connection.fetchval("select count(*) from partitions")
+        except BaseException:
+            await self._connection.close(timeout=_CLOSE_S)
+            raise
+        return parts
+
+    def rows(self, what: str, *given: int) -> Iterator[Sequence[Any]]:
+        pages = self._pages(_POSTGRES[what], given)
+        try:
+            while page := self._line.ask(_next(pages)):
+                yield from page
+        except StoreFault:
+            raise
+        except Exception as problem:
+            raise fault(problem) from problem
+        finally:
+            self._line.ask(_ended(pages))
+
+    async def _pages(self, sql: str, given: Sequence[int]) -> AsyncGenerator[Sequence[Any], None]:
+        cursor = await self._connection.cursor(sql, *given)
+        while page := await cursor.fetch(_PAGE):
+            yield page
+
+    def answers(self) -> Iterator[r.Answer]:
+        for name, fingerprint, at, parts, seqs, kind, id, table, body in self.rows("answers"):
+            yield r.Answer(
+                name=name,
+                fingerprint=fingerprint,
+                at=at,
+                entries=list(zip(parts, seqs, strict=True)),
+                kind=kind,
+                id=id,
+                table=table,
+                body=r.raw(body),
+            )
+
+    def close(self) -> None:
+        self._line.ask(self._connection.close())
+        self._line.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+async def _next(pages: AsyncGenerator[Sequence[Any], None]) -> Sequence[Any] | None:
+    return await anext(pages, None)
+
+
+async def _ended(pages: AsyncGenerator[Sequence[Any], None]) -> None:
+    await pages.aclose()
+
+
+def lines(still: Still) -> Iterator[r.Line]:
+    """Yield the space as the lines of an export, all but the last."""
+    raw = r.raw
+    versions = list(still.rows("versions"))
+    blueprint = load(versions[-1][2]).blueprint if versions else ""
+    yield r.Space(format=r.FORMAT, blueprint=blueprint, parts=still.parts)
+    for number, digest, table, report, at, by, note in versions:
+        yield r.Version(number=number, digest=digest, table=raw(table), report=raw(report), at=at, by=by, note=note)
+    for row, kind, id, state, live, due, number, body in still.rows("entities"):
+        yield r.Entity(row=row, kind=kind, id=id, state=state, live=bool(live), due=due, table=number, body=raw(body))
+    for part, seq, entity, body, hash in journal(still):
+        yield r.LogEntry(part=part, seq=seq, row=entity, hash=hash.hex(), body=raw(body))
+    for part, entity, seq, number, body in still.rows("marks"):
+        yield r.Mark(part=part, row=entity, seq=seq, table=number, body=raw(body))
+    for kind, value, id in still.rows("keys"):
+        yield r.Key(kind=kind, value=value, id=id)
+    for kind, number, value, id in still.rows("holds"):
+        yield r.Hold(kind=kind, number=number, value=value, id=id)
+    for kind, field, target, row in still.rows("refs"):
+        yield r.Ref(kind=kind, field=field, target=target, row=row)
+    for order, kind, entity, id, tool, args, send, number, state, *rest in still.rows("orders"):
+        attempts, next_at, created_at, lane, pair, unsure, last_error = rest
+        yield r.Order(
+            order=order, kind=kind, entity=entity, id=id, tool=tool, args=raw(args),
+            send=raw(send), table=number, state=state, attempts=attempts, next_at=next_at,
+            created_at=created_at, lane=lane, pair=pair, unsure=bool(unsure), last_error=last_error,
+        )  # fmt: skip
+    yield from still.answers()
+    for order, entity, id, text, at in still.rows("letters"):
+        yield r.Letter(order=order, entity=entity, id=id, text=text, at=at)
+    for owner, kind, id, path, caller, after in still.rows("stirs"):
+        yield r.Stir(owner=owner, kind=kind, id=id, path=path, caller=raw(caller), after=after)
+
+
+def journal(still: Still) -> Iterator[Sequence[Any]]:
+    """Yield the rows of the log; those of several parts by their time, so that they can become one part."""
+    if still.parts == 1:
+        return still.rows("log", 0)
+    parts = [still.rows("log", part) for part in range(still.parts)]
+    return heapq.merge(*parts, key=lambda row: (_when(row[3]).at, row[0], row[1]))
