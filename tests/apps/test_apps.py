@@ -15,6 +15,7 @@ APPS = sorted(path.parent.name for path in (ROOT / "apps").glob("*/*.blueprint")
 # The app and its entity, and the published machine.
 AGREES = [
     ("access", "Grant", "gcp_pam_grant"),
+    ("ledger", "Transfer", "tigerbeetle_two_phase_transfer"),
     ("subscription", "Subscription", "stripe_subscription"),
     ("work", "WorkItem", "managed_agents_work_item"),
 ]

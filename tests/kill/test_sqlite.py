@@ -1,6 +1,7 @@
 """Kill -9, over and over: real servers, real clients, a real tool that is killed, too, and a real file.
 
-`KILLS=400 ./run pytest tests/kill/test_sqlite.py` kills for longer, and another `SEED` otherwise.
+`KILLS=400 ./run pytest tests/kill/test_sqlite.py` kills for longer, a hundred times a space, and another `SEED`
+otherwise.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import pytest
 
 from temper.kernel import Codec, Entry, replay
 from temper.runtime import SqliteStore
@@ -30,6 +32,9 @@ from tests.kill.servers import ROOT, Server, free_port, nursery
 
 KILLS = int(os.environ.get("KILLS", "32"))
 SEED = int(os.environ.get("SEED", "1"))
+EACH = 100
+# The spaces: a seed, and how often each is killed.
+SPACES = [(SEED + number, min(EACH, KILLS - number * EACH)) for number in range(-(-KILLS // EACH))]
 # What is pushed in between; nobody who is alive is in its way.
 CHANGED = TEXT.replace("  receipt: string?\n", "  receipt: string?\n  remark: string?\n")
 MANY = 10_000_000
@@ -154,13 +159,13 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[World]:
+async def world(folder: Path, chance: random.Random) -> AsyncIterator[World]:
     """A server that serves the blueprint, and a tool."""
     port = free_port()
     (folder / "temper.toml").write_text(SETTINGS.format(port=port))
     async with nursery() as born:
         server = Server(born, folder, free_port())
-        made = World(server, port, folder / "noted.jsonl", random.Random(SEED))
+        made = World(server, port, folder / "noted.jsonl", chance)
         await made.begin_twin()
         try:
             await server.start()
@@ -173,19 +178,22 @@ async def world(folder: Path) -> AsyncIterator[World]:
             await made.kill_twin()
 
 
-async def test_killed_at_any_moment_nothing_answered_is_lost_and_nothing_is_done_twice(tmp_path: Path) -> None:
-    async with asyncio.timeout(60 + 3 * KILLS), world(tmp_path) as around:
+@pytest.mark.parametrize(("seed", "kills"), SPACES)
+async def test_killed_at_any_moment_nothing_answered_is_lost_and_nothing_is_done_twice(
+    seed: int, kills: int, tmp_path: Path
+) -> None:
+    async with asyncio.timeout(280), world(tmp_path, random.Random(seed)) as around:
         writers = [await around.client(f"w{number}") for number in range(WRITERS)]
         counters = [await around.client(f"c{number}") for number in range(TALLIES)]
         for register in REGISTERS:
             await writers[0].create("Register", register, "Make")
         async with asyncio.TaskGroup() as asking:
             for number, client in enumerate(writers):
-                asking.create_task(write(client, number, around.stop, seed=SEED))
+                asking.create_task(write(client, number, around.stop, seed=seed))
             counting = [asking.create_task(around.count(client, number)) for number, client in enumerate(counters)]
             await asyncio.sleep(around.chance.uniform(0, 0.4))
             await around.server.kill()
-            for _ in range(KILLS - 1):
+            for _ in range(kills - 1):
                 await around.life()
             # The last life is left in peace until everything has come to its end.
             await around.server.start()
@@ -199,7 +207,7 @@ async def test_killed_at_any_moment_nothing_answered_is_lost_and_nothing_is_done
             await client.close()
     store = SqliteStore(around.server.file("kill"))
     try:
-        check(store, around, [task.result() for task in counting])
+        check(store, around, [task.result() for task in counting], kills)
     finally:
         store.close()
 
@@ -226,7 +234,7 @@ async def assert_told_again(clients: Sequence[Client], name: str, key: str, log:
         assert again == line.told, line
 
 
-def check(store: SqliteStore, around: World, counts: Sequence[int]) -> None:
+def check(store: SqliteStore, around: World, counts: Sequence[int], kills: int) -> None:
     """The log, the tool's notes and the journal agree."""
     entries = list(store.entries(0, MANY))
     log = around.log
@@ -240,7 +248,7 @@ def check(store: SqliteStore, around: World, counts: Sequence[int]) -> None:
         assert added == list(range(count))
 
     for register in REGISTERS:
-        assert len(told_of(log, register)) > 2 * KILLS
+        assert len(told_of(log, register)) > 2 * kills
         assert unexplained(log, register) is None
     parcels = assert_parcels_went_their_way(entries, log)
     assert_effects_once(entries, twin.read(around.noted))
@@ -259,8 +267,8 @@ def check(store: SqliteStore, around: World, counts: Sequence[int]) -> None:
     assert_fold(store, entries)
 
     # And all this has been put to the test.
-    assert sum(around.kills.values()) == KILLS - 1
-    assert len(log.answered()) > 20 * KILLS
+    assert sum(around.kills.values()) == kills - 1
+    assert len(log.answered()) > 20 * kills
     assert any(line.tries > 1 and isinstance(line.told, Taken) for line in log.lines)
     assert any(line.told is None and line.sent for line in log.lines)
     assert any(isinstance(line.told, Declined) for line in log.lines)
