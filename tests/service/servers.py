@@ -166,7 +166,7 @@ class Clients:
 
     def start(self, number: int, seed: int = 1) -> None:
         self._threads = [
-            threading.Thread(target=self._run, args=(n, random.Random(1_000 * seed + n)))  # noqa: S311 - a test's draws
+            threading.Thread(target=self._run, args=(n, random.Random(1_000 * seed + n)))
             for n in range(number)
         ]
         for thread in self._threads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,9 +61,29 @@ def restart_database(_: Servers, database: Server) -> None:
 def test_what_was_answered_is_there_once_and_in_order(
     tmp_path: Path, database: Server, number: int, trouble: Trouble
 ) -> None:
-    url = database.url.replace("/postgres", f"/{trouble.__name__}")
     database.create(trouble.__name__)
-    servers = Servers(tmp_path, url, number)
+    url = database.url.replace("/postgres", f"/{trouble.__name__}")
+    hold(tmp_path, url, number, lambda servers: trouble(servers, database))
+
+
+def test_a_standby_that_takes_over_has_all_that_was_answered(tmp_path: Path) -> None:
+    """Clients see a pause while the primary is gone and its standby is promoted; nothing is lost or done twice."""
+    with cluster("max_connections=100") as primary, tempfile.TemporaryDirectory(prefix="temper-postgres-") as other:
+        standby = primary.standby(Path(other))
+        try:
+
+            def fail_over(_: Servers) -> None:
+                primary.kill()
+                standby.promote()
+
+            url = f"postgresql://temper@127.0.0.1:{primary.port},127.0.0.1:{standby.port}/postgres"
+            hold(tmp_path, url, 2, fail_over)
+        finally:
+            standby.stop()
+
+
+def hold(folder: Path, url: str, number: int, trouble: Callable[[Servers], None]) -> None:
+    servers = Servers(folder, url, number)
     try:
         clients = Clients(servers)
         clients.open_accounts(ACCOUNTS, BALANCE)
@@ -70,7 +91,7 @@ def test_what_was_answered_is_there_once_and_in_order(
         clients.start(6)
         time.sleep(SECONDS)
         before = len(clients.told)
-        trouble(servers, database)
+        trouble(servers)
         time.sleep(SECONDS)
         clients.stop()
         assert len(clients.told) > before > 0, "nobody was answered before, or after"
