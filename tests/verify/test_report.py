@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from textwrap import dedent
 
 import pytest
@@ -137,7 +138,7 @@ def test_the_report_of_the_flagship_fits_a_screen() -> None:
 def test_a_broken_report_tells_its_stories_first() -> None:
     """Then the line of each property, with the place of the broken one."""
     table = table_of(MOVED, "helix.blueprint")
-    text = render_report(verify(table), table, colour=False)
+    text = render_report(verify(table), table, colour=False, width=140)
     assert text.startswith(STORY)
     assert "not passed: " in text
     assert "  broken               always moved <= brokers" in text
@@ -212,3 +213,111 @@ def test_the_verdicts_are_six_words() -> None:
     assert {verdict.value for verdict in Verdict} == {
         "proved", "holds within bounds", "tested", "broken", "unknown", "not checked"
     }  # fmt: skip
+
+
+TEAM = """
+blueprint doors
+
+role r
+
+entity Chair
+  states Free, Held
+
+  action Make by r from new to Free
+
+  action Take by system from Free to Held
+
+entity Candidate
+  states Waits, Sits
+
+  chair: Chair
+
+  action Join(chair) by r from new to Waits
+    set chair
+
+  action Sit by r from Waits to Sits
+    with chair.Take
+
+never r enters Chair.Held
+"""
+
+TEAM_STORY = """\
+  the shortest run, 3 steps
+  1  r creates c1 by Make             -> Free   line 8
+  2  r creates c2 by Join(chair: c1)  -> Waits  line 17
+  3  r takes c2.Sit                   -> Sits   line 20
+       with it, c1 takes Take         -> Held   line 10
+"""
+
+TEAM_SCENARIO = """\
+scenario "never r enters Chair.Held"
+  r(p1) c1 = Chair.Make -> Free
+  r(p1) c2 = Candidate.Join(chair: c1) -> Waits
+  r(p1) c2.Sit -> refused
+"""
+
+
+def test_a_commit_of_several_is_one_step_with_its_parts() -> None:
+    """Each bears a name of its own, also where two kinds begin with one letter; the same as data, and as a scenario."""
+    table = table_of(TEAM)
+    found = result_of(verify(table, levels=("search",)), "never r enters Chair.Held")
+    assert TEAM_STORY in story(found, table)
+    assert [(step.name, step.part, step.event["kind"]) for step in found.trace] == [
+        ("c1", False, "act"),
+        ("c2", False, "act"),
+        ("c2", False, "act"),
+        ("c1", True, "with"),
+    ]
+    assert scenario_text(found, table) == TEAM_SCENARIO
+    (failed,) = run_scenarios(table_of(f"{dedent(TEAM)}\n{TEAM_SCENARIO}"))
+    assert not failed.passed
+
+
+AGENT = """
+blueprint needs
+
+role r
+
+entity E
+  states A, B
+
+  author: principal
+  approvals: set of principal max 3 = {}
+
+  action New by r from new to A
+    set author = caller
+
+  action Approve by r from A when caller != author
+    set approvals = approvals + {caller}
+
+  action ToB by r from A to B when size(approvals) >= 2
+
+  B needs 2 of r by Approve besides author
+"""
+
+
+def test_who_acts_for_whom_is_told() -> None:
+    """It is why the run is one; a scenario has no words for it, and says so."""
+    table = table_of(AGENT)
+    found = next(each for each in verify(table, levels=("search",)).properties if "needs 2" in each.name)
+    texts = [step.text for step in found.trace]
+    assert any(text.startswith("r (p3, for p1) takes Approve") for text in texts), texts
+    assert {step.event["acts_for"] for step in found.trace} == {None, "p1"}
+    assert scenario_text(found, table).startswith("# in the run p3 acts for p1, which no line of a scenario says\n")
+
+
+def test_only_the_shortest_run_is_called_so() -> None:
+    table = table_of(MOVED, "helix.blueprint")
+    found = result_of(verify(table), "always moved <= brokers")
+    assert "\n  a run of 3 steps\n" in story(replace(found, by="simulation"), table)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_report_keeps_to_the_terminal(width: int) -> None:
+    """What has no room goes on in the next line; no reason is cut."""
+    table = table_of(MOVED, "helix.blueprint")
+    report = verify(table, levels=("algebra", "search"))
+    drawn = render_report(report, table, colour=False, width=width)
+    stories = drawn.partition("\n\nRollout\n")
+    assert max(map(len, stories[2].splitlines())) <= width
+    assert "..." not in stories[2]

@@ -252,7 +252,7 @@ def test_a_blueprints_own_fault_is_found_and_told_shortly() -> None:
     (failure,) = simulate(compiled(LEAK), seeds=12).failures
     assert failure.wrong.kind == "fault"
     assert failure.story[0].text.endswith(" by Dig")
-    assert failure.story[-1].text.startswith("clerk takes Fill(units: 4)")
+    assert failure.story[-1].text.startswith("clerk (bob) takes Fill(units: 4)")
     assert "`level` would be" in failure.story[-1].text
     assert len(failure.story) <= 5
 

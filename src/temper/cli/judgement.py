@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from temper.cli.bundles import read, shown
 from temper.cli.exits import Exit, Stop
@@ -17,6 +20,39 @@ from temper.service import LEVELS, Measurements, Remembered, judgement_key
 
 if TYPE_CHECKING:
     from temper.service import Checked
+
+
+# Where the report is read by no terminal.
+WIDTH = 120
+
+
+class _Interrupts:
+    """Ctrl-C, wherever it comes: what is raised within a callback that ignores it is raised again, at the latest when
+    the judgement has ended. (Hypothesis has one such, called when memory is collected.)"""
+
+    def __init__(self) -> None:
+        self._pressed = False
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGINT, self._before)
+        if kind is None or issubclass(kind, Exception):
+            self.look()
+
+    def look(self) -> None:
+        """Raise `KeyboardInterrupt` if somebody has pressed Ctrl-C."""
+        if self._pressed:
+            raise KeyboardInterrupt
+
+    def _press(self, number: int, frame: FrameType | None) -> None:
+        self._pressed = True
+        raise KeyboardInterrupt
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -35,6 +71,8 @@ def verify(args: argparse.Namespace) -> int:
         "seed": args.seed,
         "seeds": args.seeds,
         "colour": colour,
+        # Whoever pipes it gets the same everywhere.
+        "width": shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH,
     }
     remembered = Remembered.of_user(os.environ)
     key = judgement_key(files, before=sorted(before.items()), memory=args.memory, **bounds)
@@ -59,13 +97,18 @@ def verify(args: argparse.Namespace) -> int:
             from temper.service import verify_table
 
             kept = Answers(remembered.units, fresh=args.fresh)
-            with Progress("judging") as progress:
+            with _Interrupts() as interrupts, Progress("judging") as progress:
+
+                def tell(text: str) -> None:
+                    interrupts.look()
+                    progress.tell(text)
+
                 verified = verify_table(
                     checked.table,
                     before=old.table if old is not None else None,
                     team=team,
                     kept=kept,
-                    progress=progress.tell,
+                    progress=tell,
                     **bounds,
                 )
         kept.tidy()

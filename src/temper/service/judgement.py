@@ -22,6 +22,7 @@ def verify_table(
     seed: int = 0,
     seeds: int | None = None,
     colour: bool = False,
+    width: int = 120,
     before: Table | None = None,
     team: Team | None = None,
     kept: Answers | None = None,
@@ -29,7 +30,8 @@ def verify_table(
 ) -> Verified:
     """Judge a table on these levels within these bounds: by a `team`, else in this process.
 
-    `progress` hears what is being done. Simulated runs begin on the table `before`, if there is one.
+    `progress` hears what is being done. The text is as wide as `width` columns let it be. Simulated runs begin on the
+    table `before`, if there is one.
     """
     limits = Limits(states_max=states, seconds=seconds, seed=seed)
     if seeds is not None:
@@ -56,10 +58,10 @@ def verify_table(
     unknown = Verdict.UNKNOWN in verdicts or bool(report.stopped)
     return Verified(
         report=report_json(report),
-        text=render_report(report, table, colour=colour),
+        text=render_report(report, table, colour=colour, width=width),
         passed=report.passed,
         undecided=not failed and (unknown or (left_out and Verdict.NOT_CHECKED in verdicts)),
-        again=render_report(_again(report), table, colour=colour),
+        again=render_report(_again(report), table, colour=colour, width=width),
     )
 
 

@@ -108,6 +108,8 @@ def _step(step: TraceStep) -> dict[str, Any]:
         "text": step.text,
         "entity": step.entity,
         "id": step.id,
+        "name": step.name,
+        "part": step.part,
         "who": step.who,
         "action": step.action,
         "params": step.params,

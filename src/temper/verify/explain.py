@@ -6,7 +6,7 @@ The same run as data (`TraceStep.event`) and as a scenario's text, which parses 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from temper.table import (
@@ -23,8 +23,10 @@ from temper.table import (
     Offer,
     Outcome,
     Pending,
+    SendOrder,
     Snapshot,
     Table,
+    Type,
     Value,
     decode,
     describe_expr,
@@ -44,32 +46,169 @@ from temper.verify.values import written
 
 def trace_of(table: Table, run: Replayed) -> tuple[TraceStep, ...]:
     """Return a run's steps, told."""
-    known: dict[str, str] = {}
-    return tuple(_told(table, stage, known) for stage in run.stages)
+    telling = _Telling(table, run)
+    return tuple(telling.step(number) for number in range(len(run.stages)))
 
 
-def _told(table: Table, stage: Stage, known: dict[str, str]) -> TraceStep:
-    event, accepted = stage.event, stage.accepted
-    now = accepted.after if accepted is not None else stage.before
-    entity = table.entities[now.entity if now is not None else _entity_of(event)]
-    before = stage.before.state if stage.before is not None else "new"
-    action, params = _taken(event, accepted, stage.before)
-    text = _sentence(table, entity, stage, action, params, known)
-    site = _site(table, entity, stage)
-    return TraceStep(
-        text=text,
-        entity=entity.name,
-        id=now.id if now is not None else _id_of(event),
-        who=who_did(event, accepted, stage.before),
-        action=action,
-        params=_encoded(table, entity, action, params),
-        before=before,
-        after=accepted.after.state if accepted is not None else before,
-        changed=_changed(table, entity, stage),
-        site=site,
-        place=place_of(table, site),
-        event=_as_data(table, entity, stage, action),
-    )
+class _Telling:
+    """What has to be known of the whole run to tell a step of it: who is there, and by which names."""
+
+    def __init__(self, table: Table, run: Replayed) -> None:
+        self.table = table
+        self.stages = run.stages
+        seen = [stage.accepted.after if stage.accepted is not None else stage.before for stage in run.stages]
+        self.many = len({(now.entity, now.id) for now in seen if now is not None}) > 1
+        self.names = names_of(
+            (now.entity, now.id)
+            for now, stage in zip(seen, run.stages, strict=True)
+            if now is not None and stage.before is None
+        )
+        callers = [each.event.caller for each in run.stages if isinstance(each.event, Act) and not each.event.by_system]
+        # Where one person does it all, in no one else's place, it makes no difference who that is.
+        self.persons = len({(each.principal, each.acts_for) for each in callers}) > 1 or any(
+            each.acts_for is not None for each in callers
+        )
+        self.senders = {
+            order.order: self.name(stage.accepted.after.entity, stage.accepted.after.id)
+            for stage in run.stages
+            if stage.accepted is not None
+            for order in stage.accepted.orders
+            if isinstance(order, SendOrder)
+        }
+        self.known: dict[str, str] = {}
+
+    def name(self, entity: str, id: str) -> str:
+        """Return what an entity is called in the story."""
+        return self.names.get((entity, id), id)
+
+    def person(self, caller: Caller) -> str:
+        """Return which person a caller is, where that makes a difference: " (p2, for p1)"."""
+        if not self.persons:
+            return ""
+        behalf = f", for {caller.acts_for}" if caller.acts_for is not None else ""
+        return f" ({caller.principal}{behalf})"
+
+    def part(self, number: int) -> bool:
+        """Say whether a step is a part of the one before it, in one commit."""
+        event = self.stages[number].event
+        if number == 0 or not (isinstance(event, Act) and event.by_system):
+            return False
+        # What a commit takes along bears its number behind that of the event that came in.
+        return event.id.startswith(f"{self.stages[number - 1].event.id.partition('.')[0]}.")
+
+    def step(self, number: int) -> TraceStep:
+        """Return a step, told."""
+        table, stage = self.table, self.stages[number]
+        event, accepted = stage.event, stage.accepted
+        now = accepted.after if accepted is not None else stage.before
+        entity = table.entities[now.entity if now is not None else _entity_of(event)]
+        before = stage.before.state if stage.before is not None else "new"
+        action, params = _taken(event, accepted, stage.before)
+        part = self.part(number)
+        site = _site(table, entity, stage)
+        return TraceStep(
+            text=self.sentence(entity, stage, action, params, part=part),
+            entity=entity.name,
+            id=now.id if now is not None else _id_of(event),
+            who=who_did(event, accepted, stage.before),
+            action=action,
+            params=_encoded(table, entity, action, params),
+            before=before,
+            after=accepted.after.state if accepted is not None else before,
+            changed=_changed(table, entity, stage),
+            site=site,
+            place=place_of(table, site),
+            event=_as_data(table, entity, stage, action, part=part),
+            name=self.name(entity.name, now.id if now is not None else _id_of(event)),
+            part=part,
+        )
+
+    def sentence(
+        self,
+        entity: shape.Entity,
+        stage: Stage,
+        action: str | None,
+        params: Mapping[str, Value],
+        *,
+        part: bool,
+    ) -> str:
+        """Return a step in words: who does what, to which entity where there are several."""
+        event, accepted = stage.event, stage.accepted
+        given = f"({self.args(entity.actions[action].params, params)})" if action and params else ""
+        now = accepted.after if accepted is not None else stage.before
+        me = self.name(entity.name, now.id if now is not None else _id_of(event))
+        whose = f"{me}." if self.many else ""
+        who = who_did(event, accepted, stage.before)
+        match event:
+            case Act() if part and stage.before is None:
+                return f"with it, {me} is created by {event.action}{given}"
+            case Act() if part:
+                return f"with it, {me} takes {event.action}{given}"
+            case Act():
+                who += "" if event.by_system else self.person(event.caller)
+                if stage.before is None:
+                    return f"{who} creates {me} by {event.action}{given}"
+                return f"{who} takes {whose}{event.action}{given}"
+            case Deliver():
+                sender = self.senders.get(event.order, "another entity")
+                return f"{sender} sends {whose}{event.action}{given}{_became(accepted)}"
+            case Fire():
+                text = " ".join(text_of(self.table, event.timer).split()) or event.timer
+                return f"the clock{f', for {me}' if self.many else ''}: {text}"
+            case Offer():
+                what = f"{whose}{action}" if action else "what was deferred"
+                return f"{what} is offered again{_became(accepted)}"
+            case Outcome():
+                return self.outcome(stage, event, None if action is None else f"{whose}{action}")
+            case _:
+                raise AssertionError(event)
+
+    def outcome(self, stage: Stage, event: Outcome, action: str | None) -> str:
+        table = self.table
+        call = _call(event, stage.before)
+        subject = f"{call.tool}{_given_to(table, call)}" if event.order not in self.known else "it"
+        again = " once more, late" if call.ended else ""
+        self.known[event.order] = call.tool
+        results = self.args(table.tools[call.tool].results, event.results)
+        verb = "gives no answer in time"
+        if event.ending is Ending.ANSWERED:
+            verb = f"answers{again}" + (f" ({results})" if results else "")
+        elif event.ending is Ending.FAILED:
+            verb = f'fails{again} with "{event.error_text}"'
+        handler = handler_of(call, event.ending)
+        if stage.accepted is not None and stage.accepted.how is How.LATE and handler is not None:
+            action = handler.action  # What came is not what was taken.
+        what = f": {action}" if action is not None else ", and nothing follows"
+        return f"{subject} {verb}{what}{_became(stage.accepted)}"
+
+    def args(self, params: Sequence[shape.Param], values: Mapping[str, Value]) -> str:
+        """Return arguments as a blueprint writes them, with the names of the story."""
+        return shown_args(self.table, params, values, self.names)
+
+
+Names = Mapping[tuple[str, str], str]
+
+
+def names_of(created: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the name in a story and in its scenario of each entity that is created, by its kind and id: `l1` is the
+    first Lock, or the first of those that begin with an L."""
+    found: dict[tuple[str, str], str] = {}
+    counts: Counter[str] = Counter()
+    for entity, id in created:
+        if (entity, id) not in found:
+            letter = entity[:1].lower()
+            counts[letter] += 1
+            found[entity, id] = f"{letter}{counts[letter]}"
+    return found
+
+
+def named(type_: Type, shown: str, names: Names) -> str:
+    """Return a shown value, by its name where it is an entity of the story."""
+    inner = type_[1] if type_[0] == "optional" else type_
+    if inner[0] != "ref":
+        return shown
+    entity: str = inner[1]
+    return names.get((entity, shown), shown)
 
 
 def _entity_of(event: Event) -> str:
@@ -124,50 +263,6 @@ def _person(caller: Caller, actor: str) -> str:
     return f"{actor}, who is {' and '.join(others)} too," if others else actor
 
 
-def _sentence(
-    table: Table,
-    entity: shape.Entity,
-    stage: Stage,
-    action: str | None,
-    params: Mapping[str, Value],
-    known: dict[str, str],
-) -> str:
-    event, accepted = stage.event, stage.accepted
-    given = f"({shown_args(table, entity.actions[action].params, params)})" if action and params else ""
-    who = who_did(event, accepted, stage.before)
-    match event:
-        case Act() if stage.before is None:
-            return f"{who} creates {event.entity_id} by {event.action}{given}"
-        case Act():
-            return f"{who} takes {event.action}{given}"
-        case Deliver():
-            return f"another entity sends {event.action}{given}{_became(accepted)}"
-        case Fire():
-            text = " ".join(text_of(table, event.timer).split()) or event.timer
-            return f"the clock: {text}"
-        case Offer():
-            return f"{action or 'what was deferred'} is offered again{_became(accepted)}"
-        case Outcome():
-            return _outcome_told(table, stage, event, action, known)
-        case _:
-            raise AssertionError(event)
-
-
-def _outcome_told(table: Table, stage: Stage, event: Outcome, action: str | None, known: dict[str, str]) -> str:
-    call = _call(event, stage.before)
-    subject = f"{call.tool}{_given_to(table, call)}" if event.order not in known else "it"
-    again = " once more, late" if call.ended else ""
-    known[event.order] = call.tool
-    results = shown_args(table, table.tools[call.tool].results, event.results)
-    verb = "gives no answer in time"
-    if event.ending is Ending.ANSWERED:
-        verb = f"answers{again}" + (f" ({results})" if results else "")
-    elif event.ending is Ending.FAILED:
-        verb = f'fails{again} with "{event.error_text}"'
-    what = f": {action}" if action is not None else ", and nothing follows"
-    return f"{subject} {verb}{what}{_became(stage.accepted)}"
-
-
 def _given_to(table: Table, call: Pending) -> str:
     params = table.tools[call.tool].params
     values = [show_as(p.type, call.args[p.name], table.records) for p in params if p.name in call.args]
@@ -190,14 +285,17 @@ def _became(accepted: Accepted | None) -> str:
             return " has no place here"
 
 
-def shown_args(table: Table, params: Sequence[shape.Param], values: Mapping[str, Value]) -> str:
+def shown_args(
+    table: Table, params: Sequence[shape.Param], values: Mapping[str, Value], names: Names | None = None
+) -> str:
     """Return arguments as a blueprint writes them: `cluster: "c", brokers: 3`; what is `none` by default is left
-    out."""
-    return ", ".join(
-        f"{p.name}: {show_as(p.type, values[p.name], table.records)}"
-        for p in params
-        if p.name in values and not (values[p.name] is None and p.type[0] == "optional")
-    )
+    out. Entities bear these `names`."""
+    parts = []
+    for p in params:
+        if p.name in values and not (values[p.name] is None and p.type[0] == "optional"):
+            shown = show_as(p.type, values[p.name], table.records)
+            parts.append(f"{p.name}: {named(p.type, shown, names or {})}")
+    return ", ".join(parts)
 
 
 def _encoded(table: Table, entity: shape.Entity, action: str | None, params: Mapping[str, Value]) -> dict[str, Any]:
@@ -237,18 +335,19 @@ def _site(table: Table, entity: shape.Entity, stage: Stage) -> str | None:
             return entity.site
 
 
-def _as_data(table: Table, entity: shape.Entity, stage: Stage, action: str | None) -> dict[str, Any]:
-    """Return a step enough to do it again: `kind` is "act", "outcome", "timer", "send", "create" or "offer"."""
+def _as_data(table: Table, entity: shape.Entity, stage: Stage, action: str | None, *, part: bool) -> dict[str, Any]:
+    """Return a step enough to do it again: `kind` is "act", "outcome", "timer", "send", "create", "with" or "offer"."""
     event = stage.event
     data: dict[str, Any] = {"at": event.at - BEGINNING}
     match event:
         case Act():
             data |= {
-                "kind": "create" if event.by_system else "act",
+                "kind": ("with" if part and stage.before is not None else "create") if event.by_system else "act",
                 "action": event.action,
                 "params": encode_args(entity.actions[event.action].params, event.params, table.records),
                 "principal": event.caller.principal,
                 "roles": sorted(event.caller.roles),
+                "acts_for": event.caller.acts_for,
             }
         case Deliver():
             data |= {
@@ -309,9 +408,12 @@ def missing_guard(table: Table, condition: Expr, stage: Stage) -> str | None:
         for each in entity.fields:
             if each.name not in sets and each.default is not None:
                 sets[each.name] = each.default
-    wanted = _before(in_one_state(without_lets(condition, names), move.after), sets, move.before)
+    said = _of_step(without_lets(condition, names), move.before, (entity.name, move.action))
+    wanted = in_one_state(_before(in_one_state(said, move.after), sets), move.after)
     what = f"`{move.action}` from `{move.before}`"
     if wanted[0] == "lit":
+        if move.before == move.after:
+            return f"{what} breaks it whatever the fields hold: give it no such case, or let it do something else"
         return f"{what} leads to `{move.after}` whatever the fields hold; give it another case, or no such `to`"
     asked = describe_expr(_tidied(wanted), table.records)
     if any(part[0] in {"now", "caller", "result"} for part in walk(wanted)):
@@ -321,17 +423,46 @@ def missing_guard(table: Table, condition: Expr, stage: Stage) -> str | None:
     return f"add `when {asked}` to {what}{also}"
 
 
-def _before(e: Expr, sets: Mapping[str, Expr], state: str) -> Expr:
+def last_step(table: Table, run: Replayed) -> str | None:
+    """Return which case a run of several entities ends with, and what it asks for: there something is missing."""
+    telling = _Telling(table, run)
+    end = next((n for n in reversed(range(len(run.stages))) if not telling.part(n)), 0)
+    stage = run.stages[end]
+    if stage.accepted is None or not stage.accepted.moves:
+        return None
+    move = stage.accepted.moves[0]
+    entity = table.entities[stage.accepted.after.entity]
+    action = entity.actions[move.action]
+    case = next(each for each in action.cases if each.site == move.case)
+    has = [describe_expr(guard.condition, table.records) for guard in guards(action, case)]
+    asks = f"asks for `{'` and `'.join(has)}` alone" if has else "asks for nothing"
+    what = f"`{entity.name}.{move.action}` from `{move.before}`"
+    return f"{what} breaks it, and {asks}: ask there for what keeps it, or take along those it is about (`with`)"
+
+
+def _of_step(e: Expr, state: str, action: tuple[str, str]) -> Expr:
+    """Return what is asked of a step that takes an action in a state: questions about the two answered."""
+    match e:
+        case ("before", part):
+            known = in_one_state(part, state)
+            return known if known[0] == "lit" else ("before", known)
+        case ("action_is", entity, name):
+            return ("lit", ("bool",), (entity, name) == action)
+        case _:
+            return rebuilt(e, lambda part: _of_step(part, state, action))
+
+
+def _before(e: Expr, sets: Mapping[str, Expr]) -> Expr:
     """Return what has to hold before a step so that `e` holds after it."""
     match e:
         case ("field", name):
             return sets.get(name, e)
-        case ("before", part):
-            return in_one_state(part, state)
+        case ("before", tuple(part)):
+            return part
         case ("+", ("+", a, ("lit", type_, int() as x)), ("lit", _, int() as y)):
-            return ("+", _before(a, sets, state), ("lit", type_, x + y))
+            return ("+", _before(a, sets), ("lit", type_, x + y))
         case _:
-            return rebuilt(e, lambda part: _before(part, sets, state))
+            return rebuilt(e, lambda part: _before(part, sets))
 
 
 def _tidied(e: Expr) -> Expr:
@@ -339,6 +470,8 @@ def _tidied(e: Expr) -> Expr:
     match e:
         case ("<=", ("+", a, ("lit", ("int", _, _), 1)), b):
             return ("<", a, b)
+        case ("implies", a, ("lit", _, False)):
+            return ("not", _tidied(a))
         case _:
             return rebuilt(e, _tidied)
 
@@ -352,13 +485,13 @@ def scenario_text(result: PropertyResult, table: Table) -> str:
 
     For a witness (`can reach`) it passes while the run goes through. Entities are named as they come about.
     """
-    lines = [f'scenario "{_title(result, table)}"']
+    lines = [*_untold(result.trace), f'scenario "{_title(result, table)}"']
     clock = 0
     broken = result.verdict.value == "broken"
     steps = [step for step in result.trace if step.event["kind"] != "fault"]
     # What a broken step does may be mended as well as refused; who may not be let in at all is refused.
     after = " -> refused" if _is_authority(result, table) else " -> any"
-    named = _names(steps)
+    names = names_of((step.entity, step.id) for step in steps if step.before == "new")
     # What follows by itself (joint actions, sends) is no line.
     end = max((number for number, step in enumerate(steps) if step.event["kind"] in _LINES), default=-1)
     for number, step in enumerate(steps):
@@ -367,12 +500,12 @@ def scenario_text(result: PropertyResult, table: Table) -> str:
         kind = step.event["kind"]
         expect = f" -> {step.after}" if not last or not broken else ""
         if kind == "timer":
-            lines.append(f"  wait {_duration(max(at - clock, 1))}" + _is(step, expect, named))
+            lines.append(f"  wait {_duration(max(at - clock, 1))}" + _is(step, expect, names))
         else:
             if at > clock:
                 lines.append(f"  wait {_duration(at - clock)}")
-            made = _made(steps[number + 1 :], named)
-            lines.extend(f"  {line}" for line in _line(table, step, after if last and broken else expect, made, named))
+            made = _made(steps[number + 1 :], names)
+            lines.extend(f"  {line}" for line in _line(table, step, after if last and broken else expect, made, names))
         clock = max(at, clock)
     return "\n".join(lines) + "\n"
 
@@ -380,8 +513,15 @@ def scenario_text(result: PropertyResult, table: Table) -> str:
 _LINES = frozenset({"act", "outcome", "timer"})
 
 
-def _is(step: TraceStep, expect: str, named: Mapping[str, str]) -> str:
-    return f" -> {named.get(step.id, step.id)} is {step.after}" if expect else ""
+def _untold(trace: Sequence[TraceStep]) -> Iterator[str]:
+    """What a scenario has no words for: on whose behalf somebody acts."""
+    pairs = {(step.event["principal"], step.event["acts_for"]) for step in trace if step.event.get("acts_for")}
+    for principal, person in sorted(pairs):
+        yield f"# in the run {principal} acts for {person}, which no line of a scenario says"
+
+
+def _is(step: TraceStep, expect: str, names: Names) -> str:
+    return f" -> {names.get((step.entity, step.id), step.id)} is {step.after}" if expect else ""
 
 
 def _is_authority(result: PropertyResult, table: Table) -> bool:
@@ -389,26 +529,14 @@ def _is_authority(result: PropertyResult, table: Table) -> bool:
     return isinstance(asked, shape.Never | shape.Needs)
 
 
-def _names(steps: Sequence[TraceStep]) -> dict[str, str]:
-    """Return the name in a scenario of each entity that is created, by its id: `l1` is the first Lock."""
-    found: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    for step in steps:
-        if step.before == "new" and step.id not in found:
-            letter = step.entity[:1].lower()
-            counts[letter] += 1
-            found[step.id] = f"{letter}{counts[letter]}"
-    return found
-
-
-def _made(later: Sequence[TraceStep], named: Mapping[str, str]) -> list[str]:
+def _made(later: Sequence[TraceStep], names: Names) -> list[str]:
     """Return the names of what a step creates: it stands behind it, before anything else that comes about."""
     found: list[str] = []
     for step in later:
         if step.event["kind"] not in {"create", "with"}:
             break
         if step.event["kind"] == "create" and step.before == "new":
-            found.append(named[step.id])
+            found.append(names[step.entity, step.id])
     return found
 
 
@@ -416,13 +544,13 @@ def _title(result: PropertyResult, table: Table) -> str:
     return result.name.replace("\\", "").replace('"', "'")
 
 
-def _line(table: Table, step: TraceStep, expect: str, made: Sequence[str], named: Mapping[str, str]) -> Iterator[str]:
+def _line(table: Table, step: TraceStep, expect: str, made: Sequence[str], names: Names) -> Iterator[str]:
     event = step.event
-    name = named.get(step.id, step.id)
+    name = names.get((step.entity, step.id), step.id)
     match event["kind"]:
         case "act":
             entity = table.entities[step.entity]
-            args = _scenario_args(table, entity.actions[event["action"]].params, event["params"], named)
+            args = _scenario_args(table, entity.actions[event["action"]].params, event["params"], names)
             roles = ", ".join(event["roles"]) or "anyone"
             who = f"{roles}({event['principal']})"
             call = f"{event['action']}({args})" if args else event["action"]
@@ -434,9 +562,9 @@ def _line(table: Table, step: TraceStep, expect: str, made: Sequence[str], named
                 yield f"{who} {name}.{call}{expected}"
         case "outcome":
             tool = table.tools[event["tool"]]
-            expected = _is(step, "" if expect in {" -> any", " -> refused"} else expect, named)
+            expected = _is(step, "" if expect in {" -> any", " -> refused"} else expect, names)
             if event["ending"] == "answered":
-                args = _scenario_args(table, tool.results, event["results"], named)
+                args = _scenario_args(table, tool.results, event["results"], names)
                 yield f"{tool.name} answers{f' ({args})' if args else ''}{expected}"
             elif event["ending"] == "failed":
                 text = event["error"].replace("\\", "\\\\").replace('"', '\\"')
@@ -447,15 +575,12 @@ def _line(table: Table, step: TraceStep, expect: str, made: Sequence[str], named
             return
 
 
-def _scenario_args(
-    table: Table, params: Sequence[shape.Param], values: Mapping[str, Any], named: Mapping[str, str]
-) -> str:
+def _scenario_args(table: Table, params: Sequence[shape.Param], values: Mapping[str, Any], names: Names) -> str:
     parts = []
     for param in params:
         if values.get(param.name) is not None:
             value = decode(param.type, values[param.name], records=table.records)
-            shown = written(table, param.type, value)
-            parts.append(f"{param.name}: {named.get(shown, shown)}")
+            parts.append(f"{param.name}: {named(param.type, written(table, param.type, value), names)}")
     return ", ".join(parts)
 
 

@@ -47,6 +47,10 @@ class TraceStep:
     place: tuple[str, int, int] | None
     event: dict[str, Any] = field(default_factory=dict)
     """The step as data, enough to replay it or to write it as a scenario's line."""
+    name: str = ""
+    """What the entity is called in the story and in its scenario."""
+    part: bool = False
+    """Whether it happens in one commit with the step before it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from temper.table import shape
+from temper.table import Expr, shape
 from temper.text import Code
 from temper.verify.causes import causes, enters
-from temper.verify.explain import holds_now, missing_guard, trace_of
+from temper.verify.explain import holds_now, last_step, missing_guard, trace_of
 from temper.verify.explore.replay import Stage
 from temper.verify.explore.search import Break, Explored, _false_after, _false_step
+from temper.verify.expressions import walk
 from temper.verify.properties import asked_alone
 from temper.verify.report import PropertyResult, Verdict
 from temper.verify.symbolic.algebra import Algebra
@@ -205,12 +206,21 @@ class Written(Telling):
                 return stage
         return found.run.stages[-1]
 
+    @staticmethod
+    def _is_of(stage: Stage, entity: str | None) -> bool:
+        return stage.accepted is not None and stage.accepted.after.entity == entity
+
     def _help(self, index: int, each: shape.AnyProperty, found: Break) -> str | None:
         assert found.run is not None, "a break has a run"
         last = self._shown(each, found)
         if isinstance(each, shape.Always):
             alone = asked_alone(self.table).get(index)
-            return None if alone is None else missing_guard(self.table, alone.condition, last)
+            if alone is not None:
+                return missing_guard(self.table, alone.condition, last)
+            end = found.run.stages[-1].event.id.partition(".")[0]
+            own = last.event.id.partition(".")[0] == end and self._is_of(last, each.entity)
+            guard = missing_guard(self.table, each.condition, last) if own and _of_fields(each.condition) else None
+            return guard or last_step(self.table, found.run)
         if isinstance(each, shape.Never) and last.accepted is not None:
             held = [
                 s.accepted for s in reversed(found.run.stages) if s.accepted and each.role in s.accepted.caller.roles
@@ -225,6 +235,11 @@ class Written(Telling):
             )
             return f"keep those who agreed in a set, and let `{action}` ask for its size"
         return None
+
+
+def _of_fields(condition: Expr) -> bool:
+    """Say whether a condition asks of others no more than who refers to an entity: that no step of its own changes."""
+    return all(part[0] not in {"all", "any", "follow", "sum", "count", "every"} for part in walk(condition))
 
 
 def _steps(count: int) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from temper.kernel import Cause, Entry
 from temper.table import BadValue, Ending, Table, decode, shape, show_as
+from temper.verify.explain import Names, named, names_of
 from temper.verify.places import place_of, text_of
 from temper.verify.report import TraceStep
 from temper.verify.simulate.watch import Happened
@@ -18,14 +20,40 @@ def told(world: World, wrong: Wrong) -> tuple[TraceStep, ...]:
     """Return the steps of a run that led to what is wrong. Refusals that changed nothing are left out."""
     story = world.watch.story
     last = len(story) - 1
-    many = len({(each.entity, each.id) for each in story if isinstance(each, Entry)}) > 1
+    entries = [each for each in story if isinstance(each, Entry)]
+    cast = _Cast(
+        many=len({(each.entity, each.id) for each in entries}) > 1,
+        persons=len({(each.by.principal, each.by.acts_for) for each in entries if each.cause is Cause.REQUEST}) > 1
+        or any(each.by.acts_for is not None for each in entries if each.cause is Cause.REQUEST),
+        names=names_of((each.entity, each.id) for each in entries if each.before == "new" and each.refused is None),
+    )
     steps: list[TraceStep] = []
     for number, each in enumerate(story):
         if isinstance(each, Happened):
             steps.append(_happened(each))
         elif each.refused is None or (number == last and wrong.kind in {"property", "fault"}):
-            steps.append(_entry(world.watch.table, each, many))
+            steps.append(_entry(world.watch.table, each, cast))
     return tuple(steps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cast:
+    """Who is in a story: whether several entities and persons are, and by which names the former are called."""
+
+    many: bool
+    persons: bool
+    names: Names
+
+    def name(self, entry: Entry) -> str:
+        if entry.before == "new" and entry.refused is not None:
+            return "one more"  # It has not come about.
+        return self.names.get((entry.entity, entry.id), entry.id)
+
+    def person(self, entry: Entry) -> str:
+        if not self.persons:
+            return ""
+        behalf = f", for {entry.by.acts_for}" if entry.by.acts_for is not None else ""
+        return f" ({entry.by.principal}{behalf})"
 
 
 def _happened(each: Happened) -> TraceStep:
@@ -33,12 +61,12 @@ def _happened(each: Happened) -> TraceStep:
     return TraceStep(each.text, "", "", "the simulation", None, {}, "", "", {}, None, None, data)
 
 
-def _entry(table: Table, entry: Entry, many: bool) -> TraceStep:
+def _entry(table: Table, entry: Entry, cast: _Cast) -> TraceStep:
     site = entry.moves[0].site if entry.moves else entry.refused.site if entry.refused is not None else None
     if site is None and entry.timer is not None:
         site = entry.timer
     return TraceStep(
-        text=_sentence(table, entry, many),
+        text=_sentence(table, entry, cast),
         entity=entry.entity,
         id=entry.id,
         who=_who(entry),
@@ -50,6 +78,8 @@ def _entry(table: Table, entry: Entry, many: bool) -> TraceStep:
         site=site,
         place=place_of(table, site),
         event=_data(entry),
+        name=cast.names.get((entry.entity, entry.id), entry.id),
+        part=entry.cause in {Cause.CREATE, Cause.WITH},
     )
 
 
@@ -67,12 +97,13 @@ def _who(entry: Entry) -> str:
             return "system"
 
 
-def _sentence(table: Table, entry: Entry, many: bool) -> str:
+def _sentence(table: Table, entry: Entry, cast: _Cast) -> str:
     who = _who(entry)
-    where = f" on {entry.id}" if many and entry.before != "new" else ""
+    me = cast.name(entry)
+    whose = f"{me}." if cast.many and entry.before != "new" else ""
     kind = table.entities.get(entry.entity)
     action = kind.actions.get(entry.action or "") if kind is not None else None
-    args = _shown(table, action.params, entry.params) if action is not None else ""
+    args = _shown(table, action.params, entry.params, cast.names) if action is not None else ""
     given = f"{entry.action}({args})" if args else f"{entry.action}"
     late = f" comes too late; {entry.action} is taken instead" if entry.how == "late" else ""
     if entry.how in {"ignored", "deferred", "dead"}:
@@ -80,23 +111,24 @@ def _sentence(table: Table, entry: Entry, many: bool) -> str:
         late = f", which {ends[entry.how]}"
     match entry.cause:
         case Cause.REQUEST if entry.before == "new":
-            text = f"{who} creates {entry.id} by {given}"
+            text = f"{who}{cast.person(entry)} creates {me} by {given}"
         case Cause.REQUEST:
-            text = f"{who} takes {given}{where}"
+            text = f"{who}{cast.person(entry)} takes {whose}{given}"
         case Cause.CREATE if entry.before == "new":
-            text = f"with it, {entry.id} is created by {given}"
+            text = f"with it, {me} is created by {given}"
         case Cause.CREATE | Cause.WITH:
-            text = f"with it, {entry.id} takes {given}"
+            text = f"with it, {me} takes {given}"
         case Cause.OUTCOME:
-            text = f"{_ending(table, entry)}{where}: {entry.action or 'nothing follows'}{late}"
+            text = f"{_ending(table, entry)}: {whose + entry.action if entry.action else 'nothing follows'}{late}"
         case Cause.TIMER:
-            text = f"the clock{where}: {' '.join(text_of(table, entry.timer).split()) or entry.action}"
+            what = " ".join(text_of(table, entry.timer).split()) or entry.action
+            text = f"the clock{f', for {me}' if cast.many else ''}: {what}"
         case Cause.SEND:
-            text = f"another entity sends {given}{where}{late}"
+            text = f"another entity sends {whose}{given}{late}"
         case Cause.OFFER:
-            text = f"{given} is offered again{where}{late}"
+            text = f"{whose}{given} is offered again{late}"
         case _:
-            text = f"{entry.id} is carried over to the new version"
+            text = f"{me} is carried over to the new version"
     return f"{text}: refused, {entry.refused.text}" if entry.refused is not None else text
 
 
@@ -114,7 +146,7 @@ def _ending(table: Table, entry: Entry) -> str:
     return f"{ended.tool} gives no answer in time"
 
 
-def _shown(table: Table, params: Sequence[shape.Param], values: Mapping[str, Any]) -> str:
+def _shown(table: Table, params: Sequence[shape.Param], values: Mapping[str, Any], names: Names | None = None) -> str:
     parts = []
     for param in params:
         if values.get(param.name) is not None:
@@ -122,7 +154,8 @@ def _shown(table: Table, params: Sequence[shape.Param], values: Mapping[str, Any
                 value = decode(param.type, values[param.name], records=table.records)
             except BadValue:
                 continue  # Of another version of the table.
-            parts.append(f"{param.name}: {show_as(param.type, value, table.records)}")
+            shown = show_as(param.type, value, table.records)
+            parts.append(f"{param.name}: {named(param.type, shown, names or {})}")
     return ", ".join(parts)
 
 
@@ -136,6 +169,7 @@ def _data(entry: Entry) -> dict[str, Any]:
                 "params": dict(entry.params),
                 "principal": entry.by.principal,
                 "roles": list(entry.by.roles),
+                "acts_for": entry.by.acts_for,
             }
         case Cause.OUTCOME if entry.ended is not None:
             data |= {
