@@ -35,7 +35,11 @@ class Anchor:
         part, _, seq = place.rpartition(".")
         if not at or len(hash) != 64 or not seq.isdecimal() or not (part or "0").isdecimal():
             raise ValueError(f"`{text}` is no anchor: write HASH@SEQ, as an audit prints it")
-        return cls(int(seq), bytes.fromhex(hash).hex(), int(part or 0))
+        try:
+            digest = bytes.fromhex(hash)
+        except ValueError as error:
+            raise ValueError(f"`{text}` is no anchor: its hash is no hexadecimal number") from error
+        return cls(int(seq), digest.hex(), int(part or 0))
 
     def __str__(self) -> str:
         return f"{self.hash}@{self.part}.{self.seq}" if self.part else f"{self.hash}@{self.seq}"
@@ -130,7 +134,8 @@ def _part(auditor: _Auditor, part: int) -> Head:
         if number != seq + 1:
             raise _Differs(_of(part, seq + 1, "is missing"))
         seq = number
-        head = chained(head, body)
+        # What stands there as a text was not written by us.
+        head = chained(head, body) if isinstance(body, bytes) else b""
         if head != hash:
             raise _Differs(_of(part, seq, "is not what was written: its hash differs"))
         if seq in anchors and anchors[seq] != head.hex():
