@@ -210,7 +210,8 @@ def _expressions(entity: shape.Entity) -> Iterator[Expr]:
     """What decides about actions, and stands in their clauses."""
     yield from (let.value for let in entity.lets)
     for action in entity.actions.values():
-        for part in (action, *action.cases):
+        parts: tuple[shape.Action | shape.Case, ...] = (action, *action.cases)
+        for part in parts:
             yield from (guard.condition for guard in part.when)
             yield from (let.value for let in part.lets)
             yield from (by.who for by in part.by if by.who is not None)

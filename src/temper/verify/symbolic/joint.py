@@ -10,7 +10,7 @@ As everywhere in level 1 more is possible in the formulas than in runs, so that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import z3
 
@@ -33,17 +33,20 @@ from temper.verify.symbolic.world import Empty
 INDUCTION, MINED = "induction", "mined invariants"
 
 
-def judge_together(table: Table, rlimit: int, queries: list[Query] | None = None) -> Algebra:
+def judge_together(
+    table: Table, rlimit: int, queries: list[Query] | None = None, alone: Mapping[str, Algebra] | None = None
+) -> Algebra:
     """Return what is proved of properties that speak of several entities, and of those that one alone does not show.
 
     Beside `proofs` and `open_why` nothing is asked. No proof is believed whose certificate does not check; the
-    questions of that check are added to `queries`, as they were put to the solver.
+    questions of that check are added to `queries`, as they were put to the solver. `alone` is what was found of each
+    entity by itself, where that is known already.
     """
     names = tuple(table.entities)
     found = Algebra(" and ".join(names))
     if not asks_several(table):
         return found
-    alone = {name: invariants(table, name, rlimit) for name in names}
+    alone = alone or {name: invariants(table, name, rlimit) for name in names}
     proved = {index for each in alone.values() for index in each.proofs}
     asked = asked_together(table, set(asked_alone(table)) - proved)
     if not asked:

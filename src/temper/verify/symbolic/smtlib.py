@@ -18,9 +18,8 @@ def smtlib(table: Table, rlimit: int) -> dict[str, str]:
     question asks there is no case.
     """
     queries: list[Query] = []
-    for entity in table.entities:
-        judge(table, entity, rlimit, queries)
-    judge_together(table, rlimit, queries)
+    alone = {entity: judge(table, entity, rlimit, queries) for entity in table.entities}
+    judge_together(table, rlimit, queries, alone)
     return dict(_named(queries))
 
 

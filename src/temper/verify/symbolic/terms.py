@@ -24,11 +24,9 @@ from temper.verify.clauses import NEW
 from temper.verify.expressions import Names, children, element_type, opened, type_of
 from temper.verify.symbolic.algebra import Query
 from temper.verify.symbolic.budget import UNLIMITED, Budget
+from temper.verify.symbolic.universe import FINITE_MAX, few, universe
 
 Term: TypeAlias = Any  # z3 ships no types
-
-# A set whose elements can be counted on one's fingers has an exact size.
-FINITE_MAX = 16
 
 
 @dataclass(frozen=True)
@@ -275,6 +273,10 @@ class Terms:
                     self.within(part.type, self.part(name, index, term))
                     for index, part in enumerate(self.table.records[name])
                 )
+            case ("set", inner, int(size)) if (values := few(inner)) is not None:
+                if len(values) <= size:
+                    return self.true()
+                return self._count(term, [self.constant(inner, value) for value in values]) <= self.number(size)
             case ("set", _, size) | ("list", _, size) | ("map", _, _, size):
                 return self.size(type_, term) <= self.number(size) if size is not None else self.true()
             case _:
@@ -523,9 +525,9 @@ class Terms:
             case ("if", c, a, b):
                 return z3.If(self.term(c, scene), self.term(a, scene), self.term(b, scene))
             case ("==", a, b):
-                return self.term(a, scene) == self.term(b, scene)
+                return self._equal(a, b, scene)
             case ("!=", a, b):
-                return self.term(a, scene) != self.term(b, scene)
+                return z3.Not(self._equal(a, b, scene))
             case ("<" | "<=" | ">" | ">=" | "min" | "max", _, _):
                 return self._compared(e, scene)
             case ("??", a, b):
@@ -545,7 +547,9 @@ class Terms:
             case ("size", c) if scene.world is not None and through_entities(c):
                 return self._over(e, scene)
             case ("size", c):
-                return self.size(type_of(c, scene.names), self.term(c, scene))
+                held, kind = self.term(c, scene), type_of(c, scene.names)
+                members = self._universe(c, scene.names)
+                return self.size(kind, held) if members is None else self._count(held, members)
             case ("dot", part, record, name):
                 parts = self.table.records[record]
                 index = next(i for i, each in enumerate(parts) if each.name == name)
@@ -671,6 +675,12 @@ class Terms:
 
     def _compared(self, e: Expr, scene: Scene) -> Term:
         op, a, b = e
+        if a[0] == "size" and b[0] == "lit" and (empty := _emptiness(op, b[2])) is not None:
+            members = self._universe(a[1], scene.names)
+            if members is not None:
+                held = self.term(a[1], scene)
+                some = self.either(z3.Select(held, each) for each in members)
+                return z3.Not(some) if empty else some
         left, right = self.term(a, scene), self.term(b, scene)
         if left.sort().kind() not in {z3.Z3_INT_SORT, z3.Z3_REAL_SORT}:
             return self._left_open(e, scene)
@@ -719,6 +729,8 @@ class Terms:
                 if item.sort() != held_sort:
                     # A `T?` is in a set of `T` if it is there, and its value is.
                     return z3.And(z3.Not(self.is_none(item)), z3.Select(held, self.value_of(item)))
+                if self._universe(c, scene.names) is not None:
+                    return z3.Select(held, item)
                 return self.inside(kind, held, item)
             case "map" if item.sort() == held.sort().domain():
                 inside = z3.Not(self.is_none(z3.Select(held, item)))
@@ -734,9 +746,34 @@ class Terms:
             self.axiom(z3.Implies(inside, self.size(kind, held) >= 1))
         return inside
 
+    def _equal(self, a: Expr, b: Expr, scene: Scene) -> Term:
+        left, right = self.term(a, scene), self.term(b, scene)
+        whole: Expr = ("union", a, b)
+        members = self._universe(whole, scene.names) if z3.is_array(left) else None
+        if members is None:
+            return left == right
+        return self.both(z3.Select(left, each) == z3.Select(right, each) for each in members)
+
+    def _universe(self, e: Expr, names: Names) -> list[Term] | None:
+        """Return all that can be in a set, where that is little."""
+        inner = universe(e, names)
+        values = None if inner is None else few(inner)
+        if values is None:
+            return None
+        assert inner is not None, "it has values"
+        return [self.constant(inner, value) for value in values]
+
+    def _count(self, held: Term, members: Sequence[Term]) -> Term:
+        if not members:
+            return self.number(0)
+        return z3.Sum([z3.If(z3.Select(held, each), self.number(1), self.number(0)) for each in members])
+
     def _combined(self, e: Expr, scene: Scene) -> Term:
         op, a, b = e
         kind = type_of(a, scene.names)
+        members = self._universe(e, scene.names)
+        if members is not None:
+            return self._chosen(op, kind[1], self.term(a, scene), self.term(b, scene), members)
         if op != "intersect" and b[0] == "set":
             # One after the other, which keeps the size exact.
             term = self.term(a, scene)
@@ -762,12 +799,27 @@ class Terms:
                     self.axiom(size <= first, size <= second)
         return term
 
+    def _chosen(self, op: str, inner: Type, left: Term, right: Term, members: Sequence[Term]) -> Term:
+        """Return a set put together of two, element by element: so the solver has nothing to do with sets."""
+        term = z3.K(self.sort(inner), self.false())
+        for each in members:
+            one, other = z3.Select(left, each), z3.Select(right, each)
+            match op:
+                case "union":
+                    inside = z3.Or(one, other)
+                case "minus":
+                    inside = z3.And(one, z3.Not(other))
+                case _:
+                    inside = z3.And(one, other)
+            term = z3.Store(term, each, inside)
+        return term
+
     def _quantified(self, e: Expr, x: str, c: Expr, body: Expr, scene: Scene) -> Term:
         kind = type_of(c, scene.names)
         if kind[0] != "set" or c[0] == "every":
             return self._left_open(e, scene)
         inner = element_type(kind)
-        members = self.members(inner)
+        members = self._universe(c, scene.names) or self.members(inner)
         if members is None:
             return self._left_open(e, scene)
         held = self.term(c, scene)
@@ -818,6 +870,11 @@ def _earlier(scene: Scene) -> Scene:
         return before
     names = replace(before.names, bound=scene.names.bound)
     return replace(before, names=names, bound={**before.bound, **scene.bound})
+
+
+def _emptiness(op: str, number: object) -> bool | None:
+    """Return whether comparing a size so asks for nothing (`True`) or for something (`False`); `None` for neither."""
+    return {(">", 0): False, (">=", 1): False, ("<", 1): True, ("<=", 0): True}.get((op, number))  # type: ignore[arg-type]  # whatever is no number is not in it
 
 
 def certain(e: Expr, there: set[str]) -> bool:
