@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from pathlib import Path
 
@@ -17,6 +18,19 @@ def test_an_id_is_twelve_characters_that_nobody_misreads() -> None:
     assert all(re.fullmatch(r"[0-9a-hjkmnp-tv-z]{12}", id) for id in ids)
     assert len(set(ids)) == len(ids)
     assert {char for id in ids for char in id} == set("0123456789abcdefghjkmnpqrstvwxyz")
+
+
+def test_a_process_that_was_forked_gives_ids_of_its_own() -> None:
+    new_id()  # so that some are in stock
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, new_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        assert told.read().decode() != new_id()
 
 
 def test_the_clock_stands_still_while_the_machines_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from temper.table import (
     Armed,
     Caller,
     Clause,
+    Commit,
     Deferred,
     Deliver,
     Ending,
@@ -43,8 +44,10 @@ from temper.table import (
     step,
     why,
 )
+from temper.table.commit import _alone, _Together
 from tests.table import draw as drawing
 from tests.table.build import compiled, helix
+from tests.table.test_commit import Entities
 from tests.table.test_rulings import CALLS, DEFERS, ITEM, ROUTED, TIMERS
 
 GOLDEN = Path(__file__).parent / "golden" / "table-1.json"
@@ -186,6 +189,32 @@ def test_step_is_total_and_deterministic(situation: tuple[Table, Snapshot | None
     assert step(table, now, event) == result
     assert step(load(dump(table)), now, event) == result
     assert (now, event) == kept
+
+
+@given(situations())
+@MORE
+def test_an_action_of_one_by_itself_is_the_whole_commit(situation: tuple[Table, Snapshot | None, Event]) -> None:
+    """What is asked most goes a short way: where it has an answer, that is the long one's, with what it rests on."""
+    table, now, event = situation
+    if now is None or not isinstance(event, Act):
+        return
+    world = Entities(table)
+    world.living[now.entity, now.id] = now
+    for judged in (True, False):
+        alone = _alone(table, now, event, world, judged)
+        seen("short" if alone is not None else "long")
+        if alone is not None:
+            assert alone == _Together(table, world, judged).all(now, event, ())
+
+
+def test_the_short_way_is_taken() -> None:
+    """Else the law before would be a law about nothing."""
+    table = compiled(ITEM)
+    free = Snapshot("Item", "x1", "Free", {"holder": None, "watchers": frozenset()}, 1, 1, 0, 0)
+    ann = Caller("ann")
+    asked = [Act("e", 1, "Take", {"holder": "bob"}, ann, "Item", "x1"), Act("e", 1, "Peek", {}, ann, "Item", "x1")]
+    taken = [_alone(table, free, event, Entities(table), True) for event in asked]
+    assert [type(each) for each in taken] == [Commit, Refused]
 
 
 @given(situations())

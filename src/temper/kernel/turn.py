@@ -338,6 +338,8 @@ class Turn:
 
     def _taken(self, now: Snapshot | None, event: Event, result: Commit) -> tuple[Change, tuple[Entry, ...]]:
         """Return a commit as a change, with what becomes of the order that it came by."""
+        if type(event) is Act and len(result.parts) == 1 and not self._watches:
+            return self._taken_alone(now, event, result.parts[0].accepted)
         entries = self._entries(now, result)
         rows: list[OrderRow] = []
         for part in result.parts:
@@ -356,6 +358,19 @@ class Turn:
             self._orders[order] = None
         change = Change(entries, snapshots, tuple(rows), ended, letters)
         return self._roused(change, result, befores) if befores else change, entries
+
+    def _taken_alone(self, now: Snapshot | None, event: Act, done: Accepted) -> tuple[Change, tuple[Entry, ...]]:
+        """What `_taken` returns of one entity's action that nobody watches: most are."""
+        after = done.after
+        entries = (record.accepted(self._codec, now, event, done, None, self._told(now)),)
+        self._put(after)
+        if now is None:
+            self._created[after.entity, after.id] = entries[0]
+        if not done.orders:
+            return Change(entries, (after,)), entries
+        rows = self._rows(done)
+        self._orders.update((row.order, row) for row in rows)
+        return Change(entries, (after,), tuple(rows)), entries
 
     def _put(self, after: Snapshot) -> None:
         self._snapshots[after.entity, after.id] = after

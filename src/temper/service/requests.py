@@ -87,6 +87,8 @@ def wanted_id(body: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any]]:
 
 def params_of(table: Table, action: pieces.Action, body: Mapping[str, Any]) -> dict[str, Value]:
     params: dict[str, Value] = {}
+    if not body and not action.params:
+        return params
     errors: list[wire.FieldError] = []
     known = {param.name: param for param in action.params}
     for name, value in body.items():

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from temper.kernel import Cause, Done, Entry, OrderRow
 from temper.service import wire
 from temper.service.findings import site_place, site_text
-from temper.table import Pending, Possible, Refused, Snapshot, Table, digest, encode, json_schema, shape
+from temper.table import Pending, Possible, Refused, Snapshot, Table, digest, encode, is_plain, json_schema, shape
 
 TIME = ("time",)
 
 
+@lru_cache(4096)
 def moment(ms: int) -> str:
     """Return a time as it goes over the wire."""
     text = encode(TIME, ms)
@@ -23,13 +25,17 @@ def moment(ms: int) -> str:
 def entity_view(table: Table, now: Snapshot, orders: Callable[[str], OrderRow | None] | None = None) -> wire.EntityView:
     """Return the entity; with `orders`, its open calls say how far they are."""
     entity = table.entities[now.entity]
-    types = {field.name: field.type for field in entity.fields}
+    encoders = _encoders(table, now.entity)
     return wire.EntityView(
         entity=now.entity,
         id=now.id,
         state=now.state,
         version=now.version,
-        fields={name: encode(types[name], value, table.records) for name, value in now.fields.items() if name in types},
+        fields={
+            name: value if encoders[name] is None else encode(encoders[name], value, table.records)
+            for name, value in now.fields.items()
+            if name in encoders
+        },
         created_at=moment(now.created_at),
         updated_at=moment(now.updated_at),
         final=now.state in entity.final,
@@ -37,7 +43,9 @@ def entity_view(table: Table, now: Snapshot, orders: Callable[[str], OrderRow | 
             _open_call(pending.order, pending.tool, _arguments(table, pending), orders)
             for pending in now.calls
             if not pending.ended
-        ),
+        )
+        if now.calls
+        else (),
         timers=tuple(
             wire.RunningTimer(
                 timer=armed.timer,
@@ -45,8 +53,20 @@ def entity_view(table: Table, now: Snapshot, orders: Callable[[str], OrderRow | 
                 due=moment(armed.due) if armed.due is not None else None,
             )
             for armed in now.timers
-        ),
+        )
+        if now.timers
+        else (),
     )
+
+
+def _encoders(table: Table, entity: str) -> Mapping[str, Any]:
+    """Return the type of each field, `None` where its values are JSON as they are; made once for a table."""
+    known: dict[str, dict[str, Any]] = table.__dict__.setdefault("encoders", {})
+    found = known.get(entity)
+    if found is None:
+        fields = table.entities[entity].fields
+        found = known[entity] = {field.name: None if is_plain(field.type) else field.type for field in fields}
+    return found
 
 
 def _arguments(table: Table, pending: Pending) -> dict[str, Any]:
@@ -98,9 +118,11 @@ def acted(table: Table, done: Done, action: str, *, dry_run: bool = False) -> wi
         before=entry.before,
         after=entry.after,
         changed=changed(entry),
-        orders=tuple(ordered.order for ordered in entry.orders),
-        emitted=tuple({"event": each.event, "params": each.params} for each in entry.emitted),
-        created=tuple({"entity": each.entity, "id": each.id} for each in done.entries if each.cause is Cause.CREATE),
+        orders=tuple([ordered.order for ordered in entry.orders]) if entry.orders else (),
+        emitted=tuple({"event": each.event, "params": each.params} for each in entry.emitted) if entry.emitted else (),
+        created=tuple({"entity": each.entity, "id": each.id} for each in done.entries if each.cause is Cause.CREATE)
+        if done.entries
+        else (),
         seq=entry.seq,
         dry_run=dry_run,
         replayed=done.replayed,

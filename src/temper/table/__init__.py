@@ -68,6 +68,7 @@ from temper.table.values import (
     encode,
     encode_args,
     fits,
+    is_plain,
     json_schema,
     show_as,
 )
@@ -151,6 +152,7 @@ __all__ = [
     "field_references",
     "fits",
     "homeless",
+    "is_plain",
     "json_schema",
     "load",
     "moving",

@@ -107,6 +107,10 @@ def commit(
     table: Table, now: Snapshot | None, event: Event, world: World, *, check_always: bool = True
 ) -> Commit | Refused:
     """Return all that `event` does, or the first refusal. Without `check_always`, states that break a property pass."""
+    if type(event) is Act and now is not None:
+        alone = _alone(table, now, event, world, check_always)
+        if alone is not None:
+            return alone
     barred: tuple[Refused, ...] = ()
     while True:
         together = _Together(table, world, check_always)
@@ -161,6 +165,66 @@ def broken(
     if not moves or not steps:
         own = [asked for asked in own if not asked.always.step]
     return tuple(_broken(table, own, before, after, moves, frozenset(), world, was))
+
+
+# --- one entity by itself ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Single:
+    """A kind whose entities nothing outside of them is asked about, but by what their own clauses and properties say.
+
+    `creating` are the actions that only create; `elsewhere` says that its properties read others.
+    """
+
+    own: tuple[_Asked, ...]
+    elsewhere: bool
+    creating: frozenset[str]
+
+
+def _alone(table: Table, now: Snapshot, event: Act, world: World, check_always: bool) -> Commit | Refused | None:
+    """Return what an action does where it is of one entity by itself: most are, and the whole can be left out.
+
+    What `_Together` would say, in a third of its time; `None` where that has to be asked.
+    """
+    single = _singles(table).get(event.entity)
+    if single is None or event.action in single.creating:
+        return None
+    recorder = _Recorder(world)
+    accepted = decide(table, now, event, (), recorder)
+    if isinstance(accepted, Refused):
+        return accepted
+    if accepted.joins or accepted.creates:
+        return None
+    if check_always and single.own and accepted.moves:
+        after = accepted.after
+        look: Look = Overlay(table, recorder, {(after.entity, after.id): after}) if single.elsewhere else recorder
+        site = next(_broken(table, single.own, now, after, accepted.moves, _NOBODY_ELSE, look, recorder), None)
+        if site is not None:
+            return _breaks(table, site, accepted.moves[0].action)
+    return Commit((Part(event, accepted),), None, recorder.seen())
+
+
+def _singles(table: Table) -> Mapping[str, _Single]:
+    known: dict[str, _Single] | None = table.__dict__.get("singles")
+    if known is None:
+        known = {}
+        together = {*_inverted(table), *_seen_from(table)}
+        for entity in table.entities.values():
+            program = program_of(table, entity.name)
+            assert program is not None, "the table has it"
+            if entity.key or entity.uniques or entity.name in together or program.watches_others:
+                continue
+            own = _asked(table).get(entity.name, ())
+            froms = {name: {at for case in each.cases for at in case.froms} for name, each in entity.actions.items()}
+            creating = frozenset(name for name, ats in froms.items() if ats == {NEW})
+            known[entity.name] = _Single(own, any(asked.reads.paths for asked in own), creating)
+        table.__dict__["singles"] = known
+    return known
+
+
+def _breaks(table: Table, site: str, action: str) -> Refused:
+    return Refused(Why.BREAKS, f"after `{action}`, {_named(table, site)} would not hold", site, action)
 
 
 # --- putting it together ----------------------------------------------------------------------------------------------
@@ -411,9 +475,7 @@ class _Together:
         beside = self._beside() if seen or len(self.parts) > 1 else _NOBODY_ELSE
         site = next(_broken(table, own, part.before, now, accepted.moves, beside, after, self._world), None)
         if site is not None:
-            raise _stop(
-                Refused(Why.BREAKS, f"after `{action}`, {_named(table, site)} would not hold", site, action), part.links
-            )
+            raise _stop(_breaks(table, site, action), part.links)
         for asked, path in seen:
             # Whoever refers to it only since this commit, or did until then, is a part of it.
             for id in back(table, path, part.before, now, self._world, WATCHED_MAX):
@@ -564,7 +626,7 @@ def _broken(
             frame.moves = moves
             frame.world = world or Everything(table, {after.entity: {after.id: after}})
             frame.vars[BESIDE] = beside
-            if before is not None:
+            if before is not None and any(other.always.reads_before for other in asked):
                 frame.before = frame_of(before, after.updated_at, NOBODY)
                 frame.before.vars = frame.vars
                 frame.before.world = was or Everything(table, {before.entity: {before.id: before}})

@@ -207,6 +207,14 @@ def encode(type_: Type, value: Any, records: Records = NO_RECORDS) -> Any:
             return value
 
 
+_PLAIN = frozenset({"bool", "int", "string", "one_of", "principal", "ref"})
+
+
+def is_plain(type_: Type) -> bool:
+    """Say whether values of the type are JSON as they are: `encode` would give them back."""
+    return is_plain(type_[1]) if type_[0] == "optional" else type_[0] in _PLAIN
+
+
 def encode_args(params: Iterable[Param], values: Mapping[str, Any], records: Records = NO_RECORDS) -> dict[str, Any]:
     """Return the JSON of `values`, in the order of `params`; those that are absent stay so."""
     return {param.name: encode(param.type, values[param.name], records) for param in params if param.name in values}
