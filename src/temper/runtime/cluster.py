@@ -76,6 +76,7 @@ class Cluster:
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="temper-leases")
         self._keeping: asyncio.Task[None] | None = None
         self._beaten = 0.0
+        self._left = False
         self._waiting: dict[str, tuple[float, float]] = {}
         self._soon = asyncio.Event()
         self._ticks = 0
@@ -127,6 +128,9 @@ class Cluster:
 
     async def leave(self) -> None:
         """Give everything back, for others to take at once, and let go of the database; close the spaces before."""
+        if self._left:
+            return
+        self._left = True
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
