@@ -137,6 +137,11 @@ class Driver:
             self.table = table
         return result
 
+    def move(self) -> None:
+        """Turn until all are written by the table in force."""
+        while self.host.moving:
+            self.turn()
+
     # --- what there is ---
 
     def read(self, entity: str, id: str) -> Snapshot:

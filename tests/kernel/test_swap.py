@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from temper.kernel import Cause, Done, MemoryStore, No, Stranded
+from temper.kernel import Cause, Conflict, Done, Limits, MemoryStore, No, Stranded
 from temper.table import Ending, digest
 from tests.kernel.driving import Driver
 from tests.kernel.shop import BOSS, SHOP, compiled, version
@@ -21,6 +22,7 @@ def test_a_swap_rewrites_the_living_and_says_so_in_their_history() -> None:
     driver.purchase()
     driver.at += 1
     driver.swap(compiled(LARGER), 2)
+    driver.move()
     now = driver.read("Shelf", "s1")
     assert (now.fields["spare"], now.version, now.updated_at) == (3, 2, driver.at)
     last = driver.history("Shelf", "s1")[-1]
@@ -90,6 +92,7 @@ def test_timers_go_on_through_a_swap() -> None:
     due = driver.host.next_wake()
     driver.at += 1_000_000
     driver.swap(compiled(LARGER), 2)
+    driver.move()
     assert driver.host.next_wake() == due
     driver.wait(3_600_000)
     assert driver.read("Purchase", "p1").fields["reminders"] == 1
@@ -161,3 +164,128 @@ def test_a_swap_that_could_not_be_appended_did_not_happen() -> None:
     assert driver.host.table is driver.table
     assert "spare" not in driver.read("Shelf", "s1").fields
     assert isinstance(driver.act("Shelf", "s1", "Take", units=1), Done)
+
+
+# --- those who live are carried over by and by ------------------------------------------------------------------------
+
+
+def test_nobody_is_rewritten_by_the_swap_itself_and_everybody_is_read_by_the_new_table() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    last = driver.store.last_seq()
+    driver.at += 1
+    driver.swap(compiled(LARGER), 2)
+    assert driver.store.last_seq() == last
+    listed, lives = driver.store.list("Shelf", limit=10).items[0], next(iter(driver.store.live()))
+    for now in (driver.read("Shelf", "s1"), listed, lives):
+        assert (now.fields["spare"], now.version, now.updated_at) == (3, 2, driver.at)
+    kept = driver.store.kept("Shelf", "s1")
+    assert kept is not None
+    assert (kept.version, [step.number for step in kept.steps]) == (1, [2])
+
+
+def test_who_acts_before_it_is_moved_tells_of_the_swap_in_the_same_commit() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    driver.swap(compiled(LARGER), 2)
+    request = driver.request("Shelf", "s1", "Take", units=1)
+    batch = driver.host.decide([request], driver.at)
+    told = [(entry.cause, entry.version) for change in batch.changes for entry in change.entries]
+    assert told == [(Cause.SWAP, 2), (Cause.REQUEST, 3)]
+    driver.append(batch)
+    assert driver.folded()["Shelf", "s1"].fields == {"name": "nuts", "stock": 4, "spare": 3}
+    before = driver.store.last_seq()
+    driver.move()
+    assert driver.store.last_seq() == before, "nothing is left to move"
+
+
+def test_who_was_refused_before_it_is_moved_has_the_swap_in_its_history_first() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    driver.swap(compiled(LARGER), 2)
+    assert isinstance(driver.act("Shelf", "s1", "Take", units=9), No)
+    assert [entry.cause for entry in driver.history("Shelf", "s1")][1:] == [Cause.SWAP, Cause.REQUEST]
+
+
+def test_whoever_saw_it_before_the_swap_is_stale_after_it() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    old = driver.read("Shelf", "s1").version
+    driver.swap(compiled(LARGER), 2)
+    new = driver.read("Shelf", "s1").version
+    request = driver.request("Shelf", "s1", "Take", units=1)
+    assert isinstance(driver.ask(replace(request, if_version=old)), Conflict)
+    assert isinstance(driver.ask(replace(request, if_version=new)), Done)
+
+
+def test_a_move_goes_in_small_batches_and_on_after_a_restart() -> None:
+    driver = Driver(limits=Limits(moves_max=2))
+    for number in range(5):
+        driver.act("Shelf", f"s{number}", "Stock", name=f"n{number}", stock=number)
+    driver.swap(compiled(LARGER), 2)
+    moved = len(driver.turn().changes[0].entries)
+    assert (moved, driver.host.moving) == (1, True)
+    behind = [n for n in range(5) if (kept := driver.store.kept("Shelf", f"s{n}")) is not None and kept.steps]
+    assert behind == [2, 3, 4]
+    driver.restart()
+    assert driver.host.next_wake() == 0
+    driver.move()
+    assert {len(driver.history("Shelf", f"s{n}")) for n in range(5)} == {2}
+    assert all(fold.fields["spare"] == 3 for (kind, _), fold in driver.folded().items() if kind == "Shelf")
+    assert not driver.store.moving()
+
+
+def test_two_swaps_before_anybody_is_moved_are_two_steps_in_the_history() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    driver.at += 1
+    driver.swap(compiled(LARGER), 2)
+    driver.at += 1
+    driver.swap(compiled(SHOP + "\nupgrade from 2\n  Shelf\n    drop spare\n"), 3)
+    assert "spare" not in driver.read("Shelf", "s1").fields
+    driver.move()
+    told = [(entry.cause, entry.event, entry.version) for entry in driver.history("Shelf", "s1")[1:]]
+    assert told == [(Cause.SWAP, "v2", 2), (Cause.SWAP, "v3", 3)]
+    assert driver.folded()["Shelf", "s1"].fields == {"name": "nuts", "stock": 5}
+
+
+def test_who_is_not_touched_is_never_rewritten() -> None:
+    """A guard is another: whoever lives is as before, and nothing is to be moved."""
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    driver.swap(compiled(SHOP.replace("units: int 1..10", "units: int 1..50")), 2)
+    assert not driver.store.moving()
+    driver.move()
+    assert len(driver.history("Shelf", "s1")) == 1
+
+
+def test_those_changed_after_they_were_examined_are_examined_again() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    small = compiled(SHOP.replace("stock: int 0..100", "stock: int 0..9"))
+    examination = driver.host.examine(small, version(small, 2, driver.at))
+    while examination.page():
+        pass
+    assert examination.stranded == ()
+    driver.act("Shelf", "s1", "Refill", units=10)
+    stranded = driver.host.exchange(examination)
+    assert isinstance(stranded, tuple)
+    assert [one.id for one in stranded] == ["s1"]
+    driver.act("Shelf", "s1", "Take", units=10)
+    assert not isinstance(driver.host.exchange(examination), tuple)
+
+
+def test_a_new_timer_is_armed_from_the_swap_once_it_is_moved() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    driver.at += 1_000
+    closing = SHOP.replace("  action Stock(", "  in Open after 1h do Close\n\n  action Stock(").replace(
+        "action Close by boss", "action Close by boss, system"
+    )
+    driver.swap(compiled(closing), 2)
+    swapped_at = driver.at
+    driver.at += 60_000
+    driver.move()
+    assert driver.store.next_due() == swapped_at + 3_600_000
+    driver.wait(3_600_000)
+    assert driver.read("Shelf", "s1").state == "Closed"

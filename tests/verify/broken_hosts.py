@@ -12,17 +12,16 @@ from temper.kernel import (
     Ask,
     Attempt,
     Batch,
+    Cause,
     Change,
     Host,
     OrderRow,
     OrderState,
     Request,
-    Stranded,
-    TableVersion,
 )
 from temper.runtime import SqliteStore
 from temper.service.rehearsal import SqliteDisk
-from temper.table import Snapshot, Table
+from temper.table import Snapshot
 from temper.verify.simulate.disk import MemoryDisk
 
 
@@ -79,8 +78,8 @@ class LivesAhead(Host):
 class DropsTheOutbox(Host):
     """Begins with an empty outbox after a crash."""
 
-    def recover(self, at: int) -> Batch:
-        batch = super().recover(at)
+    def recover(self, at: int, started: Sequence[OrderRow] | None = None) -> Batch:
+        batch = super().recover(at, started)
         rows = [row for now in self.store.live() for row in self.store.orders_of(now.entity, now.id)]
         waiting = tuple(row.order for row in rows if row.state is OrderState.WAITING)
         return replace(batch, changes=(*batch.changes, Change(ended_orders=waiting)))
@@ -89,17 +88,17 @@ class DropsTheOutbox(Host):
 class TriesAgain(Host):
     """Tries every call again after a crash, be its tool idempotent or not."""
 
-    def recover(self, at: int) -> Batch:
+    def recover(self, at: int, started: Sequence[OrderRow] | None = None) -> Batch:
         rows = tuple(replace(row, state=OrderState.WAITING) for row in self.store.started())
         return Batch((Change(orders=rows),)) if rows else Batch(())
 
 
 class SwapsWithoutCarrying(Host):
-    """Puts a table in force and leaves the living as they were."""
+    """Puts a table in force and leaves the living as they were, and as they are written."""
 
-    def swap(self, table: Table, version: TableVersion, at: int) -> Batch | tuple[Stranded, ...]:
-        batch = super().swap(table, version, at)
-        return Batch((Change(version=version),)) if isinstance(batch, Batch) else batch
+    def turn(self, asks: Sequence[Ask], at: int, room: Mapping[str, int]) -> Batch:
+        batch = super().turn(asks, at, room)
+        return replace(batch, changes=tuple(each for each in batch.changes if not _is_swap(each)))
 
 
 class BelievesItsCache(Host):
@@ -139,8 +138,8 @@ class RunsCallsTwice(Host):
 class ForgetsTimers(Host):
     """Begins after a crash with nobody's timers armed."""
 
-    def recover(self, at: int) -> Batch:
-        batch = super().recover(at)
+    def recover(self, at: int, started: Sequence[OrderRow] | None = None) -> Batch:
+        batch = super().recover(at, started)
         timed = [now for now in self.store.live() if now.timers]
         return replace(
             batch, changes=(*batch.changes, Change(snapshots=tuple(replace(now, timers=()) for now in timed)))
@@ -150,8 +149,8 @@ class ForgetsTimers(Host):
 class ForgetsCalls(Host):
     """Begins after a crash with nobody waiting for an outcome."""
 
-    def recover(self, at: int) -> Batch:
-        batch = super().recover(at)
+    def recover(self, at: int, started: Sequence[OrderRow] | None = None) -> Batch:
+        batch = super().recover(at, started)
         waiting = [now for now in self.store.live() if now.calls]
         return replace(
             batch, changes=(*batch.changes, Change(snapshots=tuple(replace(now, calls=()) for now in waiting)))
@@ -181,13 +180,18 @@ class AppendsOutOfOrder(Host):
 class SwapLosesCalls(Host):
     """Carries entities over to a new table without what they wait for."""
 
-    def swap(self, table: Table, version: TableVersion, at: int) -> Batch | tuple[Stranded, ...]:
-        batch = super().swap(table, version, at)
-        if not isinstance(batch, Batch):
-            return batch
-        return _changed(
-            batch, lambda each: replace(each, snapshots=tuple(replace(now, calls=()) for now in each.snapshots))
-        )
+    def turn(self, asks: Sequence[Ask], at: int, room: Mapping[str, int]) -> Batch:
+        return _changed(super().turn(asks, at, room), _without_calls)
+
+
+def _without_calls(change: Change) -> Change:
+    if not _is_swap(change):
+        return change
+    return replace(change, snapshots=tuple(replace(now, calls=()) for now in change.snapshots))
+
+
+def _is_swap(change: Change) -> bool:
+    return bool(change.entries) and change.entries[0].cause is Cause.SWAP
 
 
 class KeepsItsTable(Host):

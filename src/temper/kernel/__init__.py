@@ -32,6 +32,7 @@ from temper.kernel.ports import (
     OrderRow,
     OrderState,
     Page,
+    Place,
     Read,
     ReadSet,
     Request,
@@ -43,10 +44,13 @@ from temper.kernel.ports import (
     Stranded,
     Superseded,
     TableVersion,
+    Unmoved,
+    Upto,
     Wake,
 )
 from temper.kernel.replay import Folded, Gap, fold, past, replay, seq_at
-from temper.kernel.stored import Codec, Codecs, dump_caller, load_caller, path_of, path_text
+from temper.kernel.stored import Codec, Codecs, Kept, dump_caller, load_caller, path_of, path_text
+from temper.kernel.upgrade import Examination
 
 __all__ = [
     "Answer",
@@ -65,11 +69,13 @@ __all__ = [
     "Done",
     "Ended",
     "Entry",
+    "Examination",
     "Expired",
     "Folded",
     "Gap",
     "Host",
     "Ids",
+    "Kept",
     "Letter",
     "Limits",
     "MemoryStore",
@@ -80,6 +86,7 @@ __all__ = [
     "OrderState",
     "Ordered",
     "Page",
+    "Place",
     "Published",
     "Read",
     "ReadSet",
@@ -93,6 +100,8 @@ __all__ = [
     "Stranded",
     "Superseded",
     "TableVersion",
+    "Unmoved",
+    "Upto",
     "Wake",
     "Who",
     "dump_caller",

@@ -164,7 +164,7 @@ class Host:
         self._next = None
         self._unheard.update((attempt.order, attempt) for attempt in batch.attempts)
         self.held.clear()
-        self.moving = self._unmoved = self.store.moving()
+        self.moving = self._unmoved = True  # The next turn finds out.
         self.forget((now.entity, now.id) for change in batch.changes for now in change.snapshots)
 
     def forget(self, names: Iterable[tuple[str, str]]) -> None:
@@ -241,7 +241,7 @@ class Host:
         if stranded:
             return stranded
         self._next = examination.new
-        return Batch((Change(version=examination.version),), since=examination.since)
+        return Batch((Change(version=examination.version),))
 
     def swap(self, table: Table, version: TableVersion, at: int) -> Batch | tuple[Stranded, ...]:
         """Examine and exchange in one. Going back is the same: an earlier table under a new number."""
@@ -258,7 +258,7 @@ class Host:
         self.held.clear()
         self._cache.clear()
         self.behind.clear()
-        self.moving = self._unmoved = self.store.moving()
+        self.moving = self._unmoved = True  # The next turn finds out.
 
     def _with_unheard(self, batch: Batch) -> Batch:
         """Add the attempts of abandoned batches whose starts are in the store all the same."""

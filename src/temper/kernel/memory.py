@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -17,13 +17,16 @@ from temper.kernel.ports import (
     OrderRow,
     OrderState,
     Page,
+    Place,
     ReadSet,
     Stale,
     Stir,
     TableVersion,
+    Unmoved,
+    Upto,
 )
-from temper.kernel.stored import Codec, Codecs
-from temper.table import Path, Snapshot, Value, load, next_due
+from temper.kernel.stored import Codec, Codecs, Kept
+from temper.table import Path, Snapshot, Table, Value, load, moving, next_due
 
 _entry_to_json = msgspec.json.Encoder().encode
 _entry_from_json = msgspec.json.Decoder(Entry).decode
@@ -75,13 +78,18 @@ class MemoryStore:
         self._keys: dict[str, _Key] = {}
         self._letters: dict[str, Letter] = {}
         self._versions: list[TableVersion] = []
-        self._codecs = Codecs(lambda number: load(self._versions[number - 1].table))
+        self._moved: int | None = None
+        self._codecs = Codecs(self._table, self._pushed)
 
     # --- entities ---
 
     def snapshot(self, entity: str, id: str) -> Snapshot | None:
         row = self._rows.get((entity, id))
         return None if row is None else self._decoded(row)
+
+    def kept(self, entity: str, id: str) -> Kept | None:
+        row = self._rows.get((entity, id))
+        return None if row is None else self._codecs.kept(row.version, row.entity, row.id, row.body)
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         return self._by_key.get((entity, self._codec.key_text(entity, values)))
@@ -102,6 +110,40 @@ class MemoryStore:
 
     def live(self) -> Iterator[Snapshot]:
         return (self._decoded(row) for row in list(self._rows.values()) if row.live)
+
+    def living(
+        self, asked: Collection[tuple[str, str]], *, after: int, limit: int
+    ) -> tuple[Sequence[Snapshot], int | None]:
+        rows = self._from(after)
+        page = rows[:limit]
+        found = [
+            self._decoded(row)
+            for row in page
+            if row.live and (row.entity, self._codecs.state(row.version, row.entity, row.state)) in asked
+        ]
+        return found, page[-1].number if len(rows) > limit else None
+
+    def moving(self) -> bool:
+        return self._moved is not None
+
+    def unmoved(self, limit: int) -> Unmoved | None:
+        if self._moved is None:
+            return None
+        kept: list[Kept] = []
+        looking: list[tuple[str, str]] = []
+        for row in self._from(self._moved):
+            if len(kept) + len(looking) == limit:
+                return Unmoved(tuple(kept), tuple(looking), Upto(row.number - 1))
+            if not row.live:
+                continue
+            if self._codecs.is_behind(row.version, row.entity, row.state):
+                kept.append(self._codecs.kept(row.version, row.entity, row.id, row.body))
+            elif self._codecs.is_to_look(row.version, row.entity, row.state):
+                looking.append((row.entity, row.id))
+        return Unmoved(tuple(kept), tuple(looking), Upto(None))
+
+    def _from(self, after: int) -> list[_Row]:
+        return sorted((row for row in self._rows.values() if row.number > after), key=lambda row: row.number)
 
     def list(
         self,
@@ -189,6 +231,13 @@ class MemoryStore:
     def last_seq(self) -> int:
         return len(self._log)
 
+    def place(self) -> Place:
+        return (len(self._log),)
+
+    def changed(self, since: Place, limit: int) -> tuple[Sequence[tuple[str, str]], Place]:
+        found = self.entries(since[0], limit)
+        return [(entry.entity, entry.id) for entry in found], (since[0] + len(found),)
+
     def letters(self, *, after: str | None = None, limit: int) -> Sequence[Letter]:
         names = list(self._letters)
         start = names.index(after) + 1 if after in self._letters else 0
@@ -220,8 +269,8 @@ class MemoryStore:
                 if tuple(found) != read.found:
                     raise Stale(f"those whose `{read.field}` is `{read.id}` have changed")
                 continue
-            now = self.snapshot(read.entity, read.id)
-            if (None if now is None else now.version) != read.version:
+            kept = self.kept(read.entity, read.id)
+            if (None if kept is None else kept.version) != read.version:
                 changed.append((read.entity, read.id))
         if changed:
             raise Stale("what it reads has changed", changed)
@@ -238,6 +287,8 @@ class MemoryStore:
             self._log.append(_entry_to_json(entry))
             if (entry.entity, entry.id) in self._rows:
                 self._seqs.setdefault((entry.entity, entry.id), []).append(entry.seq)
+        if change.moved is not None:
+            self._moved = change.moved.row
         for row in change.orders:
             send = None if row.send is None else self._codec.dump_send(row.send)
             self._orders[row.order] = (replace(row, send=None), self._codecs.current, send)
@@ -293,11 +344,10 @@ class MemoryStore:
         """Put a version in force; index all entities of the kinds whose `key` or `unique`s it changes."""
         old = self._codec if self._versions else None
         new = Codec(load(version.table))
-        kinds = [
-            kind
-            for kind in new.table.entities
-            if old is not None and kind in old.table.entities and new.indexed(kind) != old.indexed(kind)
-        ]
+        step = None if old is None else moving(old.table, new.table, version.number - 1)
+        kinds = frozenset() if step is None else step.indexed
+        if step is not None and (step.touched or step.roused):
+            self._moved = 0
         again = [
             new.carried(old, self._decoded(row), from_version=version.number - 1)
             for row in self._rows.values()
@@ -329,6 +379,13 @@ class MemoryStore:
             del self._keys[next(iter(self._keys))]
 
     # --- private ---
+
+    def _table(self, number: int) -> Table:
+        return load(self._versions[number - 1].table)
+
+    def _pushed(self, number: int) -> tuple[int, str]:
+        version = self._versions[number - 1]
+        return version.at, version.by
 
     @property
     def _codec(self) -> Codec:

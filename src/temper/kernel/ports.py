@@ -5,12 +5,13 @@ A *space* is what one blueprint keeps alive: its entities, journal, orders, time
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
 
 from temper.kernel.journal import Entry
+from temper.kernel.stored import Kept
 from temper.table import Caller, Ending, Event, Path, Refused, SendOrder, Snapshot, Value
 
 
@@ -37,6 +38,8 @@ class Limits:
     backoff_ms: int = 1_000
     """A timer whose action was refused is tried again after this; twice as long each time, up to `backoff_max_ms`."""
     backoff_max_ms: int = 300_000
+    moves_max: int = 64
+    """Entities that a turn carries over to the table in force, of those who are kept as an earlier one wrote them."""
     watchers_max: int = 100
     """Entities that a commit has look at their `whenever`s at once, since they read what it changes; the rest do so in
     the turns that follow."""
@@ -299,6 +302,27 @@ class Order(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Upto:
+    """Who was written before the place `row` is carried over; `None`: all are."""
+
+    row: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unmoved:
+    """Some of those who are still kept as an earlier table wrote them, and where to go on after them."""
+
+    kept: tuple[Kept, ...]
+    looking: tuple[tuple[str, str], ...]
+    """Who is to look at their `whenever`s, and stays as written."""
+    moved: Upto
+
+
+Place = tuple[int, ...]
+"""A place in the journal: the seq of each of its partitions."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What one decision does to the store: all of it or nothing."""
 
@@ -321,6 +345,8 @@ class Change:
     stirs: tuple[Stir, ...] = ()
     version: TableVersion | None = None
     """A new table: the whole change is a swap."""
+    moved: Upto | None = None
+    """So far have those been carried over who live by earlier tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +396,10 @@ class Store(Protocol):
 
     def snapshot(self, entity: str, id: str) -> Snapshot | None:
         """Return the entity, or `None` if there is none of that id."""
+        ...
+
+    def kept(self, entity: str, id: str) -> Kept | None:
+        """Return the entity like `snapshot`, and what no entry has told of yet that later tables made of it."""
         ...
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
@@ -432,6 +462,34 @@ class Store(Protocol):
 
     def live(self) -> Iterable[Snapshot]:
         """Return every entity that is not final or still has calls, timers or deferred ones."""
+        ...
+
+    def living(
+        self, asked: Collection[tuple[str, str]], *, after: int, limit: int
+    ) -> tuple[Sequence[Snapshot], int | None]:
+        """Return those of the `live` whose kind and state are asked for, out of the next `limit` rows.
+
+        The second is where to go on from, `None` where there are no more.
+        """
+        ...
+
+    def moving(self) -> bool:
+        """Say whether some may still be kept as an earlier table wrote them, and be others in the one in force."""
+        ...
+
+    def unmoved(self, limit: int) -> Unmoved | None:
+        """Return the next `limit` of those, at most; `None` where none are left that are this server's to carry over.
+
+        A change's `moved` says how far it has come, and lasts.
+        """
+        ...
+
+    def place(self) -> Place:
+        """Return the end of the journal."""
+        ...
+
+    def changed(self, since: Place, limit: int) -> tuple[Sequence[tuple[str, str]], Place]:
+        """Return whom entries after `since` speak of, and where to go on; at the end of the journal, nobody."""
         ...
 
     def current(self) -> TableVersion | None:

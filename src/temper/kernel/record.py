@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from temper.kernel.journal import Cause, Ended, Entry, Moved, No, Ordered, Published, Who
-from temper.kernel.ports import TableVersion
-from temper.kernel.stored import Codec, who
+from temper.kernel.stored import Codec, Step, who
 from temper.table import (
     Accepted,
     Act,
@@ -50,6 +49,27 @@ def accepted(
     else:
         new, old = codec.changed(after.entity, before.fields, after.fields)
     first = done.moves[0] if done.moves else None
+    if type(event) is Act and first is not None and caused_by is None and not done.orders and not done.emitted:
+        # What is below, for what is recorded most: in less time.
+        return Entry(
+            at=event.at,
+            entity=after.entity,
+            id=after.id,
+            version=after.version,
+            digest=codec.digest,
+            cause=Cause.REQUEST,
+            event=event.id,
+            how=done.how.value,
+            action=first.action,
+            params=codec.params(after.entity, first.action, first.params),
+            actor=done.actor,
+            by=who(done.caller),
+            before=NEW if before is None else before.state,
+            after=after.state,
+            moves=tuple([_moved(codec, after.entity, move, move is first) for move in done.moves]),
+            set=new,
+            was=old,
+        )
     return Entry(
         at=event.at,
         entity=after.entity,
@@ -102,9 +122,10 @@ def refused(codec: Codec, now: Snapshot | None, entity: str, id: str, event: Eve
     )
 
 
-def swapped(old: Codec, new: Codec, before: Snapshot, after: Snapshot, version: TableVersion, at: int) -> Entry:
+def swapped(step: Step, at: int) -> Entry:
     """Return the entry of an entity that another table changed."""
-    changed, was = _differences(old.fields(before.entity, before.fields), new.fields(after.entity, after.fields))
+    before, after, new = step.before, step.after, step.new
+    changed, was = _differences(step.old.fields(before.entity, before.fields), new.fields(after.entity, after.fields))
     return Entry(
         at=at,
         entity=after.entity,
@@ -112,10 +133,10 @@ def swapped(old: Codec, new: Codec, before: Snapshot, after: Snapshot, version: 
         version=after.version,
         digest=new.digest,
         cause=Cause.SWAP,
-        event=f"v{version.number}",
+        event=f"v{step.number}",
         how="taken",
         actor="system",
-        by=Who(version.by),
+        by=Who(step.by),
         before=before.state,
         after=after.state,
         set=changed,

@@ -7,7 +7,7 @@ default, for ever; a field is added to these structs with a default, and never r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from temper.table import (
     Caller,
     Deferred,
     Hop,
+    Moving,
     Path,
     Pending,
     SendOrder,
@@ -33,6 +34,7 @@ from temper.table import (
     field_references,
     fits,
     homeless,
+    moving,
     shape,
     watched_fields,
 )
@@ -325,8 +327,10 @@ class Codec:
     ) -> Snapshot | tuple[str, ...]:
         """Return an entity of version `from_version` as this table has it, or why it has no place here."""
         reasons = homeless(old.table, self.table, now, from_version=from_version)
-        if reasons:
-            return reasons
+        return reasons or self.carry(now, from_version=from_version, at=at)
+
+    def carry(self, now: Snapshot, *, from_version: int, at: int | None = None) -> Snapshot:
+        """Return an entity of version `from_version`, which has a place here, as this table has it."""
         after = carry(self.table, now, at=at, from_version=from_version)
         if not after.calls:
             return after
@@ -408,15 +412,52 @@ def path_of(text: str) -> Path:
     return tuple(Hop(entity, field, turned) for (entity, field), turned in zip(hops, inverse, strict=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the table of version `number` has made of an entity that is kept as an earlier one has it."""
+
+    number: int
+    by: str
+    old: Codec
+    new: Codec
+    before: Snapshot
+    after: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An entity as the table in force has it, and the steps from how it is kept: no entry has told of them yet."""
+
+    now: Snapshot
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def version(self) -> int:
+        """Its version as it is kept."""
+        return self.steps[0].before.version if self.steps else self.now.version
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How those in a state of an earlier version come to the one in force: the versions that make others of them."""
+
+    through: tuple[int, ...]
+    state: str
+    roused: bool
+
+
 class Codecs:
     """The codecs of a space's versions, by number, and the way from an older one to the one in force.
 
-    `read` returns the stored table of a version.
+    `read` returns the stored table of a version, `pushed` when it came into force and who pushed it.
     """
 
-    def __init__(self, read: Callable[[int], Table]) -> None:
+    def __init__(self, read: Callable[[int], Table], pushed: Callable[[int], tuple[int, str]]) -> None:
         self._read = read
+        self._pushed = pushed
         self._codecs: dict[int, Codec] = {}
+        self._moving: dict[int, Moving] = {}
+        self._ways: dict[tuple[int, str, str], _Way] = {}
         self.current: int = 0
 
     def of(self, number: int) -> Codec:
@@ -433,23 +474,82 @@ class Codecs:
         """Make a version the one in force."""
         self._codecs[number] = codec
         self.current = number
+        self._ways.clear()
 
     def load(self, number: int, entity: str, id: str, data: bytes) -> Snapshot:
-        """Return an entity that was written under version `number`, as the one in force has it.
+        """Return an entity that was written under version `number`, as the one in force has it."""
+        return self.kept(number, entity, id, data).now
 
-        A swap rewrites whatever it changes of the living, so this carries over only what was final by then; one that
-        has no place in a later version stays as it was.
+    def kept(self, number: int, entity: str, id: str, data: bytes) -> Kept:
+        """Return an entity that was written under version `number`, as the one in force has it, and the steps there.
+
+        Who lives has a place in every version that came into force. One that was final by then, and has none in a later
+        version, stays as it was; what becomes of it is in no entry, and is no step.
         """
         codec = self.of(number)
         now = codec.load(entity, id, data)
-        if number != self.current and not codec.is_live(now):
-            for later in range(number + 1, self.current + 1):
-                newer = self.of(later)
-                carried = newer.carried(codec, now, from_version=later - 1)
-                if not isinstance(carried, Snapshot):
+        if number == self.current:
+            return Kept(now)
+        steps: list[Step] = []
+        if codec.is_live(now):
+            for later in self._way(number, entity, now.state).through:
+                old, new = self.of(later - 1), self.of(later)
+                at, by = self._pushed(later)
+                carried = new.carry(now, from_version=later - 1, at=at)
+                after = replace(carried, version=now.version + 1, updated_at=max(at, now.updated_at))
+                steps.append(Step(later, by, old, new, now, after))
+                number, codec, now = later, new, after
+                if not new.is_live(now):
                     break
-                codec, now = newer, carried
+            else:
+                return Kept(now, tuple(steps))
+        return Kept(self._rested(number, codec, now), tuple(steps))
+
+    def _rested(self, number: int, codec: Codec, now: Snapshot) -> Snapshot:
+        for later in range(number + 1, self.current + 1):
+            if (now.entity, now.state) not in self.moving(later).asked:
+                continue
+            newer = self.of(later)
+            carried = newer.carried(self.of(later - 1), now, from_version=later - 1)
+            if not isinstance(carried, Snapshot):
+                break
+            now = carried
         return now
+
+    def moving(self, number: int) -> Moving:
+        """Return what the step to that version can do to those who lived by the one before."""
+        found = self._moving.get(number)
+        if found is None:
+            old, new = self.of(number - 1).table, self.of(number).table
+            found = self._moving[number] = moving(old, new, number - 1)
+        return found
+
+    def is_behind(self, number: int, entity: str, state: str) -> bool:
+        """Say whether who lives in that state, as version `number` wrote it, is another in the one in force."""
+        return number != self.current and bool(self._way(number, entity, state).through)
+
+    def is_to_look(self, number: int, entity: str, state: str) -> bool:
+        """Say whether they have to look at their `whenever`s, for a version that came since."""
+        return number != self.current and self._way(number, entity, state).roused
+
+    def state(self, number: int, entity: str, state: str) -> str:
+        """Return what the state of a living entity, as version `number` wrote it, is in the one in force."""
+        return state if number == self.current else self._way(number, entity, state).state
+
+    def _way(self, number: int, entity: str, state: str) -> _Way:
+        name = (number, entity, state)
+        way = self._ways.get(name)
+        if way is None:
+            through: list[int] = []
+            roused = False
+            for later in range(number + 1, self.current + 1):
+                step = self.moving(later)
+                if (entity, state) in step.touched:
+                    through.append(later)
+                roused = roused or (entity, state) in step.roused
+                state = step.state(entity, state)
+            way = self._ways[name] = _Way(tuple(through), state, roused)
+        return way
 
 
 def who(person: Caller) -> Who:

@@ -428,18 +428,18 @@ class Member(Live):
         self._adopt(batch, self._last)
         self.version = swap.version
         if not swap.future.done():
-            swap.future.set_result(sum(len(change.snapshots) for change in batch.changes))
+            swap.future.set_result(swap.examination.touched)
 
     def _exchanged(self, swap: _Swap, at: int) -> Batch | tuple[Stranded, ...]:
         """Ask the living and append the version, while nobody else appends."""
         if self._behind:
             self._catch_up()
-        if swap.version.number != self.version.number + 1:
+        if swap.examination.old is not self._host.codec:
             raise Superseded(f"version {self.version.number} has been put in force meanwhile")
         with self.database.exclusive():
             if self.database.latest() != self.version.number:
                 raise Superseded("another server has put a version in force")
-            batch = self._host.swap(swap.table, swap.version, at)
+            batch = self._host.exchange(swap.examination)
             if isinstance(batch, Batch):
                 try:
                     self.database.append(batch)

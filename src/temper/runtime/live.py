@@ -234,7 +234,7 @@ class Live:
         return self._host.world(self._clock.now())
 
     async def swap(self, table: Table, version: TableVersion) -> int | tuple[Stranded, ...]:
-        """Put another table in force, between two requests, and return how many entities were asked for it.
+        """Put another table in force, between two requests, and return how many entities that makes others of.
 
         Returns those that have no place in it if there are any; then nothing has changed. Raises `StoreFault`. All who
         live are asked while requests go on, and nobody waits but for those who have changed since. They are as the new
@@ -548,7 +548,7 @@ class Live:
         self._adopt(batch, last)
         self.version = swap.version
         if not swap.future.done():
-            swap.future.set_result(swap.examination.examined)
+            swap.future.set_result(swap.examination.touched)
 
     # --- attempts ---
 

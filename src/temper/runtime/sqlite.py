@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,21 +27,25 @@ from temper.kernel import (
     Codec,
     Codecs,
     Entry,
+    Kept,
     Letter,
     Order,
     OrderRow,
     OrderState,
     Page,
+    Place,
     Stir,
     StoreFault,
     TableVersion,
+    Unmoved,
+    Upto,
     dump_caller,
     load_caller,
     path_of,
     path_text,
 )
 from temper.runtime.chain import GENESIS, chained, is_mark
-from temper.table import Snapshot, Table, Value, load, next_due
+from temper.table import Snapshot, Table, Value, load, moving, next_due
 
 # 1 had no hashes in its log, and no marks.
 FORMAT = 2
@@ -139,6 +143,10 @@ _PAGES = {
 }
 _MARK = "insert into marks select row, ?, version, body from entities where row = ?"
 _ROW_MAX = 2**63 - 1
+# Up to which row all are as the table in force has them; nothing where all are.
+_MOVED = "select value from meta where name = 'moved'"
+# Rows that a turn goes past, in search of those who are not.
+_PASSED_AT_ONCE = 2_000
 # Rows that a migration takes at once.
 _MIGRATED_AT_ONCE = 10_000
 
@@ -172,7 +180,7 @@ class SqliteStore:
         self._threads = threading.local()
         self._readers: list[apsw.Connection] = []
         self._rows: dict[tuple[str, str], int] = {}
-        self._codecs = Codecs(self._table)
+        self._codecs = Codecs(self._table, self._pushed)
         self._codecs.current = self._one("select coalesce(max(number), 0) from versions")
         last = self._first("select seq, hash from log order by seq desc limit 1")
         self._last_seq: int
@@ -201,6 +209,10 @@ class SqliteStore:
     def snapshot(self, entity: str, id: str) -> Snapshot | None:
         found = self._first("select version, body from entities where kind = ? and id = ?", (entity, id))
         return None if found is None else self._codecs.load(found[0], entity, id, found[1])
+
+    def kept(self, entity: str, id: str) -> Kept | None:
+        found = self._first("select version, body from entities where kind = ? and id = ?", (entity, id))
+        return None if found is None else self._codecs.kept(found[0], entity, id, found[1])
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         id: str | None = self._one(
@@ -239,6 +251,49 @@ class SqliteStore:
         for columns in self._read.execute("select kind, id, version, body from entities where live"):
             kind, id, version, body = columns
             yield self._codecs.load(version, kind, id, body)
+
+    def living(
+        self, asked: Collection[tuple[str, str]], *, after: int, limit: int
+    ) -> tuple[Sequence[Snapshot], int | None]:
+        kinds = sorted({kind for kind, _ in asked})
+        page = self._all(
+            "select row, kind, id, state, version, body from entities"
+            " where row > ? and live and kind in (select value from json_each(?)) order by row limit ?",
+            (after, _texts(kinds), limit),
+        )
+        found = [
+            self._codecs.load(version, kind, id, body)
+            for _, kind, id, state, version, body in page
+            if (kind, self._codecs.state(version, kind, state)) in asked
+        ]
+        return found, page[-1][0] if len(page) == limit else None
+
+    def moving(self) -> bool:
+        return self._one(_MOVED) is not None
+
+    def unmoved(self, limit: int) -> Unmoved | None:
+        start = self._one(_MOVED)
+        if start is None:
+            return None
+        codecs = self._codecs
+        kept: list[Kept] = []
+        looking: list[tuple[str, str]] = []
+        rows: Any = self._all(
+            "select row, kind, id, state, live, version from entities where row > ? order by row limit ?",
+            (start, _PASSED_AT_ONCE),
+        )
+        for row, kind, id, state, live, version in rows:
+            if not live or version == codecs.current:
+                continue
+            if codecs.is_behind(version, kind, state):
+                body = self._one("select body from entities where row = ?", (row,))
+                kept.append(codecs.kept(version, kind, id, body))
+            elif codecs.is_to_look(version, kind, state):
+                looking.append((kind, id))
+            if len(kept) + len(looking) == limit:
+                return Unmoved(tuple(kept), tuple(looking), Upto(row))
+        whole = len(rows) < _PASSED_AT_ONCE
+        return Unmoved(tuple(kept), tuple(looking), Upto(None if whole else rows[-1][0]))
 
     def list(
         self,
@@ -339,6 +394,13 @@ class SqliteStore:
     def last_seq(self) -> int:
         return self._last_seq
 
+    def place(self) -> Place:
+        return (self._last_seq,)
+
+    def changed(self, since: Place, limit: int) -> tuple[Sequence[tuple[str, str]], Place]:
+        found = self.entries(since[0], limit)
+        return [(entry.entity, entry.id) for entry in found], (found[-1].seq if found else since[0],)
+
     def letters(self, *, after: str | None = None, limit: int) -> Sequence[Letter]:
         found = self._all(
             "select name, entity, id, text, at from letters"
@@ -403,6 +465,10 @@ class SqliteStore:
 
     def _table(self, number: int) -> Table:
         return load(self._one("select body from versions where number = ?", (number,)))
+
+    def _pushed(self, number: int) -> tuple[int, str]:
+        at, by = self._first("select at, author from versions where number = ?", (number,))
+        return at, by
 
     @property
     def _read(self) -> apsw.Cursor:
@@ -525,9 +591,10 @@ class _Appending:
 
     def _index_again(self, old: Codec, new: Codec) -> None:
         """Index all entities of the kinds whose `key` or `unique`s another table changes."""
-        for kind in new.table.entities:
-            if kind not in old.table.entities or new.indexed(kind) == old.indexed(kind):
-                continue
+        step = moving(old.table, new.table, self.number - 1)
+        if step.touched or step.roused:
+            self._db.execute("insert or replace into meta values('moved', 0)")
+        for kind in sorted(step.indexed):
             self._db.execute("delete from holds where kind = ?", (kind,))
             self._db.execute("delete from keys where kind = ?", (kind,))
             self._db.execute("delete from refs where kind = ?", (kind,))
@@ -655,6 +722,10 @@ class _Appending:
             )
         for order in change.unlettered:
             db.execute("delete from letters where name = ?", (order,))
+        if change.moved is not None and change.moved.row is None:
+            db.execute("delete from meta where name = 'moved'")
+        elif change.moved is not None:
+            db.execute("insert or replace into meta values('moved', ?)", (change.moved.row,))
         for stir in change.unstirred:
             db.execute(
                 "delete from stirs where owner = ? and kind = ? and id = ? and path = ?",

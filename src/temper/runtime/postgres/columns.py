@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from temper.kernel import Batch, Change, Codec, Entry, Read, ReadSet, Stir, StoreFault, dump_caller, path_text
+from temper.kernel import Batch, Cause, Change, Codec, Entry, Read, ReadSet, Stir, StoreFault, dump_caller, path_text
 from temper.table import Snapshot, next_due
 
 _to_json = msgspec.json.Encoder().encode
@@ -114,6 +114,10 @@ class Columns:
         Whoever puts a version in force, alone with the space, decides for all.
         """
         if change.version is not None:
+            return
+        if change.entries and change.entries[0].cause is Cause.SWAP:
+            # What another table has made of an entity is nobody's decision.
+            self._written(change.entries[0].entity, change.entries[0].id)
             return
         if change.entries:
             main = change.entries[0]

@@ -70,6 +70,7 @@ class Swapping:
 
     version: TableVersion
     indexed: Sequence[Indexed]
+    moves: bool
 
     async def write(self, writer: asyncpg.Connection[Any], lock: int) -> None:
         """Wait for all appends to end, let none begin, and put the version in force."""
@@ -82,6 +83,8 @@ class Swapping:
             one.number, one.digest, one.table, one.report, one.at, one.by, one.note,
         )  # fmt: skip
         await writer.execute("update meta set value = $1 where name = 'version'", one.number)
+        if self.moves:
+            await writer.execute("update partitions set moved = 0")
         for kind in self.indexed:
             await writer.execute("delete from keys where kind = $1", kind.kind)
             await writer.execute("delete from holds where kind = $1", kind.kind)

@@ -26,7 +26,7 @@ TABLES = """
 create table meta(name text primary key, value bigint not null);
 create table partitions(
   part integer primary key, seq bigint not null default 0, epoch bigint not null default 0, owner text,
-  until timestamptz, head bytea not null default decode(repeat('00', 32), 'hex')
+  until timestamptz, moved bigint, head bytea not null default decode(repeat('00', 32), 'hex')
 );
 create table batches(server text primary key, id text not null, bases bigint[] not null);
 create table log(

@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -19,16 +19,20 @@ from temper.kernel import (
     Codec,
     Codecs,
     Entry,
+    Kept,
     Letter,
     Order,
     OrderRow,
     OrderState,
     Page,
+    Place,
     Stale,
     Stir,
     StoreFault,
     Superseded,
     TableVersion,
+    Unmoved,
+    Upto,
     load_caller,
     path_of,
 )
@@ -37,7 +41,7 @@ from temper.runtime.postgres.columns import Columns, Lost
 from temper.runtime.postgres.founding import Indexed, Swapping, opened
 from temper.runtime.postgres.line import Line, fault, is_loss
 from temper.runtime.postgres.schema import CALL, LOST, STALE, SUPERSEDED
-from temper.table import Snapshot, Table, Value, load
+from temper.table import Snapshot, Table, Value, load, moving
 
 if TYPE_CHECKING:
     import asyncpg
@@ -64,6 +68,10 @@ _FIRST = (
 )
 _VERSIONS = "select number, digest, body, report, at, author, note from versions order by number "
 
+_MOVED = (
+    "with mine as (select part from partitions where part = any($2) order by part for update)"
+    " update partitions p set moved = $1 from mine where p.part = mine.part"
+)
 _PAGES = {
     Order.OLDEST: (
         "select row, id, number, body from entities where kind = $1 and ($2 or state = any($3))"
@@ -115,7 +123,7 @@ class PostgresStore:
         self._agenda = Agenda()
         self._ahead: _Ahead | None = None
         self._alone: asyncpg.transaction.Transaction | None = None
-        self._codecs = Codecs(self._table)
+        self._codecs = Codecs(self._table, self._pushed)
         self._codecs.current = self._one("select value from meta where name = 'version'") or 0
         self._last_seqs: dict[int, int] = {}
 
@@ -237,6 +245,13 @@ class PostgresStore:
         finally:
             self._ahead = None
 
+    def kept(self, entity: str, id: str) -> Kept | None:
+        found = self._first("select number, body from entities where kind = $1 and id = $2", entity, id)
+        if found is None:
+            return None
+        self._must_know(found["number"])
+        return self._codecs.kept(found["number"], entity, id, found["body"])
+
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         id: str | None = self._one(
             "select id from keys where kind = $1 and value = $2", entity, self._codec.key_text(entity, values)
@@ -296,6 +311,59 @@ class PostgresStore:
             if len(found) < _PAGE:
                 return
             after = found[-1]["row"]
+
+    def living(
+        self, asked: Collection[tuple[str, str]], *, after: int, limit: int
+    ) -> tuple[Sequence[Snapshot], int | None]:
+        page = self._all(
+            "select row, kind, id, state, number, body from entities where row > $1 and live and kind = any($2)"
+            " order by row limit $3",
+            after,
+            sorted({kind for kind, _ in asked}),
+            limit,
+        )
+        for row in page:
+            self._must_know(row["number"])
+        found = [
+            self._load(row["number"], row["kind"], row["id"], row["body"])
+            for row in page
+            if (row["kind"], self._codecs.state(row["number"], row["kind"], row["state"])) in asked
+        ]
+        return found, page[-1]["row"] if len(page) == limit else None
+
+    def moving(self) -> bool:
+        found: bool = self._one("select exists(select from partitions where moved is not null)")
+        return found
+
+    def unmoved(self, limit: int) -> Unmoved | None:
+        mine = list(self.leased)
+        start = self._one("select min(moved) from partitions where part = any($1)", mine)
+        if start is None:
+            return None
+        codecs = self._codecs
+        kept: list[Kept] = []
+        looking: list[tuple[str, str]] = []
+        rows = self._all(
+            "select row, kind, id, state, live, number, case when live and number <> $1 then body end as body"
+            " from entities where row > $2 and part = any($3) order by row limit $4",
+            codecs.current,
+            start,
+            mine,
+            _PAGE,
+        )
+        for row in rows:
+            number, kind, id = row["number"], row["kind"], row["id"]
+            self._must_know(number)
+            if not row["live"] or number == codecs.current:
+                continue
+            if codecs.is_behind(number, kind, row["state"]):
+                kept.append(codecs.kept(number, kind, id, row["body"]))
+            elif codecs.is_to_look(number, kind, row["state"]):
+                looking.append((kind, id))
+            if len(kept) + len(looking) == limit:
+                return Unmoved(tuple(kept), tuple(looking), Upto(row["row"]))
+        whole = len(rows) < _PAGE
+        return Unmoved(tuple(kept), tuple(looking), Upto(None if whole else rows[-1]["row"]))
 
     def list(
         self,
@@ -506,6 +574,19 @@ class PostgresStore:
         seq: int = self._one("select seq from partitions where part = $1", part)
         return seq
 
+    def place(self) -> Place:
+        return tuple(self.last_seqs())
+
+    def changed(self, since: Place, limit: int) -> tuple[Sequence[tuple[str, str]], Place]:
+        names: list[tuple[str, str]] = []
+        upto = list(since)
+        for part, seq in enumerate(self.last_seqs()):
+            while upto[part] < seq and len(names) < limit:
+                page = self.entries(upto[part], limit - len(names), part=part)
+                names.extend((entry.entity, entry.id) for entry in page)
+                upto[part] = page[-1].seq
+        return names, tuple(upto)
+
     def letters(self, *, after: str | None = None, limit: int) -> Sequence[Letter]:
         found = self._all(
             "select name, entity, id, text, at from letters"
@@ -543,8 +624,9 @@ class PostgresStore:
         channel = self.schema if self.parts > 1 else None
         forget = (at - KEYS_KEPT_MS, 2 * KEYS_KEPT_MIN)
         given = (self.server, id, at, number, self._lock, channel, *forget, *arrays)
-        before = None if version is None else Swapping(version, self._indexed_again(codec, batch))
-        bases = self._line.ask(self._append(id, given, before))
+        before = None if version is None else self._swapping(version, codec)
+        moved = next((change.moved for change in batch.changes if change.moved is not None), None)
+        bases = self._line.ask(self._append(id, given, before, moved))
         base = dict(zip(sorted(columns.counts.keys() | columns.seen), bases, strict=True))
         for entry, part, nth in columns.places:
             msgspec.structs.force_setattr(entry, "seq", base[part] + nth)
@@ -585,11 +667,18 @@ class PostgresStore:
             except Exception:  # noqa: BLE001 - what is not committed is gone either way
                 self._line.drop()
 
-    async def _append(self, id: str, given: Sequence[Any], swapping: Swapping | None) -> Sequence[int]:
+    async def _append(
+        self, id: str, given: Sequence[Any], swapping: Swapping | None, moved: Upto | None
+    ) -> Sequence[int]:
         sent = False
         try:
             writer = await self._line.writer()
             sent = True
+            if moved is not None:
+                async with writer.transaction():
+                    told: Sequence[int] = await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
+                    await writer.execute(_MOVED, moved.row, list(self.leased), timeout=_ANSWER_S)
+                return told
             if swapping is None:
                 bases: Sequence[int] = await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
                 return bases
@@ -656,27 +745,23 @@ class PostgresStore:
                     raise fault(again, unknown=True) from problem
                 await asyncio.sleep(_AGAIN_S)
 
-    def _indexed_again(self, new: Codec, batch: Batch) -> Sequence[Indexed]:
-        """Return what is to be indexed anew of the kinds whose `key`, `unique`s or watched fields a table changes."""
+    def _swapping(self, version: TableVersion, new: Codec) -> Swapping:
+        """Return what a version brings: what is to be indexed anew, and whether some are to be carried over."""
         if self._codecs.current == 0:
-            return ()
+            return Swapping(version, (), moves=False)
         old = self._codec
-        changed = {(now.entity, now.id) for change in batch.changes for now in change.snapshots}
+        step = moving(old.table, new.table, self._codecs.current)
         found: list[Indexed] = []
-        for kind in new.table.entities:
-            if kind not in old.table.entities or new.indexed(kind) == old.indexed(kind):
-                continue
+        for kind in sorted(step.indexed):
             one = Indexed(kind)
             for row in self._all("select id, number, body from entities where kind = $1 order by row", kind):
-                if (kind, row["id"]) in changed:
-                    continue
                 now = new.carried(
                     old, self._load(row["number"], kind, row["id"], row["body"]), from_version=self._codecs.current
                 )
                 if isinstance(now, Snapshot):
                     one.add(new, now)
             found.append(one)
-        return found
+        return Swapping(version, found, moves=bool(step.touched or step.roused))
 
     @property
     def number(self) -> int:
@@ -702,11 +787,18 @@ class PostgresStore:
     def _table(self, number: int) -> Table:
         return load(self._one("select body from versions where number = $1", number))
 
+    def _pushed(self, number: int) -> tuple[int, str]:
+        found = self._first("select at, author from versions where number = $1", number)
+        return found["at"], found["author"]
+
     def _load(self, number: int, entity: str, id: str, body: bytes) -> Snapshot:
+        self._must_know(number)
+        return self._codecs.load(number, entity, id, body)
+
+    def _must_know(self, number: int) -> None:
         if number > self._codecs.current:
             # Whoever decides takes it over, between two turns; until then nothing is carried by the older one.
             raise Superseded("another version is in force")
-        return self._codecs.load(number, entity, id, body)
 
     def _all(self, sql: str, *given: Any) -> Sequence[Any]:
         return self._line.ask(self._line.read(sql, given))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from temper.kernel import Answer as AnyAnswer
@@ -41,6 +41,7 @@ from temper.table import (
     digest,
     evaluate,
     load,
+    moving,
     next_due,
     shape,
 )
@@ -92,6 +93,8 @@ class Watch:
         self.codec = Codec(table)
         self.rows: dict[str, dict[str, Snapshot]] = {}
         self.folded: dict[Name, Folded] = {}
+        self.untold: set[Name] = set()
+        """Those of whom no entry says yet what a later table has made of them."""
         self.seq = 0
         self.events: dict[str, int] = {}
         """The first entry of each event, by its id."""
@@ -129,19 +132,22 @@ class Watch:
         self.table = load(change.version.table)
         self.claimed = digest(self.table)
         self.codec = Codec(self.table)
-        changed = {(now.entity, now.id) for now in change.snapshots}
+        version = change.version
+        step = moving(old.table, self.table, version.number - 1)
         for kind, rows in self.rows.items():
             for id, now in list(rows.items()):
-                if (kind, id) in changed:
-                    continue
-                carried = self.codec.carried(old, now, from_version=change.version.number - 1)
+                carried = self.codec.carried(old, now, from_version=version.number - 1, at=version.at)
                 if not isinstance(carried, Snapshot):
                     if old.is_live(now):
                         raise runtime("swap", f"the swap strands {kind} `{id}` without saying so")
                     del rows[id]  # It stays as it was, and no table speaks of it any more.
                     continue
-                if old.is_live(now) and self.codec.stored(carried) != old.stored(now):
-                    raise runtime("swap", f"{kind} `{id}` is another in the new table, and no entry says so")
+                if old.is_live(now) and (kind, now.state) in step.touched:
+                    # It is so from now on; that it is told of is asked when it is next written.
+                    carried = replace(carried, version=now.version + 1, updated_at=max(version.at, now.updated_at))
+                    self.untold.add((kind, id))
+                elif old.is_live(now) and self.codec.stored(carried) != old.stored(now):
+                    raise runtime("swap", f"{kind} `{id}` is another in the new table, and nobody is to tell")
                 rows[id] = carried
 
     def _change(self, change: Change, at: int) -> None:
@@ -149,6 +155,7 @@ class Watch:
         before = {kind: dict(rows) for kind, rows in self.rows.items()} if change.snapshots else self.rows
         for now in change.snapshots:
             self.rows.setdefault(now.entity, {})[now.id] = now
+            self.untold.discard((now.entity, now.id))
             self.states[now.entity, now.state] += 1
         # Orders first: a send that a commit orders may be what another one of the batch delivers.
         for entry in change.entries:
@@ -422,9 +429,10 @@ class Watch:
             if name[1] not in self.rows.get(name[0], {}):
                 continue
             now = store.snapshot(*name)
-            if now is None or (now.state, now.version) != (folded.state, folded.version):
+            untold = name in self.untold
+            if now is None or (not untold and (now.state, now.version) != (folded.state, folded.version)):
                 raise runtime("fold", f"{name[0]} `{name[1]}` is found as no entry says")
-            if self.codec.is_live(now) and self.codec.fields(now.entity, now.fields) != folded.fields:
+            if not untold and self.codec.is_live(now) and self.codec.fields(now.entity, now.fields) != folded.fields:
                 raise runtime("fold", f"the fields of {name[0]} `{name[1]}` are found as no entry says")
             mine = self.rows[name[0]][name[1]]
             if self.codec.is_live(now) and self.codec.stored(mine) != self.codec.stored(now):
@@ -433,6 +441,9 @@ class Watch:
             kept = entries[entry.seq - 1] if entry.seq <= len(entries) else None
             if kept is None or (kept.event, kept.id, kept.version) != (entry.event, entry.id, entry.version):
                 raise runtime("durable", f"the answer to request {asked} is not in the journal")
+        if self.untold and not store.moving():
+            kind, id = min(self.untold)
+            raise runtime("swap", f"{kind} `{id}` is kept as an earlier table wrote it, and nobody is to carry it over")
         self._all_there(store)
         self._all_due(store)
 

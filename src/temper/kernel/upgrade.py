@@ -1,0 +1,101 @@
+"""Whether all who live have a place in another table, asked while they go on living.
+
+Whoever swaps goes through pages of them, as slowly as it likes; then through what has changed meanwhile, again and
+again, until little is left; and at the swap itself through that little, with nobody deciding between.
+"""
+
+from __future__ import annotations
+
+from temper.kernel.ports import Place, Store, Stranded, TableVersion
+from temper.kernel.stored import Codec
+from temper.table import Snapshot, Table, moving
+
+_Name = tuple[str, str]
+
+# Those who stand in the way are asked again before it is said: they may have moved on. So many of them.
+_AGAIN_MAX = 1_000
+
+
+class Examination:
+    """One candidate, and what is known of those who live. Made by `Host.examine`."""
+
+    def __init__(self, codec: Codec, store: Store, table: Table, version: TableVersion) -> None:
+        self.table = table
+        self.version = version
+        self.old = codec
+        self.new = Codec(table)
+        self.moving = moving(codec.table, table, version.number - 1)
+        self.since: Place = store.place()
+        """What it knows is so up to here."""
+        self.touched = 0
+        """How many of those examined will be rewritten."""
+        self._kinds = frozenset(kind for kind, _ in self.moving.asked)
+        self._store = store
+        self._after: int | None = 0 if self.moving.asked else None
+        self._stranded: dict[_Name, Stranded] = {}
+        self._holders: dict[tuple[str, int, str], str] = {}
+        self._holds: dict[_Name, list[tuple[str, int, str]]] = {}
+
+    @property
+    def stranded(self) -> tuple[Stranded, ...]:
+        """Those who have no place, so far as is known."""
+        return tuple(self._stranded.values())
+
+    def page(self, limit: int = 256) -> bool:
+        """Ask some more; say whether there may be others still."""
+        if self._after is None:
+            return False
+        found, self._after = self._store.living(self.moving.asked, after=self._after, limit=limit)
+        for now in found:
+            self.touched += (now.entity, now.state) in self.moving.touched
+            self._ask(now)
+        return self._after is not None
+
+    def catch_up(self, limit: int = 256) -> bool:
+        """Ask those again who have changed meanwhile; say whether there may be more of them."""
+        names, self.since = self._store.changed(self.since, limit)
+        for entity, id in dict.fromkeys(names):
+            if entity in self._kinds:
+                self._ask_again(entity, id)
+        return bool(names)
+
+    def whole(self) -> tuple[Stranded, ...]:
+        """Ask all that is left, and return those who have no place."""
+        while self.page():
+            pass
+        while self.catch_up():
+            pass
+        if len(self._stranded) <= _AGAIN_MAX:
+            for entity, id in list(self._stranded):
+                self._ask_again(entity, id)
+        return self.stranded
+
+    def _ask_again(self, entity: str, id: str) -> None:
+        name = (entity, id)
+        for held in self._holds.pop(name, ()):
+            del self._holders[held]
+        self._stranded.pop(name, None)
+        now = self._store.snapshot(entity, id)
+        if now is not None and self.old.is_live(now) and (entity, now.state) in self.moving.asked:
+            self._ask(now)
+
+    def _ask(self, now: Snapshot) -> None:
+        after = self.new.carried(self.old, now, from_version=self.version.number - 1, at=self.version.at)
+        reasons = self._clashes(after) if isinstance(after, Snapshot) else after
+        if reasons:
+            self._stranded[now.entity, now.id] = Stranded(now.entity, now.id, now.state, tuple(reasons))
+
+    def _clashes(self, now: Snapshot) -> tuple[str, ...]:
+        """Return why the entity can't live beside the others: a `unique` of theirs, which may be new."""
+        if now.entity not in self.moving.indexed:
+            return ()
+        reasons: list[str] = []
+        for number, text in self.new.uniques(now).items():
+            held = (now.entity, number, text)
+            other = self._holders.setdefault(held, now.id)
+            if other == now.id:
+                self._holds.setdefault((now.entity, now.id), []).append(held)
+            else:
+                names = ", ".join(f"`{name}`" for name in self.table.entities[now.entity].uniques[number].fields)
+                reasons.append(f"`{other}` has the same {names}, which is unique")
+        return tuple(reasons)
