@@ -43,6 +43,7 @@ from temper.kernel import (
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
 from temper.runtime.tools import Adapter, Answered, Call, Failed, Unknown
 from temper.runtime.tools import Attempt as Outcome
+from temper.runtime.writer import Writer
 from temper.table import Ending, Snapshot, Table, World, load
 
 # Times that those are asked again who have changed meanwhile, before the rest is asked with nobody changing any more.
@@ -132,7 +133,7 @@ class Live:
         self._clock = clock
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="temper-writer")
+        self._writer = Writer(self._loop)
         self._queue: deque[_Asked | _Swap] = deque()
         self._deciding: Sequence[_Asked | _Swap] = []
         self._work = asyncio.Event()
@@ -399,7 +400,7 @@ class Live:
         try:
             batch = host.turn(asks, at, room) if with_due else host.decide(asks, at)
             if batch.changes:
-                last = await self._loop.run_in_executor(self._writer, self.store.append, batch)
+                last = await self._writer.do(self.store.append, batch)
         except StoreFault as fault:
             # A store that others write to is read over a network, too, and may be gone by then.
             if batch is not None:
