@@ -210,6 +210,23 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     history.add_argument("--follow", action="store_true", help="stay, and tell what happens")
     _remote(history)
 
+    # --- keeping ---
+    audit = command("audit", "whole:audit", "walk a blueprint's journal, and say what in it is not what was written")
+    _space(audit)
+    audit.add_argument(
+        "--expect", action="append", default=[], metavar="HASH@SEQ",
+        help="what an earlier audit printed, kept elsewhere: tells a log that was cut off or written anew; may repeat",
+    )  # fmt: skip
+    export = command("export", "whole:export", "write all of a blueprint as one stream, while it is served")
+    _space(export)
+    export.add_argument("--to", metavar="FILE", help="compressed where it ends with .gz (default: standard output)")
+    take_in = command("import", "whole:take_in", "take an exported blueprint in, where it is not yet")
+    take_in.add_argument("stream", metavar="FILE", help="what `temper export` wrote, `-` for standard input")
+    _settings(take_in)
+    take_in.add_argument(
+        "--partitions", type=_positive, help="of the blueprint in a --store (default: as many as it had)"
+    )
+
     # --- the rest ---
     demo = command(
         "demo",
@@ -227,6 +244,11 @@ def _settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", help="the settings file (default: ./temper.toml, if it is there)")
     parser.add_argument("--data", help="the data folder (default: the settings', ./temper-data)")
     parser.add_argument("--store", help="a PostgreSQL to keep blueprints in (default: the settings', the data folder)")
+
+
+def _space(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("space", metavar="BLUEPRINT|FILE", help="its name, or the file that it is kept in")
+    _settings(parser)
 
 
 def _remote(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,8 @@
 
 In:    a store's path, tools' settings, requests, the wall clock.
 Out:   `SqliteStore`, `Live` (a space alive under asyncio), `found`; adapters for tools; the clock and ids; watched
-       files; tokens; `FaultyFiles`, a file system that fails, for whoever tries the store.
+       files; tokens; `FaultyFiles`, a file system that fails, for whoever tries the store; whole spaces: audited,
+       exported and planted.
 Never: decides what happens to an entity (the kernel does), judges a table, reads a blueprint's text.
 """
 
@@ -13,6 +14,21 @@ from temper.runtime.cluster_feed import place_of, place_text
 from temper.runtime.cluster_member import Elsewhere, Member
 from temper.runtime.faulty import FaultyFiles, Trouble, Written
 from temper.runtime.files import watch
+from temper.runtime.history import (
+    Anchor,
+    Audited,
+    Difference,
+    Exported,
+    Head,
+    PostgresStill,
+    SqliteStill,
+    Still,
+    exported,
+    plant_file,
+    plant_postgres,
+    space_of,
+)
+from temper.runtime.history import audit as audit_space
 from temper.runtime.live import Live, found
 from temper.runtime.postgres import PostgresStore, PostgresTokens, Registry
 from temper.runtime.sqlite import SqliteStore
@@ -22,23 +38,31 @@ from temper.runtime.tools import Adapter, Answered, Attempt, Call, Declared, Fai
 __all__ = [
     "Adapter",
     "Alarm",
+    "Anchor",
     "Answered",
     "Attempt",
+    "Audited",
     "Call",
     "Clock",
     "Cluster",
     "Declared",
+    "Difference",
     "Elsewhere",
+    "Exported",
     "Failed",
     "FaultyFiles",
+    "Head",
     "Joined",
     "Live",
     "Member",
+    "PostgresStill",
     "PostgresStore",
     "PostgresTokens",
     "Problem",
     "Registry",
+    "SqliteStill",
     "SqliteStore",
+    "Still",
     "StoreFault",
     "SystemClock",
     "TokenRow",
@@ -46,10 +70,15 @@ __all__ = [
     "Trouble",
     "Unknown",
     "Written",
+    "audit_space",
+    "exported",
     "found",
     "load_tools",
     "new_id",
     "place_of",
     "place_text",
+    "plant_file",
+    "plant_postgres",
+    "space_of",
     "watch",
 ]

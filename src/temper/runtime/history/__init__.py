@@ -9,7 +9,7 @@ from temper.runtime.history.audit import Anchor, Audited, Difference, audit
 from temper.runtime.history.planting import plant_file, plant_postgres
 from temper.runtime.history.records import Head
 from temper.runtime.history.still import PostgresStill, SqliteStill, Still
-from temper.runtime.history.stream import Exported, exported, imported
+from temper.runtime.history.stream import Exported, exported, imported, space_of
 
 __all__ = [
     "Anchor",
@@ -25,4 +25,5 @@ __all__ = [
     "imported",
     "plant_file",
     "plant_postgres",
+    "space_of",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,6 +13,9 @@ import msgspec
 from temper.kernel import StoreFault
 from temper.runtime.history import records as r
 from temper.runtime.history.still import Still, lines
+
+# It becomes part of a path.
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +121,18 @@ def _must_be_ours(line: r.Line) -> None:
         raise StoreFault(
             f"the stream has format {line.format}, and this Temper reads format {r.FORMAT}: use the newer one"
         )
+
+
+def space_of(source: Iterable[bytes]) -> tuple[str, Iterator[bytes]]:
+    """Return of which blueprint a stream is, and the stream. Raises `StoreFault` where it is none."""
+    lines = iter(source)
+    first = next(lines, b"")
+    try:
+        line = r.from_line(first)
+    except msgspec.DecodeError as error:
+        raise StoreFault(_unread(first, 1, error)) from error
+    _must_be_ours(line)
+    assert isinstance(line, r.Space), "that is what is ours"
+    if not _NAME.fullmatch(line.blueprint):
+        raise StoreFault(f"`{line.blueprint}` is no blueprint's name: this is no exported space")
+    return line.blueprint, itertools.chain([first], lines)
