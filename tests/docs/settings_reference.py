@@ -102,6 +102,7 @@ def _toml(value: Any) -> str:
 
 def _tools() -> Iterator[str]:
     for title, module in (
+        ("### Pace", "pace"),
         ("### Templates", "template"),
         ("### Paths", "path"),
         ("## The `http` adapter", "http"),

@@ -59,10 +59,16 @@ def test_every_setting_of_an_adapter_is_shown(adapter: str) -> None:
     known = next(each.help for each in problems if "nonsense" in each.text)
     names = re.findall(r"`(\w+)`", known)
     assert "adapter" in names
-    section = settings_reference.page().split(f"## The `{adapter}` adapter\n")[1]
+    page = settings_reference.page()
+    section = page.split("### Pace\n")[1].split("\n### ")[0] + page.split(f"## The `{adapter}` adapter\n")[1]
     assert [name for name in names if not re.search(rf"\b{name} = ", section)] == []
 
 
 def test_every_example_is_toml() -> None:
-    """There are three: one at the top, and one for each adapter."""
-    assert [sorted(tomllib.loads(text)) for text in EXAMPLES] == [["server", "tools"], ["tools"], ["adapters", "tools"]]
+    """One at the top, one of a tool's pace, and one for each adapter."""
+    assert [sorted(tomllib.loads(text)) for text in EXAMPLES] == [
+        ["server", "tools"],
+        ["tools"],
+        ["tools"],
+        ["adapters", "tools"],
+    ]

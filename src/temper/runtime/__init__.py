@@ -29,7 +29,7 @@ from temper.runtime.history import (
     space_of,
 )
 from temper.runtime.history import audit as audit_space
-from temper.runtime.live import Live, found
+from temper.runtime.live import Live, Working, found
 from temper.runtime.postgres import PostgresStore, PostgresTokens, Registry
 from temper.runtime.sqlite import SqliteStore
 from temper.runtime.tokens import TokenRow, TokenStore
@@ -69,6 +69,7 @@ __all__ = [
     "TokenStore",
     "Trouble",
     "Unknown",
+    "Working",
     "Written",
     "audit_space",
     "exported",

@@ -36,7 +36,7 @@ from temper.kernel import (
 )
 from temper.runtime.clock import Clock
 from temper.runtime.cluster_feed import Feed, Place
-from temper.runtime.live import Live, _Asked, _Swap
+from temper.runtime.live import Live, _Asked, _Swap, earlier
 from temper.runtime.postgres import Lost, PostgresStore
 from temper.runtime.tools import Adapter
 from temper.table import Snapshot, load
@@ -291,7 +291,7 @@ class Member(Live):
         for each, answer in zip(asked, batch.answers, strict=True):
             if each.future is not None and not each.future.done():
                 each.future.set_result(answer)
-        self._wake_at(wake, idle=not batch.changes)
+        self._wake_at(earlier(wake, self._held_until(self._room()[0])), idle=not batch.changes)
         return True
 
     def _ours(self, asked: Sequence[_Asked]) -> list[_Asked]:

@@ -41,7 +41,7 @@ from temper.kernel import (
     TableVersion,
 )
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
-from temper.runtime.tools import Adapter, Answered, Call, Failed, Unknown
+from temper.runtime.tools import Adapter, Answered, Call, Failed, Gate, Pace, Paced, Unknown
 from temper.runtime.tools import Attempt as Outcome
 from temper.runtime.writer import Writer
 from temper.table import Ending, Snapshot, Table, World, load
@@ -140,6 +140,7 @@ class Live:
         self._alarm: Alarm | None = None
         self._due_from = 0
         self._running: Counter[str] = Counter()
+        self._gates: dict[str, Gate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timed_out: set[asyncio.Task[None]] = set()
         self._recent: deque[Entry] = deque(maxlen=_RECENT_MAX)
@@ -267,6 +268,27 @@ class Live:
     def bind(self, adapters: Mapping[str, Adapter]) -> None:
         """Use these adapters from the next attempt on. A tool without one fails with kind "not_bound"."""
         self._adapters = dict(adapters)
+        # How a tool fared is kept where its pace is the same.
+        self._gates = {tool: gate for tool, gate in self._gates.items() if gate.pace == _pace(adapters.get(tool))}
+
+    def pace(self, tool: str) -> Working:
+        """Return how a tool is being called by this server, and what holds its calls back."""
+        now, gate, running = self._clock.now(), self._gate(tool), self._running[tool]
+        free = gate.free(now, running, self._limits.attempts_max)
+        until = gate.until(now) if free == 0 else None
+        circuit = gate.state(now)
+        why = ""
+        if self._closing:
+            why = "the server is being stopped"
+        elif free == 0 and circuit == "open":
+            why = f"the circuit is open: {gate.failed} calls in a row have failed"
+        elif free == 0 and circuit == "half-open":
+            why = "one call tries whether the tool is well again"
+        elif free == 0 and until is not None:
+            why = "its rate is used up"
+        elif free == 0:
+            why = f"{running} calls are under way, and no more may be"
+        return Working(running, circuit, gate.failed, why, until)
 
     def subscribe(self, after: int | None = None) -> AsyncIterator[Entry]:
         """Yield the entries after seq `after` (from now on by default) as they are committed, all of them, in order.
@@ -441,9 +463,22 @@ class Live:
         """Return the tools that have no room for another attempt, and how much each has."""
         if self._closing:
             return list(self.table.tools), {}
-        most = self._limits.attempts_max
-        room = {tool: most - self._running[tool] for tool in self.table.tools}
+        most, now = self._limits.attempts_max, self._clock.now()
+        room = {tool: self._gate(tool).free(now, self._running[tool], most) for tool in self.table.tools}
         return [tool for tool, free in room.items() if free <= 0], room
+
+    def _gate(self, tool: str) -> Gate:
+        gate = self._gates.get(tool)
+        if gate is None:
+            gate = self._gates[tool] = Gate(_pace(self._adapters.get(tool)), self._clock.now())
+        return gate
+
+    def _held_until(self, busy: Sequence[str]) -> int | None:
+        """Return when one of these tools has room again by the time alone."""
+        if self._closing:
+            return None
+        now = self._clock.now()
+        return min((at for tool in busy if (at := self._gate(tool).until(now)) is not None), default=None)
 
     def _adopt(self, batch: Batch, last: int) -> None:
         self._host.adopt(batch)
@@ -458,6 +493,7 @@ class Live:
         self._news.clear()
         for attempt in batch.attempts:
             self._running[attempt.tool] += 1
+            self._gate(attempt.tool).begun(self._clock.now())
             task = self._loop.create_task(self._carry_out(attempt))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -479,7 +515,7 @@ class Live:
         if self._queue:
             self._work.set()
             return
-        at = self._host.next_wake(busy)
+        at = earlier(self._host.next_wake(busy), self._held_until(busy))
         if at is None:
             return
         now = self._clock.now()
@@ -569,6 +605,7 @@ class Live:
             if not await self._within(call, attempt.timeout_ms):
                 self._running[attempt.tool] -= 1
                 room = False
+                self._gate(attempt.tool).ended(self._clock.now(), Unknown(""))
                 text = f"no answer within {attempt.timeout_ms} ms"
                 self._end(_ending(attempt, Ending.UNKNOWN, "timeout", text))
                 late_ms = min(self._limits.late_ms, _LATE_TIMEOUTS * attempt.timeout_ms)
@@ -578,8 +615,12 @@ class Live:
             self._end(_ended(attempt, call))
         finally:
             self._timed_out.discard(me)
+            outcome = call.result() if call is not None and _whole(call) else None
             if room:
                 self._running[attempt.tool] -= 1
+                self._gate(attempt.tool).ended(self._clock.now(), outcome)
+            elif isinstance(outcome, Answered):
+                self._gate(attempt.tool).ended(self._clock.now(), outcome)  # Late, and well.
             if call is not None and not call.done():
                 call.cancel()
                 await asyncio.gather(call, return_exceptions=True)
@@ -619,9 +660,33 @@ class Live:
                 yield entry
 
 
+@dataclass(frozen=True, slots=True)
+class Working:
+    """How a tool is being called. `why` says what holds its calls back, `until` when that ends if time ends it."""
+
+    running: int
+    circuit: str
+    failed: int
+    why: str = ""
+    until: int | None = None
+
+
 def found(store: Store, version: TableVersion) -> None:
     """Put the first version into an empty store. Raises `StoreFault`."""
     store.append(Batch((Change(version=version),)))
+
+
+def _pace(adapter: Adapter | None) -> Pace:
+    return adapter.pace if isinstance(adapter, Paced) else Pace()
+
+
+def earlier(one: int | None, other: int | None) -> int | None:
+    """Return the earlier of two times, of which there may be one, or none."""
+    return one if other is None else other if one is None else min(one, other)
+
+
+def _whole(call: asyncio.Task[Outcome]) -> bool:
+    return call.done() and not call.cancelled() and call.exception() is None
 
 
 def _ring(bell: asyncio.Future[None]) -> None:

@@ -6,6 +6,7 @@ Never: raises for a call, tries a call twice, or shows a secret. Whether to try 
 """
 
 from temper.runtime.tools.adapter import Adapter, Answered, Attempt, Call, Failed, Kind, Unknown
+from temper.runtime.tools.pace import Gate, Pace, Paced
 from temper.runtime.tools.reading import Declared, Problem
 from temper.runtime.tools.settings import ADAPTERS, load_tools
 
@@ -17,7 +18,10 @@ __all__ = [
     "Call",
     "Declared",
     "Failed",
+    "Gate",
     "Kind",
+    "Pace",
+    "Paced",
     "Problem",
     "Unknown",
     "load_tools",

@@ -13,6 +13,7 @@ from typing import Any
 from temper.runtime.tools import http, kubernetes
 from temper.runtime.tools.adapter import Adapter
 from temper.runtime.tools.egress import Resolve, resolve_by_system
+from temper.runtime.tools.pace import Pace, Paced, read_pace
 from temper.runtime.tools.reading import Declared, Problem, Table, dotted
 from temper.runtime.tools.vault import Vault
 
@@ -60,9 +61,10 @@ def load_tools(
     for name, raw in tools.items():
         table = Table(("tools", name), raw, problems, vault, tool=name, declared=declared.get(name))
         adapter = table.one_of("adapter", tuple(ADAPTERS))
+        before, pace = len(problems), read_pace(table)
         built = ADAPTERS[adapter](table, site) if adapter else None
-        if built is not None:
-            adapters[name] = built
+        if built is not None and len(problems) == before:
+            adapters[name] = built if pace == Pace() else Paced(built, pace)
     bound = settings.get("tools", {})
     for name in declared:
         if isinstance(bound, Mapping) and name not in bound:
