@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import uvloop
+
 from temper.kernel import StoreFault
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Line:
     def __init__(self, url: str, schema: str) -> None:
         self._url = url
         self._schema = schema
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="temper-postgres", daemon=True)
         self._thread.start()
         self._writer: asyncpg.Connection[Any] | None = None
