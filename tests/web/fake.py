@@ -141,6 +141,12 @@ class Fake:
     async def list(self, person: Person, blueprint: str, entity: str, **named: Any) -> Any:
         return self._answer("list", wire.Page(items=(VIEW,)), blueprint, entity, **named)
 
+    async def past(self, person: Person, blueprint: str, entity: str, id: str, at: str) -> Any:
+        was = wire.PastEntity(
+            entity=entity, id=id, state="Off", version=3, fields={}, created_at="", updated_at="", seq=7
+        )
+        return self._answer("past", was, blueprint, entity, id, at)
+
     async def history(self, person: Person, blueprint: str, entity: str, id: str, **named: Any) -> Any:
         return self._answer("history", (ENTRY,), blueprint, entity, id, **named)
 

@@ -39,6 +39,7 @@ FILES = {"files": {"a": "b"}}
         ("GET", "/v1/lamp/Lamp/actions", None, 200, ("possible", "lamp", "Lamp", None)),
         ("GET", ONE, None, 200, ("read", *LAMP)),
         ("HEAD", ONE, None, 200, ("read", *LAMP)),
+        ("GET", f"{ONE}?at=7", None, 200, ("past", *LAMP, "7")),
         ("POST", f"{ONE}/Switch", None, 200, ("act", *LAMP, "Switch", {}, PLAIN)),
         ("POST", f"{ONE}/Switch", {"a": [1]}, 200, ("act", *LAMP, "Switch", {"a": [1]}, PLAIN)),
         ("POST", f"{ONE}/Switch?dry_run=true", {"a": 1}, 200, ("why", *LAMP, "Switch", {"a": 1})),

@@ -72,6 +72,10 @@ def show(args: argparse.Namespace) -> int:
             )
             if value is not None
         }
+    if args.at is not None:
+        if len(path) != 3:
+            raise Stop(Exit.USAGE, "only an entity is shown as it was", help="write BLUEPRINT/ENTITY/ID")
+        query = {"at": args.at}
     with Client.of(args) as client:
         answer = client.get("/".join(("/v1", *path)), query)
     if args.json:

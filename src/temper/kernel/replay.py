@@ -38,7 +38,9 @@ class Folded:
     updated_at: int
     fields: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
-    """Of the table that decided the last entry; empty where that is before what was read."""
+    """Of the table that decided the last entry."""
+    seq: int = 0
+    """The last entry that made it so; 0 where entries have no numbers yet."""
 
     def take(self, entry: Entry) -> None:
         """Go on to the entity after `entry`, which was not refused. Raises `Gap`."""
@@ -49,7 +51,8 @@ class Folded:
                 raise Gap(entry)
             del self.fields[name]
         self.fields.update(entry.set)
-        self.state, self.version, self.updated_at, self.digest = entry.after, entry.version, entry.at, entry.digest
+        self.state, self.version, self.updated_at = entry.after, entry.version, entry.at
+        self.digest, self.seq = entry.digest, entry.seq
 
 
 def replay(entries: Iterable[Entry]) -> dict[tuple[str, str], Folded]:
@@ -89,8 +92,10 @@ def past(store: Historic, entity: str, id: str, *, at: int) -> Folded | None:
     after = 0
     if marked is not None:
         after, body = marked
+        (last,) = store.history(entity, id, after=after - 1, limit=1)
         kept = _entity_from_json(body)
-        now = Folded(kept.state, kept.version, kept.created_at, kept.updated_at, dict(kept.fields))
+        fields = dict(kept.fields)
+        now = Folded(kept.state, kept.version, kept.created_at, kept.updated_at, fields, last.digest, after)
     while True:
         entries = store.history(entity, id, after=after, limit=_PAGE)
         for entry in entries:
@@ -104,13 +109,17 @@ def past(store: Historic, entity: str, id: str, *, at: int) -> Folded | None:
         after = entries[-1].seq
 
 
-def seq_at(store: Historic, entity: str, id: str, *, time: int, last: int) -> int:
+def seq_at(store: Historic, entity: str, id: str, *, time: int) -> int:
     """Return the `seq` of the entity's last entry that is not later than `time`; 0 if there is none.
 
-    `last` is a number that is not below any of its entries'. It is searched by halves, since a server's times never
-    fall; where a clock was set back between two of its runs, either answer may be given.
+    It is searched by halves, since a server's times never fall; where a clock was set back between two of its runs,
+    either answer may be given.
     """
-    low, high = 0, last
+    low, high = 0, 1
+    while following := store.history(entity, id, after=high, limit=1):
+        if following[0].at > time:
+            break
+        low, high = following[0].seq, 2 * following[0].seq
     # Invariant: what comes after `high` is later than `time`, and what comes up to `low` is not.
     while low < high:
         middle = (low + high) // 2

@@ -67,8 +67,9 @@ def action_of(kind: pieces.Entity, action: str) -> pieces.Action:
     return chosen
 
 
-def no_such_entity(entity: str, id: str) -> wire.Problem:
-    return wire.Problem(type="not-found", title=f"there is no {entity} `{id}`", status=404)
+def no_such_entity(entity: str, id: str, *, at: str = "") -> wire.Problem:
+    title = f"there was no {entity} `{id}` at {at}" if at else f"there is no {entity} `{id}`"
+    return wire.Problem(type="not-found", title=title, status=404)
 
 
 def stale(actual: int | None, wanted: int | None) -> Declined:

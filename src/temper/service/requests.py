@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from temper.service import wire
-from temper.service.declined import Declined, action_of, words
+from temper.service.declined import Declined, action_of, bad_query, words
 from temper.service.people import Person
 from temper.service.views import required
 from temper.table import BadValue, Table, Value, decode
@@ -21,6 +21,19 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")
 KEY_MAX = 200
 # Words that stand where an id stands in a path.
 RESERVED_IDS = frozenset({"actions", "events"})
+
+
+def moment_of(at: str) -> tuple[int, int | None]:
+    """Return the entry's number that `at` says, or 0 and the time that it says. Declines where it says neither."""
+    if at.isascii() and at.isdecimal() and len(at) < 19:
+        return int(at), None
+    try:
+        time = decode(("time",), at, records={})
+    except BadValue:
+        time = None
+    if not isinstance(time, int):
+        raise bad_query("at", "is an entry's number, or a time such as `2026-11-24T12:00:00Z`")
+    return 0, time
 
 
 def creating_action(kind: pieces.Entity, action: str | None) -> pieces.Action:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from temper.kernel import Cause, Done, Entry, OrderRow
+from temper.kernel import Cause, Done, Entry, Folded, OrderRow
 from temper.service import wire
 from temper.service.findings import site_place, site_text
 from temper.table import Pending, Possible, Refused, Snapshot, Table, digest, encode, is_plain, json_schema, shape
@@ -67,6 +67,21 @@ def _encoders(table: Table, entity: str) -> Mapping[str, Any]:
         fields = table.entities[entity].fields
         found = known[entity] = {field.name: None if is_plain(field.type) else field.type for field in fields}
     return found
+
+
+def past_view(entity: str, id: str, was: Folded, version: int | None) -> wire.PastEntity:
+    """Return an entity as its entries made it; `version` is the number under which its table was pushed."""
+    return wire.PastEntity(
+        entity=entity,
+        id=id,
+        state=was.state,
+        version=was.version,
+        fields=was.fields,
+        created_at=moment(was.created_at),
+        updated_at=moment(was.updated_at),
+        seq=was.seq,
+        table_version=version,
+    )
 
 
 def _arguments(table: Table, pending: Pending) -> dict[str, Any]:

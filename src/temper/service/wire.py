@@ -130,6 +130,23 @@ class EntityView(Wire, frozen=True):
     timers: tuple[RunningTimer, ...] = ()
 
 
+class PastEntity(Wire, frozen=True):
+    """An entity as it was after the entry `seq`, its fields as the blueprint of then had them.
+
+    What waited then (calls, timers) is not told. `table_version` is the version that decided that entry.
+    """
+
+    entity: str
+    id: str
+    state: str
+    version: int
+    fields: dict[str, Any]
+    created_at: str
+    updated_at: str
+    seq: int
+    table_version: int | None = None
+
+
 class Page(Wire, frozen=True, omit_defaults=False):
     """A page of a list. `cursor` goes on from here; `None` at the end. `count` is given when asked for."""
 

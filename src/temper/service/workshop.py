@@ -28,6 +28,8 @@ from temper.kernel import (
     StoreFault,
     Superseded,
     TableVersion,
+    past,
+    seq_at,
 )
 from temper.runtime import (
     Adapter,
@@ -69,10 +71,10 @@ from temper.service.judgements import Judgements
 from temper.service.listing import Listing, list_page
 from temper.service.measuring import Measures
 from temper.service.people import Person, must_be_administrator, token_problems, token_view
-from temper.service.requests import asked_for, creating_action, fingerprint, params_of, scoped_key, wanted_id
+from temper.service.requests import asked_for, creating_action, fingerprint, moment_of, params_of, scoped_key, wanted_id
 from temper.service.settings import Loaded, SettingProblem, duration_ms
 from temper.service.space import BadExpression, Space, version_report, version_table
-from temper.service.views import acted, entity_view, history_entry, moment, possible_action, refusal
+from temper.service.views import acted, entity_view, history_entry, moment, past_view, possible_action, refusal
 from temper.table import (
     Act,
     Change,
@@ -638,6 +640,24 @@ class Workshop:
         def look() -> wire.EntityView:
             now = self._snapshot(space, entity, id)
             return entity_view(space.table, now, space.store.order if now.calls else None)
+
+        return await space.reading(look)
+
+    async def past(self, person: Person, blueprint: str, entity: str, id: str, at: str) -> wire.PastEntity:
+        """Return the entity as it was after the entry `at`, or at that time. Declines with "not-found" before it was.
+
+        It takes no longer where the entity's history is long.
+        """
+        space = self._space(blueprint)
+        entity_of(space.table, entity)
+        seq, time = moment_of(at)
+
+        def look() -> wire.PastEntity:
+            upto = seq if time is None else seq_at(space.store, entity, id, time=time)
+            was = past(space.store, entity, id, at=upto)
+            if was is None:
+                raise Declined(no_such_entity(entity, id, at=at))
+            return past_view(entity, id, was, space.number_of(was.digest))
 
         return await space.reading(look)
 

@@ -77,7 +77,7 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.ENTITIES, "POST"): _DECIDED,
     (Resource.ENTITIES_ACTIONS, "GET"): (404,),
     (Resource.ENTITIES_EVENTS, "GET"): (404, 422),
-    (Resource.ENTITY, "GET"): (304, 404),
+    (Resource.ENTITY, "GET"): (304, 404, 422),
     (Resource.HISTORY, "GET"): (404, 422),
     (Resource.ACTIONS, "GET"): (404,),
     (Resource.EVENTS, "GET"): (404, 422),
@@ -351,8 +351,9 @@ class Writer:
         )
         id, one = _path_parameter("id", _ID), f"{at}/{{id}}"
         self._add(
-            Resource.ENTITY, "GET", f"{base}_read", f"Return a {kind} as it is", at=one, tag=tag,
-            ok=("The entity.", _ref(view)), parameters=[id, _IF_NONE_MATCH], headers=_ETAG,
+            Resource.ENTITY, "GET", f"{base}_read", f"Return a {kind} as it is, or as it was", at=one, tag=tag,
+            ok=("The entity.", {"anyOf": [_ref(view), _ref("PastEntity")]}), parameters=[id, _IF_NONE_MATCH],
+            headers=_ETAG,
         )  # fmt: skip
         self._add(
             Resource.HISTORY, "GET", f"{base}_history", "Say what happened to it, oldest first, refusals included",
@@ -556,8 +557,9 @@ entity Lamp
 def _components() -> dict[str, Json]:
     """Return the schemas of the wire's structs, by name."""
     structs = (
-        wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.NewToken, wire.Page, wire.Plan, wire.Possible,
-        wire.Problem, wire.Pushed, wire.Token, wire.Version, wire.Waited, wire.WhyNot, Bundle, Rollback, TokenWanted,
+        wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.NewToken, wire.Page, wire.PastEntity, wire.Plan,
+        wire.Possible, wire.Problem, wire.Pushed, wire.Token, wire.Version, wire.Waited, wire.WhyNot, Bundle, Rollback,
+        TokenWanted,
     )  # fmt: skip
     _, found = msgspec.json.schema_components(structs, ref_template=_REF)
     schemas = {name: copy.deepcopy(schema) for name, schema in sorted(found.items())}

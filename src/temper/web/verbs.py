@@ -157,8 +157,12 @@ def _only_creating(desk: Desk, ask: Ask) -> str | None:
 
 
 async def read(desk: Desk, ask: Ask) -> Answer:
-    """Return the entity; its tag is its version."""
-    route = ask.route
+    """Return the entity, or as it was; its tag is its version."""
+    route, at = ask.route, ask.query.get("at")
+    if at is not None:
+        was = await desk.workshop.past(ask.person, route.blueprint, route.entity, route.id, at)
+        tag = _tag(was.version)
+        return answer.unchanged(tag) if ask.none_match(tag) else answer.tagged(was, tag)
     view = await desk.workshop.read(ask.person, route.blueprint, route.entity, route.id)
     tag = _tag(view.version)
     return answer.unchanged(tag) if ask.none_match(tag) else answer.tagged(view, tag)
@@ -343,6 +347,9 @@ def _takes(verb: Verb, *parameters: Parameter) -> Operation:
 
 _STRENGTH: Final = flag("Whether to measure how much its properties notice, which takes longer.", "strength")
 _DRY_RUN: Final = flag("Change nothing: say what would happen, or which clause would refuse it and why.", "dry_run")
+_AT: Final = text(
+    "As it was after the entry with this `seq`, or at this time; the answer is a `PastEntity` then.", "at", example="1"
+)
 _AFTER: Final = place(
     number(
         "Go on after the entry with this `seq`, or from the beginning with 0. Entries that have a `place` are gone on "
@@ -388,7 +395,7 @@ OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
     },
     Resource.ENTITIES_ACTIONS: {"GET": _takes(possible)},
     Resource.ENTITIES_EVENTS: {"GET": _takes(events, _AFTER)},
-    Resource.ENTITY: {"GET": _takes(read)},
+    Resource.ENTITY: {"GET": _takes(read, _AT)},
     Resource.HISTORY: {
         "GET": _takes(
             history,
