@@ -44,6 +44,7 @@ from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
 from temper.runtime.tools import Adapter, Answered, Call, Failed, Gate, Pace, Paced, Unknown
 from temper.runtime.tools import Attempt as Outcome
 from temper.runtime.writer import Writer
+from temper.runtime.wasm import Modules
 from temper.table import Ending, Snapshot, Table, World, load
 
 # Times that those are asked again who have changed meanwhile, before the rest is asked with nobody changing any more.
@@ -132,6 +133,8 @@ class Live:
         self._adapters = dict(adapters)
         self._clock = clock
         self._limits = limits
+        self.modules: Modules | None = None
+        """What carries out the tools `from wasm`, if they are not to have what they have by default."""
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(self._loop)
         self._queue: deque[_Asked | _Swap] = deque()
@@ -595,7 +598,7 @@ class Live:
         call: asyncio.Task[Outcome] | None = None
         room = True
         try:
-            adapter = self._adapters.get(attempt.tool)
+            adapter = self._adapter(attempt.tool)
             if adapter is None:
                 text = f"nothing is bound to the tool `{attempt.tool}`: bind an adapter to it in the settings"
                 self._end(_ending(attempt, Ending.FAILED, "not_bound", text, retry=True))
@@ -641,6 +644,15 @@ class Live:
                 alarm.cancel()
                 bell.cancel()
         return future.done()
+    def _adapter(self, tool: str) -> Adapter | None:
+        """Return what carries out `tool` by the table in force, whose modules are those of its own bundle."""
+        declared = self.table.tools.get(tool)
+        if declared is None or declared.wasm is None:
+            return self._adapters.get(tool)
+        if self.modules is None:
+            self.modules = Modules()
+        return self.modules.adapter(self.table, tool)
+
 
     # --- entries ---
 

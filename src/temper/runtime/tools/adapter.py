@@ -44,7 +44,7 @@ class Answered:
 class Failed:
     """It was not done, or not well. `retry` says whether the same attempt, a little later, may go better."""
 
-    kind: Kind
+    kind: str  # One of `Kind`, or a module's own word.
     text: str
     retry: bool
 
