@@ -1,8 +1,9 @@
-"""The chain over a log: each entry's hash is over the hash before it, and over the entry's bytes as they are stored.
+"""The chain over a log: each entry's hash is over the hash before it, and over the digest of the entry's stored bytes.
 
 Whoever knows one hash knows all that came before it: nothing can be changed, left out or put in without another hash
 in its place. Somebody who may write to the store can make the whole chain anew; a hash that was written down elsewhere
-(an *anchor*) tells even that.
+(an *anchor*) tells even that. It is the entry's digest that goes in, and not its bytes: so a chain can be followed past
+entries whose bytes are kept elsewhere, by their digests alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ GENESIS = bytes(32)
 
 def chained(before: bytes, body: bytes) -> bytes:
     """Return the hash of the entry with these bytes, which follows the one with the hash `before`."""
-    return sha256(before + body).digest()
+    return sha256(before + sha256(body).digest()).digest()
 
 
 def is_mark(hash: bytes) -> bool:

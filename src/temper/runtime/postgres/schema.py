@@ -45,7 +45,7 @@ create table marks(
   entity bigint not null, seq bigint not null, number integer not null, body bytea not null, primary key(entity, seq)
 );
 create function chained(head bytea, first bytea, body bytea) returns bytea language sql immutable parallel safe
-  as $$ select sha256(coalesce(head, first) || body) $$;
+  as $$ select sha256(coalesce(head, first) || sha256(body)) $$;
 create aggregate chain(first bytea, body bytea) (sfunc = chained, stype = bytea);
 create table holds(
   kind text not null, number integer not null, value text not null, id text not null, primary key(kind, number, value)
