@@ -31,7 +31,7 @@ def settings(args: argparse.Namespace) -> Loaded:
         section = msgspec.structs.replace(section, host=args.host)
     if getattr(args, "port", None) is not None:
         section = msgspec.structs.replace(section, port=args.port)
-    if getattr(args, "store", None):
+    if getattr(args, "store", None) is not None:
         section = msgspec.structs.replace(section, store=args.store)
     if getattr(args, "url", None):
         section = msgspec.structs.replace(section, url=args.url.rstrip("/"))
