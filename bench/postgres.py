@@ -60,7 +60,7 @@ def main() -> None:
     print(f"bare grouped append, rows/s   {bare:9,.0f}   in groups of {round(one['group'])}")
     more = two["rate"] / rate
     print(f"one server, actions/s         {rate:9,.0f}   {rate / bare:6.2f} of bare; {cpu:.0f} us of CPU an action")
-    print(f"two servers, actions/s        {two['rate']:9,.0f}   {more:6.2f} of one; {two["cpu"]:.0f} us an action")
+    print(f"two servers, actions/s        {two['rate']:9,.0f}   {more:6.2f} of one; {two['cpu']:.0f} us an action")
     print(f"cores                         {os.cpu_count():9}")
 
 
