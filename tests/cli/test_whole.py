@@ -39,7 +39,7 @@ def folder(made: Path, tmp_path: Path) -> Path:
 def test_an_audit_says_what_it_walked_and_gives_an_anchor(folder: Path) -> None:
     ran = temper("audit", "shop", folder=folder)
     head, anchor = ran.out.splitlines()
-    assert (ran.code, head) == (0, "passes: 5 entries, 3 entities and 1 versions are what was written")
+    assert (ran.code, head) == (0, "passes: 5 entries, 3 entities and 1 version")
     told = temper("audit", "shop", "--json", folder=folder).json
     assert anchor == f"  anchor {told['anchors'][0]}"
     assert anchor.endswith("@5")
@@ -55,7 +55,7 @@ def test_an_audit_of_what_was_tampered_with_says_where_and_what_to_do(folder: Pa
     assert ran.code == 1
     assert ran.out.splitlines() == [
         "broken: entry 2 is not what was written: its hash differs",
-        "  after 1 entries, 0 entities and 1 versions",
+        "  after 1 entry, 0 entities and 1 version that are what was written",
         "  help: restore the space from an export or a copy that passes, and find out who can write to the store",
     ]
     told = temper("audit", "shop", "--json", folder=folder).json
@@ -89,7 +89,7 @@ def test_an_export_is_taken_in_elsewhere_and_not_where_it_is(folder: Path) -> No
     taken = temper("import", "shop.jsonl.gz", "--data", "other", folder=folder)
     assert (taken.code, taken.out.splitlines()[0]) == (
         0,
-        f"shop: 3 entities and 5 entries are in {folder}/other/spaces/shop.db",
+        "shop: 3 entities and 5 entries are in other/spaces/shop.db now",
     )
     here, there = (
         temper("audit", "shop", "--json", "--data", data, folder=folder).json for data in ("temper-data", "other")
@@ -106,7 +106,7 @@ def test_a_blueprint_moves_to_postgresql(folder: Path, postgres: Server) -> None
     env = {"TEMPER_TEST_STORE": postgres.url}
     store = "{secret:TEMPER_TEST_STORE}"
     taken = temper("import", "shop.jsonl", "--store", store, "--partitions", "4", folder=folder, env=env)
-    assert (taken.code, taken.out.splitlines()[0]) == (0, "shop: 3 entities and 5 entries are in temper_shop")
+    assert (taken.code, taken.out.splitlines()[0]) == (0, "shop: 3 entities and 5 entries are in temper_shop now")
     told = temper("audit", "shop", "--store", store, "--json", folder=folder, env=env).json
     assert (told["passes"], told["entries"], len(told["anchors"])) == (True, 5, 4)
     kept = PostgresStore(postgres.url, "shop")

@@ -36,6 +36,8 @@ def test_there_is_a_tutorial() -> None:
         ("algebra      81 ms  guards", "algebra     812 ms  guards", True),
         ("08:51:35.322  v1", "09:51:35.322  v1", True),
         ("moved: 1 -> 2", "moved: 2 -> 2", False),
+        (f"anchor {'0a' * 32}@4", f"anchor {'b1' * 32}@4", True),
+        (f"anchor {'0a' * 32}@4", f"anchor {'0a' * 32}@5", False),
         ("export TEMPER_TOKEN=temper_726d0dbfd7_BKBV-MupQeG", "export TEMPER_TOKEN=temper_1111111111_abc", True),
     ],
 )

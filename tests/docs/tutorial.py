@@ -35,6 +35,7 @@ SHOWN = "http://127.0.0.1:8420"
 
 # What is another one each time: a mask for each, applied to what a page says and to what is so.
 CHANGING = (
+    (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "DIGEST"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z"), "MOMENT"),
     (re.compile(r"\b\d\d:\d\d:\d\d\.\d{3}\b"), "TIME"),

@@ -71,15 +71,20 @@ def _audited(found: Audited) -> dict[str, Any]:
 
 
 def _tell(found: Audited, paint: Paint) -> None:
-    walked = f"{found.entries} entries, {found.entities} entities and {found.versions} versions"
+    entries, entities = _counted(found.entries, "entry", "entries"), _counted(found.entities, "entity", "entities")
+    walked = f"{entries}, {entities} and {_counted(found.versions, 'version', 'versions')}"
     if found.difference is not None:
         print(f"{paint('broken', 'red')}: {found.difference.text}")
-        print(f"  after {walked}")
+        print(f"  after {walked} that are what was written")
         print(f"  help: {found.difference.help}")
         return
-    print(f"{paint('passes', 'green')}: {walked} are what was written")
+    print(f"{paint('passes', 'green')}: {walked}")
     for head in found.heads:
         print(f"  anchor {_anchor(head)}")
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 def _anchor(head: Head) -> Anchor:
@@ -144,10 +149,10 @@ def take_in(args: argparse.Namespace) -> int:
             else:
                 if args.partitions not in (None, 1):
                     raise Stop(Exit.USAGE, "a file has one partition", help="--partitions is for a --store")
-                folder = loaded.data / "spaces"
-                folder.mkdir(parents=True, exist_ok=True)
-                where = str(folder / f"{name}.db")
-                done = plant_file(folder / f"{name}.db", lines)
+                path = _near(loaded.data / "spaces" / f"{name}.db")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                where = str(path)
+                done = plant_file(path, lines)
     except StoreFault as fault:
         raise Stop(Exit.USAGE, fault.text) from fault
     except (OSError, EOFError) as error:
@@ -162,7 +167,8 @@ def _taken(args: argparse.Namespace, done: Exported, where: str) -> None:
         said = {"blueprint": done.blueprint, "where": where, "entities": done.entities, "entries": done.entries}
         print(json.dumps({**said, "anchors": anchors}, ensure_ascii=False))
         return
-    print(f"{done.blueprint}: {done.entities} entities and {done.entries} entries are in {where}")
+    entities, entries = _counted(done.entities, "entity", "entities"), _counted(done.entries, "entry", "entries")
+    print(f"{done.blueprint}: {entities} and {entries} are in {where} now")
     for anchor in anchors:
         print(f"  anchor {anchor}")
 
@@ -189,12 +195,17 @@ def _still(args: argparse.Namespace) -> Still:
     loaded = _loaded(args)
     if loaded.store:
         return PostgresStill(loaded.store, args.space)
-    path = loaded.data / "spaces" / f"{args.space}.db"
+    path = _near(loaded.data / "spaces" / f"{args.space}.db")
     if not path.is_file():
-        raise Stop(
-            Exit.USAGE, f"there is no `{args.space}` in `{loaded.data}`", help="name its file, or its folder by --data"
-        )
+        data = _near(loaded.data)
+        raise Stop(Exit.USAGE, f"there is no `{args.space}` in `{data}`", help="name its file, or its folder by --data")
     return SqliteStill(path)
+
+
+def _near(path: Path) -> Path:
+    """Return a path as one would write it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _loaded(args: argparse.Namespace) -> Loaded:
