@@ -191,7 +191,7 @@ upgrade from 3
     )
     # The timer's site names the state, so that another state's is another timer.
     text = text.replace('    after 30m do Halt("no progress for 30 minutes")\n', "")
-    new = compiled(text + upgrade, preview=True)
+    new = compiled(text + upgrade)
     life = rolling()
     now = replace(life.here, timers=())
     stopped = carry(new, now, from_version=3)
@@ -199,3 +199,25 @@ upgrade from 3
     assert (stopped.state, stopped.visit) == ("Moving", life.here.visit)
     assert stopped.fields == {"cluster": "c", "build": "b", "brokers": 3, "moved": 0, "label": "was b"}
     assert homeless(life.table, new, now, from_version=2) == ("there is no state `Rolling` any more",)
+
+
+def test_ruling_26_the_timers_of_a_state_under_another_name_go_on() -> None:
+    upgrade = "\nupgrade from 1\n  Rollout\n    Rolling becomes Moving\n"
+    life = rolling()
+    new = compiled(HELIX.replace("Rolling", "Moving") + upgrade)
+    assert homeless(life.table, new, life.here, from_version=1) == ()
+    (running,) = life.here.timers
+    carried = carry(new, life.here, from_version=1, at=999_999)
+    assert carried.timers == (replace(running, timer="Rollout/in/Moving/after/Halt/0"),)
+    assert (carried.state, carried.visit, carried.calls) == ("Moving", life.here.visit, life.here.calls)
+
+
+def test_ruling_26_a_field_under_another_name_keeps_its_value() -> None:
+    upgrade = "\nupgrade from 1\n  Rollout\n    set release = build\n    drop build\n"
+    new = compiled(HELIX.replace("build,", "release,").replace("build:", "release:") + upgrade)
+    life = rolling()
+    assert homeless(life.table, new, life.here, from_version=1) == ()
+    assert carry(new, life.here, from_version=1).fields["release"] == "b"
+    numbered = compiled(HELIX.replace("build: string", "release: int").replace("build,", "release,") + upgrade)
+    reason = "its upgrade gives `release` a value that is not int"
+    assert homeless(life.table, numbered, life.here, from_version=1) == (reason,)

@@ -58,6 +58,8 @@ def plan_text(answer: dict[str, Any], paint: Paint) -> str:
     living = ", ".join(f"{number} {where}" for where, number in sorted(answer.get("entities", {}).items()))
     if living:
         lines.append(f"  alive: {living}")
+    lines += [line for each in answer.get("touched", ()) for line in touched_lines(each, paint)]
+    lines += [f"  {paint('wrong', 'red')}  `upgrade`: {each}" for each in answer.get("upgrade", ())]
     for each in answer["stranded"]:
         lines.append(
             paint(f"  no place for {each['entity']} {each['id']} in {each['state']}: ", "red")
@@ -76,6 +78,21 @@ def plan_text(answer: dict[str, Any], paint: Paint) -> str:
         paint("it can be pushed", "green") if answer["pushable"] else paint("it can't be pushed", "red", "bold")
     )
     return "\n".join(lines)
+
+
+def touched_lines(each: dict[str, Any], paint: Paint) -> Iterator[str]:
+    """Yield what becomes of those in one state."""
+    moved = each["becomes"] != each["state"]
+    going_on = ", ".join(
+        f"{each[what]} {what[:-1] if each[what] == 1 else what}" for what in ("calls", "timers") if each.get(what)
+    )
+    if each.get("deferred"):
+        going_on += f"{', ' if going_on else ''}{each['deferred']} deferred"
+    fate = f"become {each['becomes']}" if moved else "are carried over" if each["rewritten"] else "stay as they are"
+    carried = f"{each['entities'] - each.get('stranded', 0)} {each['entity']} in {each['state']} {fate}"
+    yield f"  {paint('>', 'cyan')} {carried}" + (f", with {going_on}" if going_on else "")
+    if each.get("stranded"):
+        yield f"  {paint('!', 'red')} {each['stranded']} {each['entity']} in {each['state']} have no place"
 
 
 _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow"), "note": ("!", "yellow")}

@@ -49,8 +49,9 @@ from temper.kernel.ports import (
     Wake,
 )
 from temper.kernel.replay import Folded, Gap, fold, past, replay, seq_at
+from temper.kernel.shadow import Difference, Shadowed, shadow
 from temper.kernel.stored import Codec, Codecs, Kept, dump_caller, load_caller, path_of, path_text
-from temper.kernel.upgrade import Examination
+from temper.kernel.upgrade import Examination, Fate
 
 __all__ = [
     "Answer",
@@ -65,12 +66,14 @@ __all__ = [
     "Codec",
     "Codecs",
     "Conflict",
+    "Difference",
     "Discard",
     "Done",
     "Ended",
     "Entry",
     "Examination",
     "Expired",
+    "Fate",
     "Folded",
     "Gap",
     "Host",
@@ -93,6 +96,7 @@ __all__ = [
     "RefusedEntry",
     "Request",
     "Retry",
+    "Shadowed",
     "Stale",
     "Stir",
     "Store",
@@ -112,4 +116,5 @@ __all__ = [
     "path_text",
     "replay",
     "seq_at",
+    "shadow",
 ]

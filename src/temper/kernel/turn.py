@@ -158,7 +158,7 @@ class Turn:
     # --- those who live by an earlier table ---
 
     def move(self, limit: int) -> bool:
-        """Carry some of them over; say whether there may be others."""
+        """Carry some of them over; say whether there were any to look for."""
         unmoved = self._store.unmoved(limit)
         if unmoved is None:
             return False
@@ -174,7 +174,7 @@ class Turn:
         for entity, id in unmoved.looking:
             rousing.follow(Stir(entity, entity, id, (), _NOBODY))
         self._changes.append(rousing.into(Change(moved=unmoved.moved)))
-        return unmoved.moved.row is not None
+        return True
 
     def _catch_up(self, entity: str, id: str) -> None:
         """Before anything is written of an entity: tell what later tables have made of it."""

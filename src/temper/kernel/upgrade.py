@@ -6,6 +6,8 @@ again, until little is left; and at the swap itself through that little, with no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from temper.kernel.ports import Place, Store, Stranded, TableVersion
 from temper.kernel.stored import Codec
 from temper.table import Snapshot, Table, moving
@@ -14,6 +16,18 @@ _Name = tuple[str, str]
 
 # Those who stand in the way are asked again before it is said: they may have moved on. So many of them.
 _AGAIN_MAX = 1_000
+
+
+@dataclass(slots=True)
+class Fate:
+    """What becomes of those in one state: how many there are, what of theirs goes on, and how many have no place."""
+
+    becomes: str
+    entities: int = 0
+    calls: int = 0
+    timers: int = 0
+    deferred: int = 0
+    stranded: int = 0
 
 
 class Examination:
@@ -29,6 +43,8 @@ class Examination:
         """What it knows is so up to here."""
         self.touched = 0
         """How many of those examined will be rewritten."""
+        self.fates: dict[tuple[str, str], Fate] = {}
+        """Of those who were examined page by page, by kind and state."""
         self._kinds = frozenset(kind for kind, _ in self.moving.asked)
         self._store = store
         self._after: int | None = 0 if self.moving.asked else None
@@ -48,7 +64,7 @@ class Examination:
         found, self._after = self._store.living(self.moving.asked, after=self._after, limit=limit)
         for now in found:
             self.touched += (now.entity, now.state) in self.moving.touched
-            self._ask(now)
+            self._count(now, stranded=self._ask(now))
         return self._after is not None
 
     def catch_up(self, limit: int = 256) -> bool:
@@ -79,11 +95,23 @@ class Examination:
         if now is not None and self.old.is_live(now) and (entity, now.state) in self.moving.asked:
             self._ask(now)
 
-    def _ask(self, now: Snapshot) -> None:
+    def _count(self, now: Snapshot, *, stranded: bool) -> None:
+        name = (now.entity, now.state)
+        fate = self.fates.get(name)
+        if fate is None:
+            fate = self.fates[name] = Fate(self.moving.state(*name))
+        fate.entities += 1
+        fate.calls += sum(not call.ended for call in now.calls)
+        fate.timers += sum(armed.due is not None for armed in now.timers)
+        fate.deferred += len(now.deferred)
+        fate.stranded += stranded
+
+    def _ask(self, now: Snapshot) -> bool:
         after = self.new.carried(self.old, now, from_version=self.version.number - 1, at=self.version.at)
         reasons = self._clashes(after) if isinstance(after, Snapshot) else after
         if reasons:
             self._stranded[now.entity, now.id] = Stranded(now.entity, now.id, now.state, tuple(reasons))
+        return bool(reasons)
 
     def _clashes(self, now: Snapshot) -> tuple[str, ...]:
         """Return why the entity can't live beside the others: a `unique` of theirs, which may be new."""

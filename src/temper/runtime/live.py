@@ -245,6 +245,15 @@ class Live:
         live are asked while requests go on, and nobody waits but for those who have changed since. They are as the new
         table has them at once, to whoever reads; rewritten they are by and by (`moving`).
         """
+        examination = await self.examined(table, version)
+        future: asyncio.Future[int | tuple[Stranded, ...]] = self._loop.create_future()
+        self._must_live()
+        self._queue.append(_Swap(examination, future))
+        self._work.set()
+        return await future
+
+    async def examined(self, table: Table, version: TableVersion) -> Examination:
+        """Ask all who live whether they have a place in `table`, while requests go on. Raises `StoreFault`."""
         self._must_live()
         examination = self._host.examine(table, version)
         examining = ThreadPoolExecutor(1, thread_name_prefix="temper-examiner")
@@ -257,11 +266,7 @@ class Live:
                 self._must_live()
         finally:
             await self._loop.run_in_executor(None, examining.shutdown)
-        future: asyncio.Future[int | tuple[Stranded, ...]] = self._loop.create_future()
-        self._must_live()
-        self._queue.append(_Swap(examination, future))
-        self._work.set()
-        return await future
+        return examination
 
     @property
     def moving(self) -> bool:

@@ -286,6 +286,24 @@ class PlanStrength(Wire, frozen=True):
     why: str = ""
 
 
+class Touched(Wire, frozen=True):
+    """Those in one state who live and are others in a candidate, or may have no place there.
+
+    `calls`, `timers` and `deferred` are what they wait for. `stranded` of them have no place: something of theirs is
+    refused. All of the others is carried over, to `becomes`. Where nothing of theirs is `rewritten`, they are as before.
+    """
+
+    entity: str
+    state: str
+    becomes: str
+    rewritten: bool
+    entities: int = 0
+    calls: int = 0
+    timers: int = 0
+    deferred: int = 0
+    stranded: int = 0
+
+
 class Plan(Wire, frozen=True):
     """What a candidate would change, and whether it could be pushed."""
 
@@ -298,6 +316,9 @@ class Plan(Wire, frozen=True):
     report: dict[str, Any]
     pushable: bool
     entities: dict[str, int] = {}
+    touched: tuple[Touched, ...] = ()
+    upgrade: tuple[str, ...] = ()
+    """What is wrong with an `upgrade`: it speaks of what the version in force does not have."""
     strength: PlanStrength | None = None
     """Where it was asked for: it takes longer than the rest."""
 

@@ -21,6 +21,7 @@ from temper.kernel import (
     Busy,
     Conflict,
     Done,
+    Examination,
     Expired,
     Limits,
     No,
@@ -85,8 +86,8 @@ from temper.table import (
     change,
     digest,
     dump,
-    homeless,
     possible,
+    upgrade_problems,
 )
 from temper.table import shape as pieces
 from temper.table import why as clauses_of
@@ -289,7 +290,9 @@ class Workshop:
         space = self._spaces.get(blueprint)
         old = space.table if space is not None else None
         changes, judged = await self._judge(old, table)
-        stranded = await space.reading(partial(_stranded, space, table)) if space is not None else ()
+        examination = await self._examined(person, space, table, judged) if space is not None else None
+        stranded = _stranded(examination)
+        wrong = upgrade_problems(space.table, table, space.version.number) if space is not None else ()
         entities: dict[str, int] = {}
         if space is not None:
             for (entity, state), number in (await space.reading(space.store.counts)).items():
@@ -302,10 +305,28 @@ class Workshop:
             changes=(*changes, *self._unbound_lines(table)),
             stranded=stranded[:STRANDED_MAX],
             report=judged.report,
-            pushable=self._passes(judged.report) and not stranded,
+            pushable=self._passes(judged.report) and not stranded and not wrong,
             entities=entities,
+            touched=_touched(examination),
+            upgrade=wrong,
             strength=await self._measures.compared(old, table) if strength else None,
         )
+
+    async def _examined(self, person: Person, space: Space, table: Table, judged: Judged) -> Examination | None:
+        """Ask the living whether they have a place in a candidate; `None` where it is in force already."""
+        for _ in range(PUSHES_MAX):
+            try:
+                if space.member is not None:
+                    await space.member.up_to_date()
+                if digest(table) == space.version.digest:
+                    return None
+                version = self._new_version(person, table, judged, space.version.number + 1, "")
+                return await space.live.examined(table, version)
+            except Superseded:
+                continue
+            except StoreFault as fault:
+                raise unavailable(fault.text) from fault
+        raise unavailable("other servers keep pushing: plan again")
 
     async def push(
         self, person: Person, blueprint: str, files: Mapping[str, str], *, note: str = "", if_version: int | None = None
@@ -386,6 +407,17 @@ class Workshop:
             )
         changes, judged = await self._judge(space.table, table)
         self._must_pass(judged, table)
+        wrong = upgrade_problems(space.table, table, current.number)
+        if wrong:
+            raise Declined(
+                wire.Problem(
+                    type="broken-blueprint",
+                    title="the `upgrade` speaks of what is not in force",
+                    status=422,
+                    detail="; ".join(wrong),
+                    help=f"version {current.number} is in force: `temper versions` lists them",
+                )
+            )
         version = self._new_version(person, table, judged, current.number + 1, note)
         swapped = await space.live.swap(table, version)
         if not isinstance(swapped, int):
@@ -1121,16 +1153,30 @@ def _outside(table: Table) -> dict[str, Declared]:
     }
 
 
-def _stranded(space: Space, table: Table) -> tuple[wire.StrandedEntity, ...]:
-    old = space.table
-    found_ones = []
-    for now in space.store.live():
-        reasons = homeless(old, table, now)
-        if reasons:
-            found_ones.append(
-                wire.StrandedEntity(entity=now.entity, id=now.id, state=now.state, reasons=tuple(reasons))
-            )
-    return tuple(found_ones)
+def _stranded(examination: Examination | None) -> tuple[wire.StrandedEntity, ...]:
+    return tuple(
+        wire.StrandedEntity(entity=each.entity, id=each.id, state=each.state, reasons=each.reasons)
+        for each in (examination.stranded if examination is not None else ())
+    )
+
+
+def _touched(examination: Examination | None) -> tuple[wire.Touched, ...]:
+    if examination is None:
+        return ()
+    return tuple(
+        wire.Touched(
+            entity=entity,
+            state=state,
+            becomes=fate.becomes,
+            rewritten=(entity, state) in examination.moving.touched,
+            entities=fate.entities,
+            calls=fate.calls,
+            timers=fate.timers,
+            deferred=fate.deferred,
+            stranded=fate.stranded,
+        )
+        for (entity, state), fate in sorted(examination.fates.items())
+    )
 
 
 def _pair(each: Change) -> GuardPair:

@@ -44,7 +44,7 @@ from temper.table.events import (
     Why,
 )
 from temper.table.form import BadTable, digest, dump, load
-from temper.table.moving import Moving, moving
+from temper.table.moving import Moving, moving, upgrade_problems
 from temper.table.phrase import describe_expr
 from temper.table.possible import Clause, Possible, possible, why
 from temper.table.reach import Hop, Path, Watch, watched_fields, watchers, watches
@@ -162,6 +162,7 @@ __all__ = [
     "shape",
     "show_as",
     "step",
+    "upgrade_problems",
     "watched_fields",
     "watchers",
     "watches",

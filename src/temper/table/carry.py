@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from temper.table.commit import broken
 from temper.table.evaluate import compile_expr, default_values, entity_names, frame_of
 from temper.table.events import Armed, Caller, Pending, Snapshot, Value
 from temper.table.expr import Absent, walk
-from temper.table.table import Entity, Handler, Table, Timer, UpgradeEntity
+from temper.table.table import Entity, Handler, Place, Table, Timer, UpgradeEntity
 from temper.table.values import BadValue, decode, describe, fits
 
 # New timers are nobody's doing but the push's.
@@ -79,7 +79,11 @@ def carry(new: Table, now: Snapshot, *, at: int | None = None, from_version: int
             fields[field.name] = defaults[field.name]
     after = replace(now, state=_state_after(upgrade, now), fields=fields)
     keeping = {(place.site, name) for place in entity.places if after.state in place.states for name in place.defer}
-    deferred = tuple(held if (held.place, held.action) in keeping else replace(held, place="") for held in now.deferred)
+    moved = now if after.state == now.state else _moved(now, entity, after.state)
+    after = replace(after, timers=moved.timers)
+    deferred = tuple(
+        held if (held.place, held.action) in keeping else replace(held, place="") for held in moved.deferred
+    )
     timers = tuple(_carried_timers(new, entity, after, now.updated_at if at is None else at))
     return replace(after, timers=timers, deferred=deferred)
 
@@ -114,6 +118,37 @@ def _upgraded(new: Table, upgrade: UpgradeEntity | None, now: Snapshot) -> dict[
     return values
 
 
+def _moved(now: Snapshot, entity: Entity, state: str) -> Snapshot:
+    """Return an entity whose timers and deferred ones bear the sites of the state that its own becomes.
+
+    The timer of a state under another name is the one that does the same there.
+    """
+    here = [place for place in entity.places if state in place.states]
+    sites = [timer.site for place in here for timer in (*place.timers, *place.whenevers)]
+    timers = {_within_place(site): site for site in sites if not _is_of_group(site, here)}
+    places = [place.site for place in here if not place.group]
+    known = {*sites, *(place.site for place in here)}
+    return replace(
+        now,
+        timers=tuple(
+            armed if armed.timer in known else replace(armed, timer=timers.get(_within_place(armed.timer), armed.timer))
+            for armed in now.timers
+        ),
+        deferred=tuple(
+            held if held.place in known or not places else replace(held, place=places[0]) for held in now.deferred
+        ),
+    )
+
+
+def _within_place(site: str) -> str:
+    """Return what follows the name of the state in the site of what belongs to it: `after/Halt/0`."""
+    return site.partition("/in/")[2].partition("/")[2]
+
+
+def _is_of_group(site: str, places: Sequence[Place]) -> bool:
+    return any(place.group and site.startswith(f"{place.site}/") for place in places)
+
+
 def _homeless_state(entity: Entity, upgrade: UpgradeEntity | None, now: Snapshot) -> Iterator[str]:
     state = _state_after(upgrade, now)
     if state not in entity.states:
@@ -140,8 +175,9 @@ def _homeless_fields(new: Table, entity: Entity, upgrade: UpgradeEntity | None, 
 def _homeless_timers(old: Table, entity: Entity, state: str, now: Snapshot) -> Iterator[str]:
     here = {timer.site: timer for place in entity.places if state in place.states for timer in place.timers}
     known = [one for place in old.entities[now.entity].places for one in place.timers]
-    for armed in now.timers:
-        timer = here.get(armed.timer)
+    moved = now.timers if state == now.state else _moved(now, entity, state).timers
+    for armed, then in zip(now.timers, moved, strict=True):
+        timer = here.get(then.timer)
         if not any(one.site == armed.timer for one in known):
             continue  # A `whenever`: the new table's own say what is due.
         if armed.due is not None and (timer is None or not _same_kind(timer, armed)):

@@ -85,6 +85,29 @@ def moving(old: Table, new: Table, from_version: int | None) -> Moving:
     return Moving(frozenset(touched), frozenset(asked), frozenset(roused), frozenset(indexed), becomes)
 
 
+def upgrade_problems(old: Table, new: Table, number: int) -> tuple[str, ...]:
+    """Return what an `upgrade` of `new` from version `number` says of what is not in `old`, which that version is."""
+    problems: list[str] = []
+    for upgrade in new.upgrades:
+        if upgrade.from_version != number:
+            continue
+        for one in upgrade.entities:
+            entity = old.entities.get(one.entity)
+            if entity is None:
+                problems.append(f"version {number} has no `{one.entity}`, which is new")
+                continue
+            problems += [
+                f"version {number} has no state `{state}` of `{one.entity}`"
+                for state in one.becomes
+                if state not in entity.states
+            ]
+            fields = {field.name for field in entity.fields}
+            problems += [
+                f"version {number} has no field `{name}` of `{one.entity}`" for name in one.drops if name not in fields
+            ]
+    return tuple(problems)
+
+
 # --- what is compared -------------------------------------------------------------------------------------------------
 
 
