@@ -1,6 +1,7 @@
 """Files of earlier releases: opened, brought up to date, and acted on.
 
-`golden/store_1.db` was written by the release whose format was 1, before anything here was. Never write it again.
+`golden/store_1.db` was written by the release whose format was 1, before anything here was; `store_2.db` and its export
+`export_1.jsonl` when those formats were made. Never write them again: a changed format gets a file of its own.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
-from temper.kernel import Done, OrderState, replay
+from temper.kernel import Done, OrderState, StoreFault, past, replay
 from temper.runtime import SqliteStore
 from temper.runtime.chain import GENESIS, chained
+from temper.runtime.history import SqliteStill, audit, exported, imported, plant_file, plant_postgres
+from temper.runtime.history.records import Line, to_line
 from temper.table import Ending
 from tests.kernel.driving import Driver
 from tests.kernel.shop import SHOP, compiled
+from tests.runtime.postgres import Server
 
 GOLDEN = Path(__file__).parent / "golden"
 # What the writer of the file had pushed second.
@@ -137,3 +142,77 @@ SqliteStore(Path(sys.argv[1]))
     assert store.last_seq() == 26
     store.close()
     assert all(column(old, "select length(hash) = 32 from log"))
+
+
+EXPORT = (GOLDEN / "export_1.jsonl").read_bytes().splitlines(keepends=True)
+
+
+def test_what_format_1_left_passes_an_audit(old: Path) -> None:
+    """Once it has been opened: of its entries none is missing, and each entity is what they say."""
+    SqliteStore(old).close()
+    with SqliteStill(old) as still:
+        found = audit(still)
+    assert (found.difference, found.entries, found.entities, found.versions) == (None, 26, 12, 2)
+
+
+def test_a_store_of_format_2_is_read_and_passes_an_audit(tmp_path: Path) -> None:
+    path = Path(shutil.copy(GOLDEN / "store_2.db", tmp_path / "shop.db"))
+    with SqliteStill(path) as still:
+        found = audit(still)
+        assert list(exported(still)) == EXPORT
+    assert (found.difference, found.entries, found.heads[0].hash[:8]) == (None, 18, "70ee3931")
+    store = SqliteStore(path)
+    driver = Driver(SECOND, store, at=9_000)
+    driver.ids = iter(f"new{n}" for n in range(1_000)).__next__
+    driver.restart()
+    driver.settle()
+    assert driver.read("Shelf", "s1").fields["stock"] == 7
+    was = past(store, "Shelf", "s1", at=1)
+    assert was is not None
+    assert was.fields == {"name": "nüts", "stock": 9}
+    store.close()
+    with SqliteStill(path) as still:
+        assert audit(still).difference is None
+
+
+@pytest.mark.parametrize("line", EXPORT, ids=[f"{number}" for number in range(1, len(EXPORT) + 1)])
+def test_a_line_of_an_export_of_format_1_is_read_and_written_as_it_was(line: bytes) -> None:
+    """One row, one line."""
+    assert to_line(msgspec.json.decode(line, type=Line)) + b"\n" == line
+
+
+def test_an_export_of_format_1_has_lines_of_every_kind() -> None:
+    """So that the rows above mean something."""
+    kinds = {type(line).__struct_config__.tag for line in imported(EXPORT)}
+    assert kinds == {
+        "space", "version", "entity", "entry", "mark", "key", "hold", "order", "answer", "letter", "stir", "end",
+    }  # fmt: skip
+
+
+def test_an_export_of_format_1_is_taken_in(tmp_path: Path, postgres: Server) -> None:
+    plant_file(tmp_path / "shop.db", EXPORT)
+    with SqliteStill(tmp_path / "shop.db") as still:
+        assert list(exported(still)) == EXPORT
+    done = plant_postgres(postgres.url, "golden_export", EXPORT)
+    assert (done.blueprint, done.entries) == ("shop", 18)
+
+
+@pytest.mark.parametrize(
+    ("name", "statement", "says"),
+    [
+        ("store_2.db", "update meta set value = 3 where name = 'format'",
+         "has format 3, and this Temper reads format 2: use the newer one"),
+        ("store_1.db", "update meta set value = 0 where name = 'format'", "has format 0"),
+    ],
+)  # fmt: skip
+def test_a_file_of_a_newer_format_is_left_alone(tmp_path: Path, name: str, statement: str, says: str) -> None:
+    path = Path(shutil.copy(GOLDEN / name, tmp_path / "shop.db"))
+    db = apsw.Connection(str(path))
+    db.execute(statement)
+    db.close()
+    before = path.read_bytes()
+    for opened in (SqliteStore, SqliteStill):
+        with pytest.raises(StoreFault) as fault:
+            opened(path)
+        assert says in fault.value.text
+    assert path.read_bytes() == before
