@@ -189,7 +189,8 @@ async def test_what_happens_is_told_by_every_server_complete_and_in_order(shops:
     for n, id in enumerate(accounts):
         by = (one, two)[n % 2]
         await by.act(TELLER, "bank", "Account", id, "Pay", {"to": accounts[(n + 1) % 6], "amount": 1})
-    await until(lambda: len(told) == 18)
+    await until(lambda: len(told) == 18 or following.done())
+    assert len(told) == 18, (following, told)
     following.cancel()
     for id in accounts:
         assert [entry.version for entry in told if entry.id == id] == [1, 2, 3]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
@@ -18,6 +19,8 @@ from temper.kernel import Entry, StoreFault
 from temper.runtime.postgres import PostgresStore
 
 Place = tuple[int, ...]
+
+_log = logging.getLogger("temper.runtime")
 
 _RECENT_MAX = 4_096
 _PAGE = 256
@@ -99,9 +102,11 @@ class Feed:
 
     async def _begin(self) -> None:
         if self._poll is None or self._poll.done():
-            self._place = tuple(await self._aside(self._store.last_seqs))
-            self._recent.clear()
+            place = tuple(await self._aside(self._store.last_seqs))
+            # Another may have begun it meanwhile: then that one's place is gone on from.
             if self._poll is None or self._poll.done():
+                self._place = place
+                self._recent.clear()
                 self._poll = asyncio.create_task(self._polling())
 
     async def _polling(self) -> None:
@@ -111,6 +116,10 @@ class Feed:
             try:
                 found = await self._aside(partial(self._store.entries_after, place, _PAGE))
             except StoreFault:
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            except Exception as bug:  # noqa: BLE001 - whatever it is, whoever follows is not left waiting
+                _log.error("a poll of entries raised", exc_info=bug)
                 await asyncio.sleep(_AGAIN_S)
                 continue
             if found:
