@@ -56,6 +56,7 @@ SHAPE = wire.BlueprintShape(
     tools=(),
     records={},
 )  # fmt: skip
+LETTER = wire.Letter(order="o1", entity="Lamp", id="l1", at="2030-01-01T00:00:00Z", state="dead", dead=True)
 PUSHED = wire.Pushed(blueprint="lamp", version=2, digest="d" * 64)
 NEW_TOKEN = wire.NewToken(token="temper_2_secret", info=wire.Token(id="2", principal="bob", roles=()))
 ENTRY = wire.HistoryEntry(
@@ -77,6 +78,9 @@ class Fake:
         if token != TOKEN or "authenticate" in self.says:
             raise Declined(wire.Problem(type="unauthenticated", title="who calls is not known", status=401))
         return ANN
+
+    def knows(self, blueprint: str) -> bool:
+        return True
 
     def _answer(self, verb: str, default: Any, *asked: Any, **named: Any) -> Any:
         self.asked.append((verb, *asked, *([named] if named else [])))
@@ -112,6 +116,21 @@ class Fake:
 
     async def rollback(self, person: Person, blueprint: str, number: int | None = None, **named: Any) -> Any:
         return self._answer("rollback", PUSHED, blueprint, number, **named)
+
+    async def letters(self, person: Person, blueprint: str, **named: Any) -> Any:
+        return self._answer("letters", (LETTER,), blueprint, **named)
+
+    async def letter(self, person: Person, blueprint: str, order: str) -> Any:
+        return self._answer("letter", LETTER, blueprint, order)
+
+    async def retry(self, person: Person, blueprint: str, order: str) -> Any:
+        return self._answer("retry", LETTER, blueprint, order)
+
+    async def discard(self, person: Person, blueprint: str, order: str) -> Any:
+        return self._answer("discard", LETTER, blueprint, order)
+
+    async def tools(self, person: Person, blueprint: str) -> Any:
+        return self._answer("tools", (), blueprint)
 
     async def create(
         self, person: Person, blueprint: str, entity: str, action: str | None, body: Any, **named: Any

@@ -56,6 +56,12 @@ FILES = {"files": {"a": "b"}}
         ("GET", "/v1/lamp/sources?version=1", None, 200, ("sources", "lamp", 1)),
         ("POST", "/v1/lamp/rollback", {"to": 1, "note": "n"}, 200, ("rollback", "lamp", 1, {"note": "n"})),
         ("POST", "/v1/lamp/rollback", None, 200, ("rollback", "lamp", None, {"note": ""})),
+        ("GET", "/v1/lamp/letters", None, 200, ("letters", "lamp")),
+        ("GET", "/v1/lamp/letters?after=o0&limit=3", None, 200, ("letters", "lamp", {"after": "o0", "limit": 3})),
+        ("GET", "/v1/lamp/letters/o1", None, 200, ("letter", "lamp", "o1")),
+        ("POST", "/v1/lamp/letters/o1/retry", None, 200, ("retry", "lamp", "o1")),
+        ("POST", "/v1/lamp/letters/o1/discard", None, 200, ("discard", "lamp", "o1")),
+        ("GET", "/v1/lamp/tools", None, 200, ("tools", "lamp")),
         ("GET", "/v1/tokens", None, 200, ("tokens",)),
         (
             "POST", "/v1/tokens", {"principal": "bob", "roles": ["owner"], "ttl": "12h"}, 201,
@@ -240,7 +246,7 @@ async def test_nothing_is_told_without_a_token() -> None:
     fake = Fake()
     door = fake.door()
     paths = [
-        resource.value.format(blueprint="lamp", entity="Lamp", id="l1", action="Switch", token="2")
+        resource.value.format(blueprint="lamp", entity="Lamp", id="l1", action="Switch", token="2", order="o1")
         for resource in OPERATIONS
     ]
     for target in (*paths, "/nope", "/v1/lamp/nope", f"{ONE}/nope"):

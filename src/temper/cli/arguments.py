@@ -211,6 +211,25 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     history.add_argument("--follow", action="store_true", help="stay, and tell what happens")
     _remote(history)
 
+    letters = command("letters", "outbox:letters", "look after orders that nobody has a place for")
+    verbs = letters.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=kind)
+    for name, said in (
+        ("list", "list dead letters, oldest first"),
+        ("show", "show a dead letter, or any order that has not ended"),
+        ("retry", "have an order tried now, whatever it waits for"),
+        ("discard", "give an order up: a call ends `unknown`, a send is dropped"),
+    ):
+        verb = verbs.add_parser(name, help=said)
+        verb.add_argument("blueprint", metavar="BLUEPRINT", help="its name")
+        if name != "list":
+            verb.add_argument("order", metavar="ORDER", help="the order's id, as `list` and `show` tell it")
+        verb.add_argument("--json", action="store_true", help=JSON)
+        _remote(verb)
+        verb.set_defaults(run="outbox:letters")
+    tools = command("tools", "outbox:tools", "say how a blueprint's tools are being called, and what waits")
+    tools.add_argument("blueprint", metavar="BLUEPRINT", help="its name")
+    _remote(tools)
+
     # --- keeping ---
     audit = command("audit", "whole:audit", "walk a blueprint's journal, and say what in it is not what was written")
     _space(audit)

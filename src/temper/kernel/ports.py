@@ -206,16 +206,21 @@ class AttemptEnd:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """An operator wants a dead or waiting order tried now."""
+    """An operator wants a dead or waiting order tried now. `by` is who that is."""
 
     order: str
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """An operator gives an order up: a call ends `unknown` (12), a send is dropped, a letter is put away."""
+    """An operator gives an order up: a call ends `unknown` (12), a send is dropped, a letter is put away.
+
+    `by` is who that is: the history of who called says it.
+    """
 
     order: str
+    by: str = ""
 
 
 Ask: TypeAlias = Request | AttemptEnd | Retry | Discard

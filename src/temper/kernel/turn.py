@@ -137,10 +137,10 @@ class Turn:
                 self._answers.append(self.request(ask))
             case AttemptEnd():
                 self._answers.append(self._ended(ask))
-            case Retry(order):
-                self._answers.append(self._retry(order))
-            case Discard(order):
-                self._answers.append(self._discard(order))
+            case Retry(order, by):
+                self._answers.append(self._retry(order, by))
+            case Discard(order, by):
+                self._answers.append(self._discard(order, by))
             case _:
                 assert_never(ask)
 
@@ -685,19 +685,21 @@ class Turn:
 
     # --- operators ---
 
-    def _retry(self, order: str) -> Answer | None:
+    def _retry(self, order: str, by: str) -> Answer | None:
         row = self._order(order)
         if row is not None and row.state is not OrderState.STARTED:
-            row = replace(row, state=OrderState.WAITING, next_at=self._at)
+            said = f"`{by}` has it tried again" if by else "an operator has it tried again"
+            before = f"; before: {row.last_error}" if row.last_error else ""
+            row = replace(row, state=OrderState.WAITING, next_at=self._at, last_error=said + before)
             self._orders[order] = row
             self._changes.append(Change(orders=(row,), unlettered=(order,)))
         return None
 
-    def _discard(self, order: str) -> Answer | None:
+    def _discard(self, order: str, by: str) -> Answer | None:
         row = self._order(order)
         answer: Answer | None = None
         if row is not None and row.kind == "call":
-            answer = self._outcome(order, row.entity, row.id, _unknown(row, "an operator gave the call up"))
+            answer = self._outcome(order, row.entity, row.id, _unknown(row, f"`{by}` gave the call up" if by else "an operator gave the call up"))
         self._drop(order)
         return answer
 

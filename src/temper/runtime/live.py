@@ -268,6 +268,10 @@ class Live:
             await self._loop.run_in_executor(None, examining.shutdown)
         return examination
 
+    def now(self) -> int:
+        """Return the time, by the clock that it lives by."""
+        return self._clock.now()
+
     @property
     def moving(self) -> bool:
         """Whether some are still kept as an earlier table wrote them."""

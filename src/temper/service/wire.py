@@ -348,6 +348,49 @@ class Token(Wire, frozen=True):
     revoked: bool = False
 
 
+class Letter(Wire, frozen=True):
+    """An order that has not ended, or a dead letter: one that nobody has a place for.
+
+    `state` is "waiting", "started", "dead", or "ended" where what came of an order is all that is left of it. `kind` is
+    "call" (of `tool`, with `args`), "send" (`to` an entity), or "" where the order has ended. `at` is when it died; of
+    one that has not, when it was made. `entity` and `id` are those of who ordered it, or had no place for what came.
+    """
+
+    order: str
+    entity: str
+    id: str
+    at: str
+    state: str
+    text: str = ""
+    kind: str = ""
+    tool: str = ""
+    args: dict[str, Any] = {}
+    to: str = ""
+    dead: bool = False
+    attempts: int = 0
+    last_error: str = ""
+    next_attempt_at: str | None = None
+
+
+class ToolState(Wire, frozen=True, omit_defaults=False):
+    """How this server calls a tool now.
+
+    `circuit` is "closed", "open" or "half-open"; `failed` counts the failures in a row. `waiting` counts calls in the
+    outbox, up to 1000. `why` says what holds them back, and `until` when that ends, where time ends it.
+    """
+
+    tool: str
+    bound: bool
+    circuit: str
+    failed: int
+    running: int
+    waiting: int
+    next_attempt_at: str | None = None
+    why: str = ""
+    until: str | None = None
+    last_error: str = ""
+
+
 class NewToken(Wire, frozen=True):
     """A token with its secret, which is shown once."""
 

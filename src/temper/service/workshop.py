@@ -52,7 +52,7 @@ from temper.runtime import (
     place_of,
     place_text,
 )
-from temper.service import wire
+from temper.service import outbox, wire
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
 from temper.service.declined import (
     STRANDED_MAX,
@@ -878,6 +878,32 @@ class Workshop:
             raise unavailable(fault.text) from fault
         assert now is not None, "an entity never goes away"
         return wire.Waited(met=met, entity=entity_view(space.table, now))
+
+    # --- the outbox ---
+
+    async def letters(
+        self, person: Person, blueprint: str, *, after: str | None = None, limit: int = 50
+    ) -> tuple[wire.Letter, ...]:
+        """Return dead letters, oldest first, after the one of the order `after`."""
+        if not 1 <= limit <= outbox.LETTERS_MAX:
+            raise bad_query("limit", f"is not from 1 to {outbox.LETTERS_MAX}")
+        return await outbox.letters(self._space(blueprint), after, limit)
+
+    async def letter(self, person: Person, blueprint: str, order: str) -> wire.Letter:
+        """Return an order that has not ended, or a dead letter."""
+        return await outbox.order(self._space(blueprint), order)
+
+    async def retry(self, person: Person, blueprint: str, order: str) -> wire.Letter:
+        """Have an order tried now, whatever it waits for. Needs an administrator."""
+        return await outbox.retry(self._space(blueprint), person, order)
+
+    async def discard(self, person: Person, blueprint: str, order: str) -> wire.Letter:
+        """Give an order up: a call ends `unknown`, a send is dropped, a letter is put away. Needs an administrator."""
+        return await outbox.discard(self._space(blueprint), person, order)
+
+    async def tools(self, person: Person, blueprint: str) -> tuple[wire.ToolState, ...]:
+        """Return how each tool of the blueprint is being called by this server, and what waits."""
+        return await outbox.tools(self._space(blueprint), frozenset(self._adapters))
 
     # --- tokens ---
 

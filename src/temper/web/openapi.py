@@ -83,6 +83,11 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.EVENTS, "GET"): (404, 422),
     (Resource.WAIT, "GET"): (404, 422),
     (Resource.ACT, "POST"): (412, *_DECIDED),
+    (Resource.LETTERS, "GET"): (404, 422),
+    (Resource.LETTER, "GET"): (404,),
+    (Resource.RETRY, "POST"): (403, 404, 409),
+    (Resource.DISCARD, "POST"): (403, 404, 409),
+    (Resource.TOOLS, "GET"): (404,),
     (Resource.TOKENS, "GET"): (403,),
     (Resource.TOKENS, "POST"): (403, *_BODY),
     (Resource.TOKEN, "DELETE"): (403, 404),
@@ -311,8 +316,32 @@ class Writer:
             at=f"{at}/openapi.json", tag=name,
             ok=("An OpenAPI document.", {"type": "object"}), parameters=[_IF_NONE_MATCH],
         )  # fmt: skip
+        self._outbox(name, at, base)
         for entity in shape.entities:
             self._entity(shape, entity)
+
+    def _outbox(self, name: str, at: str, base: str) -> None:
+        order = [_path_parameter("order", {"type": "string", "minLength": 1})]
+        self._add(
+            Resource.TOOLS, "GET", f"{base}tools", "Say how each tool is being called, and what waits for it",
+            at=f"{at}/tools", tag=name,
+            ok=("Its tools.", _items("ToolState")),
+        )  # fmt: skip
+        self._add(
+            Resource.LETTERS, "GET", f"{base}letters", "List dead letters, oldest first",
+            at=f"{at}/letters", tag=name,
+            ok=("Orders, and what came of orders, that nobody has a place for.", _items("Letter")),
+        )  # fmt: skip
+        for resource, verb, method, summary, said in (
+            (Resource.LETTER, "letter", "GET", "Show an order that has not ended, or a dead letter", "It."),
+            (Resource.RETRY, "retry", "POST", "Have an order tried now", "It waits for its next attempt."),
+            (Resource.DISCARD, "discard", "POST", "Give an order up, and put its letter away", "It has ended."),
+        ):
+            self._add(
+                resource, method, f"{base}{verb}", summary,
+                at=resource.value.replace("/v1/{blueprint}", at), tag=name, parameters=order,
+                ok=(said, _ref("Letter")),
+            )  # fmt: skip
 
     def _entity(self, shape: wire.BlueprintShape, entity: wire.EntityShape) -> None:
         kind, at, tag = entity.name, f"/v1/{shape.name}/{entity.name}", shape.name
@@ -557,8 +586,8 @@ entity Lamp
 def _components() -> dict[str, Json]:
     """Return the schemas of the wire's structs, by name."""
     structs = (
-        wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.NewToken, wire.Page, wire.PastEntity, wire.Plan,
-        wire.Possible, wire.Problem, wire.Pushed, wire.Token, wire.Version, wire.Waited, wire.WhyNot, Bundle, Rollback,
+        wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity, wire.Plan,
+        wire.Possible, wire.Problem, wire.Pushed, wire.Token, wire.ToolState, wire.Version, wire.Waited, wire.WhyNot, Bundle, Rollback,
         TokenWanted,
     )  # fmt: skip
     _, found = msgspec.json.schema_components(structs, ref_template=_REF)

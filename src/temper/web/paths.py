@@ -29,6 +29,11 @@ class Resource(Enum):
     SOURCES = "/v1/{blueprint}/sources"
     ROLLBACK = "/v1/{blueprint}/rollback"
     BLUEPRINT_EVENTS = "/v1/{blueprint}/events"
+    LETTERS = "/v1/{blueprint}/letters"
+    LETTER = "/v1/{blueprint}/letters/{order}"
+    RETRY = "/v1/{blueprint}/letters/{order}/retry"
+    DISCARD = "/v1/{blueprint}/letters/{order}/discard"
+    TOOLS = "/v1/{blueprint}/tools"
     ENTITIES = "/v1/{blueprint}/{entity}"
     ENTITIES_ACTIONS = "/v1/{blueprint}/{entity}/actions"
     ENTITIES_EVENTS = "/v1/{blueprint}/{entity}/events"
@@ -63,7 +68,10 @@ def _by_word(*resources: Resource) -> dict[str, Resource]:
 
 R = Resource
 TOP: Final = _by_word(R.ROOT, R.HEALTH, R.OPENAPI, R.BLUEPRINTS)
-OF_BLUEPRINT: Final = _by_word(R.BLUEPRINT_OPENAPI, R.PLAN, R.VERSIONS, R.SOURCES, R.ROLLBACK, R.BLUEPRINT_EVENTS)
+OF_BLUEPRINT: Final = _by_word(
+    R.BLUEPRINT_OPENAPI, R.PLAN, R.VERSIONS, R.SOURCES, R.ROLLBACK, R.BLUEPRINT_EVENTS, R.LETTERS, R.TOOLS
+)
+OF_LETTER: Final = _by_word(R.RETRY, R.DISCARD)
 OF_ENTITIES: Final = _by_word(R.ENTITIES_ACTIONS, R.ENTITIES_EVENTS)
 OF_ENTITY: Final = _by_word(R.HISTORY, R.ACTIONS, R.EVENTS, R.WAIT)
 
@@ -87,6 +95,10 @@ def parse(raw: bytes) -> Route:
             return Route(R.BLUEPRINT, blueprint)
         case ["v1", blueprint, word] if word in OF_BLUEPRINT:
             return Route(OF_BLUEPRINT[word], blueprint)
+        case ["v1", blueprint, "letters", order] if order:
+            return Route(R.LETTER, blueprint, id=order)
+        case ["v1", blueprint, "letters", order, word] if order and word in OF_LETTER:
+            return Route(OF_LETTER[word], blueprint, id=order)
         case ["v1", blueprint, entity] if entity[:1].isupper():
             return Route(R.ENTITIES, blueprint, entity)
         case ["v1", blueprint, word]:

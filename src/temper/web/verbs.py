@@ -299,6 +299,34 @@ async def document(desk: Desk, ask: Ask) -> Answer:
     return answer.tagged(msgspec.Raw(body), tag)
 
 
+# --- the outbox -------------------------------------------------------------------------------------------------------
+
+
+async def letters(desk: Desk, ask: Ask) -> Answer:
+    """Return dead letters, oldest first."""
+    return _items(await desk.workshop.letters(ask.person, ask.route.blueprint, **ask.query))
+
+
+async def letter(desk: Desk, ask: Ask) -> Answer:
+    """Return an order that has not ended, or a dead letter."""
+    return answer.json(await desk.workshop.letter(ask.person, ask.route.blueprint, ask.route.id))
+
+
+async def retry(desk: Desk, ask: Ask) -> Answer:
+    """Have an order tried now."""
+    return answer.json(await desk.workshop.retry(ask.person, ask.route.blueprint, ask.route.id))
+
+
+async def discard(desk: Desk, ask: Ask) -> Answer:
+    """Give an order up."""
+    return answer.json(await desk.workshop.discard(ask.person, ask.route.blueprint, ask.route.id))
+
+
+async def tools(desk: Desk, ask: Ask) -> Answer:
+    """Return how each tool is being called, and what waits."""
+    return _items(await desk.workshop.tools(ask.person, ask.route.blueprint))
+
+
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
@@ -418,6 +446,17 @@ OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
         ),
     },
     Resource.ACT: {"POST": _takes(act, _DRY_RUN)},
+    Resource.LETTERS: {
+        "GET": _takes(
+            letters,
+            text("Letters after the one of this order.", "after", most="expression_max"),
+            number("How many at the most.", "limit", low=1, high="history_max", default=50),
+        )
+    },
+    Resource.LETTER: {"GET": _takes(letter)},
+    Resource.RETRY: {"POST": _takes(retry)},
+    Resource.DISCARD: {"POST": _takes(discard)},
+    Resource.TOOLS: {"GET": _takes(tools)},
     Resource.TOKENS: {"GET": _takes(tokens), "POST": _takes(make_token)},
     Resource.TOKEN: {"DELETE": _takes(revoke_token)},
 }

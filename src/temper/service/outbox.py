@@ -1,0 +1,152 @@
+"""The outbox, for operators: dead letters, what waits and why, and giving an order another try or up."""
+
+from __future__ import annotations
+
+import msgspec
+
+from temper.kernel import Discard, Letter, OrderRow, OrderState, Retry, StoreFault
+from temper.service import wire
+from temper.service.declined import Declined, unavailable
+from temper.service.people import Person, must_be_administrator
+from temper.service.space import Space
+from temper.service.views import moment
+
+LETTERS_MAX = 200
+# Waiting calls of a tool are counted up to here, so that a look costs the same however many there are.
+WAITING_MAX = 1_000
+# Later than any call may be due.
+_LATEST = 2**62
+
+
+async def letters(space: Space, after: str | None, limit: int) -> tuple[wire.Letter, ...]:
+    """Return dead letters, oldest first, after the one of the order `after`."""
+
+    def look() -> tuple[wire.Letter, ...]:
+        found = space.store.letters(after=after, limit=limit)
+        return tuple(_letter(each, space.store.order(each.order)) for each in found)
+
+    return await space.reading(look)
+
+
+async def order(space: Space, id: str) -> wire.Letter:
+    """Return an order that has not ended, or a letter. Declines with "not-found" where there is neither."""
+
+    def look() -> wire.Letter | None:
+        letter, row = space.store.letter(id), space.store.order(id)
+        if letter is None and row is None:
+            return None
+        return _letter(letter, row) if letter is not None else _order(row)
+
+    found = await space.reading(look)
+    if found is None:
+        raise Declined(
+            wire.Problem(
+                type="not-found",
+                title=f"there is no order `{id[:80]}` that has not ended",
+                status=404,
+                help=f"`temper letters list {space.name}` lists dead letters",
+            )
+        )
+    return found
+
+
+async def retry(space: Space, person: Person, id: str) -> wire.Letter:
+    """Have an order tried now. Needs an administrator."""
+    must_be_administrator(person, "have an order tried again")
+    was = await order(space, id)
+    if was.state == "ended":
+        raise _conflict(
+            "there is nothing to try again", "its order has ended, and nobody had a place for what came", "discard it"
+        )
+    if was.state == OrderState.STARTED.value:
+        raise _conflict("an attempt is under way", f"attempt {was.attempts} of `{was.tool}`", "wait for how it ends")
+    await _operate(space, Retry(id, person.principal))
+    return msgspec.structs.replace(
+        was, state=OrderState.WAITING.value, dead=False, next_attempt_at=moment(space.live.now())
+    )
+
+
+async def discard(space: Space, person: Person, id: str) -> wire.Letter:
+    """Give an order up, and put its letter away. Needs an administrator."""
+    must_be_administrator(person, "give an order up")
+    was = await order(space, id)
+    await _operate(space, Discard(id, person.principal))
+    return msgspec.structs.replace(was, state="ended", dead=False, next_attempt_at=None)
+
+
+async def tools(space: Space, bound: frozenset[str]) -> tuple[wire.ToolState, ...]:
+    """Return how each tool of the blueprint is being called by this server, and what waits."""
+
+    def look() -> dict[str, list[OrderRow]]:
+        return {
+            name: list(space.store.calls(_LATEST, name, WAITING_MAX))
+            for name, tool in space.table.tools.items()
+            if tool.wasm is None
+        }
+
+    waiting = await space.reading(look)
+    found = []
+    for name, rows in waiting.items():
+        working = space.live.pace(name)
+        why, until = working.why, working.until
+        if name not in bound:
+            why = "nothing is bound to it"
+        found.append(
+            wire.ToolState(
+                tool=name,
+                bound=name in bound,
+                circuit=working.circuit,
+                failed=working.failed,
+                running=working.running,
+                waiting=len(rows),
+                next_attempt_at=moment(max(rows[0].next_at, until or 0)) if rows else None,
+                why=why,
+                until=moment(until) if until is not None else None,
+                last_error=next((row.last_error for row in rows if row.last_error), ""),
+            )
+        )
+    return tuple(found)
+
+
+async def _operate(space: Space, ask: Retry | Discard) -> None:
+    try:
+        done = await space.live.operate(ask)
+    except StoreFault as fault:
+        raise unavailable(fault.text) from fault
+    if not done:
+        raise Declined(wire.Problem(type="not-found", title=f"the order `{ask.order}` has ended meanwhile", status=404))
+
+
+def _letter(letter: Letter, row: OrderRow | None) -> wire.Letter:
+    if row is None:
+        return wire.Letter(
+            order=letter.order, entity=letter.entity, id=letter.id, at=moment(letter.at), text=letter.text,
+            state="ended", dead=True,
+        )  # fmt: skip
+    found = _order(row)
+    return msgspec.structs.replace(found, text=letter.text, at=moment(letter.at), dead=True)
+
+
+def _order(row: OrderRow | None) -> wire.Letter:
+    assert row is not None, "there is an order where there is no letter"
+    send = row.send
+    return wire.Letter(
+        order=row.order,
+        entity=row.entity,
+        id=row.id,
+        at=moment(row.created_at),
+        text=row.last_error,
+        kind=row.kind,
+        tool=row.tool or "",
+        args=dict(row.args),
+        to=f"{send.entity}/{send.entity_id}.{send.action}" if send is not None else "",
+        state=row.state.value,
+        dead=row.state is OrderState.DEAD,
+        attempts=row.attempts,
+        last_error=row.last_error,
+        next_attempt_at=moment(row.next_at) if row.state is OrderState.WAITING else None,
+    )
+
+
+def _conflict(title: str, detail: str, help: str) -> Declined:
+    return Declined(wire.Problem(type="conflict", title=title, status=409, detail=detail, help=help))
