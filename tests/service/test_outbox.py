@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from temper.runtime import Adapter, Answered, Attempt, Call, Failed
+from temper.runtime import Adapter, Attempt, Call, Failed
 from temper.runtime.tools import Kind, Pace, Paced
 from temper.service import Declined, Person, Workshop
 from temper.service.settings import PushSection

@@ -43,8 +43,8 @@ from temper.kernel import (
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
 from temper.runtime.tools import Adapter, Answered, Call, Failed, Gate, Pace, Paced, Unknown
 from temper.runtime.tools import Attempt as Outcome
-from temper.runtime.writer import Writer
 from temper.runtime.wasm import Modules
+from temper.runtime.writer import Writer
 from temper.table import Ending, Snapshot, Table, World, load
 
 # Times that those are asked again who have changed meanwhile, before the rest is asked with nobody changing any more.
