@@ -699,7 +699,8 @@ class Turn:
         row = self._order(order)
         answer: Answer | None = None
         if row is not None and row.kind == "call":
-            answer = self._outcome(order, row.entity, row.id, _unknown(row, f"`{by}` gave the call up" if by else "an operator gave the call up"))
+            who = f"`{by}`" if by else "an operator"
+            answer = self._outcome(order, row.entity, row.id, _unknown(row, f"{who} gave the call up"))
         self._drop(order)
         return answer
 

@@ -586,9 +586,9 @@ entity Lamp
 def _components() -> dict[str, Json]:
     """Return the schemas of the wire's structs, by name."""
     structs = (
-        wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity, wire.Plan,
-        wire.Possible, wire.Problem, wire.Pushed, wire.Token, wire.ToolState, wire.Version, wire.Waited, wire.WhyNot, Bundle, Rollback,
-        TokenWanted,
+        wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity,
+        wire.Plan, wire.Possible, wire.Problem, wire.Pushed, wire.Token, wire.ToolState, wire.Version, wire.Waited,
+        wire.WhyNot, Bundle, Rollback, TokenWanted,
     )  # fmt: skip
     _, found = msgspec.json.schema_components(structs, ref_template=_REF)
     schemas = {name: copy.deepcopy(schema) for name, schema in sorted(found.items())}
