@@ -2,8 +2,9 @@
 
     uv run python bench/door.py [--seconds 5] [--clients 1 64] [--folder .] [--json]
 
-Beside them, in the same run: how often this disk can `fdatasync`, and what a bare ASGI application that answers "hello"
-does on the same server. Machines differ, and the same machine from minute to minute: read the ratios.
+Beside them, in the same run: how often this disk can `fdatasync`, what a bare ASGI application that answers "hello"
+does on the same server, and what one does that takes the same requests and answers with as many bytes. Machines differ,
+and the same machine from minute to minute: read the ratios. That of the servers' time on the processors is steadiest.
 
 Each server is a process of its own, and so is the client: this one.
 """
@@ -59,11 +60,26 @@ entity Lamp
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Answers a second, and how long one took, in milliseconds."""
+    """Answers a second, how long one took, and the server's time on the processors for one."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
+    cpu_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server that runs, and a token that it takes."""
+
+    port: int
+    token: str
+    process: int
+
+    def cpu_seconds(self) -> float:
+        """How long it has been on the processors."""
+        fields = Path(f"/proc/{self.process}/stat").read_text("ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def main() -> None:
@@ -72,10 +88,10 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="temper-bench-", dir=wanted.folder) as folder:
         syncs = fdatasyncs(Path(folder), wanted.seconds)
         rates: dict[str, dict[int, Rate]] = {}
-        for kind, steps in (("hello", hello), ("temper", lamp)):
-            async with server(kind, folder) as (port, token):
+        for kind, steps in (("hello", hello), ("same", lamp), ("temper", lamp)):
+            async with server(kind, folder) as served:
                 rates[kind] = {
-                    clients: await measure(port, partial(steps, token), clients, wanted.seconds)
+                    clients: await measure(served, partial(steps, served.token), clients, wanted.seconds)
                     for clients in wanted.clients
                 }
     if wanted.json:
@@ -84,12 +100,19 @@ async def main() -> None:
         return
     print(f"fdatasync: {syncs:,.0f}/s, one after the other")
     for clients in wanted.clients:
-        bare, ours = rates["hello"][clients], rates["temper"][clients]
-        print(f"{clients} clients at once")
-        for name, rate in (("hello, bare", bare), ("durable actions", ours)):
-            print(f"  {name:<16}{rate.per_second:>9,.0f}/s   p50 {rate.p50_ms:7.2f} ms   p99 {rate.p99_ms:7.2f} ms")
-        ratios = f"{ours.per_second / syncs:.2f} of fdatasync, {ours.per_second / bare.per_second:.2f} of bare HTTP"
-        print(f"  {'':<16}{ratios}")
+        ours = rates["temper"][clients]
+        for kind, name in (("hello", "bare, hello"), ("same", "bare, same bytes"), ("temper", "durable actions")):
+            rate = rates[kind][clients]
+            print(
+                f"  {name:<18}{rate.per_second:>8,.0f}/s   p50 {rate.p50_ms:6.2f} ms   p99 {rate.p99_ms:7.2f} ms"
+                f"   {rate.cpu_us:6.1f} us on the processors"
+            )
+        bare, same = rates["hello"][clients], rates["same"][clients]
+        print(
+            f"  {ours.per_second / bare.per_second:.2f} of bare hello ({bare.cpu_us / ours.cpu_us:.2f} by processor),"
+            f" {ours.per_second / same.per_second:.2f} of bare with the same bytes"
+            f" ({same.cpu_us / ours.cpu_us:.2f}), {ours.per_second / syncs:.2f} of fdatasync"
+        )
 
 
 def arguments() -> argparse.Namespace:
@@ -173,20 +196,24 @@ def lamp(token: str) -> Steps:
             yield switch
 
 
-async def measure(port: int, steps: Callable[[], Steps], clients: int, seconds: float) -> Rate:
+async def measure(served: Served, steps: Callable[[], Steps], clients: int, seconds: float) -> Rate:
     """Return what `clients` get done in `seconds`, after a while of warming up."""
     took: list[float] = []
+    asked = 0
+    cpu = served.cpu_seconds()
     clock = time.perf_counter
     warm = clock() + min(1.0, seconds / 4)
     end = warm + seconds
 
     async def client() -> None:
-        _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
+        nonlocal asked
+        _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", served.port)
         asking = steps()
         request = next(asking)
         while (begun := clock()) < end:
             status, body = await connection.ask(request)
             assert status in (200, 201), body
+            asked += 1
             if begun >= warm:
                 took.append(clock() - begun)
             request = asking.send(body)
@@ -194,15 +221,17 @@ async def measure(port: int, steps: Callable[[], Steps], clients: int, seconds: 
 
     await asyncio.gather(*(client() for _ in range(clients)))
     took.sort()
-    return Rate(len(took) / seconds, took[len(took) // 2] * 1000, took[len(took) * 99 // 100] * 1000)
+    cpu = served.cpu_seconds() - cpu
+    middle, last = took[len(took) // 2], took[len(took) * 99 // 100]
+    return Rate(len(took) / seconds, middle * 1000, last * 1000, cpu / asked * 1e6)
 
 
 # --- the servers ------------------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
-async def server(kind: str, folder: str) -> AsyncIterator[tuple[int, str]]:
-    """Run a server in a process of its own; give its port and a token."""
+async def server(kind: str, folder: str) -> AsyncIterator[Served]:
+    """Run a server in a process of its own."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, __file__, "--serve", kind, folder, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
@@ -213,7 +242,7 @@ async def server(kind: str, folder: str) -> AsyncIterator[tuple[int, str]]:
         if not said:
             sys.exit(f"the server of {kind!r} did not start")
         port, token = json.loads(said)
-        yield port, token
+        yield Served(port, token, process.pid)
     finally:
         process.stdin.close()
         await process.wait()
@@ -231,7 +260,7 @@ async def serve_kind(kind: str, folder: str) -> None:
 
     # Not an executor's, for which the end of a server that fails would wait.
     threading.Thread(target=wait, daemon=True).start()
-    await {"hello": serve_hello, "temper": serve_temper}[kind](folder, stop)
+    await {"hello": serve_hello, "same": serve_same, "temper": serve_temper}[kind](folder, stop)
 
 
 async def serve_hello(folder: str, stop: asyncio.Event) -> None:
@@ -240,6 +269,25 @@ async def serve_hello(folder: str, stop: asyncio.Event) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
         await send({"type": "http.response.body", "body": b"hello"})
+
+    await serve_bare(app, stop)
+
+
+async def serve_same(folder: str, stop: asyncio.Event) -> None:
+    """Serve what takes the same requests, and answers each with as many bytes, without a thought."""
+    body = json.dumps({"entity": {"id": "x" * 12, "more": "x" * 150}, "more": "x" * 70}).encode()
+    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"x-more", b"x" * 70)]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": body})
+
+    await serve_bare(app, stop)
+
+
+async def serve_bare(app: Any, stop: asyncio.Event) -> None:
+    """Serve an application as uvicorn does by itself."""
 
     class Bare(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -71,8 +71,8 @@ def measured(name: str, folder: Path, clients: int, seconds: float) -> float:
         case "temper":
             return asyncio.run(ours(place, clients, seconds))
         case "restate":
-            with restate(place) as port:
-                return asyncio.run(over_http(port, clients, seconds))
+            with restate(place) as (port, process):
+                return asyncio.run(over_http(port, process, clients, seconds))
         case "dbos-sqlite":
             return dbos(f"sqlite:///{place}/dbos.sqlite", clients, seconds)
         case _:
@@ -84,8 +84,8 @@ def measured(name: str, folder: Path, clients: int, seconds: float) -> float:
 
 
 async def ours(folder: Path, clients: int, seconds: float) -> float:
-    async with door.server("temper", str(folder)) as (port, token):
-        rate = await door.measure(port, lambda: door.lamp(token), clients, seconds)
+    async with door.server("temper", str(folder)) as served:
+        rate = await door.measure(served, lambda: door.lamp(served.token), clients, seconds)
     return float(rate.per_second)
 
 
@@ -150,9 +150,9 @@ def postgres() -> Iterator[str]:
 # --- Restate ----------------------------------------------------------------------------------------------------------
 
 
-async def over_http(port: int, clients: int, seconds: float) -> float:
+async def over_http(port: int, process: int, clients: int, seconds: float) -> float:
     names = itertools.count()
-    rate = await door.measure(port, lambda: restate_lamp(str(next(names))), clients, seconds)
+    rate = await door.measure(door.Served(port, "", process), lambda: restate_lamp(str(next(names))), clients, seconds)
     return float(rate.per_second)
 
 
@@ -167,8 +167,8 @@ def restate_lamp(client: str) -> Generator[bytes, bytes, None]:
 
 
 @contextlib.contextmanager
-def restate(folder: Path) -> Iterator[int]:
-    """Run its server and a service of ours; give the ingress's port."""
+def restate(folder: Path) -> Iterator[tuple[int, int]]:
+    """Run its server and a service of ours; give the ingress's port, and the server's process."""
     programs = Path.home() / ".cache" / "temper-bench"
     programs.mkdir(parents=True, exist_ok=True)
     if not (programs / "node_modules" / ".bin" / "restate-server").exists():
@@ -195,7 +195,7 @@ def restate(folder: Path) -> Iterator[int]:
             headers={"content-type": "application/json"},
         )
         until_answered(asked, folder / "log")
-        yield ingress
+        yield ingress, server.pid
     finally:
         log.close()
         assert service.stdin is not None
