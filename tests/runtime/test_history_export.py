@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -271,3 +273,46 @@ def test_a_file_of_format_1_says_what_to_do(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "store_1.db", tmp_path / "old.db")
     with pytest.raises(StoreFault, match="serve it once with this Temper"):
         SqliteStill(tmp_path / "old.db")
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from temper.runtime.history import plant_file, plant_postgres, planting
+
+after, taken = int(sys.argv[1]), [0]
+for ground in (planting._File, planting._Database):
+    def write(self, lines, real=ground.write):
+        taken[0] += 1
+        if taken[0] > after:
+            os._exit(9)
+        real(self, lines)
+    ground.write = write
+with open(sys.argv[2], "rb") as source:
+    if len(sys.argv) == 4:
+        plant_file(Path(sys.argv[3]), source)
+    else:
+        plant_postgres(sys.argv[3], sys.argv[4], source)
+os._exit(0)
+"""
+
+
+def test_taking_in_that_is_killed_leaves_nothing_and_is_done_again(
+    origin: Path, tmp_path: Path, postgres: Server, free_name: Callable[[], str]
+) -> None:
+    """At several places on the way. What a file has left has a name that nothing opens, and the next one takes it."""
+    written = tmp_path / "written.jsonl"
+    written.write_bytes(stream(SqliteStill(origin)))
+    space, path = free_name(), tmp_path / "new.db"
+    for after in (0, 1, 3, 8):
+        for where in ([str(path)], [postgres.url, space]):
+            command = [sys.executable, "-c", KILLED, str(after), str(written), *where]
+            assert subprocess.run(command, check=False).returncode == 9
+        assert not path.exists()
+        with pytest.raises(StoreFault, match="there is no space"):
+            PostgresStill(postgres.url, space)
+    for where in ([str(path)], [postgres.url, space]):
+        command = [sys.executable, "-c", KILLED, "99", str(written), *where]
+        assert subprocess.run(command, check=False).returncode == 0
+    assert stream(SqliteStill(path)) == written.read_bytes() == stream(PostgresStill(postgres.url, space))
+    assert not list(tmp_path.glob("*.importing*"))
