@@ -17,7 +17,7 @@ REGISTERS = ("r0", "r1", "r2")
 NOTE = "x" * 4_000
 
 
-async def write(client: Client, number: int, stop: asyncio.Event, *, seed: int = 1) -> None:
+async def write(client: Client, number: int, stop: asyncio.Event, *, seed: int = 1, note: str = NOTE) -> None:
     """Read and write registers, where others do; now and then without asking again when nothing is heard."""
     chance = random.Random(f"{seed} {number}")
     turn = 0
@@ -30,7 +30,7 @@ async def write(client: Client, number: int, stop: asyncio.Event, *, seed: int =
             case 0 | 1 | 2:
                 await client.read("Register", register)
             case 3:
-                await client.act("Register", register, "Write", value=value, note=NOTE, **patience)
+                await client.act("Register", register, "Write", value=value, note=note, **patience)
             case 4 | 5:
                 await client.act("Register", register, "Add", n=chance.randrange(9), **patience)
             case 6:

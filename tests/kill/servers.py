@@ -7,6 +7,7 @@ which gives the command line, the folder to run it in and the file that takes it
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
 import signal
@@ -22,6 +23,8 @@ import httpx2
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
+# At this signal a server writes where it is into the file that takes its output.
+WHERE = signal.SIGUSR1
 
 
 @dataclass(slots=True)
@@ -56,11 +59,16 @@ class Life:
         return True
 
     async def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send it a signal, and wait until it has gone."""
+        """Send it a signal, and wait until it has gone. Fails, with where it is, if it goes on."""
         os.kill(self.pid, number)
-        async with asyncio.timeout(SECONDS):
-            while self.alive():  # noqa: ASYNC110 - it is another process: nobody sets an event
-                await asyncio.sleep(0.002)
+        try:
+            async with asyncio.timeout(SECONDS):
+                while self.alive():  # noqa: ASYNC110 - it is another process: nobody sets an event
+                    await asyncio.sleep(0.002)
+        except TimeoutError:
+            os.kill(self.pid, WHERE)
+            await asyncio.sleep(0.5)
+            raise AssertionError(f"it does not end: {self.said.read_text('utf-8')}") from None
 
     def freeze(self) -> None:
         """Stop it where it is."""
@@ -86,7 +94,9 @@ class Nursery:
         said.touch()
         asked = {"words": ["serve", *words, "--json"], "folder": str(folder), "said": str(said), "env": env or {}}
         self.process.stdin.write(json.dumps(asked).encode() + b"\n")
-        life = Life(int(await self.process.stdout.readline()), said)
+        pid = await self.process.stdout.readline()
+        assert pid, "the nursery has ended: what it imports is broken"
+        life = Life(int(pid), said)
         self.lives.append(life)
         return life
 
@@ -204,6 +214,7 @@ def _live(command: Any, asked: dict[str, Any]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(said, 1)
         os.dup2(said, 2)
+        faulthandler.register(WHERE, file=2)
         os.chdir(asked["folder"])
         for name in [name for name in os.environ if name.startswith("TEMPER_")]:
             del os.environ[name]

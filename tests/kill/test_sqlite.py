@@ -23,10 +23,11 @@ import pytest
 
 from temper.kernel import Codec, Entry, replay
 from temper.runtime import SqliteStore
+from temper.runtime.history import SqliteStill, audit
 from temper.table import load
 from tests.kill import twin
 from tests.kill.audit import assert_kept
-from tests.kill.client import Client, Declined, Log, Taken
+from tests.kill.client import Client, Declined, Line, Log, Taken
 from tests.kill.registers import REGISTERS, TEXT, told_of, unexplained, write
 from tests.kill.servers import ROOT, Server, free_port, nursery
 
@@ -38,6 +39,8 @@ SPACES = [(SEED + number, min(EACH, KILLS - number * EACH)) for number in range(
 # What is pushed in between; nobody who is alive is in its way.
 CHANGED = TEXT.replace("  receipt: string?\n", "  receipt: string?\n  remark: string?\n")
 MANY = 10_000_000
+# When it is killed: at any moment, while it starts, while the file is written, while it swaps.
+MOMENTS = ("any", "any", "start", "checkpoint", "push")
 TALLIES = 4
 WRITERS = 5
 SETTINGS = """
@@ -72,16 +75,21 @@ class World:
     noted: Path
     chance: random.Random
     log: Log = field(default_factory=Log)
+    clients: list[Client] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     twin: asyncio.subprocess.Process | None = None
     twins: int = 0
     versions: list[int] = field(default_factory=list)
+    pushed: int = 0
+    moments: list[str] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
 
     async def client(self, name: str) -> Client:
         """Return a clerk with a token of its own."""
         token = await self.server.token(name, "clerk")
-        return Client(name, token, lambda: self.server.url, self.log, "kill")
+        client = Client(name, token, lambda: self.server.url, self.log, "kill")
+        self.clients.append(client)
+        return client
 
     async def begin_twin(self) -> None:
         """Begin another life of the tool, which remembers what it did."""
@@ -114,7 +122,9 @@ class World:
 
     async def life(self) -> None:
         """One life of the server, which ends at a moment of some kind."""
-        kind = self.chance.choice(("any", "any", "start", "checkpoint", "push"))
+        if not self.moments:
+            self.moments = self.chance.sample(MOMENTS, len(MOMENTS))
+        kind = self.moments.pop()
         life = await self.server.begin()
         if kind == "start":
             await asyncio.sleep(self.chance.uniform(0, 0.25))
@@ -123,12 +133,13 @@ class World:
         if kind == "any":
             await asyncio.sleep(self.chance.uniform(0, 0.4))
         elif kind == "checkpoint":
-            if not await self.checkpoint():
+            # Once it has to come, however slow the machine is.
+            if not await self.checkpoint(seconds=0.8 if self.kills["checkpoint"] else 30):
                 kind = "no checkpoint"
         elif kind == "push":
             await asyncio.sleep(self.chance.uniform(0, 0.1))
             pushing = asyncio.create_task(self.push())
-            if self.chance.random() < 0.7:
+            if self.kills["push"] and self.chance.random() < 0.7:
                 await asyncio.sleep(self.chance.uniform(0, 0.15))
             else:
                 await pushing
@@ -142,16 +153,17 @@ class World:
             await self.begin_twin()
 
     async def push(self) -> None:
-        """Push the other text."""
-        version = await self.server.push("kill", self.chance.choice((TEXT, CHANGED)))
+        """Push the text that was not pushed last."""
+        self.pushed += 1
+        version = await self.server.push("kill", (TEXT, CHANGED)[self.pushed % 2])
         if version is not None:
             self.versions.append(version)
 
-    async def checkpoint(self) -> bool:
+    async def checkpoint(self, *, seconds: float) -> bool:
         """Wait until the file itself is written, which happens at a checkpoint alone; say whether it was."""
         file = self.server.file("kill")
         before = file.stat().st_mtime_ns
-        for _ in range(800):
+        for _ in range(round(seconds * 1000)):
             if file.stat().st_mtime_ns != before:
                 return True
             await asyncio.sleep(0.001)
@@ -175,6 +187,8 @@ async def world(folder: Path, chance: random.Random) -> AsyncIterator[World]:
                 made.versions.append(version)
             yield made
         finally:
+            for client in made.clients:
+                await client.close()
             await made.kill_twin()
 
 
@@ -201,10 +215,10 @@ async def test_killed_at_any_moment_nothing_answered_is_lost_and_nothing_is_done
         await at_rest(around.server.file("kill"))
         for line in around.chance.sample(around.log.answered(), 100):
             if line.action is not None:
-                await assert_told_again([*writers, *counters], line.client, line.key, around.log)
+                await assert_told_again(around, line)
         await around.server.kill(signal.SIGTERM)
-        for client in (*writers, *counters):
-            await client.close()
+    with SqliteStill(around.server.file("kill")) as still:
+        assert audit(still).difference is None
     store = SqliteStore(around.server.file("kill"))
     try:
         check(store, around, [task.result() for task in counting], kills)
@@ -224,12 +238,16 @@ async def at_rest(path: Path) -> None:
     db.close()
 
 
-async def assert_told_again(clients: Sequence[Client], name: str, key: str, log: Log) -> None:
+async def assert_told_again(around: World, line: Line) -> None:
     """Whoever asks under a key again is told what they were told."""
-    line = next(line for line in log.lines if line.key == key)
-    again = await next(client for client in clients if client.name == name).again(line)
+    again = await next(client for client in around.clients if client.name == line.client).again(line)
     if isinstance(line.told, Taken):
-        assert again == Taken(line.told.seq, line.told.seen, replayed=True), line
+        assert isinstance(again, Taken), line
+        assert (again.seq, again.replayed) == (line.told.seq, True), line
+        was, now = line.told.seen, again.seen
+        assert (now.state, now.version) == (was.state, was.version), line
+        # It is shown as the version in force has it.
+        assert _without(now.fields, "remark") == _without(was.fields, "remark"), line
     else:
         assert again == line.told, line
 
