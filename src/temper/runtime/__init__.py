@@ -31,6 +31,7 @@ from temper.runtime.history import (
 from temper.runtime.history import audit as audit_space
 from temper.runtime.live import Live, Working, found
 from temper.runtime.postgres import PostgresStore, PostgresTokens, Registry
+from temper.runtime.ranks import Rank, Ranks, Span, rank_place, ranked_value
 from temper.runtime.sqlite import SqliteStore
 from temper.runtime.tokens import TokenRow, TokenStore
 from temper.runtime.tools import Adapter, Answered, Attempt, Call, Declared, Failed, Problem, Unknown, load_tools
@@ -59,7 +60,10 @@ __all__ = [
     "PostgresStore",
     "PostgresTokens",
     "Problem",
+    "Rank",
+    "Ranks",
     "Registry",
+    "Span",
     "SqliteStill",
     "SqliteStore",
     "Still",
@@ -80,6 +84,8 @@ __all__ = [
     "place_text",
     "plant_file",
     "plant_postgres",
+    "rank_place",
+    "ranked_value",
     "space_of",
     "watch",
 ]

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 from temper.kernel import (
     Answer,
@@ -109,6 +110,7 @@ class _Swap:
         return self.examination.version
 
 
+T = TypeVar("T")
 _Waiter = tuple[Callable[[Snapshot], bool], asyncio.Future[Snapshot]]
 
 
@@ -271,6 +273,11 @@ class Live:
     def now(self) -> int:
         """Return the time, by the clock that it lives by."""
         return self._clock.now()
+
+    async def beside(self, work: Callable[[], T]) -> T:
+        """Return what comes of `work` in the thread that appends, between two appends. Raises `StoreFault`."""
+        self._must_live()
+        return await self._writer.do(work)
 
     @property
     def moving(self) -> bool:

@@ -45,6 +45,8 @@ from temper.kernel import (
     path_text,
 )
 from temper.runtime.chain import GENESIS, chained, is_mark
+from temper.runtime.ranks import SCHEMA as RANKS
+from temper.runtime.ranks import Rank, Ranks, Span, Spot, changed_kinds
 from temper.table import Snapshot, Table, Value, load, moving, next_due
 
 # 1 had no hashes in its log, and no marks.
@@ -120,6 +122,20 @@ create table if not exists stirs(
   caller blob not null, after integer not null, unique(owner, kind, id, path)
 );
 """
+# How many there are of each kind in each state, kept with them: counting a million takes too long for a list.
+_POPULATIONS = """
+create table populations(
+  kind text not null, state text not null, number integer not null, primary key(kind, state)
+) without rowid;
+insert into populations select kind, state, count(*) from entities group by kind, state;
+create trigger entities_made after insert on entities begin
+  insert into populations values(new.kind, new.state, 1) on conflict do update set number = number + 1;
+end;
+create trigger entities_moved after update of state on entities when old.state <> new.state begin
+  update populations set number = number - 1 where kind = old.kind and state = old.state;
+  insert into populations values(new.kind, new.state, 1) on conflict do update set number = number + 1;
+end;
+"""
 
 _ORDERS = (
     "select name, kind, entity, id, tool, args, send, version, state, attempts, next_at, created_at, lane, unsure,"
@@ -131,14 +147,14 @@ _FIRST = (
     " and earlier.pair = o.pair and earlier.lane < o.lane)"
 )
 _VERSIONS = "select number, digest, body, report, at, author, note from versions order by number "
-_PAGES = {
+# By kind and state, as the index has them: with a row for each, whoever is rare is found as soon as who is not.
+_OF_STATE = {
     Order.OLDEST: (
-        "select row, id, version, body from entities"
-        " where kind = ? and (? or state in (select value from json_each(?))) and row > ? order by row limit ?"
+        "select * from (select row from entities where kind = ?1 and state = {} and row > ?2 order by row limit ?3)"
     ),
     Order.NEWEST: (
-        "select row, id, version, body from entities"
-        " where kind = ? and (? or state in (select value from json_each(?))) and row < ? order by row desc limit ?"
+        "select * from (select row from entities where kind = ?1 and state = {} and row < ?2"
+        " order by row desc limit ?3)"
     ),
 }
 _MARK = "insert into marks select row, ?, version, body from entities where row = ?"
@@ -186,7 +202,9 @@ class SqliteStore:
         self._last_seq: int
         self._head: bytes
         self._last_seq, self._head = last or (0, GENESIS)
-        self._keys: int = self._one("select count(*) from requests")
+        # They go from the oldest on, so that nobody has to count them.
+        self._keys: int = self._one("select coalesce(max(row) - min(row) + 1, 0) from requests")
+        self.ranks = Ranks(self._writer)
 
     def close(self) -> None:
         """Let go of the file. The log is written back into it first, so that it can be copied alone."""
@@ -305,23 +323,64 @@ class SqliteStore:
         order: Order = Order.OLDEST,
     ) -> Page:
         start = int(after) if after is not None else 0 if order is Order.OLDEST else _ROW_MAX
-        found = self._all(_PAGES[order], (entity, not states, _texts(states), start, limit + 1))
+        there = [state for state, _ in self._populations(entity, states)]
+        if not there:
+            return Page((), None)
+        of_each = " union all ".join(_OF_STATE[order].format(f"?{number}") for number, _ in enumerate(there, 4))
+        way = "asc" if order is Order.OLDEST else "desc"
+        found = self._all(
+            f"select row, id, version, body from entities"  # noqa: S608 - no value is in it
+            f" where row in (select row from ({of_each}) order by row {way} limit ?3) order by row {way}",
+            (entity, start, limit + 1, *there),
+        )
         page = found[:limit]
         items = tuple(self._codecs.load(version, entity, id, body) for _, id, version, body in page)
         return Page(items, str(page[-1][0]) if len(found) > limit and page else None)
 
-    def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
-        found: int
-        if states:
-            sql = "select count(*) from entities where kind = ? and state in (select value from json_each(?))"
-            found = self._one(sql, (entity, _texts(states)))
-        else:
-            found = self._one("select count(*) from entities where kind = ?", (entity,))
+    def list_by_id(self, entity: str, after: str | None, limit: int, *, downwards: bool) -> Sequence[Snapshot]:
+        """Return the next so many entities after an id, in the order of their ids."""
+        way, than = ("desc", "<") if downwards else ("asc", ">")
+        beyond, given = ("", (entity, limit)) if after is None else (f" and id {than} ?3", (entity, limit, after))
+        found = self._all(
+            f"select id, version, body from entities where kind = ?1{beyond} order by id {way} limit ?2",  # noqa: S608
+            given,
+        )
+        return [self._codecs.load(version, entity, id, body) for id, version, body in found]
+
+    def ranked(
+        self, rank: Rank, span: Span, after: Spot | None, limit: int, *, downwards: bool
+    ) -> Sequence[tuple[Spot, Snapshot]]:
+        """Return the next so many entities of a whole rank, within the span."""
+        read = self._read
+        found: list[tuple[Spot, Snapshot]] = []
+        for spot in Ranks.page(read, rank, span, after, limit, downwards=downwards):
+            id, version, body = self._first("select id, version, body from entities where row = ?", (spot[1],))
+            found.append((spot, self._codecs.load(version, rank.kind, id, body)))
         return found
 
+    def ranked_count(self, rank: Rank, span: Span, most: int) -> int:
+        """Return how many entities of a whole rank are within the span; `most + 1` for more."""
+        return Ranks.count(self._read, rank, span, most)
+
+    def make_rank(self, kind: str, field: str) -> bool:
+        """Do a piece of a rank, in the thread that appends; say whether there is more to do. Raises `StoreFault`."""
+        try:
+            self.ranks.ask(kind, field)
+            return self.ranks.make(self._codecs.load)
+        except apsw.Error as problem:
+            self._back()
+            raise _fault(self.path, problem) from problem
+
+    def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
+        return sum(number for _, number in self._populations(entity, states))
+
     def counts(self) -> Mapping[tuple[str, str], int]:
-        found = self._all("select kind, state, count(*) from entities group by kind, state order by kind, state")
+        found = self._all("select kind, state, number from populations where number > 0 order by kind, state")
         return {(kind, state): count for kind, state, count in found}
+
+    def _populations(self, entity: str, states: Sequence[str]) -> Sequence[tuple[str, int]]:
+        found = self._all("select state, number from populations where kind = ? and number > 0", (entity,))
+        return [(state, number) for state, number in found if not states or state in states]
 
     # --- what waits ---
 
@@ -428,7 +487,9 @@ class SqliteStore:
             writer.execute("begin immediate")
         except apsw.Error as problem:
             raise _fault(self.path, problem) from problem
-        appending = _Appending(writer, batch, self._codecs, self._rows, self._last_seq, self._head, self._keys)
+        appending = _Appending(
+            writer, batch, self._codecs, self._rows, self._last_seq, self._head, self._keys, self.ranks
+        )
         try:
             appending.write()
         except BaseException as problem:
@@ -444,6 +505,7 @@ class SqliteStore:
             raise _fault(self.path, problem, unknown=True) from problem
         if appending.codec is not None:
             self._codecs.put(appending.number, appending.codec)
+            self.ranks.forget(appending.stale)
         if len(self._rows) + len(appending.rows) > _ROWS_MAX:
             self._rows.clear()
         self._rows.update(appending.rows)
@@ -534,6 +596,7 @@ class _Appending:
         last_seq: int,
         head: bytes,
         keys: int,
+        ranks: Ranks,
     ) -> None:
         self._db = db
         self._batch = batch
@@ -545,6 +608,8 @@ class _Appending:
         self.last_seq = last_seq
         self.head = head
         self.keys = keys
+        self.stale: Iterable[Rank] = ()
+        self._ranks = ranks
 
     def write(self) -> None:
         for change in self._batch.changes:
@@ -592,6 +657,7 @@ class _Appending:
     def _index_again(self, old: Codec, new: Codec) -> None:
         """Index all entities of the kinds whose `key` or `unique`s another table changes."""
         step = moving(old.table, new.table, self.number - 1)
+        self.stale = self._ranks.stale(changed_kinds(old.table, new.table, step.touched | step.asked))
         if step.touched or step.roused:
             self._db.execute("insert or replace into meta values('moved', 0)")
         for kind in sorted(step.indexed):
@@ -628,9 +694,11 @@ class _Appending:
                 )
                 row = self.rows[name] = self._db.last_insert_rowid()
                 self._hold(after, row)
+                self._ranks.put(after, row, new=True)
             else:
                 updates.append((after.state, codec.is_live(after), due, self.number, codec.dump(after), row))
                 self._hold_again(after, row)
+                self._ranks.put(after, row, new=False)
         if updates:
             self._db.executemany(
                 "update entities set state = ?, live = ?, due = ?, version = ?, body = ? where row = ?", updates
@@ -805,6 +873,7 @@ def _writer(path: Path, vfs: str | None) -> apsw.Connection:
         if old:
             _migrate(db)
         db.execute(_WATCHING)
+        _make_lists(db)
     except BaseException:
         db.close()
         raise
@@ -821,7 +890,16 @@ def founded(path: Path) -> apsw.Connection:
     with db:
         db.execute(_SCHEMA)
         db.execute(_WATCHING)
+        _make_lists(db)
     return db
+
+
+def _make_lists(db: apsw.Connection) -> None:
+    """Make what lists need, and what files of earlier builds have not."""
+    db.execute(RANKS)
+    if db.execute("select 1 from sqlite_schema where name = 'populations'").get is None:
+        with db:
+            db.execute(_POPULATIONS)
 
 
 def reading(path: Path) -> apsw.Connection:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import msgspec
 
 from temper.kernel import StoreFault, TableVersion
 from temper.model import Machine, check, check_expression
-from temper.runtime import Elsewhere, Live, Member, PostgresStore, SqliteStore, new_id
+from temper.runtime import Elsewhere, Live, Member, PostgresStore, Rank, Ranks, SqliteStore, new_id
 from temper.service.declined import unavailable
 from temper.service.findings import finding
 from temper.service.views import blueprint_shape
@@ -46,6 +46,7 @@ class Space:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tables: dict[str, Compiled] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
+    _making: dict[tuple[str, str], asyncio.Task[None]] = field(default_factory=dict)
 
     @property
     def table(self) -> Table:
@@ -83,6 +84,41 @@ class Space:
                     break
                 id = new_id()
         return id
+
+    # --- lists ---
+
+    @property
+    def ranks(self) -> Ranks | None:
+        """Return the orders in which lists can be read from anywhere on; `None` where the store has none."""
+        return self.store.ranks if isinstance(self.store, SqliteStore) else None
+
+    def rank(self, kind: str, field: str) -> Rank | None:
+        """Return the order by a field, whole or not."""
+        return None if self.ranks is None else self.ranks.find(kind, field)
+
+    def making(self, kind: str, field: str) -> asyncio.Task[None]:
+        """Return the task that makes the order by a field, a piece at a time between two appends."""
+        task = self._making.get((kind, field))
+        if task is None:
+            task = self._making[kind, field] = asyncio.create_task(self._make(kind, field), name=f"rank {kind}.{field}")
+            task.add_done_callback(partial(self._made, (kind, field)))
+        return task
+
+    async def _make(self, kind: str, field: str) -> None:
+        store = self.ranked_store
+        while await self.live.beside(partial(store.make_rank, kind, field)):
+            pass
+
+    def _made(self, name: tuple[str, str], task: asyncio.Task[None]) -> None:
+        del self._making[name]
+        if not task.cancelled():
+            task.exception()  # Whoever waits has heard it, and who comes next tries again.
+
+    @property
+    def ranked_store(self) -> SqliteStore:
+        """Return the store, where it has ranks."""
+        assert isinstance(self.store, SqliteStore), "others have no ranks, and nobody asks for one"
+        return self.store
 
     @property
     def version(self) -> TableVersion:

@@ -717,7 +717,7 @@ class Workshop:
             raise bad_query("limit", f"is not from 1 to {most}")
         condition = self._condition(space, entity, filter, "filter") if filter else None
         listing = Listing(kind, condition, sort, limit, cursor, count, self.clock.now())
-        page = await space.reading(partial(list_page, space, listing))
+        page = await list_page(space, listing)
         if isinstance(page, wire.FieldError):
             raise bad_query(page.path, page.message)
         return page
