@@ -21,6 +21,7 @@ from temper.kernel import Entry, replay
 from temper.runtime import SqliteStore
 from temper.runtime.history import SqliteStill, audit
 from temper.service import check_texts, verify_table
+from temper.verify import Bounds, measure
 from tests.kill.audit import assert_kept
 from tests.kill.client import Client, Declined, Found, Log, Taken
 from tests.kill.servers import Server, free_port, nursery
@@ -307,3 +308,12 @@ def test_that_money_is_conserved_is_proved_for_any_number_of_accounts() -> None:
         "what is pending is that of pending transfers",
         "what is posted is that of posted transfers",
     }
+
+
+def test_what_the_ledger_says_is_noticed_where_it_is_changed() -> None:
+    """Some of every kind of change; each of them breaks a property or a scenario."""
+    checked = check_texts({"ledger.blueprint": TEXT})
+    assert checked.table is not None
+    found = measure(checked.table, Bounds(suggestions=0, mutants=16, seconds=300, mutant_seconds=60))
+    assert (found.unjudged, found.vacuous, found.survivors) == (0, (), ())
+    assert found.counted > 8
