@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
+import asyncpg
 import pytest
 
-from temper.kernel import Batch, Done, Host, Request, Stale, StoreFault, Superseded
+from temper.kernel import Batch, Change, Done, Host, Request, Stale, StoreFault, Superseded
 from temper.runtime import found
 from temper.runtime.postgres import Lost, PostgresStore
 from temper.table import Act, Table
@@ -129,6 +131,8 @@ class Cable:
 
     def __init__(self, port: int) -> None:
         self.cut: str | None = None
+        self.through = 0
+        """How much of what is cut still comes through."""
         self._port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -156,6 +160,7 @@ class Cable:
             while data := source.recv(65_536):
                 if self.cut == way and (way == "back" or b"append" in data or len(data) > 200):
                     self.cut = None
+                    target.sendall(data[: self.through])
                     break
                 target.sendall(data)
         except OSError:
@@ -171,8 +176,19 @@ def with_shutdown(one: socket.socket) -> None:
         one.close()
 
 
-@pytest.mark.parametrize(("way", "done"), [("back", True), ("there", False)])
-def test_an_answer_that_is_lost_is_looked_for(opens: Opens, postgres: Server, way: str, done: bool) -> None:
+@pytest.mark.parametrize(
+    ("way", "through", "done"),
+    [
+        ("back", 0, True),
+        ("back", 7, True),
+        ("there", 0, False),
+        ("there", 1, False),
+        ("there", 600, False),
+    ],
+)
+def test_an_answer_that_is_lost_is_looked_for(
+    opens: Opens, postgres: Server, way: str, through: int, done: bool
+) -> None:
     """Cut on the way back it was done, and counts; cut on the way there it is decided again. Never twice."""
     cable = Cable(postgres.port)
     try:
@@ -182,7 +198,7 @@ def test_an_answer_that_is_lost_is_looked_for(opens: Opens, postgres: Server, wa
         id = of_part(store, 1)
         does(first, "Account", id, "Make", balance=5)
         batch = first.decide([act(first, "Account", id, "Close")], 1_000)
-        cable.cut = way
+        cable.through, cable.cut = through, way
         if done:
             store.append(batch)
             assert batch.changes[0].entries[0].seq == 2
@@ -195,6 +211,65 @@ def test_an_answer_that_is_lost_is_looked_for(opens: Opens, postgres: Server, wa
         assert store.append(Batch(())) >= 0
     finally:
         cable.close()
+
+
+def test_a_backend_that_is_ended_while_an_append_waits_is_found_out(opens: Opens, postgres: Server) -> None:
+    """It waits for a partition that is locked; its backend is ended, and what it was about is decided again, once."""
+    store = opens("one", 0, 1, 2, 3)
+    first = host(store)
+    id = of_part(store, 1)
+    does(first, "Account", id, "Make", balance=5)
+
+    async def hold_and_end() -> None:
+        other = await asyncpg.connect(postgres.url, server_settings={"search_path": store.schema})
+        async with other.transaction():
+            await other.execute("select from partitions where part = 1 for update")
+            held.set()
+            async with asyncio.timeout(20):
+                while not await other.fetchval(  # noqa: ASYNC110 - until the database says that it waits
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where query like 'select append%' and wait_event_type = 'Lock' limit 1"
+                ):
+                    await asyncio.sleep(0.01)
+        await other.close()
+
+    held = threading.Event()
+    ending = threading.Thread(target=lambda: asyncio.run(hold_and_end()))
+    ending.start()
+    assert held.wait(20)
+    batch = first.decide([act(first, "Account", id, "Close")], 1_000)
+    with pytest.raises(Stale):
+        store.append(batch)
+    ending.join()
+    first.abandon(batch)
+    does(first, "Account", id, "Close")
+    assert [entry.action for entry in store.entries(0, 9, part=1)] == ["Make", "Close"]
+
+
+def test_nobody_appends_between_the_examination_and_the_commit_of_a_swap(opens: Opens) -> None:
+    one, two = opens("one", 0, 1), opens("two", 2, 3)
+    second = host(two)
+    batch = second.decide([act(second, "Account", of_part(two, 3), "Make", balance=1)], 1_000)
+    late: list[object] = []
+
+    def append() -> None:
+        try:
+            late.append(two.append(batch))
+        except Superseded as superseded:
+            late.append(superseded)
+
+    appending = threading.Thread(target=append)
+    newer = compiled(BANK.replace("amount <= balance", "amount < balance"))
+    with one.exclusive():
+        appending.start()
+        appending.join(0.3)
+        assert not late
+        one.append(Batch((Change(version=version(newer, 2)),)))
+    appending.join(20)
+    assert isinstance(late[0], Superseded)
+    # And a version that another was put in force before is none.
+    with pytest.raises(Superseded):
+        two.append(Batch((Change(version=version(newer, 2)),)))
 
 
 def test_a_database_that_is_not_there_says_so() -> None:
