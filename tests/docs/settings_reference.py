@@ -109,8 +109,9 @@ def _tools() -> Iterator[str]:
         ("### Egress", "egress"),
         ("## The `kubernetes` adapter", "kubernetes"),
         ("### Conditions", "condition"),
+        ("## The `wasm` adapter", "wasm.grants"),
     ):
-        text = inspect.getdoc(import_module(f"temper.runtime.tools.{module}"))
+        text = inspect.getdoc(import_module("temper.runtime." + (module if "." in module else f"tools.{module}")))
         assert text, f"{module} says what it is"
         yield f"{title}\n\n{_sentences(text)}\n"
 

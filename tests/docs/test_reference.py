@@ -10,7 +10,7 @@ from pathlib import Path
 import certifi
 import pytest
 
-from temper.runtime import Declared, load_tools
+from temper.runtime import Declared, load_grants, load_tools
 from temper.service import load_settings
 from tests.docs import cli_reference, settings_reference
 
@@ -48,8 +48,9 @@ def test_an_example_is_taken(tmp_path: Path, number: int) -> None:
         # The page's first example is for a blueprint that reads nothing of the answer.
         declared = {"pager.page": Declared(("service", "text"))}
     adapters, problems = load_tools(tools, declared, loaded.environment)
-    assert problems == []
-    assert sorted(adapters) == sorted(loaded.settings.tools) != []
+    grants, more = load_grants(tools)
+    assert (problems, more) == ([], [])
+    assert sorted((*adapters, *grants.tools)) == sorted(loaded.settings.tools) != []
 
 
 @pytest.mark.parametrize("adapter", ["http", "kubernetes"])
@@ -64,11 +65,26 @@ def test_every_setting_of_an_adapter_is_shown(adapter: str) -> None:
     assert [name for name in names if not re.search(rf"\b{name} = ", section)] == []
 
 
+def test_every_setting_of_modules_is_shown() -> None:
+    _, problems = load_grants({"adapters": {"wasm": {"nonsense": 1}}})
+    names = re.findall(r"`(\w+)`", problems[0].help)
+    section = settings_reference.page().split("## The `wasm` adapter\n")[1]
+    assert [name for name in names if not re.search(rf"^{name} = ", section, re.MULTILINE)] == []
+    assert len(names) == 5
+
+
+def test_what_modules_are_granted_by_default_is_what_the_page_shows() -> None:
+    example = next(text for text in EXAMPLES if "[adapters.wasm]" in text)
+    shown = {"adapters": tomllib.loads(example)["adapters"]}
+    assert load_grants(shown) == load_grants({})
+
+
 def test_every_example_is_toml() -> None:
     """One at the top, one of a tool's pace, and one for each adapter."""
     assert [sorted(tomllib.loads(text)) for text in EXAMPLES] == [
         ["server", "tools"],
         ["tools"],
         ["tools"],
+        ["adapters", "tools"],
         ["adapters", "tools"],
     ]

@@ -16,8 +16,7 @@ CHAPTERS = {
     "B5": "Search: found by running the table",
     "B6": "Scenarios",
     "B7": "Change",
-    "B8": "Settings",
-    "B9": "Typed, but not carried out by this release",
+    "B8": "Modules: found by looking into them",
 }
 
 

@@ -9,7 +9,7 @@ from temper.syntax import parse_bundle
 from temper.text import Code, Diagnostic, Source
 from tests.pages import diagnostic_pages, read_page
 
-PREFIXES = ("B1", "B2", "B3", "B9")
+PREFIXES = ("B1", "B2", "B3")
 PAGES = {path.stem: read_page(path) for prefix in PREFIXES for path in diagnostic_pages(prefix)}
 
 

@@ -638,10 +638,14 @@ def test_joint_actions_that_can_never_be_taken(lines: str, found: Found) -> None
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
-def test_preview_lets_through_what_this_release_does_not_carry_out() -> None:
-    text = order("action Go by system from Draft to Busy", top='tool a.b()\n  from wasm "b.wasm"\n')
-    assert "B907" in {code for code, _ in told(text)}
-    assert "B907" not in {code for code, _ in told(text, preview=True)}
+@pytest.mark.parametrize("name", ["rules.wasm", "rules.wat", "2.rules_of-ours.wasm"])
+def test_a_tool_may_be_carried_out_by_a_module(name: str) -> None:
+    assert told(order("", top=f'tool a.b()\n  from wasm "{name}"\n')) == []
+
+
+@pytest.mark.parametrize("name", ["rules", "rules.py", "../rules.wasm", "/etc/rules.wasm", ".wasm", "a/b.wat", ""])
+def test_a_module_lies_beside_the_blueprint(name: str) -> None:
+    assert told(order("", top=f'tool a.b()\n  from wasm "{name}"\n')) == [("B350", f'from wasm "{name}"')]
 
 
 def test_problems_stand_in_the_order_of_the_text() -> None:

@@ -52,20 +52,20 @@ def order(lines: str, *, top: str = "") -> str:
     return f"{TOP}{dedent(top)}\n{ORDER}{indent(dedent(lines), '  ')}"
 
 
-def machine(text: str, *, preview: bool = False) -> Machine:
+def machine(text: str) -> Machine:
     """Return the machine of a text in which nothing is wrong."""
-    found, told = checked(text, preview=preview)
+    found, told = checked(text)
     assert told == (), "\n".join(f"{one.code.name} {one.message}" for one in told)
     return found
 
 
-def told(text: str, *, preview: bool = False) -> list[tuple[str, str]]:
+def told(text: str) -> list[tuple[str, str]]:
     """Return each problem as its code and the words that it points at."""
-    found = checked(text, preview=preview)[1]
+    found = checked(text)[1]
     return [(one.code.name, text[one.primary.span.start : one.primary.span.end]) for one in found]
 
 
-def checked(text: str, *, preview: bool = False) -> tuple[Machine, tuple[Diagnostic, ...]]:
+def checked(text: str) -> tuple[Machine, tuple[Diagnostic, ...]]:
     tree, unread = parse_bundle([Source("shop.blueprint", text)])
     assert unread == (), "\n".join(f"{one.code.name} {one.message}" for one in unread)
-    return check(tree, preview=preview)
+    return check(tree)

@@ -155,7 +155,7 @@ def kind_of(answer: Attempt) -> str:
         case Unknown():
             return "unknown"
         case Failed(kind, _, retry):
-            return kind.value + (", again" if retry else "")
+            return str(kind) + (", again" if retry else "")
 
 
 # --- what goes out ----------------------------------------------------------------------------------------------------

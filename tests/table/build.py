@@ -280,11 +280,11 @@ def refused(result: Accepted | Refused) -> Refused:
 ROLES = "role operator, builder, release_manager\nrole builder excludes release_manager"
 
 
-def compiled(text: str, *, preview: bool = False) -> Table:
+def compiled(text: str) -> Table:
     """The table of a blueprint that is free of errors. Its first line and the roles are put before it."""
     source = Source("test.blueprint", f"blueprint test\n\n{ROLES}\n{dedent(text)}")
     tree, unread = parse_bundle([source])
-    machine, unsound = check(tree, preview=preview)
+    machine, unsound = check(tree)
     errors = [problem for problem in (*unread, *unsound) if problem.severity is Severity.ERROR]
     assert not errors, "\n".join(render(problem, {source.name: source}) for problem in errors)
     return compile_machine(machine, [source])

@@ -26,17 +26,17 @@ GOLDEN = Path(__file__).parent / "golden" / "helix.json"
 HELIX = read_page(ROOT / "docs" / "reference" / "language.md").blocks[0].sources[0].text
 
 
-def compiled(*texts: str, preview: bool = False) -> Table:
+def compiled(*texts: str) -> Table:
     """The table of a bundle of files `0.blueprint`, `1.blueprint`, ..., in which nothing is wrong."""
     sources = [Source(f"{number}.blueprint", text) for number, text in enumerate(texts)]
     tree, unread = parse_bundle(sources)
-    machine, problems = check(tree, preview=preview)
+    machine, problems = check(tree)
     assert (unread, problems) == ((), ())
     return compile_machine(machine, sources)
 
 
-def order_of(lines: str, *, top: str = "", preview: bool = False) -> shape.Entity:
-    return compiled(order(lines, top=top), preview=preview).entities["Order"]
+def order_of(lines: str, *, top: str = "") -> shape.Entity:
+    return compiled(order(lines, top=top)).entities["Order"]
 
 
 def test_the_table_of_helix() -> None:

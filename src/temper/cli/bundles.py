@@ -23,4 +23,6 @@ def shown(path: Path, name: str) -> str:
 
 def file_of(path: Path, name: str) -> Path:
     """Return where a file of a bundle lies."""
-    return path if path.is_file() else path / name
+    if not path.is_file():
+        return path / name
+    return path if name == path.name else path.with_name(name)  # A module that lies beside it.

@@ -179,7 +179,7 @@ def blueprint_files(paths: Iterable[str]) -> list[Path]:
     found: list[Path] = []
     for each in paths:
         path = Path(each)
-        found += [path] if path.is_file() else [path / name for name in read(path)]
+        found += [path] if path.is_file() else [path / name for name in read(path) if name.endswith(".blueprint")]
     return found
 
 

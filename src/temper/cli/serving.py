@@ -111,7 +111,7 @@ async def _watched(workshop: Workshop, paths: list[str], teller: _Teller) -> Asy
 
 async def _push(workshop: Workshop, path: Path) -> wire.Pushed:
     files = read(path)
-    checked = check_texts(files)
+    checked = await asyncio.to_thread(check_texts, files)
     # A bundle that does not compile has no name to be pushed under: the path's is as good for telling so.
     name = checked.table.blueprint if checked.table is not None else path.stem.split(".")[0].lower() or "unnamed"
     return await workshop.push(OPERATOR, name, files, note=f"from {path}")

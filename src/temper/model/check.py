@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from temper.model import machine as m
 from temper.model.clauses import Uses
 from temper.model.entities import EntityReader
@@ -21,15 +23,16 @@ from temper.text import Code, Diagnostic
 
 # What an attempt of a tool without a `timeout` of its own may take.
 TIMEOUT_MS = 30_000
+# A module lies beside the blueprint: its name leads nowhere else.
+_MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.(wasm|wat)")
 
 
-def check(bundle: tree.Tree, *, preview: bool = False) -> tuple[m.Machine, tuple[Diagnostic, ...]]:
+def check(bundle: tree.Tree) -> tuple[m.Machine, tuple[Diagnostic, ...]]:
     """Return what the bundle means, and every problem found, in the order of the text. Never raises.
 
-    The machine is whole only if no problem is an error. With `preview`, what the language has and this release does not
-    carry out is let through.
+    The machine is whole only if no problem is an error.
     """
-    problems = Problems(preview)
+    problems = Problems()
     names = World()
     typer = Typer(names, problems)
     declarations = Declarations(bundle, names, typer, problems)
@@ -155,12 +158,14 @@ def _tools(top: list[tree.Declaration], typer: Typer, problems: Problems) -> tup
                     )
                 case tree.FromWasm(file):
                     wasm = file
-                    problems.not_yet(
-                        Code.B907,
-                        part.span,
-                        f"`{name}` runs as a WASM module",
-                        help="leave the line out, and bind the tool to an adapter in the server's settings",
-                    )
+                    if not _MODULE.fullmatch(file):
+                        problems.add(
+                            Code.B350,
+                            part.span,
+                            f"`{file}` is no module's name",
+                            label="not the name of a module",
+                            help="name a file beside the blueprint, such as `rules.wasm` or `rules.wat`",
+                        )
                 case tree.Idempotent():
                     pass
         if tool.node is node:

@@ -10,9 +10,8 @@ from temper.text import Code, Diagnostic, Fix, Label, Span, suggest
 
 @dataclass(slots=True)
 class Problems:
-    """Takes problems as they are found. With `preview`, what this release does not carry out is let through."""
+    """Takes problems as they are found."""
 
-    preview: bool = False
     found: list[Diagnostic] = field(default_factory=list)
     _seen: set[tuple[Code, Span, str]] = field(default_factory=set)
 
@@ -33,11 +32,6 @@ class Problems:
         self._seen.add((code, span, message))
         secondary = tuple(Label(place, text) for place, text in beside if place.file)
         self.found.append(Diagnostic(code, message, Label(span, label), secondary, help, fix))
-
-    def not_yet(self, code: Code, span: Span, message: str, *, help: str) -> None:
-        """Add a problem for what is understood, but not carried out by this release."""
-        if not self.preview:
-            self.add(code, span, message, label="not carried out by this release", help=help)
 
     def unknown(
         self,

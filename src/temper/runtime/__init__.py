@@ -35,6 +35,18 @@ from temper.runtime.ranks import Rank, Ranks, Span, rank_place, ranked_value
 from temper.runtime.sqlite import SqliteStore
 from temper.runtime.tokens import TokenRow, TokenStore
 from temper.runtime.tools import Adapter, Answered, Attempt, Call, Declared, Failed, Problem, Unknown, load_tools
+from temper.runtime.wasm import (
+    Flaw,
+    Grants,
+    Modules,
+    NotPacked,
+    digest_of,
+    flaw_of,
+    imports_of,
+    load_grants,
+    pack,
+    unpack,
+)
 
 __all__ = [
     "Adapter",
@@ -52,10 +64,14 @@ __all__ = [
     "Exported",
     "Failed",
     "FaultyFiles",
+    "Flaw",
+    "Grants",
     "Head",
     "Joined",
     "Live",
     "Member",
+    "Modules",
+    "NotPacked",
     "PostgresStill",
     "PostgresStore",
     "PostgresTokens",
@@ -76,10 +92,15 @@ __all__ = [
     "Working",
     "Written",
     "audit_space",
+    "digest_of",
     "exported",
+    "flaw_of",
     "found",
+    "imports_of",
+    "load_grants",
     "load_tools",
     "new_id",
+    "pack",
     "place_of",
     "place_text",
     "plant_file",
@@ -87,5 +108,6 @@ __all__ = [
     "rank_place",
     "ranked_value",
     "space_of",
+    "unpack",
     "watch",
 ]

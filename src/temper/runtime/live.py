@@ -133,10 +133,10 @@ class Live:
         self.version = version
         self._host = host
         self._adapters = dict(adapters)
+        self._modules = Modules()
+        self._own_modules: Modules | None = self._modules
         self._clock = clock
         self._limits = limits
-        self.modules: Modules | None = None
-        """What carries out the tools `from wasm`, if they are not to have what they have by default."""
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(self._loop)
         self._queue: deque[_Asked | _Swap] = deque()
@@ -166,6 +166,7 @@ class Live:
         clock: Clock | None = None,
         ids: Ids = new_id,
         limits: Limits | None = None,
+        modules: Modules | None = None,
     ) -> Live:
         """Return the space that `store` keeps, alive; its first version must be there (`found`). Raises `StoreFault`.
 
@@ -179,6 +180,8 @@ class Live:
         limits = limits or Limits()
         host = Host(load(version.table), store, ids=ids, limits=limits)
         live = cls(host, store, version, adapters, clock, limits)
+        if modules is not None:
+            live._modules, live._own_modules = modules, None
         batch = host.recover(clock.now())
         if batch.changes:
             live._adopt(batch, store.append(batch))
@@ -363,6 +366,8 @@ class Live:
         for waiters in self._waiters.values():
             for _, future in waiters:
                 future.cancel()
+        if self._own_modules is not None:
+            self._own_modules.close()
         await self._loop.run_in_executor(None, self._writer.shutdown)
 
     # --- turns ---
@@ -644,6 +649,13 @@ class Live:
                 call.cancel()
                 await asyncio.gather(call, return_exceptions=True)
 
+    def _adapter(self, tool: str) -> Adapter | None:
+        """Return what carries out `tool` by the table in force, whose modules are those of its own bundle."""
+        declared = self.table.tools.get(tool)
+        if declared is None or declared.wasm is None:
+            return self._adapters.get(tool)
+        return self._modules.adapter(self.table, tool)
+
     def _end(self, end: AttemptEnd) -> None:
         self._queue.append(_Asked(end, None))
         self._work.set()
@@ -660,15 +672,6 @@ class Live:
                 alarm.cancel()
                 bell.cancel()
         return future.done()
-    def _adapter(self, tool: str) -> Adapter | None:
-        """Return what carries out `tool` by the table in force, whose modules are those of its own bundle."""
-        declared = self.table.tools.get(tool)
-        if declared is None or declared.wasm is None:
-            return self._adapters.get(tool)
-        if self.modules is None:
-            self.modules = Modules()
-        return self.modules.adapter(self.table, tool)
-
 
     # --- entries ---
 

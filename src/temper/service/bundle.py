@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from temper.service.modules import LETTERS_MAX, bring, is_module
 from temper.text import Diagnostic, Severity, Source
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ BLUEPRINT_SUFFIX = ".blueprint"
 # What a bundle may bring to a server: a blueprint is a page long; ten thousand times that is a mistake or an attack.
 FILES_MAX = 200
 BYTES_MAX = 4_000_000
+MODULE_BYTES_MAX = 32_000_000
 
 
 class BundleUnreadable(Exception):
@@ -46,10 +48,10 @@ class Checked:
 def read_bundle(path: Path) -> dict[str, str]:
     """Return the texts of a bundle: of one file, or of the `*.blueprint` files of a folder and of its `scenarios/`.
 
-    Raises `BundleUnreadable`.
+    The modules that they name come along, packed. Raises `BundleUnreadable`.
     """
     if path.is_file():
-        return {path.name: _read(path)}
+        return _with_modules(path.parent, {path.name: _read(path)})
     if not path.is_dir():
         raise BundleUnreadable(f"there is no file or folder `{path}`", "name a `.blueprint` file or a folder of them")
     paths = sorted(path.glob(f"*{BLUEPRINT_SUFFIX}")) + sorted((path / "scenarios").glob(f"*{BLUEPRINT_SUFFIX}"))
@@ -57,7 +59,7 @@ def read_bundle(path: Path) -> dict[str, str]:
         raise BundleUnreadable(
             f"`{path}` holds no `*{BLUEPRINT_SUFFIX}` file", "name a bundle's folder, or begin one with `temper new`"
         )
-    return {str(each.relative_to(path)): _read(each) for each in paths}
+    return _with_modules(path, {str(each.relative_to(path)): _read(each) for each in paths})
 
 
 def check_texts(files: Mapping[str, str]) -> Checked:
@@ -67,23 +69,51 @@ def check_texts(files: Mapping[str, str]) -> Checked:
     from temper.syntax import parse_bundle
     from temper.table import compile_machine
 
-    sources = {name: Source(name, text) for name, text in sorted(files.items())}
+    sources = {name: Source(name, text) for name, text in sorted(files.items()) if not is_module(name)}
     tree, unread = parse_bundle(sources.values())
     machine, unsound = check(tree)
-    problems = _in_order((*unread, *unsound))
+    modules = bring(tree, files)
+    problems = _in_order((*unread, *unsound, *modules.problems))
     if any(problem.severity is Severity.ERROR for problem in problems):
         return Checked(sources, problems, None, None)
-    table = compile_machine(machine, sources.values())
+    table = compile_machine(machine, (*sources.values(), *modules.sources), modules.digests)
     return Checked(sources, problems, machine, table)
 
 
-def _read(path: Path) -> str:
+def _with_modules(folder: Path, texts: Mapping[str, str]) -> dict[str, str]:
+    """Add those modules of the folder that stand in a text: what else is built there is nobody's business."""
+    files = dict(texts)
+    for path in sorted(folder.iterdir()):
+        if is_module(path.name) and any(f'"{path.name}"' in text for text in texts.values()):
+            files[path.name] = _packed(path)
+    return files
+
+
+def _packed(path: Path) -> str:
+    if path.suffix == ".wat":
+        return _read(path)
+    from temper.runtime import pack
+
+    packed = pack(_bytes(path, MODULE_BYTES_MAX))
+    if len(packed) > LETTERS_MAX:
+        raise BundleUnreadable(
+            f"`{path}` is too large to travel: packed it has {len(packed):,} of {LETTERS_MAX:,} letters"
+        )
+    return packed
+
+
+def _bytes(path: Path, most: int) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BundleUnreadable(f"`{path}` cannot be read: {error.strerror}") from error
-    if len(content) > BYTES_MAX:
-        raise BundleUnreadable(f"`{path}` has {len(content):,} bytes; a bundle has at most {BYTES_MAX:,}")
+    if len(content) > most:
+        raise BundleUnreadable(f"`{path}` has {len(content):,} bytes; it may have at most {most:,}")
+    return content
+
+
+def _read(path: Path) -> str:
+    content = _bytes(path, BYTES_MAX)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

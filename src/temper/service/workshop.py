@@ -41,12 +41,14 @@ from temper.runtime import (
     Joined,
     Live,
     Member,
+    Modules,
     PostgresStore,
     PostgresTokens,
     SqliteStore,
     SystemClock,
     TokenStore,
     found,
+    load_grants,
     load_tools,
     new_id,
     place_of,
@@ -71,6 +73,7 @@ from temper.service.judge_process import GuardPair, Judged
 from temper.service.judgements import Judgements
 from temper.service.listing import Listing, list_page
 from temper.service.measuring import Measures
+from temper.service.modules import LETTERS_MAX, is_module
 from temper.service.people import Person, must_be_administrator, token_problems, token_view
 from temper.service.requests import asked_for, creating_action, fingerprint, moment_of, params_of, scoped_key, wanted_id
 from temper.service.settings import Loaded, SettingProblem, duration_ms
@@ -136,6 +139,7 @@ class Workshop:
     _tokens: TokenStore | PostgresTokens
     _spaces: dict[str, Space] = field(default_factory=dict)
     _adapters: dict[str, Adapter] = field(default_factory=dict)
+    _modules: Modules = field(init=False, repr=False)
     _streams: int = 0
     _cluster: Cluster | None = None
     _judgements: Judgements = field(init=False, repr=False)
@@ -144,6 +148,7 @@ class Workshop:
         """Begin without a judgement."""
         self._judgements = Judgements(self.loaded.settings.push, self.loaded.data)
         self._measures = Measures()
+        self._modules = Modules(load_grants(_bindings(self.loaded))[0], self.clock.now)
 
     @classmethod
     async def open(cls, loaded: Loaded, *, clock: Clock | None = None) -> Workshop:
@@ -219,6 +224,7 @@ class Workshop:
             await self._cluster.leave()
         for adapter in self._adapters.values():
             await adapter.close()
+        self._modules.close()
         self._tokens.close()
 
     # --- the other servers ---
@@ -286,7 +292,7 @@ class Workshop:
         With `strength`, how much its properties notice too.
         """
         must_be_administrator(person, "plan a push")
-        table = self._compile(blueprint, files)
+        table = await self._compiled(blueprint, files)
         space = self._spaces.get(blueprint)
         old = space.table if space is not None else None
         changes, judged = await self._judge(old, table)
@@ -336,7 +342,7 @@ class Workshop:
         Declines with "broken-blueprint", "unverified", "stranded" or "stale"; then nothing has changed.
         """
         must_be_administrator(person, "push")
-        table = self._compile(blueprint, files)
+        table = await self._compiled(blueprint, files)
         space = self._spaces.get(blueprint)
         if space is None:
             return await self._found(person, table, note, if_version)
@@ -983,12 +989,29 @@ class Workshop:
             )
         )
 
+    async def _compiled(self, blueprint: str, files: Mapping[str, str]) -> Table:
+        # A module is compiled to be looked into: nobody else waits for that.
+        if any(is_module(name) for name in files):
+            return await asyncio.to_thread(self._compile, blueprint, files)
+        return self._compile(blueprint, files)
+
     def _compile(self, blueprint: str, files: Mapping[str, str]) -> Table:
         if not BLUEPRINT.fullmatch(blueprint) or blueprint in RESERVED_BLUEPRINTS:
             raise Declined(
                 wire.Problem(type="bad-request", title=f"`{blueprint}` is no name for a blueprint", status=422)
             )
-        size = sum(len(text) for text in files.values())
+        letters = sum(len(text) for name, text in files.items() if is_module(name))
+        size = sum(map(len, files.values())) - letters
+        if letters > LETTERS_MAX:
+            raise Declined(
+                wire.Problem(
+                    type="bad-request",
+                    title=f"a bundle's modules have at most {LETTERS_MAX:,} characters in all, as they travel",
+                    status=422,
+                    detail=f"these have {letters:,}",
+                    help="`temper push` packs them; leave out of a module what its tool does not need",
+                )
+            )
         if not files or len(files) > FILES_MAX or size > BYTES_MAX:
             raise Declined(
                 wire.Problem(
@@ -1138,6 +1161,7 @@ class Workshop:
             self._adapters,
             clock=self.clock,
             limits=Limits(batch_max=limits.batch, queue_max=limits.queue, attempts_max=limits.calls_per_tool),
+            modules=self._modules,
         )
 
     def _rebind(self) -> None:
@@ -1154,21 +1178,27 @@ class Workshop:
         )
 
     def _unbound_lines(self, table: Table) -> tuple[wire.ChangeLine, ...]:
-        return tuple(
-            wire.ChangeLine(
-                kind="note",
-                text=f"nothing is bound to the tool `{name}`: until the settings do, its calls fail as `not_bound`",
-            )
+        unbound = [
+            f"nothing is bound to the tool `{name}`: until the settings do, its calls fail as `not_bound`"
             for name in _outside(table)
             if name not in self._adapters
-        )
+        ]
+        denied = [
+            f"the module of `{name}` imports `{function}`, which the settings don't allow: its calls fail as `refused`"
+            for name, function in self._modules.denied(table)
+        ]
+        return tuple(wire.ChangeLine(kind="note", text=text) for text in (*unbound, *denied))
 
 
 def _bind(loaded: Loaded, tables: Iterable[Table]) -> tuple[dict[str, Adapter], tuple[SettingProblem, ...]]:
     declared = {name: declared for table in tables for name, declared in _outside(table).items()}
-    settings = {"tools": loaded.settings.tools, "adapters": loaded.settings.adapters}
-    adapters, problems = load_tools(settings, declared, loaded.environment)
-    return adapters, tuple(SettingProblem(each.where, each.text, each.help) for each in problems)
+    adapters, problems = load_tools(_bindings(loaded), declared, loaded.environment)
+    _, more = load_grants(_bindings(loaded))
+    return adapters, tuple(SettingProblem(each.where, each.text, each.help) for each in (*problems, *more))
+
+
+def _bindings(loaded: Loaded) -> dict[str, Any]:
+    return {"tools": loaded.settings.tools, "adapters": loaded.settings.adapters}
 
 
 def _outside(table: Table) -> dict[str, Declared]:

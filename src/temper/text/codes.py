@@ -169,6 +169,7 @@ class Code(Enum):
     B341 = "property of several entities"
     B342 = "scenario that speaks of nothing"
     B343 = "bundle without an entity"
+    B350 = "module whose name is none"
 
     # B4xx: level 1, found by looking at the table
     B401 = "guard that can't hold"
@@ -193,8 +194,9 @@ class Code(Enum):
     B602 = "scenario line that can't be carried out"
     B603 = "scenario that runs into a fault"
 
-    # B9xx: not carried out by this release
-    B907 = "tool as a WASM module"
+    # B8xx: modules, found by looking into them
+    B801 = "module that is not in the bundle"
+    B802 = "module that can't carry out its tool"
 
     @property
     def severity(self) -> Severity:

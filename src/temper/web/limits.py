@@ -13,7 +13,7 @@ class Limits:
     headers_max: int = 32 * 1024  # 431, and the connection ends
     head_timeout: float = 15.0  # for a request's head to arrive; then the connection ends
     body_max: int = 1024 * 1024  # of an action, a token, a rollback: 413
-    bundle_max: int = 8 * 1024 * 1024  # of a push and a plan, which carry a bundle's files: 413
+    bundle_max: int = 16 * 1024 * 1024  # of a push and a plan, which carry a bundle's files: 413
     body_timeout: float = 30.0  # for a body to arrive whole: 408
     key_max: int = 200  # of an `Idempotency-Key`, which is printable ASCII: 400
     expression_max: int = 4 * 1024  # of `filter` and `until`: 422

@@ -34,6 +34,10 @@ ADAPTERS: dict[str, Build] = {
 }
 
 
+MODULES = "wasm"
+"""No adapter, but a tool's module: what it is granted is read elsewhere (`temper.runtime.wasm`)."""
+
+
 def load_tools(
     settings: Mapping[str, Any],
     declared: Mapping[str, Declared],
@@ -52,15 +56,17 @@ def load_tools(
     vault = Vault(environment)
     tools, shared = (_tables(settings, key, problems) for key in ("tools", "adapters"))
     for name in shared:
-        if name not in ADAPTERS:
+        if name not in ADAPTERS and name != MODULES:
             problems.append(Problem(dotted(("adapters", name)), f"there is no adapter `{name}`", _known_adapters()))
     # It is read when the first tool asks for it, so that without one the client is not imported.
     cluster = Table(("adapters", "kubernetes"), shared.get("kubernetes", {}), problems, vault)
     site = Site(resolve, kubernetes.Clusters(cluster))
     adapters: dict[str, Adapter] = {}
     for name, raw in tools.items():
+        if raw.get("adapter") == MODULES:
+            continue
         table = Table(("tools", name), raw, problems, vault, tool=name, declared=declared.get(name))
-        adapter = table.one_of("adapter", tuple(ADAPTERS))
+        adapter = table.one_of("adapter", (*ADAPTERS, MODULES))
         before, pace = len(problems), read_pace(table)
         built = ADAPTERS[adapter](table, site) if adapter else None
         if built is not None and len(problems) == before:

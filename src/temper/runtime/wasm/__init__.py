@@ -6,21 +6,19 @@ Never: gives a module files, sockets, the environment or a second call's memory;
 """
 
 from temper.runtime.wasm.carry import Modules
-from temper.runtime.wasm.flaws import Flaw, flaw_of
-from temper.runtime.wasm.grants import FUNCTIONS, Grant, Grants, load_grants
-from temper.runtime.wasm.package import MODULE_BYTES_MAX, SUFFIXES, digest_of, is_module, pack, unpack
+from temper.runtime.wasm.flaws import Flaw, flaw_of, imports_of
+from temper.runtime.wasm.grants import Grant, Grants, load_grants
+from temper.runtime.wasm.package import NotPacked, digest_of, pack, unpack
 
 __all__ = [
-    "FUNCTIONS",
-    "MODULE_BYTES_MAX",
-    "SUFFIXES",
     "Flaw",
     "Grant",
     "Grants",
     "Modules",
+    "NotPacked",
     "digest_of",
     "flaw_of",
-    "is_module",
+    "imports_of",
     "load_grants",
     "pack",
     "unpack",

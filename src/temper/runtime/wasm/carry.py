@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from temper.runtime.clock import SystemClock
 from temper.runtime.tools import Adapter, Attempt, Call, Failed, Kind
-from temper.runtime.wasm.engine import Unsound, compiled
+from temper.runtime.wasm.engine import Unsound, compiled, known
 from temper.runtime.wasm.flaws import imports_of
 from temper.runtime.wasm.grants import Grants
 from temper.runtime.wasm.package import NotPacked, digest_of, unpack
@@ -38,6 +38,15 @@ class Modules:
         if declared is None or declared.wasm is None:
             return None
         return _Module(self, table, declared.wasm)
+
+    def denied(self, table: Table) -> list[tuple[str, str]]:
+        """Return which tools' modules import what the settings don't allow. Of those that have been compiled."""
+        found = []
+        for name, tool in sorted(table.tools.items()):
+            code = known(table.modules.get(tool.wasm, "")) if tool.wasm is not None else None
+            if code is not None:
+                found += [(name, each) for each in sorted(imports_of(code) - self.grants.of(name).allow)]
+        return found
 
     def close(self) -> None:
         """Take no more calls. Those under way end by themselves, within their time; nobody hears of them."""

@@ -6,6 +6,8 @@ a thread moves them on while calls are under way.
 
 from __future__ import annotations
 
+import atexit
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -62,26 +64,27 @@ def compiled(digest: str, content: Callable[[], bytes]) -> Compiled:
 
     Takes its time: never on the loop. Raises `Unsound`, and what `content` raises.
     """
-    known = _known(digest)
-    if known is not None:
-        return known
+    kept = known(digest)
+    if kept is not None:
+        return kept
     with _compiling:
-        known = _known(digest)
-        if known is None:
-            known = _compile(digest, content())
+        kept = known(digest)
+        if kept is None:
+            kept = _compile(digest, content())
             with _lock:
-                _compiled[digest] = known
+                _compiled[digest] = kept
                 while len(_compiled) > _KEPT_MAX:
                     _compiled.popitem(last=False)
-        return known
+        return kept
 
 
-def _known(digest: str) -> Compiled | None:
+def known(digest: str) -> Compiled | None:
+    """Return the code that is kept under a digest."""
     with _lock:
-        known = _compiled.get(digest)
-        if known is not None:
+        kept = _compiled.get(digest)
+        if kept is not None:
             _compiled.move_to_end(digest)
-        return known
+        return kept
 
 
 def _compile(digest: str, content: bytes) -> Compiled:
@@ -94,14 +97,23 @@ def _compile(digest: str, content: bytes) -> Compiled:
             return Compiled(digest, component.Component(engine(), binary), component=True)
         return Compiled(digest, wasmtime.Module(engine(), binary), component=False)
     except wasmtime.WasmtimeError as error:
-        raise Unsound(_first_line(str(error))) from error
+        raise Unsound(_reason(str(error))) from error
 
 
-def _first_line(text: str) -> str:
-    # What says most is the innermost cause, which comes last; a WAT error is followed by a drawing of its place.
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    causes = [line.partition(": ")[2] for line in lines if line[:1].isdigit() and ": " in line]
-    return (causes or lines or ["it can't be compiled"])[-1 if causes else 0][:200]
+def _reason(text: str) -> str:
+    # What says most is the innermost cause, which comes last; of a WAT error, what stands above the drawing.
+    head, _, causes = text.partition("Caused by:")
+    lines = [line.strip() for line in (causes or head).splitlines() if line.strip()]
+    reason = lines[-1 if causes else 0] if lines else "it can't be compiled"
+    return re.sub(r"^\d+: ", "", reason)[:200]
+
+
+@atexit.register
+def _let_go() -> None:
+    # Before the interpreter takes the library apart that they are let go with.
+    with _lock:
+        _compiled.clear()
+    engine.cache_clear()
 
 
 class _Ticker:

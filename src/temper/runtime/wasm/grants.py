@@ -1,4 +1,24 @@
-"""What the settings grant modules: `[adapters.wasm]` all of them, `[tools."x.y"]` with `adapter = "wasm"` one tool's."""
+"""The `wasm` adapter: a module of the bundle carries a tool out, within bounds.
+
+```toml
+[adapters.wasm]
+fuel = 1_000_000_000        # about so many instructions a call
+memory_mib = 64             # what its memory may grow to
+time = "5s"                 # by the clock; and never more than nine tenths of the tool's `timeout`
+allow = ["log", "now"]      # what a module may import
+calls = 4                   # at once, of all modules together; the others wait for a thread
+
+[tools."rules.judge"]       # what differs for one tool
+adapter = "wasm"
+fuel = 20_000_000
+allow = []
+```
+
+What is shown first are the defaults.
+The blueprint says which tools these are (`from wasm`), so none needs a table; what is bound to another adapter here and
+declared `from wasm` there is carried out by the module.
+[WASM modules](wasm.md) says how a module is called and what comes of it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +27,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from temper.runtime.tools.reading import Problem, Table
+from temper.runtime.tools.settings import MODULES
 from temper.runtime.tools.vault import Vault
 from temper.text import suggest
 
-ADAPTER = "wasm"
 FUNCTIONS = ("log", "now")
 """What a module may import, each if the settings allow it. There is no other way out of it."""
 _CALLS = 4
@@ -47,15 +67,15 @@ def load_grants(settings: Mapping[str, Any]) -> tuple[Grants, list[Problem]]:
     problems: list[Problem] = []
     vault = Vault({})
     shared = settings.get("adapters", {})
-    raw = shared.get(ADAPTER, {}) if isinstance(shared, Mapping) else {}
-    table = Table(("adapters", ADAPTER), raw if isinstance(raw, Mapping) else {}, problems, vault)
+    raw = shared.get(MODULES, {}) if isinstance(shared, Mapping) else {}
+    table = Table(("adapters", MODULES), raw if isinstance(raw, Mapping) else {}, problems, vault)
     usual = _grant(table, Grant())
     calls = table.number("calls", _CALLS)
     table.finish()
     tools: dict[str, Grant] = {}
     bound = settings.get("tools", {})
     for name, each in bound.items() if isinstance(bound, Mapping) else ():
-        if isinstance(each, Mapping) and each.get("adapter") == ADAPTER:
+        if isinstance(each, Mapping) and each.get("adapter") == MODULES:
             table = Table(("tools", name), each, problems, vault, tool=name)
             table.text("adapter")
             tools[name] = _grant(table, usual)

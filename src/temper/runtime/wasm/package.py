@@ -11,7 +11,6 @@ import binascii
 import hashlib
 import zlib
 
-SUFFIXES = (".wasm", ".wat")
 # What `componentize-py` makes of a page of Python has 18 MB: its interpreter is in it.
 MODULE_BYTES_MAX = 32_000_000
 _HEAD = "wasm:deflate:"
@@ -19,11 +18,6 @@ _HEAD = "wasm:deflate:"
 
 class NotPacked(ValueError):
     """It is no packed module; the text says why."""
-
-
-def is_module(name: str) -> bool:
-    """Say whether a file of a bundle is a module, by its name."""
-    return name.endswith(SUFFIXES)
 
 
 def pack(content: bytes) -> str:
