@@ -137,6 +137,7 @@ def _limits(loaded: Loaded) -> Limits:
         body_max=limits.body_bytes,
         page_max=limits.page,
         wait_max=duration_ms(limits.wait) / 1000,
+        requests_max=limits.requests,
         drain_timeout=duration_ms(loaded.settings.server.drain) / 1000,
     )
 

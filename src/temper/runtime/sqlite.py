@@ -542,15 +542,24 @@ class SqliteStore:
         return reader.cursor()
 
     def _all(self, sql: str, given: Sequence[Any] = ()) -> Any:
-        return self._read.execute(sql, given).fetchall()
+        try:
+            return self._read.execute(sql, given).fetchall()
+        except apsw.Error as problem:
+            raise _fault(self.path, problem) from problem
 
     def _first(self, sql: str, given: Sequence[Any] = ()) -> Any:
         """Return the first row, or `None`."""
-        return self._read.execute(sql, given).fetchone()
+        try:
+            return self._read.execute(sql, given).fetchone()
+        except apsw.Error as problem:
+            raise _fault(self.path, problem) from problem
 
     def _one(self, sql: str, given: Sequence[Any] = ()) -> Any:
         """Return the only value of the first row, or `None`."""
-        return self._read.execute(sql, given).get
+        try:
+            return self._read.execute(sql, given).get
+        except apsw.Error as problem:
+            raise _fault(self.path, problem) from problem
 
     def _entries(self, sql: str, given: Sequence[Any]) -> Sequence[Entry]:
         entries = []
@@ -982,7 +991,7 @@ def _fault(path: Path, problem: apsw.Error, *, unknown: bool = False) -> StoreFa
         case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.CantOpenError():
             text = f"`{path}` can't be written: {problem}"
         case apsw.CorruptError() | apsw.NotADBError():
-            text = f"`{path}` is damaged ({problem}): restore it from a copy"
+            text = f"`{path}` is damaged ({problem}): restore it from a copy, which `temper audit` can look at first"
         case _:
             text = f"`{path}` could not take it: {problem}"
     return StoreFault(text, unknown=unknown)

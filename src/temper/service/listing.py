@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import msgspec
 
-from temper.kernel import Order
+from temper.kernel import Order, StoreFault
 from temper.runtime import Rank, Span, rank_place, ranked_value
 from temper.service import wire
 from temper.service.declined import unavailable
@@ -81,6 +81,8 @@ async def list_page(space: Space, asked: Listing) -> wire.Page | wire.FieldError
                 await asyncio.sleep(0)
         except _BadList as bad:
             return bad.error
+        except StoreFault as fault:
+            raise unavailable(fault.text) from fault
 
 
 def _whole(work: Generator[None, None, wire.Page]) -> wire.Page:
@@ -236,15 +238,16 @@ def _by_id(space: Space, asked: Listing, *, downwards: bool) -> Generator[None, 
     after = None if read is None else read[1]
     items: list[Snapshot] = []
     looked_at = 0
+    chunk = min(CHUNK, asked.limit + 1)
     while True:
-        found = space.ranked_store.list_by_id(asked.kind.name, after, CHUNK, downwards=downwards)
+        found = space.ranked_store.list_by_id(asked.kind.name, after, chunk, downwards=downwards)
         for each in found:
             looked_at, after = looked_at + 1, each.id
             if holds(each):
                 items.append(each)
             if len(items) > asked.limit:
                 return items[:-1], _write_cursor(items[-2], key, space.table.records)
-        if len(found) < CHUNK:
+        if len(found) < chunk:
             return items, None
         if looked_at >= LOOKED_AT_MAX:
             return items, _write_cursor(found[-1], key, space.table.records)

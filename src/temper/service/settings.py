@@ -57,6 +57,8 @@ class LimitsSection(Section, frozen=True):
     """Items on a page of a list, at the most."""
     wait: str = "60s"
     """The longest wait-until."""
+    requests: int = 2048
+    """Requests at once, live streams and waits included; one more is answered 503 with Retry-After."""
     streams: int = 1000
     """Open live streams; one more is answered 503."""
     calls_per_tool: int = 8

@@ -62,10 +62,8 @@ class Space:
     async def reading(self, work: Callable[[], T]) -> T:
         """Return what comes of `work`, which reads the space; where that goes over a network, beside the loop."""
         member = self.member
-        if member is None:
-            return work()
         try:
-            return await member.steady(work)
+            return work() if member is None else await member.steady(work)
         except StoreFault as fault:
             raise unavailable(fault.text) from fault
 
