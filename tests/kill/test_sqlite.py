@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -39,8 +40,8 @@ SPACES = [(SEED + number, min(EACH, KILLS - number * EACH)) for number in range(
 # What is pushed in between; nobody who is alive is in its way.
 CHANGED = TEXT.replace("  receipt: string?\n", "  receipt: string?\n  remark: string?\n")
 MANY = 10_000_000
-# When it is killed: at any moment, while it starts, while the file is written, while it swaps.
-MOMENTS = ("any", "any", "start", "checkpoint", "push")
+# When it is killed: at any moment, while it starts, while the file is written, while it swaps; or told to stop.
+MOMENTS = ("any", "any", "start", "checkpoint", "push", "stop")
 TALLIES = 4
 WRITERS = 5
 SETTINGS = """
@@ -121,7 +122,7 @@ class World:
         return count
 
     async def life(self) -> None:
-        """One life of the server, which ends at a moment of some kind."""
+        """One life of the server, which ends at a moment of some kind; nearly always by SIGKILL."""
         if not self.moments:
             self.moments = self.chance.sample(MOMENTS, len(MOMENTS))
         kind = self.moments.pop()
@@ -132,6 +133,9 @@ class World:
             await life.ready()
         if kind == "any":
             await asyncio.sleep(self.chance.uniform(0, 0.4))
+        elif kind == "stop":
+            await asyncio.sleep(self.chance.uniform(0, 0.4))
+            await self.server.kill(signal.SIGTERM)
         elif kind == "checkpoint":
             # Once it has to come, however slow the machine is.
             if not await self.checkpoint(seconds=0.8 if self.kills["checkpoint"] else 30):
@@ -163,7 +167,8 @@ class World:
         """Wait until the file itself is written, which happens at a checkpoint alone; say whether it was."""
         file = self.server.file("kill")
         before = file.stat().st_mtime_ns
-        for _ in range(round(seconds * 1000)):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
             if file.stat().st_mtime_ns != before:
                 return True
             await asyncio.sleep(0.001)
