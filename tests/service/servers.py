@@ -35,7 +35,7 @@ allow_unknown = true
 class Process:
     """One `temper serve`. It can be killed, frozen, thawed and ended."""
 
-    def __init__(self, folder: Path, store: str, *paths: Path, lease: str = "2s") -> None:
+    def __init__(self, folder: Path, store: str, *paths: Path, lease: str = "3s") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         settings = folder / "temper.toml"
         settings.write_text(_SETTINGS.replace("LEASE", lease))
@@ -92,7 +92,7 @@ class Process:
 class Servers:
     """Several servers of one PostgreSQL, all with the bank of `test_shared`."""
 
-    def __init__(self, folder: Path, store: str, number: int, *, lease: str = "2s") -> None:
+    def __init__(self, folder: Path, store: str, number: int, *, lease: str = "3s") -> None:
         self.folder, self.store, self.lease = folder, store, lease
         bundle = folder / "bank.blueprint"
         bundle.write_text(BANK.lstrip())
@@ -166,11 +166,17 @@ class Clients:
 
     def start(self, number: int, seed: int = 1) -> None:
         self._threads = [
-            threading.Thread(target=self._run, args=(n, random.Random(1_000 * seed + n)))
-            for n in range(number)
+            threading.Thread(target=self._run, args=(n, random.Random(1_000 * seed + n))) for n in range(number)
         ]
         for thread in self._threads:
             thread.start()
+
+    def go_on(self, answers: int, seconds: float) -> None:
+        """Wait until so many more have been told something, and at least so long."""
+        began, before = time.monotonic(), len(self.told)
+        while len(self.told) < before + answers or time.monotonic() < began + seconds:
+            assert time.monotonic() < began + seconds + 90, f"nobody is answered any more: {self.answers}"
+            time.sleep(0.05)
 
     def stop(self) -> None:
         self._stop.set()

@@ -202,8 +202,13 @@ async def test_what_happens_is_told_by_every_server_complete_and_in_order(shops:
     await asyncio.sleep(0.1)
     following.cancel()
     assert sorted((entry.id, entry.version) for entry in told) == sorted((entry.id, entry.version) for entry in rest)
-    problem = await declined(anext(two.watch(TELLER, "bank", after="p1.2")))
-    assert problem.errors[0].path == "after"
+    # Of one entity the number of an entry says enough.
+    first = (await two.history(TELLER, "bank", "Account", accounts[2]))[0]
+    of_one = two.watch(TELLER, "bank", "Account", accounts[2], after=first.seq)
+    assert [(await anext(of_one)).version for _ in range(2)] == [2, 3]
+    for wrong in ("p1.2", 7):
+        problem = await declined(anext(two.watch(TELLER, "bank", after=wrong)))
+        assert problem.errors[0].path == "after"
 
 
 async def test_who_waits_at_one_hears_what_is_done_at_another(shops: Shops) -> None:

@@ -667,7 +667,10 @@ class Workshop:
     ) -> wire.Problem:
         if refused.why is Why.MISSING and now is None:
             return no_such_entity(entity, id)
-        could = possible(space.table, entity, now, person.caller, self.clock.now(), space.live.world())
+        try:
+            could = possible(space.table, entity, now, person.caller, self.clock.now(), space.live.world())
+        except StoreFault:
+            could = ()  # It is refused all the same; what else is possible can't be read right now.
         return refusal(space.table, space.name, refused, now, could)
 
     async def read(self, person: Person, blueprint: str, entity: str, id: str) -> wire.EntityView:
@@ -830,7 +833,8 @@ class Workshop:
         try:
             member = space.member
             if member is not None:
-                async for each in self._watched(space, member, after):
+                part = member.database.part(entity, id) if entity is not None and id is not None else None
+                async for each in self._watched(space, member, after, part):
                     if entity in (None, each.entity) and id in (None, each.id):
                         yield each
                 return
@@ -842,8 +846,15 @@ class Workshop:
         finally:
             self._streams -= 1
 
-    async def _watched(self, space: Space, member: Member, after: int | str | None) -> AsyncIterator[wire.HistoryEntry]:
+    async def _watched(
+        self, space: Space, member: Member, after: int | str | None, part: int | None
+    ) -> AsyncIterator[wire.HistoryEntry]:
         place = None if after is None else place_of(str(after), member.database.parts)
+        if place is None and part is not None and str(after).isdigit():
+            # Of one entity the number of an entry says enough, as its history gives it.
+            heads = list(await space.reading(member.database.last_seqs))
+            heads[part] = int(str(after))
+            place = tuple(heads)
         if after is not None and place is None:
             raise bad_query("after", "is 0, or the `place` of an entry that a stream gave")
         try:
