@@ -17,7 +17,7 @@ _PAGE = 256
 _entity_from_json = msgspec.json.Decoder(StoredEntity).decode
 
 
-class Gap(Exception):
+class Gap(AssertionError):
     """An entry of an entity does not follow those before it: one is missing, or was changed."""
 
     def __init__(self, entry: Entry) -> None:
