@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib
 import itertools
 import json
 import os
@@ -99,21 +100,21 @@ def dbos(url: str, clients: int, seconds: float) -> float:
 
 def run_dbos(url: str, clients: int, seconds: float) -> None:
     """In a process of its own, which has DBOS: measure, and print the rate."""
-    import dbos as library  # type: ignore[import-not-found]  # it is there in that process alone
-
+    library = importlib.import_module("dbos")
     engine = library.DBOS
     engine(config={"name": "bench", "system_database_url": url, "log_level": "ERROR", "run_migrations": True})
     lamps: dict[str, int] = {}
 
-    @engine.step()  # type: ignore[untyped-decorator]
     async def turn(lamp: str) -> int:
         lamps[lamp] = lamps.get(lamp, -1) + 1
         return lamps[lamp]
 
-    @engine.workflow()  # type: ignore[untyped-decorator]
-    async def switch(lamp: str) -> int:
-        return int(await turn(lamp))
+    step = engine.step()(turn)
 
+    async def switch(lamp: str) -> int:
+        return int(await step(lamp))
+
+    workflow = engine.workflow()(switch)
     engine.launch()
 
     async def client(number: int, warm: float, end: float) -> int:
@@ -125,7 +126,7 @@ def run_dbos(url: str, clients: int, seconds: float) -> None:
                 if begun >= end:
                     return done
                 with library.SetWorkflowID(f"{number}-{lamp}-{action}"):
-                    assert await switch(f"{number}-{lamp}") == action
+                    assert await workflow(f"{number}-{lamp}") == action
                 done += begun >= warm
 
     async def all_clients() -> int:
@@ -219,22 +220,20 @@ def until_answered(asked: Request, log: Path) -> None:
 
 def run_restate(port: int) -> None:
     """In a process of its own, which has Restate's SDK: serve lamps."""
-    import hypercorn.asyncio  # type: ignore[import-not-found]  # it is there in that process alone
-    import hypercorn.config  # type: ignore[import-not-found]
-    import restate as sdk  # type: ignore[import-not-found]
-
+    sdk, hypercorn = importlib.import_module("restate"), importlib.import_module("hypercorn.asyncio")
     lamp = sdk.VirtualObject("Lamp")
 
-    @lamp.handler()  # type: ignore[untyped-decorator]
     async def hang(context: Any, asked: dict[str, Any]) -> dict[str, Any]:
         context.set("switched", 0)
         return {"switched": 0}
 
-    @lamp.handler()  # type: ignore[untyped-decorator]
     async def switch(context: Any, asked: dict[str, Any]) -> dict[str, Any]:
         switched = await context.get("switched") + 1
         context.set("switched", switched)
         return {"switched": switched}
+
+    lamp.handler()(hang)
+    lamp.handler()(switch)
 
     def until_the_end() -> None:
         while os.read(sys.stdin.fileno(), 4096):
@@ -242,9 +241,9 @@ def run_restate(port: int) -> None:
         os._exit(0)  # It would wait for connections that nobody closes.
 
     threading.Thread(target=until_the_end, daemon=True).start()
-    config = hypercorn.config.Config()
+    config = importlib.import_module("hypercorn.config").Config()
     config.bind = [f"127.0.0.1:{port}"]
-    asyncio.run(hypercorn.asyncio.serve(sdk.app([lamp]), config))
+    asyncio.run(hypercorn.serve(sdk.app([lamp]), config))
 
 
 # --- processes --------------------------------------------------------------------------------------------------------
