@@ -31,6 +31,9 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     new = command("new", "language:new", "begin a blueprint that passes")
     new.add_argument("name", metavar="NAME", help="the blueprint's name, lower_snake")
     new.add_argument("--folder", help="where to put it (default: a folder of that name)")
+    new.add_argument(
+        "--wasm", choices=("wat", "assemblyscript", "c"), help="with a tool that a module carries out, written in this"
+    )
 
     check = command("check", "language:check", "read blueprints, and say what is wrong with them")
     check.add_argument("paths", nargs="+", metavar="PATH", help="a `.blueprint` file, or a bundle's folder")

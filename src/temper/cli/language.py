@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -42,9 +42,8 @@ def new(args: argparse.Namespace) -> int:
         raise Stop(Exit.USAGE, f"`{args.name}` is no name for a blueprint", help="lower_snake, such as `rollouts`")
     folder = Path(args.folder or args.name)
     written = []
-    for name in ("first.blueprint", "temper.toml"):
-        text = resources.files("temper.cli").joinpath("new", name).read_text("utf-8").replace("first", args.name)
-        path = folder / name.replace("first", args.name)
+    for name, text in _begun(args.name, args.wasm):
+        path = folder / name
         if path.exists():
             raise Stop(Exit.USAGE, f"`{path}` is there already", help="name another folder with --folder")
         written.append((path, text))
@@ -56,8 +55,28 @@ def new(args: argparse.Namespace) -> int:
         print(json.dumps({"written": paths}))
     else:
         print("\n".join(f"wrote {path}" for path in paths))
-        print(f"next: temper verify {folder}")
+        build = _BUILDS.get(args.wasm, "")
+        print(f"next: {f'cd {folder} && {build} && temper verify .' if build else f'temper verify {folder}'}")
     return Exit.FINE
+
+
+_MODULES = {"wat": ("finished.wat",), "assemblyscript": ("finished.ts", "package.json"), "c": ("finished.c",)}
+_BUILDS = {
+    "assemblyscript": "npm install && npm run build",
+    "c": "python -m ziglang cc -target wasm32-freestanding -O2 -nostdlib -Wl,--no-entry -o finished.wasm finished.c",
+}
+
+
+def _begun(blueprint: str, module: str | None) -> Iterator[tuple[str, str]]:
+    """Yield the files that a blueprint is begun with, and what stands in them."""
+    here = resources.files("temper.cli").joinpath("new")
+    text = here.joinpath("wasm.blueprint" if module else "first.blueprint").read_text("utf-8")
+    if module == "wat":
+        text = text.replace("finished.wasm", "finished.wat")
+    yield f"{blueprint}.blueprint", text.replace("first", blueprint)
+    yield "temper.toml", here.joinpath("temper.toml").read_text("utf-8").replace("first", blueprint)
+    for name in _MODULES.get(module or "", ()):
+        yield name, here.joinpath(module or "", name).read_text("utf-8")
 
 
 def check(args: argparse.Namespace) -> int:
