@@ -51,11 +51,14 @@ def linearize(
     initial: State,
     apply: Callable[[State, Asked], tuple[State, Told]],
     *,
+    hopeless: Callable[[State, Told], bool] = lambda state, told: False,
     steps_max: int = STEPS_MAX,
 ) -> tuple[Operation[Asked, Told], ...] | Stuck[Asked, Told, State]:
     """Return an order that explains the history, or where the longest one is stuck. Raises `Undecided`.
 
-    `apply` is the sequential specification: the state after an operation, and what it tells.
+    `apply` is the sequential specification: the state after an operation, and what it tells. `hopeless` may say that an
+    answer can't be told any more once a state was reached, as one that shows an earlier version can't: without it, what
+    was never answered is tried in every order before that is found out.
     """
     # Whoever is answered first is tried first; those who never were come last.
     never = max((max(each.began, each.ended or 0) for each in history), default=0) + 1
@@ -81,9 +84,13 @@ def linearize(
                     continue  # It changes nothing and nobody was told: as good as never.
             elif told != operation.told:
                 continue
-            if (done | 1 << index, after) not in dead:
+            reached = done | 1 << index
+            if (reached, after) not in dead and not any(
+                (waits := operations[other].told) is not None and hopeless(after, waits)
+                for other in _next(overlap, reached)
+            ):
                 path.append((index, state))
-                done, state = done | 1 << index, after
+                done, state = reached, after
                 left.append(_next(overlap, done))
                 if len(path) > len(best[0]):
                     best = ([taken for taken, _ in path], after)

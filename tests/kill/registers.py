@@ -9,7 +9,7 @@ from pathlib import Path
 from temper.service import check_texts
 from tests.kill.checker import Operation, Stuck, linearize
 from tests.kill.client import Client, Log
-from tests.kill.spec import Asked, Now, Said, history, one_entity
+from tests.kill.spec import Asked, Now, Said, history, hopeless, one_entity
 
 TEXT = (Path(__file__).parent / "kill.blueprint").read_text("utf-8")
 REGISTERS = ("r0", "r1", "r2")
@@ -52,5 +52,5 @@ def unexplained(log: Log, register: str) -> Stuck[Asked, Said, Now | None] | Non
     """Return where what was told of a register stops to be what comes of doing one thing at a time, if it does."""
     checked = check_texts({"kill.blueprint": TEXT})
     assert checked.table is not None, checked.problems
-    found = linearize(told_of(log, register), None, one_entity(checked.table, "Register", register))
+    found = linearize(told_of(log, register), None, one_entity(checked.table, "Register", register), hopeless=hopeless)
     return found if isinstance(found, Stuck) else None

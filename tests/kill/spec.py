@@ -56,6 +56,11 @@ def one_entity(table: Table, entity: str, id: str) -> Callable[[Now | None, Aske
     return apply
 
 
+def hopeless(now: Now | None, said: Said) -> bool:
+    """Say whether an answer shows a version that is past."""
+    return now is not None and said.now is not None and said.now.version < now.version
+
+
 def history(
     lines: Iterable[Line], entity: str, id: str, roles: Mapping[str, frozenset[str]]
 ) -> list[Operation[Asked, Said]]:

@@ -87,6 +87,20 @@ def test_many_at_once_are_decided_by_what_is_remembered() -> None:
     assert isinstance(linearize(history, 0, register, steps_max=100_000), Stuck)
 
 
+def test_what_was_never_answered_is_not_tried_in_every_order_where_versions_are_told() -> None:
+    """Thirty writes are lost, and the last one asked for was done: each that is tried is seen to be wrong at once."""
+
+    def versioned(state: tuple[int, int], asked: Asked) -> tuple[tuple[int, int], tuple[int, int]]:
+        value, told = register(state[1], asked)
+        after = (state[0] + 1, value) if asked[0] != "r" else state
+        return after, (after[0], told)
+
+    lost: list[Operation[Asked, tuple[int, int]]] = [Operation(("w", number), 0) for number in range(30)]
+    read: Operation[Asked, tuple[int, int]] = Operation(("r",), 1, (1, 29), 2)
+    order = linearize([*lost, read], (0, 0), versioned, hopeless=lambda now, told: told[0] < now[0], steps_max=10_000)
+    assert order == (lost[-1], read)
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[Op]:
     """A few operations at random moments, with answers that are often near the truth."""
