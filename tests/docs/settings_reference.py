@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from temper.service import Settings
+from temper.service import Settings, webhooks
+from temper.service.settings import WebhookSection
 from tests.house.tree import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "settings.md"
@@ -58,7 +59,7 @@ They are put into requests, and taken out of every text that is kept or shown.
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([HEAD, *_sections(), TOOLS, *_tools()])
+    return "\n".join([HEAD, *_sections(), *_webhooks(), TOOLS, *_tools()])
 
 
 def _sections() -> Iterator[str]:
@@ -72,6 +73,19 @@ def _sections() -> Iterator[str]:
         for field in msgspec.structs.fields(kind):
             yield f"| `{field.name}` | `{_toml(field.default)}` | {meanings[field.name]} |"
         yield ""
+
+
+def _webhooks() -> Iterator[str]:
+    meanings = _meanings(WebhookSection)
+    yield f"## `[webhooks.NAME]`\n\n{_sentences(inspect.getdoc(webhooks) or '')}\n"
+    yield "| setting | default | means |\n|---|---|---|"
+    for field in msgspec.structs.fields(WebhookSection):
+        if field.default_factory is not msgspec.NODEFAULT:
+            shown = "`{}`"
+        else:
+            shown = "" if field.default is msgspec.NODEFAULT else f"`{_toml(field.default)}`"
+        yield f"| `{field.name}` | {shown} | {meanings[field.name]} |"
+    yield ""
 
 
 def _meanings(kind: type) -> dict[str, str]:

@@ -11,10 +11,13 @@ import certifi
 import pytest
 
 from temper.runtime import Declared, load_grants, load_tools
-from temper.service import load_settings
+from temper.service import load_settings, webhooks
 from tests.docs import cli_reference, settings_reference
 
-EXAMPLES = re.findall(r"^```toml\n(.*?)^```$", settings_reference.page(), re.MULTILINE | re.DOTALL)
+WEBHOOKS = settings_reference.page().split("## `[webhooks.NAME]`")[1].split("\n## ")[0]
+EXAMPLES = re.findall(
+    r"^```toml\n(.*?)^```$", settings_reference.page().replace(WEBHOOKS, ""), re.MULTILINE | re.DOTALL
+)
 DECLARED = {
     "pager.page": Declared(("service", "text"), ("ticket",)),
     "kubernetes.set_partition": Declared(("cluster", "partition"), ("ready",)),
@@ -88,3 +91,12 @@ def test_every_example_is_toml() -> None:
         ["adapters", "tools"],
         ["adapters", "tools"],
     ]
+
+
+def test_the_example_of_a_webhook_is_taken(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", WEBHOOKS, re.MULTILINE | re.DOTALL)
+    (tmp_path / "temper.toml").write_text(example)
+    loaded = load_settings(tmp_path / "temper.toml", {"PAYMENTS_SECRET": "secret"})
+    assert loaded.problems == ()
+    assert list(webhooks.problems(loaded.settings.webhooks, loaded.environment)) == []
+    assert list(loaded.settings.webhooks) == ["payments"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
 from temper.runtime import Adapter, Attempt, Call, Failed
@@ -44,12 +46,28 @@ def bound(shop: Workshop, adapter: Adapter) -> None:
     shop._spaces["shop"].live.bind(shop._adapters)
 
 
-@pytest.fixture
-async def shop(tmp_path: Path) -> AsyncIterator[Workshop]:
-    """A workshop that serves the shop, judged by nothing that takes time."""
-    push = PushSection(levels=("scenarios",), allow_unknown=True)
-    async with opened(tmp_path / "data", push=push) as workshop:
+PUSH = PushSection(levels=("scenarios",), allow_unknown=True)
+
+
+async def prepare(folder: Path) -> None:
+    """Push the shop, judged by nothing that takes time."""
+    async with opened(folder, push=PUSH) as workshop:
         await workshop.push(ADMIN, "shop", {"shop.blueprint": STRICT})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a workshop that serves the shop, to be copied."""
+    folder = tmp_path_factory.mktemp("outbox") / "data"
+    anyio.run(prepare, folder)
+    return folder
+
+
+@pytest.fixture
+async def shop(made: Path, tmp_path: Path) -> AsyncIterator[Workshop]:
+    """A workshop of its own for one test."""
+    shutil.copytree(made, tmp_path / "data")
+    async with opened(tmp_path / "data", push=PUSH) as workshop:
         bound(workshop, Says(DOWN))
         yield workshop
 

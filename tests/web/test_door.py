@@ -255,7 +255,7 @@ async def test_nothing_is_told_without_a_token() -> None:
                 response = await call(door, method, target, token=False, headers=header)
                 assert (response.status, response.headers["www-authenticate"]) == (401, 'Bearer realm="temper"')
     assert fake.asked == []
-    assert set(OPERATIONS) == set(Resource) - {Resource.ROOT, Resource.HEALTH, Resource.PROBLEM}
+    assert set(OPERATIONS) == set(Resource) - {Resource.ROOT, Resource.HEALTH, Resource.PROBLEM, Resource.HOOK}
 
 
 async def test_no_header_but_the_token_says_who_calls() -> None:

@@ -18,6 +18,8 @@ R = Resource
         (b"/healthz", Route(R.HEALTH)),
         (b"/openapi.json", Route(R.OPENAPI)),
         (b"/problems/refused", Route(R.PROBLEM, word="refused")),
+        (b"/hooks/payments", Route(R.HOOK, id="payments")),
+        (b"/hooks/", Route(None, word="")),
         (b"/v1", Route(R.BLUEPRINTS)),
         (b"/v1/tokens", Route(R.TOKENS)),
         (b"/v1/tokens/t1", Route(R.TOKEN, id="t1")),

@@ -132,6 +132,7 @@ def test_every_path_and_method_is_listed() -> None:
     assert listed == {
         **{resource.value: set(methods) for resource, methods in OPERATIONS.items()},
         **{resource.value: {"GET"} for resource in pages},
+        Resource.HOOK.value: {"POST"},
     }
 
 

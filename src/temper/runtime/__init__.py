@@ -34,7 +34,19 @@ from temper.runtime.postgres import PostgresStore, PostgresTokens, Registry
 from temper.runtime.ranks import Rank, Ranks, Span, rank_place, ranked_value
 from temper.runtime.sqlite import SqliteStore
 from temper.runtime.tokens import TokenRow, TokenStore
-from temper.runtime.tools import Adapter, Answered, Attempt, Call, Declared, Failed, Problem, Unknown, load_tools
+from temper.runtime.tools import (
+    Adapter,
+    Answered,
+    Attempt,
+    Call,
+    Declared,
+    Failed,
+    Problem,
+    Unknown,
+    extract,
+    load_tools,
+    parse_path,
+)
 from temper.runtime.wasm import (
     Flaw,
     Grants,
@@ -94,6 +106,7 @@ __all__ = [
     "audit_space",
     "digest_of",
     "exported",
+    "extract",
     "flaw_of",
     "found",
     "imports_of",
@@ -101,6 +114,7 @@ __all__ = [
     "load_tools",
     "new_id",
     "pack",
+    "parse_path",
     "place_of",
     "place_text",
     "plant_file",

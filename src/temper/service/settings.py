@@ -80,6 +80,33 @@ class PushSection(Section, frozen=True):
     """How many MiB a process that judges may take; past it the verdict is *unknown*."""
 
 
+class WebhookSection(Section, frozen=True, kw_only=True):
+    """A webhook that comes in at `/hooks/NAME`: who may send it, and what it has done. There may be any number."""
+
+    scheme: str = "generic"
+    """How deliveries are signed: "generic", "github" or "stripe"."""
+    secret: str | tuple[str, ...]
+    """The variable of the server's environment that holds the secret; a list of them while one is being replaced."""
+    blueprint: str
+    """The blueprint whose action it is."""
+    entity: str
+    """The kind of entity."""
+    action: str
+    """The action that a delivery takes."""
+    principal: str
+    """Who it acts as."""
+    roles: tuple[str, ...] = ()
+    """The roles that it holds."""
+    id: str = ""
+    """The path into the body where the entity's id is; without one, the action creates an entity."""
+    params: dict[str, str] = {}
+    """For each parameter of the action, its path into the body."""
+    when: dict[str, str | int | bool] = {}
+    """For each of these paths, what stands there; another delivery is taken, and nothing is done."""
+    window: str = "5m"
+    """How far a delivery's signed time may be from the server's."""
+
+
 class Settings(Section, frozen=True):
     """The whole file. `tools` and `adapters` are read by the runtime, which knows the adapters."""
 
@@ -88,6 +115,7 @@ class Settings(Section, frozen=True):
     push: PushSection = PushSection()
     tools: dict[str, dict[str, Any]] = {}
     adapters: dict[str, dict[str, Any]] = {}
+    webhooks: dict[str, WebhookSection] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +205,7 @@ def _explain(error: msgspec.ValidationError) -> SettingProblem:
     help = "see docs/reference/settings.md"
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
     if unknown is not None:
-        section = getattr(Settings(), key) if key else Settings()
+        section = WebhookSection if key.startswith("webhooks") else getattr(Settings(), key) if key else Settings
         near = suggest(unknown[1], section.__struct_fields__)
         message = f"there is no setting `{unknown[1]}`"
         help = f"did you mean `{near}`?" if near else help

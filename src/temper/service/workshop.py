@@ -54,7 +54,7 @@ from temper.runtime import (
     place_of,
     place_text,
 )
-from temper.service import outbox, wire
+from temper.service import outbox, webhooks, wire
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
 from temper.service.declined import (
     STRANDED_MAX,
@@ -158,6 +158,9 @@ class Workshop:
         problem = loaded.store_problem()
         if problem is not None:
             raise CannotOpen((problem,))
+        wrong = tuple(webhooks.problems(loaded.settings.webhooks, loaded.environment))
+        if wrong:
+            raise CannotOpen(wrong)
         clock = clock or SystemClock()
         folder = loaded.data
         if loaded.store:
@@ -921,6 +924,31 @@ class Workshop:
     async def tools(self, person: Person, blueprint: str) -> tuple[wire.ToolState, ...]:
         """Return how each tool of the blueprint is being called by this server, and what waits."""
         return await outbox.tools(self._space(blueprint), frozenset(self._adapters))
+
+    # --- webhooks ---
+
+    async def webhook(self, name: str, headers: Mapping[bytes, bytes], body: bytes) -> webhooks.Taken:
+        """Take the action that a signed delivery asks for, once. Declines with "unauthenticated" where it is not."""
+        found = webhooks.read(
+            self.loaded.settings.webhooks, self.loaded.environment, name, headers, body, self.clock.now()
+        )
+        if found is None:
+            return webhooks.Taken(taken=False)
+        section, person = found.section, found.person
+        if found.id is None:
+            done = await self.create(
+                person, section.blueprint, section.entity, section.action, found.params, key=found.key
+            )
+        else:
+            done = await self.act(
+                person, section.blueprint, section.entity, found.id, section.action, found.params, key=found.key
+            )
+        return webhooks.Taken(taken=True, replayed=done.replayed)
+
+    def webhook_blueprint(self, name: str) -> str:
+        """Return the blueprint that a webhook is for, "" where there is no such webhook."""
+        section = self.loaded.settings.webhooks.get(name)
+        return section.blueprint if section is not None else ""
 
     # --- tokens ---
 

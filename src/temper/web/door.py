@@ -11,6 +11,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NoReturn
 
 from temper.service import Declined, Elsewhere, Person, Workshop, wire
@@ -28,10 +29,14 @@ from temper.web.verbs import BEGUN, OPERATIONS, QUERIES, Desk, Verb
 _LOG: Final = logging.getLogger("temper.web")
 # What needs no token, since it says nothing of any blueprint.
 _PUBLIC: Final = frozenset({Resource.ROOT, Resource.PROBLEM, Resource.HEALTH})
+# What a sender signs instead of bearing a token.
+_HOOKS: Final = {b"content-length", b"temper-timestamp", b"temper-delivery", b"temper-signature"} | {
+    b"x-hub-signature-256", b"stripe-signature", forward.HANDED_ON,
+}  # fmt: skip
 _ALLOW: Final = {
     resource: ", ".join(sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}))
     for resource, methods in OPERATIONS.items()
-} | dict.fromkeys(_PUBLIC, "GET, HEAD, OPTIONS")
+} | {**dict.fromkeys(_PUBLIC, "GET, HEAD, OPTIONS"), Resource.HOOK: "OPTIONS, POST"}
 # Between two looks for the server that decides.
 _LOOK_S: Final = 0.1
 # A path longer than that is parsed each time: the cache holds short ones.
@@ -89,6 +94,8 @@ class Door:
                 _too_many()
             if route.resource in _PUBLIC:
                 found: Answer | Stream | None = await self._public(route, method, scope, receive, send)
+            elif route.resource is Resource.HOOK:
+                found = await self._hook(route, method, scope, receive)
             else:
                 found = await self._answer(route, method, scope, receive)
         except Declined as declined:
@@ -237,6 +244,26 @@ class Door:
         await self._pages(scope, receive, send)
         return None
 
+    async def _hook(self, route: Route, method: str, scope: Scope, receive: Receive) -> Answer | Stream:
+        """Take a delivery: the workshop says who has signed it, if anybody has."""
+        if method != "POST":
+            return _other_method(Resource.HOOK, method)
+        head: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in _HOOKS:
+                # Twice is never right: what the two say together is no signature.
+                head[name] = value if name not in head else b""
+        workshop = self._desk.workshop
+        blueprint = workshop.webhook_blueprint(route.id)
+        ask = Ask(replace(route, blueprint=blueprint), method, head, _SENDER, "", receive, self._limits)
+        await ask.body(self._limits.body_max)
+        if blueprint and not workshop.knows(blueprint):
+            await workshop.look_around()
+        try:
+            return await _delivered(self._desk, ask)
+        except Elsewhere as elsewhere:
+            return await self._handed_on(elsewhere, ask, _delivered, scope.get("raw_path") or scope["path"].encode())
+
     def _lost(self, route: Route, person: Person) -> NoReturn:
         """Raise for a path that names nothing, with what was probably meant."""
         known: list[str] = []
@@ -258,6 +285,15 @@ class Door:
             detail=f"`{route.word[:80]}` is not known here",
             help=f"did you mean `{near}`?" if near else "`/openapi.json` lists every path",
         )
+
+
+# Who sends a delivery is known once its signature is.
+_SENDER: Final = Person("")
+
+
+async def _delivered(desk: Desk, ask: Ask) -> Answer:
+    body = await ask.body(ask.limits.body_max)
+    return answer.json(await desk.workshop.webhook(ask.route.id, ask.headers, body))
 
 
 def _too_many() -> NoReturn:

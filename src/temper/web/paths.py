@@ -18,6 +18,7 @@ class Resource(Enum):
     ROOT = "/"
     HEALTH = "/healthz"
     PROBLEM = "/problems/{type}"
+    HOOK = "/hooks/{hook}"
     OPENAPI = "/openapi.json"
     BLUEPRINTS = "/v1"
     TOKENS = "/v1/tokens"
@@ -87,6 +88,8 @@ def parse(raw: bytes) -> Route:
             return Route(TOP[word])
         case ["problems", word]:
             return Route(R.PROBLEM, word=word)
+        case ["hooks", name] if name:
+            return Route(R.HOOK, id=name)
         case ["v1", "tokens"]:
             return Route(R.TOKENS)
         case ["v1", "tokens", token] if token:

@@ -7,6 +7,7 @@ Never: raises for a call, tries a call twice, or shows a secret. Whether to try 
 
 from temper.runtime.tools.adapter import Adapter, Answered, Attempt, Call, Failed, Kind, Unknown
 from temper.runtime.tools.pace import Gate, Pace, Paced
+from temper.runtime.tools.path import extract, parse_path
 from temper.runtime.tools.reading import Declared, Problem
 from temper.runtime.tools.settings import ADAPTERS, load_tools
 
@@ -24,5 +25,7 @@ __all__ = [
     "Paced",
     "Problem",
     "Unknown",
+    "extract",
     "load_tools",
+    "parse_path",
 ]
