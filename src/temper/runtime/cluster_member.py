@@ -301,6 +301,8 @@ class Member(Live):
         """
         ours: list[_Asked] = []
         for each in asked:
+            if each.future is not None and each.future.done():
+                continue  # It was told so before: what is ours by now is asked again by whoever hands it on.
             part = self._elsewhere(each)
             if part is None:
                 ours.append(each)
