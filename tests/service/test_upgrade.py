@@ -186,3 +186,15 @@ async def test_a_server_that_starts_again_goes_on_with_the_move(desk: Workshop, 
         history = await again.history(ANN, "desk", "Ticket", "t1")
         assert [each.cause for each in history] == ["request", "request", "swap"]
         assert (await again.read(ANN, "desk", "Ticket", "t1")).state == "Waiting"
+
+
+async def test_a_shadow_says_which_requests_a_candidate_would_answer_otherwise(desk: Workshop) -> None:
+    await paused(desk)
+    stricter = ONE.replace("from Open to Paused\n", 'from Open to Paused when remark == "gone" else "say more"\n')
+    found = await desk.shadow(ADMIN, "desk", files(stricter))
+    assert (found.requests, found.differ) == (3, 1)
+    (one,) = found.differences
+    assert (one.id, one.action, one.kind, one.text, one.sure) == ("t1", "Pause", "refused", "say more", True)
+    for problem in (desk.shadow(ADMIN, "desk", files(ONE), last=0), desk.shadow(ANN, "desk", files(ONE))):
+        with pytest.raises(Declined):
+            await problem

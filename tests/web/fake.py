@@ -108,6 +108,10 @@ class Fake:
         )  # fmt: skip
         return self._answer("plan", plan, blueprint, files)
 
+    async def shadow(self, person: Person, blueprint: str, files: Any, *, last: int) -> Any:
+        found = wire.Shadow(blueprint="lamp", digest="d", requests=1, differ=0)
+        return self._answer("shadow", found, blueprint, files, last=last)
+
     async def push(self, person: Person, blueprint: str, files: Any, **named: Any) -> Any:
         return self._answer("push", PUSHED, blueprint, files, **named)
 

@@ -48,6 +48,7 @@ FILES = {"files": {"a": "b"}}
         ("GET", f"{ONE}/history?after=4&limit=5", None, 200, ("history", *LAMP, {"after": 4, "limit": 5})),
         ("GET", f"{ONE}/actions", None, 200, ("possible", *LAMP)),
         ("POST", "/v1/lamp/plan", FILES, 200, ("plan", "lamp", {"a": "b"})),
+        ("POST", "/v1/lamp/shadow?last=7", FILES, 200, ("shadow", "lamp", {"a": "b"}, {"last": 7})),
         (
             "PUT", "/v1/lamp", {**FILES, "note": "n"}, 200,
             ("push", "lamp", {"a": "b"}, {"note": "n", "if_version": None}),

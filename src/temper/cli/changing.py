@@ -108,6 +108,33 @@ def change_lines(changes: list[dict[str, Any]], paint: Paint) -> list[str]:
     return lines
 
 
+def shadow(args: argparse.Namespace) -> int:
+    """Say which of the last requests a bundle would have answered otherwise."""
+    blueprint, files = _bundle(args.path)
+    with Client.of(args) as client, Progress("asking the candidate"):
+        query = {"last": str(args.last)}
+        answer = client.post(f"/v1/{blueprint}/shadow", {"files": files}, query, patient=True)
+    if args.json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        print(shadow_text(answer, Paint(colour=coloured(sys.stdout))))
+    return Exit.BROKEN if answer["differ"] else Exit.FINE
+
+
+def shadow_text(answer: dict[str, Any], paint: Paint) -> str:
+    """Return what a candidate would have answered otherwise, for people."""
+    lines = []
+    for each in answer.get("differences", ()):
+        unsure = "" if each.get("sure", True) else " (as far as the journal tells)"
+        where = paint(f"{each['entity']}/{each['id']}.{each['action']}", "bold")
+        lines.append(f"  {paint(each['kind'], 'yellow')}  {where} at {each['seq']}: {each['text']}{unsure}")
+    left = answer["differ"] - len(lines)
+    if left:
+        lines.append(f"  and {left} more")
+    told = f"{answer['differ']} of the last {answer['requests']} requests would be answered otherwise"
+    return "\n".join([*lines, paint(told, "yellow") if answer["differ"] else paint(told, "green")])
+
+
 def push(args: argparse.Namespace) -> int:
     """Push a bundle."""
     blueprint, files = _bundle(args.path)

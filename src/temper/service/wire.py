@@ -290,7 +290,7 @@ class Touched(Wire, frozen=True):
     """Those in one state who live and are others in a candidate, or may have no place there.
 
     `calls`, `timers` and `deferred` are what they wait for. `stranded` of them have no place: something of theirs is
-    refused. All of the others is carried over, to `becomes`. Where nothing of theirs is `rewritten`, they are as before.
+    refused. The others are carried over to `becomes`; where they are not `rewritten`, they are as before.
     """
 
     entity: str
@@ -321,6 +321,35 @@ class Plan(Wire, frozen=True):
     """What is wrong with an `upgrade`: it speaks of what the version in force does not have."""
     strength: PlanStrength | None = None
     """Where it was asked for: it takes longer than the rest."""
+
+
+class ShadowDifference(Wire, frozen=True):
+    """A request that a candidate would have answered otherwise.
+
+    `kind` is "refused" or "taken" (now), "state", "fields", "orders", "events", "others", or "gone" where the candidate
+    has no such action, or no place for the entity. `sure` is false where it read what a journal does not tell whole.
+    """
+
+    seq: int
+    entity: str
+    id: str
+    action: str
+    kind: str
+    text: str
+    sure: bool = True
+
+
+class Shadow(Wire, frozen=True):
+    """How a candidate would have answered the last `requests` of a journal: `differ` of them otherwise, newest first.
+
+    Each is asked on what there was when it came; nothing of the candidate's own doing is carried on.
+    """
+
+    blueprint: str
+    digest: str
+    requests: int
+    differ: int
+    differences: tuple[ShadowDifference, ...] = ()
 
 
 class Pushed(Wire, frozen=True):

@@ -31,6 +31,7 @@ from temper.kernel import (
     TableVersion,
     past,
     seq_at,
+    shadow,
 )
 from temper.runtime import (
     Adapter,
@@ -101,6 +102,8 @@ BLUEPRINT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 VERSIONS_REMEMBERED = 8
 # A push that others come before is judged anew so often.
 PUSHES_MAX = 5
+# Requests that are asked again of a candidate: some thousand take a second.
+SHADOW_MAX = 10_000
 # Words that stand where a blueprint's name stands in a path.
 RESERVED_BLUEPRINTS = frozenset({"tokens"})
 
@@ -319,6 +322,41 @@ class Workshop:
             touched=_touched(examination),
             upgrade=wrong,
             strength=await self._measures.compared(old, table) if strength else None,
+        )
+
+    async def shadow(
+        self, person: Person, blueprint: str, files: Mapping[str, str], *, last: int = 1_000
+    ) -> wire.Shadow:
+        """Return how `files` would have answered the last requests otherwise. Needs an administrator. Changes nothing.
+
+        The candidate need not have passed: this may be why one looks.
+        """
+        must_be_administrator(person, "replay requests on a candidate")
+        space = self._space(blueprint)
+        if not 1 <= last <= SHADOW_MAX:
+            raise bad_query("last", f"is not from 1 to {SHADOW_MAX:,}")
+        table = await self._compiled(blueprint, files)
+        try:
+            found = await asyncio.to_thread(shadow, space.store, table, last=last)
+        except StoreFault as fault:
+            raise unavailable(fault.text) from fault
+        return wire.Shadow(
+            blueprint=blueprint,
+            digest=digest(table),
+            requests=found.requests,
+            differ=found.differ,
+            differences=tuple(
+                wire.ShadowDifference(
+                    seq=each.seq,
+                    entity=each.entity,
+                    id=each.id,
+                    action=each.action,
+                    kind=each.kind,
+                    text=each.text,
+                    sure=each.sure,
+                )
+                for each in found.differences
+            ),
         )
 
     async def _examined(self, person: Person, space: Space, table: Table, judged: Judged) -> Examination | None:

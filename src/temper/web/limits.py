@@ -15,10 +15,13 @@ class Limits:
     body_max: int = 1024 * 1024  # of an action, a token, a rollback: 413
     bundle_max: int = 16 * 1024 * 1024  # of a push and a plan, which carry a bundle's files: 413
     body_timeout: float = 30.0  # for a body to arrive whole: 408
+    dropped_max: int = 16 * 1024 * 1024  # of a body that is refused, so that its sender reads why; then it is cut off
+    drop_timeout: float = 2.0  # for that to come
     key_max: int = 200  # of an `Idempotency-Key`, which is printable ASCII: 400
     expression_max: int = 4 * 1024  # of `filter` and `until`: 422
     page_max: int = 200  # items a page: 422
     history_max: int = 200  # entries of a history at once: 422
+    shadow_max: int = 10_000  # requests that a candidate is asked again: 422
     wait_max: float = 60.0  # a longer `timeout` is cut to this one
     requests_max: int = 2048  # at once, streams and waits included: 503
     stream_max: float = 3600.0  # then a stream ends, and its reader goes on from its last event

@@ -69,6 +69,7 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.BLUEPRINT, "GET"): (304, 404),
     (Resource.BLUEPRINT, "PUT"): (412, *_DECIDED),
     (Resource.PLAN, "POST"): (403, 404, *_BODY),
+    (Resource.SHADOW, "POST"): (403, 404, *_BODY),
     (Resource.VERSIONS, "GET"): (404,),
     (Resource.SOURCES, "GET"): (404, 422),
     (Resource.ROLLBACK, "POST"): _DECIDED,
@@ -302,6 +303,12 @@ class Writer:
             Resource.SOURCES, "GET", f"{base}sources", "Return a version's files, as a push takes them",
             at=f"{at}/sources", tag=name,
             ok=("Its files, by name.", files | {"required": ["files"]}),
+        )  # fmt: skip
+        self._add(
+            Resource.SHADOW, "POST", f"{base}shadow", "Say which requests a candidate would answer otherwise",
+            at=f"{at}/shadow", tag=name,
+            ok=("What differs.", _ref("Shadow")),
+            body={"required": True, "content": {"application/json": {"schema": _ref("Bundle")}}},
         )  # fmt: skip
         self._add(
             Resource.ROLLBACK, "POST", f"{base}rollback", "Push an earlier version again",
@@ -587,8 +594,8 @@ def _components() -> dict[str, Json]:
     """Return the schemas of the wire's structs, by name."""
     structs = (
         wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity,
-        wire.Plan, wire.Possible, wire.Problem, wire.Pushed, wire.Token, wire.ToolState, wire.Version, wire.Waited,
-        wire.WhyNot, Bundle, Rollback, TokenWanted,
+        wire.Plan, wire.Possible, wire.Problem, wire.Pushed, wire.Shadow, wire.Token, wire.ToolState, wire.Version,
+        wire.Waited, wire.WhyNot, Bundle, Rollback, TokenWanted,
     )  # fmt: skip
     _, found = msgspec.json.schema_components(structs, ref_template=_REF)
     schemas = {name: copy.deepcopy(schema) for name, schema in sorted(found.items())}

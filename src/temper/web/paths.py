@@ -26,6 +26,7 @@ class Resource(Enum):
     BLUEPRINT = "/v1/{blueprint}"
     BLUEPRINT_OPENAPI = "/v1/{blueprint}/openapi.json"
     PLAN = "/v1/{blueprint}/plan"
+    SHADOW = "/v1/{blueprint}/shadow"
     VERSIONS = "/v1/{blueprint}/versions"
     SOURCES = "/v1/{blueprint}/sources"
     ROLLBACK = "/v1/{blueprint}/rollback"
@@ -70,7 +71,7 @@ def _by_word(*resources: Resource) -> dict[str, Resource]:
 R = Resource
 TOP: Final = _by_word(R.ROOT, R.HEALTH, R.OPENAPI, R.BLUEPRINTS)
 OF_BLUEPRINT: Final = _by_word(
-    R.BLUEPRINT_OPENAPI, R.PLAN, R.VERSIONS, R.SOURCES, R.ROLLBACK, R.BLUEPRINT_EVENTS, R.LETTERS, R.TOOLS
+    R.BLUEPRINT_OPENAPI, R.PLAN, R.SHADOW, R.VERSIONS, R.SOURCES, R.ROLLBACK, R.BLUEPRINT_EVENTS, R.LETTERS, R.TOOLS
 )
 OF_LETTER: Final = _by_word(R.RETRY, R.DISCARD)
 OF_ENTITIES: Final = _by_word(R.ENTITIES_ACTIONS, R.ENTITIES_EVENTS)

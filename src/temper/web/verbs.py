@@ -246,6 +246,13 @@ async def plan(desk: Desk, ask: Ask) -> Answer:
     return answer.json(await desk.workshop.plan(ask.person, ask.route.blueprint, bundle.files, strength=strength))
 
 
+async def shadow(desk: Desk, ask: Ask) -> Answer:
+    """Say what a candidate would have answered otherwise."""
+    bundle = await _bundle(ask)
+    last: int = ask.query.get("last", 1_000)
+    return answer.json(await desk.workshop.shadow(ask.person, ask.route.blueprint, bundle.files, last=last))
+
+
 async def _bundle(ask: Ask) -> Bundle:
     kind = ask.media_type()
     if kind in {"text/plain", "text/x-blueprint"}:
@@ -374,6 +381,7 @@ def _takes(verb: Verb, *parameters: Parameter) -> Operation:
 
 
 _STRENGTH: Final = flag("Whether to measure how much its properties notice, which takes longer.", "strength")
+_LAST: Final = number("How many requests to ask again, the last ones.", "last", low=1, high="shadow_max", default=1_000)
 _DRY_RUN: Final = flag("Change nothing: say what would happen, or which clause would refuse it and why.", "dry_run")
 _AT: Final = text(
     "As it was after the entry with this `seq`, or at this time; the answer is a `PastEntity` then.", "at", example="1"
@@ -394,6 +402,7 @@ OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
     Resource.BLUEPRINTS: {"GET": _takes(blueprints)},
     Resource.BLUEPRINT: {"GET": _takes(shape), "PUT": _takes(push)},
     Resource.PLAN: {"POST": _takes(plan, _STRENGTH)},
+    Resource.SHADOW: {"POST": _takes(shadow, _LAST)},
     Resource.VERSIONS: {"GET": _takes(versions)},
     Resource.SOURCES: {
         "GET": _takes(sources, number("Of which version; the current one's by default.", "version", low=1, high=None)),
