@@ -1,4 +1,4 @@
-"""The journal's entry: the third of our four formats. What is stored is never rewritten.
+"""The journal's entry: the third of our five formats. What is stored is never rewritten.
 
 An entry says what changed and which table's digest decided it, in encoded values (`temper.table.encode`): it can be
 read without that table. State is the fold of entries: a later table changes nothing in them.
