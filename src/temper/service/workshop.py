@@ -144,6 +144,7 @@ class Workshop:
     _adapters: dict[str, Adapter] = field(default_factory=dict)
     _modules: Modules = field(init=False, repr=False)
     _streams: int = 0
+    _founding: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _cluster: Cluster | None = None
     _judgements: Judgements = field(init=False, repr=False)
 
@@ -406,12 +407,15 @@ class Workshop:
             if self._cluster is not None:
                 await self._found_shared(self._cluster, table.blueprint, version)
             else:
-                store = SqliteStore(path)
-                found(store, version)
-                live = await self._start(store)
-                self._spaces[table.blueprint] = Space(table.blueprint, store, live)
+                async with self._founding:  # Of two who come at once, the second finds what the first has made.
+                    if table.blueprint in self._spaces:
+                        raise Superseded(f"`{table.blueprint}` has a first version already")
+                    store = SqliteStore(path)
+                    found(store, version)
+                    live = await self._start(store)
+                    self._spaces[table.blueprint] = Space(table.blueprint, store, live)
         except Superseded:
-            # Another server was first: this is the second then.
+            # Another was first: this is the second then.
             space = self._spaces[table.blueprint]
             async with space.lock:
                 return await self._swap(person, space, table, note, if_version)

@@ -6,6 +6,7 @@ Whatever can't be read as what it should be is declined here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -94,6 +95,8 @@ class Ask:
         declared = self.headers.get(b"content-length")
         # A length that is no number can't come through the server's parser; a missing one is counted below.
         if declared is not None and declared.isdigit() and int(declared) > limit:
+            if b"expect" not in self.headers:  # Who asks first has not begun to send.
+                await self._drop(int(declared))
             _too_large(limit)
         message = await self.receive()
         if message["type"] != "http.request":
@@ -108,6 +111,19 @@ class Ask:
         if len(body) > limit:
             _too_large(limit)
         return body
+
+    async def _drop(self, left: int) -> None:
+        """Let a body come that is refused, as far as that is bearable: who is cut off while sending reads no answer."""
+        left = min(left, self.limits.dropped_max)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.limits.drop_timeout):
+                while left > 0:
+                    message = await self.receive()
+                    if message["type"] != "http.request":
+                        raise Gone
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
 
     async def _rest(self, first: bytes, limit: int) -> bytes:
         pieces, size, more = [first], len(first), True
