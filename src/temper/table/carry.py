@@ -124,7 +124,8 @@ def _moved(now: Snapshot, entity: Entity, state: str) -> Snapshot:
     The timer of a state under another name is the one that does the same there.
     """
     here = [place for place in entity.places if state in place.states]
-    sites = [timer.site for place in here for timer in (*place.timers, *place.whenevers)]
+    sites = [timer.site for place in here for timer in place.timers]
+    sites += [whenever.site for place in here for whenever in place.whenevers]
     timers = {_within_place(site): site for site in sites if not _is_of_group(site, here)}
     places = [place.site for place in here if not place.group]
     known = {*sites, *(place.site for place in here)}
