@@ -123,6 +123,7 @@ def _tools() -> Iterator[str]:
         ("### Egress", "egress"),
         ("## The `kubernetes` adapter", "kubernetes"),
         ("### Conditions", "condition"),
+        ("## The `process` adapter", "process"),
         ("## The `wasm` adapter", "wasm.grants"),
     ):
         text = inspect.getdoc(import_module("temper.runtime." + (module if "." in module else f"tools.{module}")))

@@ -20,8 +20,10 @@ EXAMPLES = re.findall(
 )
 DECLARED = {
     "pager.page": Declared(("service", "text"), ("ticket",)),
+    "report.render": Declared(("format", "title"), ("pages",)),
     "kubernetes.set_partition": Declared(("cluster", "partition"), ("ready",)),
 }
+SECRETS = dict.fromkeys(("PAGER_TOKEN", "PAGER_SIGNING_SECRET", "RENDER_TOKEN"), "secret")
 KUBECONFIG = {
     "current-context": "production",
     "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
@@ -42,8 +44,9 @@ def test_an_example_is_taken(tmp_path: Path, number: int) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(json.dumps(KUBECONFIG))
     text = EXAMPLES[number].replace("~/.kube/config", str(kubeconfig)).replace("/etc/ssl/inside.pem", certifi.where())
+    text = text.replace("/usr/local/bin/render", "/bin/cat")
     (tmp_path / "temper.toml").write_text(text)
-    loaded = load_settings(tmp_path / "temper.toml", {"PAGER_TOKEN": "secret"})
+    loaded = load_settings(tmp_path / "temper.toml", SECRETS)
     assert loaded.problems == ()
     tools = {"tools": loaded.settings.tools, "adapters": loaded.settings.adapters}
     declared = {name: declared for name, declared in DECLARED.items() if name in loaded.settings.tools}
@@ -56,7 +59,7 @@ def test_an_example_is_taken(tmp_path: Path, number: int) -> None:
     assert sorted((*adapters, *grants.tools)) == sorted(loaded.settings.tools) != []
 
 
-@pytest.mark.parametrize("adapter", ["http", "kubernetes"])
+@pytest.mark.parametrize("adapter", ["http", "kubernetes", "process"])
 def test_every_setting_of_an_adapter_is_shown(adapter: str) -> None:
     """An adapter that is asked for what it does not know lists what it does; each of that is in its section."""
     _, problems = load_tools({"tools": {"a.b": {"adapter": adapter, "nonsense": 1}}}, {}, {})
@@ -88,6 +91,7 @@ def test_every_example_is_toml() -> None:
         ["server", "tools"],
         ["tools"],
         ["tools"],
+        ["adapters", "tools"],
         ["adapters", "tools"],
         ["adapters", "tools"],
     ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import json
 import logging
 import socket
@@ -611,3 +613,20 @@ async def test_a_secret_is_in_no_text_that_comes_out(
         assert [text for text in texts if form in text] == []
     if isinstance(found, Answered):
         assert found.value["ticket"].endswith("Bearer {secret:PAGER_TOKEN}")
+
+
+async def test_a_signed_request_can_be_checked_by_who_has_the_secret() -> None:
+    """The signature is over the time, the order and the body as it was sent; another host than the URL's gets none."""
+    async with serving() as there, serving(status=307, headers={"location": f"http://127.0.0.1:{there.port}/"}) as here:
+        binding = {
+            "sign": "PAGER_TOKEN", "json": {"text": "{text}"}, "redirects": True,
+            "egress": [f"127.0.0.1:{here.port}", f"127.0.0.1:{there.port}"],
+        }  # fmt: skip
+        async with adapter_for(here.port, binding) as adapter:
+            await adapter.call(Call("order-1", "pager.page", {"text": "é"}, 1, 20_000))
+        ((_, _, headers, body),) = here.seen
+        ((_, _, elsewhere, _),) = there.seen
+    text = f"{headers['temper-timestamp']}.{headers['temper-delivery']}.".encode() + body
+    assert headers["temper-signature"] == "v1=" + hmac.new(CANARY.encode(), text, hashlib.sha256).hexdigest()
+    assert headers["temper-delivery"] == headers["idempotency-key"] == "order-1"
+    assert not [name for name in elsewhere if name.startswith("temper-")]

@@ -14,6 +14,7 @@ egress = ["hooks.example.com:443"]               # without it: the URL's own hos
 redirects = false
 max_answer_bytes = 1_048_576
 ca_file = "/etc/ssl/inside.pem"                  # without it: the well-known authorities
+sign = "PAGER_SIGNING_SECRET"                    # without it: requests are not signed
 ```
 
 The order's id goes out as `Idempotency-Key`. What came of an attempt is decided by two questions: had the request
@@ -31,6 +32,11 @@ begun to leave, and did an answer come back?
 
 (1) For GET and HEAD, which change nothing: failed, `unavailable`, try again.
 
+With `sign`, the secret of that name signs each request as the scheme `generic` of webhooks has it: `Temper-Timestamp`
+is the time in seconds, `Temper-Delivery` the order's id, and `Temper-Signature` is `v1=` and the HMAC with SHA-256, in
+hexadecimal, over the two and the body, joined by dots. It binds the body, not the URL, and goes to the URL's own host
+alone: a redirect to another leaves it out.
+
 Each attempt opens a connection of its own, to an address that was looked at (see `egress`). A kept connection may
 have been closed by the other side meanwhile, which shows only after the request has left, and would count as unknown
 for no reason. Proxies that the environment names are not used: they would connect where the egress list does not
@@ -40,9 +46,12 @@ reach.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 import re
 import ssl
+import time
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -123,6 +132,7 @@ class Binding:
     redirects: bool
     answer_bytes_max: int
     tls: ssl.SSLContext | None  # `None`: the well-known authorities.
+    sign: str | None = None  # The name of the secret.
 
 
 @dataclass(slots=True)
@@ -212,9 +222,17 @@ class HttpAdapter:
         if content_type:
             ours["Content-Type"] = content_type
         headers += [(name, value) for name, value in ours.items() if name.lower() not in given]
+        if binding.sign is not None:
+            headers += self._signature(_header_text(call.order), content, binding.sign)
         # A short answer may unpack to a very long one.
         headers.append(("Accept-Encoding", "identity"))
         return _Request(binding.method, binding.origin, self._target(call), headers, content, call.timeout_ms / 1000)
+
+    def _signature(self, delivery: str, content: bytes, secret: str) -> list[tuple[str, str]]:
+        at = str(int(time.time()))
+        text = f"{at}.{delivery}.".encode() + content
+        made = hmac.new(self._vault.reveal(secret).encode(), text, hashlib.sha256).hexdigest()
+        return [("Temper-Timestamp", at), ("Temper-Delivery", delivery), ("Temper-Signature", f"v1={made}")]
 
     def _target(self, call: Call) -> str:
         target = fill_text(self._binding.target, call, self._vault, _url_guard)
@@ -417,6 +435,9 @@ def build(table: Table, resolve: Resolve) -> HttpAdapter | None:
     redirects = table.flag("redirects")
     answer_bytes_max = table.number("max_answer_bytes", ANSWER_BYTES_MAX)
     tls = _authorities(table)
+    sign = table.text("sign")
+    if sign is not None and not table.vault.has(sign):
+        table.note("sign", f"the secret `{sign}` is not in the environment", f"set `{sign}` where the server starts")
     egress = _egress(table, url[0] if url else None)
     table.finish()
     if len(table.problems) > before:
@@ -424,11 +445,22 @@ def build(table: Table, resolve: Resolve) -> HttpAdapter | None:
     assert method is not None, "its absence is a problem"
     assert url is not None, "its absence is a problem"
     assert egress is not None, "without a list there is the url's host"
-    binding = Binding(method, *url, headers, body, result, success, unknown, egress, redirects, answer_bytes_max, tls)
+    binding = Binding(
+        method, *url, headers, body, result, success, unknown, egress, redirects, answer_bytes_max, tls, sign
+    )
     return HttpAdapter(binding, table.vault, resolve)
 
 
-_RESERVED = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
+_RESERVED = (
+    "temper-timestamp",
+    "temper-delivery",
+    "temper-signature",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "accept-encoding",
+)
 _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)\Z")
 
 

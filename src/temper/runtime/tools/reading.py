@@ -99,6 +99,19 @@ class Table:
         )
         return default if found is None else frozenset(found)
 
+    def codes(self, key: str, default: frozenset[int]) -> frozenset[int]:
+        """The set of exit codes at `key`."""
+        found: list[int] | None = self._get(
+            key,
+            lambda value: _all(value, lambda one: _whole(one) and 0 < one < 256),
+            "a list of codes from 1 to 255",
+        )
+        return default if found is None else frozenset(found)
+
+    def texts_by_name(self, key: str) -> dict[str, str]:
+        """The table of texts at `key`."""
+        return dict(self._get(key, _texts_by_name, "a table of texts") or {})
+
     def template(self, key: str, *, required: bool = False) -> Template | None:
         """The template at `key`, if there is one that holds water."""
         text = self.text(key, required=required)

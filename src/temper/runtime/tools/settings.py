@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from temper.runtime.tools import http, kubernetes
+from temper.runtime.tools import http, kubernetes, process
 from temper.runtime.tools.adapter import Adapter
 from temper.runtime.tools.egress import Resolve, resolve_by_system
 from temper.runtime.tools.pace import Pace, Paced, read_pace
@@ -24,6 +24,7 @@ class Site:
 
     resolve: Resolve
     clusters: kubernetes.Clusters
+    commands: process.Commands
 
 
 Build = Callable[[Table, Site], Adapter | None]
@@ -31,6 +32,7 @@ Build = Callable[[Table, Site], Adapter | None]
 ADAPTERS: dict[str, Build] = {
     "http": lambda table, site: http.build(table, site.resolve),
     "kubernetes": lambda table, site: kubernetes.build(table, site.clusters),
+    "process": lambda table, site: process.build(table, site.commands),
 }
 
 
@@ -60,7 +62,8 @@ def load_tools(
             problems.append(Problem(dotted(("adapters", name)), f"there is no adapter `{name}`", _known_adapters()))
     # It is read when the first tool asks for it, so that without one the client is not imported.
     cluster = Table(("adapters", "kubernetes"), shared.get("kubernetes", {}), problems, vault)
-    site = Site(resolve, kubernetes.Clusters(cluster))
+    programs = Table(("adapters", "process"), shared.get("process", {}), problems, vault)
+    site = Site(resolve, kubernetes.Clusters(cluster), process.Commands(programs))
     adapters: dict[str, Adapter] = {}
     for name, raw in tools.items():
         if raw.get("adapter") == MODULES:
