@@ -53,6 +53,42 @@ def test_a_module_says_itself_that_it_failed(answer: str, expected: Failed) -> N
     assert outcome(says(answer)) == expected
 
 
+COMPONENT = r"""(component
+  (core module $m
+    (memory (export "memory") 1)
+    (data (i32.const 16) "\00\04\00\00\14\00\00\00")
+    (data (i32.const 1024) "{\22ok\22:{\22part\22:true}}")
+    (func (export "run") (param i32 i32) (result i32) BODY)
+    (func (export "room") (param i32 i32 i32 i32) (result i32) (i32.const 2048)))
+  (core instance $i (instantiate $m))
+  (alias core export $i "memory" (core memory $memory))
+  (alias core export $i "room" (core func $room))
+  (alias core export $i "run" (core func $run))
+  (func (export "run") (param "input" string) (result string)
+    (canon lift (core func $run) (memory $memory) (realloc $room))))"""
+
+
+def test_a_component_takes_and_gives_texts() -> None:
+    assert outcome(COMPONENT.replace("BODY", "(i32.const 16)")) == Answered({"part": True})
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("(loop (br 0)) (unreachable)", "out_of_fuel"),
+        ("(unreachable)", "trapped"),
+        ("(i32.const 65534)", "trapped"),  # Its answer's place lies outside of its memory.
+        ("(i32.store (i32.const 20) (i32.const -1)) (i32.const 16)", "trapped"),  # Its length is a lie.
+        ("(i32.store (i32.const 16) (i32.const 9)) (i32.const 16)", "bad_answer"),
+        ("(i32.store (i32.const 1024) (i32.const -1)) (i32.const 16)", "trapped"),  # It is not UTF-8.
+    ],
+)
+def test_a_hostile_component_is_a_failed_outcome(body: str, kind: str) -> None:
+    found = outcome(COMPONENT.replace("BODY", body))
+    assert isinstance(found, Failed), found
+    assert found.kind == kind
+
+
 _GROWS = """(loop $on (if (i32.ne (memory.grow (i32.const 1)) (i32.const -1)) (then (br $on))))
     (unreachable)"""
 _DEEP = f'{{"ok": {{"x": {"[" * 100_000}'

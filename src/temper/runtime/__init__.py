@@ -49,6 +49,7 @@ from temper.runtime.tools import (
 )
 from temper.runtime.wasm import (
     Flaw,
+    Grant,
     Grants,
     Modules,
     NotPacked,
@@ -77,6 +78,7 @@ __all__ = [
     "Failed",
     "FaultyFiles",
     "Flaw",
+    "Grant",
     "Grants",
     "Head",
     "Joined",

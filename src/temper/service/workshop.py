@@ -1237,13 +1237,15 @@ class Workshop:
 
     async def _start(self, store: SqliteStore | PostgresStore, kind: type[Live] = Live) -> Live:
         limits = self.loaded.settings.limits
-        return await kind.start(
+        live = await kind.start(
             store,
             self._adapters,
             clock=self.clock,
             limits=Limits(batch_max=limits.batch, queue_max=limits.queue, attempts_max=limits.calls_per_tool),
             modules=self._modules,
         )
+        self._modules.prepare(live.table)
+        return live
 
     def _rebind(self) -> None:
         self.notices = self._unbound()

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from temper.runtime.clock import SystemClock
@@ -19,6 +20,7 @@ from temper.table import Table
 
 # An attempt says itself that its time is up, a little before whoever waits for it does: then it is known to have ended.
 _MARGIN = 0.9
+_STOPPING_SECONDS = 0.05
 
 
 class Modules:
@@ -54,9 +56,26 @@ class Modules:
 
     async def carry_out(self, table: Table, file: str, call: Call) -> Attempt:
         """Return what comes of a call of the module `file` of `table`'s bundle."""
-        until = time.monotonic() + _MARGIN * call.timeout_ms / 1000
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._carried_out, table, file, call, until)
+        seconds = _MARGIN * call.timeout_ms / 1000
+        until = time.monotonic() + seconds
+        carried_out = asyncio.get_running_loop().run_in_executor(
+            self._threads, self._carried_out, table, file, call, until
+        )
+        # Past its time nothing is begun any more, and what has begun is stopped: a word of that is waited for.
+        await asyncio.wait({carried_out}, timeout=seconds + _STOPPING_SECONDS)
+        if carried_out.done():
+            return carried_out.result()
+        carried_out.cancel()
+        return Failed(Kind.UNAVAILABLE, "its time was up before it was compiled, or a thread was free", retry=True)
+
+    def prepare(self, table: Table) -> None:
+        """Begin to compile the modules of a table that is to be called by: a large one takes longer than a call may."""
+        for file in sorted({tool.wasm for tool in table.tools.values() if tool.wasm is not None}):
+            self._threads.submit(self._prepared, table, file)
+
+    def _prepared(self, table: Table, file: str) -> None:
+        with suppress(NotPacked, Unsound, LookupError):  # Whoever calls it is told.
+            compiled(table.modules[file], lambda: _content(table, file))
 
     def _carried_out(self, table: Table, file: str, call: Call, until: float) -> Attempt:
         grant = self.grants.of(call.tool)

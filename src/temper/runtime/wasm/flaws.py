@@ -92,19 +92,32 @@ def _tried(code: Compiled) -> Flaw | None:
 
 
 def _of_component(code: Compiled) -> Flaw | None:
-    from wasmtime import component
-
     from temper.runtime.wasm.engine import engine
 
     type_ = code.code.type
-    for name in type_.imports(engine()):
+    for name, found in type_.imports(engine()).items():
         if name not in FUNCTIONS:
             return _foreign(name, name)
+        if _component_signature(found) != _COMPONENT[name]:
+            return Flaw(f"it imports another `{name}` than there is", _WORLD)
     run = type_.exports(engine()).get("run")
-    text = component.String()
-    if not isinstance(run, component.FuncType) or [each for _, each in run.params] != [text] or run.result != text:
-        return Flaw("it does not export `run: func(input: string) -> string`", "build it for the world `temper:tool`")
+    if run is None or _component_signature(run) != _COMPONENT["run"]:
+        return Flaw("it does not export `run: func(input: string) -> string`", _WORLD)
     return None
+
+
+_WORLD = "build it for the world `temper:tool`"
+_COMPONENT = {"log": (("String",), None), "now": ((), "U64"), "run": (("String",), "String")}
+
+
+def _component_signature(extern: Any) -> tuple[tuple[str, ...], str | None] | None:
+    from wasmtime import component
+
+    type_ = getattr(extern, "ty", extern)  # Since wasmtime 50 an item of a component has a type; before, it was one.
+    if not isinstance(type_, component.FuncType):
+        return None
+    result = type_.result
+    return tuple(type(each).__name__ for _, each in type_.params), None if result is None else type(result).__name__
 
 
 def _foreign(shown: str, name: str) -> Flaw:
