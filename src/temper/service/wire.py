@@ -1,4 +1,4 @@
-"""What goes over the wire: the fourth of our five formats. JSON-able structs, converted by hand from the domain's types.
+"""What goes over the wire, the fourth of our five formats: JSON-able structs, made by hand of the domain's types.
 
 Names are stable: scripts and agents read them. A member is added, never renamed or removed, within `/v1`.
 """
