@@ -289,3 +289,15 @@ def test_a_new_timer_is_armed_from_the_swap_once_it_is_moved() -> None:
     assert driver.store.next_due() == swapped_at + 3_600_000
     driver.wait(3_600_000)
     assert driver.read("Shelf", "s1").state == "Closed"
+
+
+def test_a_list_by_state_finds_those_whose_state_has_another_name_now() -> None:
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    renamed = SHOP.replace("states Open, Closed", "states Ready, Closed").replace("to Open\n", "to Ready\n")
+    renamed = renamed.replace("from Open\n", "from Ready\n").replace("from Open to", "from Ready to")
+    driver.swap(compiled(renamed + "\nupgrade from 1\n  Shelf\n    Open becomes Ready\n"), 2)
+    for _ in range(2):
+        assert [now.state for now in driver.store.list("Shelf", states=["Ready"], limit=10).items] == ["Ready"]
+        assert driver.store.list("Shelf", states=["Open"], limit=10).items == ()
+        driver.move()

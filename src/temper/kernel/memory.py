@@ -154,14 +154,18 @@ class MemoryStore:
         limit: int,
         order: Order = Order.OLDEST,
     ) -> Page:
-        rows = [row for row in self._rows.values() if row.entity == entity and (not states or row.state in states)]
+        once = self._codecs.once(entity, states) if states and self.moving() else states
+        rows = [row for row in self._rows.values() if row.entity == entity and (not states or row.state in once)]
         rows.sort(key=lambda row: row.number, reverse=order is Order.NEWEST)
         if after is not None:
             place = int(after)
             rows = [row for row in rows if (row.number < place if order is Order.NEWEST else row.number > place)]
         page = rows[:limit]
         more = len(rows) > limit
-        return Page(tuple(self._decoded(row) for row in page), str(page[-1].number) if more and page else None)
+        items = tuple(self._decoded(row) for row in page)
+        if once is not states:
+            items = tuple(now for now in items if now.state in states)
+        return Page(items, str(page[-1].number) if more and page else None)
 
     def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
         return sum(row.entity == entity and (not states or row.state in states) for row in self._rows.values())

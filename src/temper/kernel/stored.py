@@ -536,6 +536,15 @@ class Codecs:
         """Return what the state of a living entity, as version `number` wrote it, is in the one in force."""
         return state if number == self.current else self._way(number, entity, state).state
 
+    def once(self, entity: str, states: Sequence[str]) -> Sequence[str]:
+        """Return these states, and those under which an earlier version may still have what is in them."""
+        found = set(states)
+        for later in range(self.current, 1, -1):
+            for (kind, was), then in self.moving(later).becomes.items():
+                if kind == entity and then in found:
+                    found.add(was)
+        return sorted(found)
+
     def _way(self, number: int, entity: str, state: str) -> _Way:
         name = (number, entity, state)
         way = self._ways.get(name)

@@ -323,7 +323,8 @@ class SqliteStore:
         order: Order = Order.OLDEST,
     ) -> Page:
         start = int(after) if after is not None else 0 if order is Order.OLDEST else _ROW_MAX
-        there = [state for state, _ in self._populations(entity, states)]
+        once = self._codecs.once(entity, states) if states and self.moving() else states
+        there = [state for state, _ in self._populations(entity, once)]
         if not there:
             return Page((), None)
         of_each = " union all ".join(_OF_STATE[order].format(f"?{number}") for number, _ in enumerate(there, 4))
@@ -335,6 +336,8 @@ class SqliteStore:
         )
         page = found[:limit]
         items = tuple(self._codecs.load(version, entity, id, body) for _, id, version, body in page)
+        if once is not states:
+            items = tuple(now for now in items if now.state in states)
         return Page(items, str(page[-1][0]) if len(found) > limit and page else None)
 
     def list_by_id(self, entity: str, after: str | None, limit: int, *, downwards: bool) -> Sequence[Snapshot]:
@@ -342,7 +345,7 @@ class SqliteStore:
         way, than = ("desc", "<") if downwards else ("asc", ">")
         beyond, given = ("", (entity, limit)) if after is None else (f" and id {than} ?3", (entity, limit, after))
         found = self._all(
-            f"select id, version, body from entities where kind = ?1{beyond} order by id {way} limit ?2",  # noqa: S608
+            f"select id, version, body from entities where kind = ?1{beyond} order by id {way} limit ?2",  # noqa: S608 - no value is in it
             given,
         )
         return [self._codecs.load(version, entity, id, body) for id, version, body in found]

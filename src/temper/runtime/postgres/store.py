@@ -374,16 +374,19 @@ class PostgresStore:
         limit: int,
         order: Order = Order.OLDEST,
     ) -> Page:
+        once = self._codecs.once(entity, states) if states and self.moving() else states
         found = self._all(
             _PAGES[order],
             entity,
             not states,
-            list_of(states),
+            list_of(once),
             None if after is None else int(after),
             limit + 1,
         )
         page = found[:limit]
         items = tuple(self._load(row["number"], entity, row["id"], row["body"]) for row in page)
+        if once is not states:
+            items = tuple(now for now in items if now.state in states)
         return Page(items, str(page[-1]["row"]) if len(found) > limit and page else None)
 
     def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
