@@ -141,7 +141,7 @@ async def test_a_slow_disk_makes_larger_groups_and_not_a_longer_queue(
         nonlocal syncs
         syncs += 1
         time.sleep(0.03)  # the disk's own time: no clock of ours goes into it
-        synced(self, image)  # type: ignore[arg-type]
+        synced(self, image)  # type: ignore[arg-type]  # as it was given
 
     async with space(store=store) as live:
         monkeypatch.setattr(FaultyFiles, "synced", slowly)

@@ -21,7 +21,7 @@ async def test_of_two_first_pushes_at_once_the_second_is_the_second(
 
     async def slowly(self: Workshop, store: SqliteStore, *given: object) -> object:
         await asyncio.sleep(0.2)
-        return await start(self, store, *given)  # type: ignore[arg-type]
+        return await start(self, store, *given)  # type: ignore[arg-type]  # as it was given
 
     monkeypatch.setattr(Workshop, "_start", slowly)
     another = {name: text + "\n# another\n" for name, text in BEFORE.items()}

@@ -152,7 +152,7 @@ class Ranks:
         conditions, given = _within(rank, low, high)
         way = "desc" if downwards else "asc"
         found: Any = db.execute(
-            f"select place, row from ranked where {conditions} order by place {way}, row {way} limit ?",  # noqa: S608
+            f"select place, row from ranked where {conditions} order by place {way}, row {way} limit ?",  # noqa: S608 - no value is in it
             (*given, limit),
         ).fetchall()
         return found  # type: ignore[no-any-return]  # apsw's rows are tuples of anything
@@ -162,7 +162,7 @@ class Ranks:
         """Return how many of a whole rank are within the span; `most + 1` for more."""
         conditions, given = _within(rank, *_bounds(span))
         found: int = db.execute(
-            f"select count(*) from (select 1 from ranked where {conditions} limit ?)",  # noqa: S608
+            f"select count(*) from (select 1 from ranked where {conditions} limit ?)",  # noqa: S608 - no value is in it
             (*given, most + 1),
         ).get
         return found
@@ -271,10 +271,10 @@ def _within(rank: Rank, low: _End | None, high: _End | None) -> tuple[str, list[
     conditions, given = ["rank = ?"], [rank.number]
     if low is not None:
         conditions.append(f"(place, row) {'>=' if low[2] else '>'} (?, ?)")
-        given += low[:2]  # type: ignore[arg-type]
+        given += low[:2]  # type: ignore[arg-type]  # a place and a row
     if high is not None:
         conditions.append(f"(place, row) {'<=' if high[2] else '<'} (?, ?)")
-        given += high[:2]  # type: ignore[arg-type]
+        given += high[:2]  # type: ignore[arg-type]  # a place and a row
     return " and ".join(conditions), given
 
 
