@@ -124,6 +124,7 @@ def _tools() -> Iterator[str]:
         ("## The `kubernetes` adapter", "kubernetes"),
         ("### Conditions", "condition"),
         ("## The `process` adapter", "process"),
+        ("## Adapters of other packages", "others"),
         ("## The `wasm` adapter", "wasm.grants"),
     ):
         text = inspect.getdoc(import_module("temper.runtime." + (module if "." in module else f"tools.{module}")))

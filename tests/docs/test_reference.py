@@ -14,9 +14,14 @@ from temper.runtime import Declared, load_grants, load_tools
 from temper.service import load_settings, webhooks
 from tests.docs import cli_reference, settings_reference
 
-WEBHOOKS = settings_reference.page().split("## `[webhooks.NAME]`")[1].split("\n## ")[0]
+WEBHOOKS, OTHERS = (
+    settings_reference.page().split(heading)[1].split("\n## ")[0]
+    for heading in ("## `[webhooks.NAME]`", "## Adapters of other packages")
+)
 EXAMPLES = re.findall(
-    r"^```toml\n(.*?)^```$", settings_reference.page().replace(WEBHOOKS, ""), re.MULTILINE | re.DOTALL
+    r"^```toml\n(.*?)^```$",
+    settings_reference.page().replace(WEBHOOKS, "").replace(OTHERS, ""),
+    re.MULTILINE | re.DOTALL,
 )
 DECLARED = {
     "pager.page": Declared(("service", "text"), ("ticket",)),

@@ -9,6 +9,7 @@ from temper.runtime.tools.adapter import Adapter, Answered, Attempt, Call, Faile
 from temper.runtime.tools.pace import Gate, Pace, Paced
 from temper.runtime.tools.path import extract, parse_path
 from temper.runtime.tools.reading import Declared, Problem
+from temper.runtime.tools.reading import Table as Settings
 from temper.runtime.tools.settings import ADAPTERS, load_tools
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Pace",
     "Paced",
     "Problem",
+    "Settings",
     "Unknown",
     "extract",
     "load_tools",

@@ -13,6 +13,7 @@ from typing import Any
 from temper.runtime.tools import http, kubernetes, process
 from temper.runtime.tools.adapter import Adapter
 from temper.runtime.tools.egress import Resolve, resolve_by_system
+from temper.runtime.tools.others import Others
 from temper.runtime.tools.pace import Pace, Paced, read_pace
 from temper.runtime.tools.reading import Declared, Problem, Table, dotted
 from temper.runtime.tools.vault import Vault
@@ -57,8 +58,9 @@ def load_tools(
     problems: list[Problem] = []
     vault = Vault(environment)
     tools, shared = (_tables(settings, key, problems) for key in ("tools", "adapters"))
+    others = Others(shared, problems)
     for name in shared:
-        if name not in ADAPTERS and name != MODULES:
+        if name not in ADAPTERS and name != MODULES and name not in others.names():
             problems.append(Problem(dotted(("adapters", name)), f"there is no adapter `{name}`", _known_adapters()))
     # It is read when the first tool asks for it, so that without one the client is not imported.
     cluster = Table(("adapters", "kubernetes"), shared.get("kubernetes", {}), problems, vault)
@@ -69,9 +71,12 @@ def load_tools(
         if raw.get("adapter") == MODULES:
             continue
         table = Table(("tools", name), raw, problems, vault, tool=name, declared=declared.get(name))
-        adapter = table.one_of("adapter", (*ADAPTERS, MODULES))
+        own = raw.get("adapter") in ADAPTERS
+        adapter = table.one_of("adapter", (*ADAPTERS, MODULES, *(() if own else others.names())))
         before, pace = len(problems), read_pace(table)
-        built = ADAPTERS[adapter](table, site) if adapter else None
+        built = None
+        if adapter:
+            built = ADAPTERS[adapter](table, site) if own else others.build(adapter, table)
         if built is not None and len(problems) == before:
             adapters[name] = built if pace == Pace() else Paced(built, pace)
     bound = settings.get("tools", {})
