@@ -203,7 +203,9 @@ class SqliteStore:
         self._head: bytes
         self._last_seq, self._head = last or (0, GENESIS)
         # They go from the oldest on, so that nobody has to count them.
-        self._keys: int = self._one("select coalesce(max(row) - min(row) + 1, 0) from requests")
+        self._keys: int = self._one(
+            "select coalesce((select max(row) from requests) - (select min(row) from requests) + 1, 0)"
+        )
         self.ranks = Ranks(self._writer)
 
     def close(self) -> None:

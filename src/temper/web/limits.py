@@ -17,8 +17,6 @@ class Limits:
     body_timeout: float = 30.0  # for a body to arrive whole: 408
     dropped_max: int = 16 * 1024 * 1024  # of a body that is refused, so that its sender reads why; then it is cut off
     drop_timeout: float = 2.0  # for that to come
-    dropped_max: int = 16 * 1024 * 1024  # of a body that is refused, so that its sender reads why; then it is cut off
-    drop_timeout: float = 2.0  # for that to come
     key_max: int = 200  # of an `Idempotency-Key`, which is printable ASCII: 400
     expression_max: int = 4 * 1024  # of `filter` and `until`: 422
     page_max: int = 200  # items a page: 422
