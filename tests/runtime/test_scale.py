@@ -13,6 +13,7 @@ import pytest
 
 from temper.kernel import Batch, Cause, Change, Entry, Order, Who
 from temper.runtime import Live, Span, SqliteStore, found, rank_place
+from temper.table import Value
 from tests.runtime.test_scale_ranks import TEXT, parcel, table_of, version
 
 FEW, MANY = 200, 20_000
@@ -56,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         changes = []
         for number in range(size):
             state = "Moving" if number in (size // 3, size // 2) else "Waiting"
-            fields = {"name": f"n{number}", "weight": number * 7 % 1_000}
+            fields: dict[str, Value] = {"name": f"n{number}", "weight": number * 7 % 1_000}
             now = replace(model, id=f"p{number:06}", state=state, fields=fields)
             entry = Entry(
                 at=1, entity="Parcel", id=now.id, version=1, digest="", cause=Cause.REQUEST, event=f"e{number}",
