@@ -36,6 +36,7 @@ class Said:
     """An answer: the entity as it was shown, or the text of a refusal."""
 
     now: Now | None = None
+    taken: bool = False
     refused: str | None = None
 
 
@@ -50,15 +51,19 @@ def one_entity(table: Table, entity: str, id: str) -> Callable[[Now | None, Aske
         result = step(table, before, event)
         if isinstance(result, Accepted):
             after = _now(result.after.state, result.after.version, result.after.fields)
-            return after, Said(after)
+            return after, Said(after, taken=True)
         return now, Said(refused=result.text)
 
     return apply
 
 
 def hopeless(now: Now | None, said: Said) -> bool:
-    """Say whether an answer shows a version that is past."""
-    return now is not None and said.now is not None and said.now.version < now.version
+    """Say whether an answer shows a version that is past, or the present one otherwise."""
+    if now is None or said.now is None:
+        return False
+    if said.now.version == now.version:
+        return said.taken or said.now != now
+    return said.now.version < now.version
 
 
 def history(
@@ -79,7 +84,9 @@ def history(
 
 def _said(told: Told) -> Said:
     match told:
-        case Taken(_, seen) | Found(seen):
+        case Taken(_, seen):
+            return Said(_now(seen.state, seen.version, seen.fields), taken=True)
+        case Found(seen):
             return Said(None if seen is None else _now(seen.state, seen.version, seen.fields))
         case Declined():
             return Said(refused=told.text)
