@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.cli.run import temper
 from tests.cli.server_process import SECONDS, running_server
@@ -117,8 +118,12 @@ concurrency = 1
     with running_server(folder=tmp_path) as server:
         made = temper("token", "make", "bob", "--role", "worker", "--data", "temper-data", folder=tmp_path)
         env = {"TEMPER_SERVER": server.url, "TEMPER_TOKEN": made.out.strip()}
+
+        def job(name: str) -> dict[str, Any]:
+            found: dict[str, Any] = temper("show", f"job/Job/{name}", "--json", env=env).json
+            return found
+
         release(pipe, "later")
-        for name, said in (("a", "well"), ("b", "later")):
-            until(lambda name=name: temper("show", f"job/Job/{name}", "--json", env=env).json["state"] == "Done")
-            assert temper("show", f"job/Job/{name}", "--json", env=env).json["fields"]["said"] == said
+        until(lambda: job("b")["state"] == "Done")
+        assert [job(name)["fields"]["said"] for name in "ab"] == ["well", "later"]
     assert log.read_text() == "a\nb\n"

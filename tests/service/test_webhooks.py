@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import json
+import re
 import shutil
+import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import anyio
 import msgspec
@@ -18,9 +22,10 @@ import pytest
 
 from temper.service import Declined, Person, Workshop, load_settings
 from temper.service.settings import PushSection
-from temper.service.webhooks import problems
+from temper.service.webhooks import problems, read
 from temper.service.workshop import CannotOpen
 from temper.web import app
+from tests.house.tree import ROOT
 from tests.kernel.shop import SHOP
 from tests.runtime.living import MovedClock
 from tests.web.caller import Response, call
@@ -290,3 +295,26 @@ async def test_a_delivery_that_the_blueprint_refuses_says_so(shop: Workshop) -> 
     with pytest.raises(Declined) as caught:
         await shop.webhook("pay", {b"x-hub-signature-256": github(body)["x-hub-signature-256"].encode()}, body)
     assert caught.value.problem.status == 404
+
+
+def test_the_sender_of_the_page_signs_as_its_webhook_wants_it(tmp_path: Path) -> None:
+    """The page's settings and the page's program: what it would send is read."""
+    page = (ROOT / "docs" / "how-to" / "webhooks.md").read_text("utf-8")
+    (settings,), (program,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("toml", "python"))
+    (tmp_path / "temper.toml").write_text(settings)
+    sent: list[urllib.request.Request] = []
+
+    def take(request: urllib.request.Request) -> io.BytesIO:
+        sent.append(request)
+        return io.BytesIO()
+
+    with patch("urllib.request.urlopen", take):
+        exec(program, {})
+    (request,) = sent
+    assert isinstance(request.data, bytes)
+    head = {name.lower().encode(): value.encode() for name, value in request.header_items()}
+    loaded = load_settings(tmp_path / "temper.toml", {"PAYMENTS_SECRET": "the secret"})
+    environment, now = loaded.environment, int(head[b"temper-timestamp"]) * 1000
+    found = read(loaded.settings.webhooks, environment, "payments", head, request.data, now)
+    assert found is not None
+    assert (found.id, found.params, found.person.principal) == ("p1", {"receipt": "r-17"}, "payments")
