@@ -102,7 +102,7 @@ concurrency = 1
         until(lambda: log.read_text() == "a\n")
         (tool,) = server.run("tools", "job", "--json", as_=ANN).json["items"]
         assert (tool["running"], tool["waiting"], tool["circuit"]) == (1, 1, "closed")
-        assert "no more may be" in server.run("tools", "job", as_=ANN).out
+        assert "no more may be under way" in server.run("tools", "job", as_=ANN).out
         assert server.run("letters", "list", "job", as_=ANN).out == "no dead letters\n"
         order = server.run("show", "job/Job/b", "--json", as_=ANN).json["calls"][0]["order"]
         shown = server.run("letters", "show", "job", order, as_=ANN).out

@@ -116,7 +116,7 @@ async def test_no_more_calls_at_once_than_the_tool_s_own_bound() -> None:
         await bank.called()
         await quiet()
         assert len(bank.calls) == 1
-        assert live.live.pace("bank.charge").why == "1 calls are under way, and no more may be"
+        assert live.live.pace("bank.charge").why == "no more may be under way at once than do: 1"
         bank.end(RECEIPT)
         await bank.called(2)
         await quiet()
@@ -151,7 +151,7 @@ async def test_an_open_circuit_holds_all_calls_back_and_one_tries() -> None:
         await quiet()
         held = live.live.pace("bank.charge")
         assert (held.circuit, held.failed, held.until) == ("open", 2, clock.now() + 60 * S)
-        assert held.why == "the circuit is open: 2 calls in a row have failed"
+        assert held.why == "the circuit is open, after failures in a row: 2"
         await passes(live, 59 * S)
         assert len(bank.times) == 2  # What is due meanwhile waits, and nothing is lost of its tries.
         bank.says = RECEIPT

@@ -171,6 +171,6 @@ async def test_tools_say_what_holds_their_calls_back(shop: Workshop) -> None:
     await waiting_call(shop)
     bank, _ = await shop.tools(ANN, "shop")
     assert (bank.circuit, bank.failed, bank.waiting, bank.last_error) == ("open", 1, 1, "unavailable: 503")
-    assert bank.why == "the circuit is open: 1 calls in a row have failed"
+    assert bank.why == "the circuit is open, after failures in a row: 1"
     assert bank.until is not None
     assert bank.next_attempt_at == bank.until

@@ -303,13 +303,13 @@ class Live:
         if self._closing:
             why = "the server is being stopped"
         elif free == 0 and circuit == "open":
-            why = f"the circuit is open: {gate.failed} calls in a row have failed"
+            why = f"the circuit is open, after failures in a row: {gate.failed}"
         elif free == 0 and circuit == "half-open":
             why = "one call tries whether the tool is well again"
         elif free == 0 and until is not None:
             why = "its rate is used up"
         elif free == 0:
-            why = f"{running} calls are under way, and no more may be"
+            why = f"no more may be under way at once than do: {running}"
         return Working(running, circuit, gate.failed, why, until)
 
     def subscribe(self, after: int | None = None) -> AsyncIterator[Entry]:
