@@ -108,6 +108,13 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
+class Contended:
+    """Others changed what it reads each time that it was decided; nothing was done. Try again after `retry_after_ms`."""
+
+    retry_after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Expired:
     """The store could not append (its disk is full, it is gone).
 
@@ -117,7 +124,7 @@ class Expired:
     text: str
 
 
-Answer: TypeAlias = Done | No | Conflict | Busy | Expired
+Answer: TypeAlias = Done | No | Conflict | Busy | Contended | Expired
 
 # --- orders -----------------------------------------------------------------------------------------------------------
 
@@ -440,7 +447,10 @@ class Store(Protocol):
         ...
 
     def next_due(self) -> int | None:
-        """Return the earliest time at which `due` has something."""
+        """Return the earliest time at which `due` has something.
+
+        A store that is asked from afar may say an earlier one, once: `due` finds nothing then, and it knows better.
+        """
         ...
 
     def sends(self, at: int, limit: int) -> Sequence[OrderRow]:
@@ -452,7 +462,10 @@ class Store(Protocol):
         ...
 
     def next_order(self, but_not: Sequence[str]) -> int | None:
-        """Return the earliest `next_at` of waiting sends, and of waiting calls of other tools than these."""
+        """Return the earliest `next_at` of waiting sends, and of waiting calls of other tools than these.
+
+        As with `next_due` it may be an earlier time, once.
+        """
         ...
 
     def order(self, order: str) -> OrderRow | None: ...
