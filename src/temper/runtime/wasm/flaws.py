@@ -16,7 +16,7 @@ from temper.text import suggest
 # For `temper_abi` alone, and whatever the module does when it starts.
 _TRIAL = Grant(fuel=10_000_000, memory_bytes=1 << 30)
 _TRIAL_TICKS = 200
-_NO_FILES = "build it without WASI: `--stub-wasi` (componentize-py), `disableFeatures` (componentize-js), `freestanding`"
+_NO_FILES = "build it without WASI: `--stub-wasi` (componentize-py), `disableFeatures` (componentize-js), freestanding"
 
 
 @dataclass(frozen=True, slots=True)
