@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from temper.kernel import Batch, Conflict, Done, Host, MemoryStore, No, Request, Stale
+from temper.kernel import Batch, Contended, Done, Host, MemoryStore, No, Request, Stale
 from temper.runtime import found
 from temper.table import Act
 from tests.kernel.driving import MANY
@@ -142,7 +142,7 @@ async def test_money_is_kept_while_several_hosts_move_it() -> None:
                 if source == target:
                     continue
                 answer = await here.act("Account", source, "Pay", to=target, amount=1 + turn % 5)
-                assert isinstance(answer, Done | No | Conflict), answer
+                assert isinstance(answer, Done | No | Contended), answer
                 if isinstance(answer, Done):
                     paid.append(1)
                 await asyncio.sleep(0)
@@ -176,7 +176,7 @@ class Contested(MemoryStore):
 async def test_who_never_gets_through_is_told_so() -> None:
     async with space(store=Contested(shared=True), table=compiled(BANK)) as one:
         answer = await one.act("Account", "a", "Make", balance=1)
-        assert answer == Conflict("others kept changing what it reads: try again")
+        assert answer == Contended(1_000)
 
 
 async def three(stack: AsyncExitStack) -> list[Space]:

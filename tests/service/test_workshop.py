@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from temper.kernel import Batch, Stale
+from temper.runtime import SqliteStore
 from temper.service import Declined, Person, Workshop, wire
 from tests.service.shop import ADMIN, ANN, BEFORE, BOB, CAT, HELIX, PLAN, Prepared, copied, opened
 
@@ -116,6 +118,20 @@ async def test_a_key_is_answered_once_and_the_same(shop: Workshop) -> None:
     # Another person's key of the same name is another key.
     theirs = await shop.create(BOB, "helix", "Rollout", None, {**PLAN, "cluster": "other"}, key="k1")
     assert theirs.entity.id != first.entity.id
+
+
+async def test_who_never_gets_through_may_try_again(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others always write first: that is no other use of the key, which takes the action later."""
+    id = await planned(shop)
+
+    def late(store: SqliteStore, batch: Batch) -> int:
+        raise Stale("what it reads has changed")
+
+    with monkeypatch.context() as others:
+        others.setattr(SqliteStore, "append", late)
+        problem = await declined(shop.act(ANN, "helix", "Rollout", id, "Start", {}, key="k1"))
+    assert (problem.type, problem.status, problem.retry_after_ms) == ("contended", 503, 1000)
+    assert (await shop.act(ANN, "helix", "Rollout", id, "Start", {}, key="k1")).after == "Rolling"
 
 
 async def test_a_stale_caller_is_refused(shop: Workshop) -> None:

@@ -109,7 +109,10 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Contended:
-    """Others changed what it reads each time that it was decided; nothing was done. Try again after `retry_after_ms`."""
+    """Others changed what it reads each time that it was decided: nothing was done.
+
+    Try again after `retry_after_ms`.
+    """
 
     retry_after_ms: int
 

@@ -24,7 +24,7 @@ from temper.kernel import (
     Batch,
     Busy,
     Change,
-    Conflict,
+    Contended,
     Discard,
     Entry,
     Examination,
@@ -432,7 +432,7 @@ class Live:
         if each.future is None:
             self._queue.append(each)
         elif not each.future.done():
-            each.future.set_result(Conflict("others kept changing what it reads: try again"))
+            each.future.set_result(Contended(_PAUSE_MS))
 
     async def _tried(self, asked: Sequence[_Asked], *, due: bool = True) -> bool:
         """Decide and append a batch, and say so; `False` where what it rests on was changed by others meanwhile."""

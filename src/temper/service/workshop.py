@@ -20,6 +20,7 @@ from temper.kernel import (
     Answer,
     Busy,
     Conflict,
+    Contended,
     Done,
     Examination,
     Expired,
@@ -560,7 +561,10 @@ class Workshop:
         if_version: int | None = None,
         dry_run: bool = False,
     ) -> wire.Acted:
-        """Take an action. Declines with "refused", "denied", "bad-request", "not-found", "stale", "busy"."""
+        """Take an action.
+
+        Declines with "refused", "denied", "bad-request", "not-found", "stale", "busy", "contended".
+        """
         asked = self._action(
             person, blueprint, entity, id, action, body, key=key, if_version=if_version, dry_run=dry_run
         )
@@ -698,6 +702,17 @@ class Workshop:
                     wire.Problem(
                         type="busy",
                         title="too many requests wait",
+                        status=503,
+                        detail="nothing was done",
+                        help="try again after the time that Retry-After says",
+                        retry_after_ms=answer.retry_after_ms,
+                    )
+                )
+            case Contended():
+                raise Declined(
+                    wire.Problem(
+                        type="contended",
+                        title="others kept changing what the action reads",
                         status=503,
                         detail="nothing was done",
                         help="try again after the time that Retry-After says",

@@ -27,6 +27,8 @@ KINDS: Final[dict[str, str]] = {
     "unverified": "The blueprint did not pass the verifier.",
     "too-large": "The request or one of its parts is larger than the server takes.",
     "busy": "The server has as much to do as it takes on. Nothing was done; try again after `Retry-After`.",
+    "contended": "Other servers of the cluster kept changing what the action reads. Nothing was done; try again after "
+    "`Retry-After`.",
     "unavailable": "The server, or something that it rests on, is not to be had now. Try again after `Retry-After`.",
     "method-not-allowed": "Something is at this path, but not this method: `Allow` names those that are.",
     "unsupported-media-type": "The body is of a type that is not read here.",
