@@ -321,6 +321,13 @@ def number(description: str, name: str, *, low: int, high: str | None, default: 
     return Parameter(name, read, schema, description)
 
 
+def moment(description: str, name: str) -> Parameter:
+    """Return a parameter that is an entry's number or a time. Which of them it is, the workshop finds."""
+    said = text(description, name)
+    schema = {"anyOf": [{"type": "string", "pattern": "^[0-9]{1,18}$"}, {"type": "string", "format": "date-time"}]}
+    return Parameter(name, said.read, lambda limits: schema, description, "1")
+
+
 def place(parameter: Parameter) -> Parameter:
     """Return a parameter that takes a place, too: where several servers write, that is more than a number."""
 

@@ -607,6 +607,7 @@ def _components() -> dict[str, Json]:
         "enum": [f"/problems/{kind}" for kind in KINDS],
         "description": "\n".join(f"* `/problems/{kind}`: {said}" for kind, said in KINDS.items()),
     }
+    schemas["Bundle"]["properties"]["files"]["minProperties"] = 1
     wanted = schemas["TokenWanted"]["properties"]
     principal = {"type": "string", "minLength": 1, "maxLength": 200}
     wanted["principal"] = principal

@@ -16,7 +16,7 @@ import msgspec
 from temper.service import Declined, Workshop, wire
 from temper.web import answer
 from temper.web.answer import Answer
-from temper.web.ask import Ask, Parameter, Unfit, duration, flag, number, place, span, text, unsupported
+from temper.web.ask import Ask, Parameter, Unfit, duration, flag, moment, number, place, span, text, unsupported
 from temper.web.bodies import Bundle, Rollback, TokenWanted
 from temper.web.limits import Limits
 from temper.web.openapi import Documents
@@ -383,8 +383,8 @@ def _takes(verb: Verb, *parameters: Parameter) -> Operation:
 _STRENGTH: Final = flag("Whether to measure how much its properties notice, which takes longer.", "strength")
 _LAST: Final = number("How many requests to ask again, the last ones.", "last", low=1, high="shadow_max", default=1_000)
 _DRY_RUN: Final = flag("Change nothing: say what would happen, or which clause would refuse it and why.", "dry_run")
-_AT: Final = text(
-    "As it was after the entry with this `seq`, or at this time; the answer is a `PastEntity` then.", "at", example="1"
+_AT: Final = moment(
+    "As it was after the entry with this `seq`, or at this time; the answer is a `PastEntity` then.", "at"
 )
 _AFTER: Final = place(
     number(
