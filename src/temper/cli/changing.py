@@ -88,11 +88,18 @@ def touched_lines(each: dict[str, Any], paint: Paint) -> Iterator[str]:
     )
     if each.get("deferred"):
         going_on += f"{', ' if going_on else ''}{each['deferred']} deferred"
-    fate = f"become {each['becomes']}" if moved else "are carried over" if each["rewritten"] else "stay as they are"
-    carried = f"{each['entities'] - each.get('stranded', 0)} {each['entity']} in {each['state']} {fate}"
+    count = each["entities"] - each.get("stranded", 0)
+    become, carried_over, stay = (
+        ("becomes", "is carried over", "stays as it is")
+        if count == 1
+        else ("become", "are carried over", "stay as they are")
+    )
+    fate = f"{become} {each['becomes']}" if moved else carried_over if each["rewritten"] else stay
+    carried = f"{count} {each['entity']} in {each['state']} {fate}"
     yield f"  {paint('>', 'cyan')} {carried}" + (f", with {going_on}" if going_on else "")
     if each.get("stranded"):
-        yield f"  {paint('!', 'red')} {each['stranded']} {each['entity']} in {each['state']} have no place"
+        have = "has" if each["stranded"] == 1 else "have"
+        yield f"  {paint('!', 'red')} {each['stranded']} {each['entity']} in {each['state']} {have} no place"
 
 
 _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow"), "note": ("!", "yellow")}
