@@ -101,7 +101,8 @@ REPORT = """
     properties[
       by, entity, help, name, site,
       trace[
-        action, after, before, changed, entity, event, id, name, params, part, place(column, file, line), site, text, who
+        action, after, before, changed, entity, event, id, name, params, part, place(column, file, line), site,
+        text, who
       ],
       verdict, why
     ],
