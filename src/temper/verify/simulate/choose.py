@@ -180,7 +180,7 @@ class Choice:
             return self._turn()
         weights = [weight for weight, *_ in found]
         _, entity, id, action, cases = chance.choices(found, weights)[0]
-        self._tries[entity, id, action.name, self._version(entity, id)] += 1
+        self._tries[entity, id, action.name, self._since(entity, id, action)] += 1
         case = chance.choices(cases, [1 / (1 + self._world.watch.cases[case.site]) for case in cases])[0]
         by = [each for each in admitted(action, case) if each.kind != "system"]
         roles: set[str] = set()
@@ -192,9 +192,14 @@ class Choice:
             named = self._named(entity, id, admitting)
         return self._asking(entity, id, action, roles, named)
 
-    def _version(self, entity: str, id: str) -> int:
-        now = self._world.watch.rows.get(entity, {}).get(id)
-        return 0 if now is None else now.version
+    def _since(self, entity: str, id: str, action: shape.Action) -> int:
+        """Return a number that is another one once what an action rests on has changed."""
+        watch = self._world.watch
+        now = watch.rows.get(entity, {}).get(id)
+        if now is not None:
+            return now.version
+        # Whoever is new rests on those it will refer to.
+        return watch.commits if any(param.type[0] == "ref" for param in action.params) else 0
 
     def _named(self, entity: str, id: str, by: shape.By) -> tuple[str, ...]:
         """Return those whom a `by` names now."""
@@ -226,7 +231,7 @@ class Choice:
                         seen = min(world.watch.cases[case.site] for case in cases)
                         rare = world.watch.states[kind, state]
                         # What was refused, and has not changed since, is not asked for again and again.
-                        tries = self._tries[kind, id, action.name, self._version(kind, id)]
+                        tries = self._tries[kind, id, action.name, self._since(kind, id, action)]
                         wanted = (1 / (1 + seen) + 0.5 / (1 + rare)) / (1 + tries) ** 2
                         # What would refer to nobody can wait until somebody is there.
                         yield wanted * (0.05 if self._refers_to_nobody(action) else 1), kind, id, action, cases
@@ -283,10 +288,14 @@ class Choice:
 
     def _args(self, entity: str, params: Sequence[shape.Param]) -> dict[str, Any]:
         values: dict[str, Value] = {}
+        keys = self._table.entities[entity].key
         for param in params:
             if (param.default is not None or param.type[0] == "optional") and self._chance.random() < 0.4:
                 continue
-            values[param.name] = self._value(entity, param.type)
+            value = self._value(entity, param.type)
+            if param.name in keys and param.type == ("string",) and self._used_up(entity, param.name):
+                value = f"{value}{self._asked}"
+            values[param.name] = value
         return {
             param.name: encode(param.type, values[param.name], self._table.records)
             for param in params
@@ -310,6 +319,12 @@ class Choice:
                 values = self._draws_of(entity).of(type_).values
                 # The first ones are the small ones: most runs are to be short enough to end.
                 return chance.choice(values[:2] if chance.random() < 0.5 else values)
+
+    def _used_up(self, kind: str, field: str) -> bool:
+        """Say whether each string that is drawn for a key is that of an entity which has come to its end."""
+        final = self._table.entities[kind].final
+        ended = {now.fields.get(field) for now in self._world.watch.rows.get(kind, {}).values() if now.state in final}
+        return ended.issuperset(self._draws_of(kind).of(("string",)).values)
 
     # --- a guide ------------------------------------------------------------------------------------------------------
 
