@@ -54,8 +54,9 @@ def agree(text: str) -> None:
     by_step = explore(table, name, Limits())
     found = together(table, name)
     lowered_one = found.explored[name]
-    assert lengths(lowered_one) == lengths(by_step)
-    assert set(lowered_one.suspicions) == set(by_step.suspicions)
+    # Which states can reach a final one is asked of the system alone (tests/verify/test_recovery.py).
+    assert {key: steps for key, steps in lengths(lowered_one).items() if key[0] != "lost"} == lengths(by_step)
+    assert set(lowered_one.suspicions) - {("lost",)} == set(by_step.suspicions)
     assert set(lowered_one.unclear) == set(by_step.unclear)
     assert set(lowered_one.cut) == set(by_step.cut)
     # Where it matters who somebody is, each search makes callers equal in its own way; a step over a bound is counted
@@ -218,6 +219,7 @@ CREATES = """
       always parcel == none or state is Open
     entity Parcel
       states Packed, Sent
+      final Sent
       of: Order
       action Pack(of) by system from new to Packed
         set of
@@ -232,7 +234,8 @@ def test_what_is_created_is_there_at_once_and_referred_to() -> None:
     """The order knows its parcel in the step that makes it: nothing, bought, packed, sent."""
     found = together(table_of(CREATES), "Order", "Parcel")
     assert found.states == 4
-    assert not found.explored["Order"].breaks
+    # Nothing else is to be done with an order that is sent.
+    assert set(found.explored["Order"].breaks) == {("stuck", "Open")}
     assert not found.explored["Parcel"].breaks
     assert lengths(found.explored["Parcel"])[("state", "Sent")] == 4
 

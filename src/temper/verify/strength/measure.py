@@ -264,6 +264,8 @@ class _Measure:
                 return "no fault of the blueprint"
             case ("home", *_):
                 return "every outcome has a home"
+            case ("spins", *_):
+                return "no `whenever` or `at` is left due by its action"
             case ("stuck", *_):
                 return "every state has a way out"
             case ("lost", *_):
