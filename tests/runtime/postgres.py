@@ -126,7 +126,8 @@ def cluster(*options: str) -> Iterator[Server]:
         server.start()
         yield server
     finally:
-        server.stop()
+        if server.process is not None:
+            server.kill()  # Nothing of it is kept: what it would write first is written for nobody.
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -113,6 +113,16 @@ class Servers:
             )
         assert made.status_code == 201, made.text
         self.token = made.json()["token"]
+        with self.client() as client:
+            for one in self.all:
+                self._wait_for_token(client, one.url)
+
+    def _wait_for_token(self, client: httpx2.Client, url: str) -> None:
+        """Wait until a server knows the token, which another made: that takes it half a second at most."""
+        until = time.monotonic() + 10
+        while client.get(f"{url}/v1/bank/Account").status_code == 401:
+            assert time.monotonic() < until, "a token that was made at another server is not known"
+            time.sleep(0.05)
 
     def again(self, number: int) -> None:
         """Start one again that was killed."""
