@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from temper.kernel import (
-    Answer,
     AttemptEnd,
     Batch,
-    Busy,
     Discard,
     Entry,
-    Expired,
     Host,
     Limits,
     Request,
@@ -36,23 +32,18 @@ from temper.kernel import (
 )
 from temper.runtime.clock import Clock
 from temper.runtime.cluster_feed import Feed, Place
-from temper.runtime.live import Live, _Asked, _Swap, earlier
+from temper.runtime.live import _DUE_PAUSE_MS, _PAUSE_MS, Live, _Asked, _Swap, earlier
 from temper.runtime.postgres import Lost, PostgresStore
 from temper.runtime.tools import Adapter
 from temper.table import Snapshot, load
 
 T = TypeVar("T")
 
-_log = logging.getLogger("temper.runtime")
-
 _READERS_MAX = 4
-_PAUSE_MS = 1_000
-_DUE_PAUSE_MS = 60_000
 # What changes an entity is told of, and that may be missed: who waits for it looks this often all the same.
 _LOOK_S = 0.5
 _TRIES_MAX = 50
 _AGAIN_S = 0.05
-_BUSY_MS = 200
 
 
 class Elsewhere(Exception):
@@ -228,13 +219,7 @@ class Member(Live):
             part = self.home(*target)
             if part is not None:
                 raise Elsewhere(part)
-        self._must_live()
-        future: asyncio.Future[Answer | None] = self._loop.create_future()
-        self._queue.append(_Asked(ask, future))
-        self._work.set()
-        answer = await future
-        if isinstance(answer, Expired):
-            raise StoreFault(answer.text)
+        await self._operated(ask)
         return True
 
     async def close(self, *, drain_ms: int = 10_000) -> None:
@@ -244,16 +229,6 @@ class Member(Live):
         await self._loop.run_in_executor(None, self._readers.shutdown)
 
     # --- turns ---
-
-    async def _alone(self, each: _Asked) -> None:
-        for _ in range(10):
-            if await self._tried([each], due=False):
-                return
-        if each.future is None:
-            self._queue.append(each)
-        elif not each.future.done():
-            # Others kept changing what it reads.
-            each.future.set_result(Busy(_BUSY_MS))
 
     async def _tried(self, asked: Sequence[_Asked], *, due: bool = True) -> bool:
         asked = self._ours(asked)
@@ -280,17 +255,9 @@ class Member(Live):
             self._faulted(asked, fault)
             return True
         except Exception as bug:  # noqa: BLE001 - whatever it is, the space lives on
-            _log.error("a turn raised", exc_info=bug)
-            if with_due or len(asked) > 1:
-                await self._apart(asked, at)
-            elif asked[0].future is not None and not asked[0].future.done():
-                asked[0].future.set_exception(bug)
+            await self._stumbled(asked, at, bug, with_due=with_due)
             return True
-        if batch.changes or batch.attempts:
-            self._adopt(batch, self._last)
-        for each, answer in zip(asked, batch.answers, strict=True):
-            if each.future is not None and not each.future.done():
-                each.future.set_result(answer)
+        self._settle(asked, batch, self._last)
         self._wake_at(earlier(wake, self._held_until(self._room()[0])), idle=not batch.changes)
         return True
 
@@ -379,35 +346,8 @@ class Member(Live):
             self.version = version
         self._behind = False
 
-    def _wake_at(self, at: int | None, *, idle: bool) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if self._queue:
-            self._work.set()
-            return
-        if at is None:
-            return
-        now = self._clock.now()
-        # Nothing came of a turn, and yet something is due: it can wait, and must not make us spin.
-        at = max(at, self._due_from, now + _PAUSE_MS if idle and at <= now else 0)
-        if at <= now:
-            self._work.set()
-        else:
-            self._alarm = self._clock.ring(at, self._work.set)
-
-    def _faulted(self, asked: Sequence[_Asked], fault: StoreFault) -> None:
-        _log.error("an append failed: %s", fault.text)
-        again: list[_Asked] = []
-        for each in asked:
-            if each.future is None:
-                again.append(each)
-            elif not each.future.done():
-                each.future.set_result(Expired(fault.text))
-        if not self._closed:
-            self._pause(again)
-
     async def _apart(self, asked: Sequence[_Asked], at: int) -> None:
+        # No look at what is due after it: that is a look into the database, which turns alone take.
         self._due_from = at + _DUE_PAUSE_MS
         for each in asked:
             await self._alone(each)
@@ -423,14 +363,7 @@ class Member(Live):
             return
         finally:
             self._work.set()
-        if not isinstance(batch, Batch):
-            if not swap.future.done():
-                swap.future.set_result(batch)
-            return
-        self._adopt(batch, self._last)
-        self.version = swap.version
-        if not swap.future.done():
-            swap.future.set_result(swap.examination.touched)
+        self._swapped(swap, batch, self._last)
 
     def _exchanged(self, swap: _Swap, at: int) -> Batch | tuple[Stranded, ...]:
         """Ask the living and append the version, while nobody else appends."""

@@ -38,7 +38,6 @@ from temper.kernel import (
     Store,
     StoreFault,
     Stranded,
-    Superseded,
     TableVersion,
 )
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
@@ -226,6 +225,10 @@ class Live:
         """Retry or discard a stuck order; `False` if there is none of that id (any more). Raises `StoreFault`."""
         if self.store.order(ask.order) is None and self.store.letter(ask.order) is None:
             return False
+        await self._operated(ask)
+        return True
+
+    async def _operated(self, ask: Retry | Discard) -> None:
         self._must_live()
         future: asyncio.Future[Answer | None] = self._loop.create_future()
         self._queue.append(_Asked(ask, future))
@@ -233,7 +236,6 @@ class Live:
         answer = await future
         if isinstance(answer, Expired):
             raise StoreFault(answer.text)
-        return True
 
     def read(self, entity: str, id: str) -> Snapshot | None:
         """Return the entity as it is; whoever has had an answer reads what it said, or later."""
@@ -451,8 +453,6 @@ class Live:
             # A store that others write to is read over a network, too, and may be gone by then.
             if batch is not None:
                 host.abandon(batch)
-            if isinstance(fault, Superseded):
-                self._take_over()
             if isinstance(fault, Stale):
                 host.forget(fault.names)
                 return False
@@ -461,27 +461,29 @@ class Live:
         except Exception as bug:  # noqa: BLE001 - whatever it is, the space lives on
             if batch is not None:
                 host.abandon(batch)
-            _log.error("a turn raised", exc_info=bug)
-            if with_due or len(asked) > 1:
-                await self._apart(asked, at)
-            elif asked[0].future is not None and not asked[0].future.done():
-                asked[0].future.set_exception(bug)
+            await self._stumbled(asked, at, bug, with_due=with_due)
             return True
-        if batch.changes or batch.attempts:
-            self._adopt(batch, last)
-        for each, answer in zip(asked, batch.answers, strict=True):
-            if each.future is not None and not each.future.done():
-                each.future.set_result(answer)
+        self._settle(asked, batch, last)
         if batch.attempts:
             busy, _ = self._room()
         self._set_alarm(busy, idle=not batch.changes)
         return True
 
-    def _take_over(self) -> None:
-        version = self.store.current()
-        assert version is not None, "a version that is in force has not gone"
-        self._host.take_over(load(version.table))
-        self.version = version
+    async def _stumbled(self, asked: Sequence[_Asked], at: int, bug: Exception, *, with_due: bool) -> None:
+        """After a bug of ours: find out whom it strikes, or tell the one that it has struck."""
+        _log.error("a turn raised", exc_info=bug)
+        if with_due or len(asked) > 1:
+            await self._apart(asked, at)
+        elif asked[0].future is not None and not asked[0].future.done():
+            asked[0].future.set_exception(bug)
+
+    def _settle(self, asked: Sequence[_Asked], batch: Batch, last: int) -> None:
+        """Take in a batch that is durable, and answer whoever asked."""
+        if batch.changes or batch.attempts:
+            self._adopt(batch, last)
+        for each, answer in zip(asked, batch.answers, strict=True):
+            if each.future is not None and not each.future.done():
+                each.future.set_result(answer)
 
     def _room(self) -> tuple[list[str], dict[str, int]]:
         """Return the tools that have no room for another attempt, and how much each has."""
@@ -533,13 +535,18 @@ class Live:
                 future.set_exception(problem)
 
     def _set_alarm(self, busy: Sequence[str], *, idle: bool) -> None:
+        # With more to do there is no need to look into the store for what is due.
+        at = None if self._queue else earlier(self._host.next_wake(busy), self._held_until(busy))
+        self._wake_at(at, idle=idle)
+
+    def _wake_at(self, at: int | None, *, idle: bool) -> None:
+        """Take the next turn at once where there is something to do, else at that time."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         if self._queue:
             self._work.set()
             return
-        at = earlier(self._host.next_wake(busy), self._held_until(busy))
         if at is None:
             return
         now = self._clock.now()
@@ -552,7 +559,7 @@ class Live:
 
     def _faulted(self, asked: Sequence[_Asked], fault: StoreFault) -> None:
         _log.error("an append failed: %s", fault.text)
-        if fault.unknown:
+        if fault.unknown and not self.store.shared:
             # It may be there: whoever follows reads on from the store.
             self._recent.clear()
             self._last = self.store.last_seq()
@@ -588,28 +595,35 @@ class Live:
                 raise StoreFault("another version has been put in force meanwhile: try again")
             # What has changed since they were asked is asked in the writer's thread; requests wait, reads do not.
             batch = await self._loop.run_in_executor(self._writer, self._host.exchange, swap.examination)
-            if not isinstance(batch, Batch):
-                if not swap.future.done():
-                    swap.future.set_result(batch)
-                return
-            try:
-                # On the loop, so that nobody reads between the commit and the moment in which it counts.
-                last = self.store.append(batch)
-            except StoreFault:
-                self._host.abandon(batch)
-                if self._host.table is not swap.table:
-                    raise
-                last = self.store.last_seq()  # Its fate was unknown, and it is there.
+            last = self._last
+            if isinstance(batch, Batch):
+                try:
+                    # On the loop, so that nobody reads between the commit and the moment in which it counts.
+                    last = self.store.append(batch)
+                except StoreFault:
+                    self._host.abandon(batch)
+                    if self._host.table is not swap.table:
+                        raise
+                    last = self.store.last_seq()  # Its fate was unknown, and it is there.
         except Exception as problem:  # noqa: BLE001 - whoever swaps is told
             if not swap.future.done():
                 swap.future.set_exception(problem)
             return
         finally:
             self._work.set()
-        self._adopt(batch, last)
-        self.version = swap.version
+        self._swapped(swap, batch, last)
+
+    def _swapped(self, swap: _Swap, batch: Batch | tuple[Stranded, ...], last: int) -> None:
+        """Take in a swap that is durable, or none where somebody has no place; tell whoever asked for it."""
+        told: int | tuple[Stranded, ...]
+        if isinstance(batch, Batch):
+            self._adopt(batch, last)
+            self.version = swap.version
+            told = swap.examination.touched
+        else:
+            told = batch
         if not swap.future.done():
-            swap.future.set_result(swap.examination.touched)
+            swap.future.set_result(told)
 
     # --- attempts ---
 
