@@ -30,6 +30,10 @@ class TokenRow:
     expires_at: int | None
     revoked_at: int | None
 
+    def lets_in(self, at: int) -> bool:
+        """Say whether it is neither expired nor revoked."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
+
 
 @dataclass
 class TokenStore:
@@ -96,15 +100,10 @@ class TokenStore:
             if len(self._cache) >= CACHE_MAX:
                 self._cache.clear()
             self._cache[hashed] = row
-        if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= at):
-            return None
-        return row
+        return row if row.lets_in(at) else None
 
     def _look_up(self, text: str, hashed: bytes) -> TokenRow | None:
-        parts = text.split("_", 2)
-        if len(parts) != 3 or parts[0] != PREFIX:
-            return None
-        for stored, *columns in self._db.execute("select hash, * from token where id = ?", (parts[1],)):
+        for stored, *columns in self._db.execute("select hash, * from token where id = ?", (id_of(text),)):
             # The id finds the row; the secret part is compared in constant time.
             if hmac.compare_digest(stored, hashed):
                 return _row(columns)
@@ -141,6 +140,13 @@ def new_token(
     id = secrets.token_hex(5)
     text = f"{PREFIX}_{id}_{secrets.token_urlsafe(32)}"
     return text, TokenRow(id, principal, tuple(sorted(set(roles))), admin, acts_for, at, expires_at, None)
+
+
+def id_of(text: str) -> str | None:
+    """Return the id in a token's secret text, `None` where it is none."""
+    prefix, _, rest = text.partition("_")
+    id, parted, _ = rest.partition("_")
+    return id if parted and prefix == PREFIX else None
 
 
 def hash_of(text: str) -> bytes:

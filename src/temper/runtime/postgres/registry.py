@@ -10,7 +10,7 @@ from typing import Any
 
 from temper.kernel import StoreFault
 from temper.runtime.postgres.line import Line, fault
-from temper.runtime.tokens import PREFIX, TokenRow, hash_of, new_token
+from temper.runtime.tokens import TokenRow, hash_of, id_of, new_token
 
 # A space's own schema has its name behind an underscore, so that none can be called like this.
 SCHEMA = "temper"
@@ -183,22 +183,19 @@ class PostgresTokens:
 
     def find(self, text: str, *, at: int) -> TokenRow | None:
         """Return the row of a token that is neither expired nor revoked, else `None`."""
-        parts = text.split("_", 2)
-        if len(parts) != 3 or parts[0] != PREFIX:
+        id = id_of(text)
+        if id is None:
             return None
-        found = self._rows.get(parts[1])
+        found = self._rows.get(id)
         if found is None:
             if time.monotonic() < self._looked + _LOOK_S:
                 return None
             self._read()
-            found = self._rows.get(parts[1])
+            found = self._rows.get(id)
         # The id finds the row; the secret part is compared in constant time.
         if found is None or not hmac.compare_digest(found[0], hash_of(text)):
             return None
-        row = found[1]
-        if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= at):
-            return None
-        return row
+        return found[1] if found[1].lets_in(at) else None
 
     def all(self) -> tuple[TokenRow, ...]:
         """Return every token, oldest first."""
