@@ -34,6 +34,7 @@ from temper.table import (
     field_references,
     fits,
     homeless,
+    is_plain,
     moving,
     shape,
     watched_fields,
@@ -108,9 +109,6 @@ _send_from_json = msgspec.json.Decoder(StoredSend).decode
 
 # Versions whose tables are kept ready; one of an older version is loaded again.
 _CODECS_MAX = 64
-
-# Their values are JSON as they are: `encode` would give them back.
-_PLAIN = frozenset({"bool", "int", "string", "one_of", "principal", "ref"})
 
 
 class Codec:
@@ -585,11 +583,7 @@ _Plan = tuple[tuple[str, Type, bool], ...]
 
 
 def _plan(parts: Iterable[shape.Param | shape.Field]) -> _Plan:
-    return tuple((part.name, part.type, _is_plain(part.type)) for part in parts)
-
-
-def _is_plain(type_: Type) -> bool:
-    return _is_plain(type_[1]) if type_[0] == "optional" else type_[0] in _PLAIN
+    return tuple((part.name, part.type, is_plain(part.type)) for part in parts)
 
 
 def _stored_handler(handler: shape.Handler | None) -> StoredHandler | None:

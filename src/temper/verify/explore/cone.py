@@ -241,33 +241,25 @@ def literals(table: Table, entity: shape.Entity) -> Iterator[tuple[shape.Type, o
 
 def sent_to(table: Table, entity: str) -> tuple[str, ...]:
     """Return the actions of an entity that others (or it itself) send to it."""
-    found = {
-        clause.action
-        for other in table.entities.values()
-        for _, clause in all_clauses(other)
-        if isinstance(clause, shape.Send) and clause.entity == entity
-    }
-    return tuple(sorted(found))
+    return _named_by(shape.Send, table, entity)
 
 
 def created_by_others(table: Table, entity: str) -> tuple[str, ...]:
     """Return the creating actions of an entity that `create` clauses take."""
-    found = {
-        clause.action
-        for other in table.entities.values()
-        for _, clause in all_clauses(other)
-        if isinstance(clause, shape.Create) and clause.entity == entity
-    }
-    return tuple(sorted(found))
+    return _named_by(shape.Create, table, entity)
 
 
 def joined_by_others(table: Table, entity: str) -> tuple[str, ...]:
     """Return the actions of an entity that others (or its kin) take along by `with`."""
+    return _named_by(shape.With, table, entity)
+
+
+def _named_by(kind: type[shape.Send | shape.Create | shape.With], table: Table, entity: str) -> tuple[str, ...]:
     found = {
         clause.action
         for other in table.entities.values()
         for _, clause in all_clauses(other)
-        if isinstance(clause, shape.With) and clause.entity == entity
+        if isinstance(clause, kind) and clause.entity == entity
     }
     return tuple(sorted(found))
 

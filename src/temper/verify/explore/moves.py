@@ -23,7 +23,7 @@ from temper.table import (
     shape,
 )
 from temper.verify.clauses import NEW, admitted, by_people
-from temper.verify.explore.canon import AT, Canon, constant_durations
+from temper.verify.explore.canon import AT, constant_durations
 from temper.verify.explore.cone import Cone, created_by_others, joined_by_others, sent_to
 from temper.verify.explore.draws import Draws
 from temper.verify.expressions import bounded, walk
@@ -42,7 +42,6 @@ class Moves:
         entity: shape.Entity,
         cone: Cone,
         draws: Draws,
-        canon: Canon,
         principals: Sequence[str],
         causes: dict[str, frozenset[str]],
     ) -> None:
@@ -50,7 +49,6 @@ class Moves:
         self._entity = entity
         self._cone = cone
         self._draws = draws
-        self._canon = canon
         self._principals = principals if cone.principals else principals[:1]
         self._causes = causes
         self._acts: dict[str, tuple[Act, ...]] = {}

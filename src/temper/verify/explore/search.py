@@ -142,7 +142,7 @@ class Search:
         self.symmetry = Symmetry(principals) if self.cone.principals and len(principals) > 1 else None
         self.draws = Draws(table, self.entity, principals)
         self.canon = Canon(table, self.entity, self.cone, self.draws, self.clocks.tainted)
-        self.moves = Moves(table, self.entity, self.cone, self.draws, self.canon, principals, self._caused())
+        self.moves = Moves(table, self.entity, self.cone, self.draws, principals, self._caused())
         self.found = Explored(name, principals=len(principals) if self.cone.principals else 1)
         self.found.comparisons = len(self.clocks.comparisons)
         self.found.blind = BLIND if reads_others(table, self.entity) else self.clocks.blind

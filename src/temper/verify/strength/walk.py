@@ -74,7 +74,7 @@ class MutantSearch(Quiet):
         self.watched = base.watched
         self.draws, self.scoped = base.draws, base.scoped
         self.canon = Canon(table, self.entity, self.cone, self.draws, self.clocks.tainted)
-        self.moves = Moves(table, self.entity, self.cone, self.draws, self.canon, self.principals, self._caused())
+        self.moves = Moves(table, self.entity, self.cone, self.draws, self.principals, self._caused())
         self.noticed: Key | None = None
         self.differences: list[tuple[Snapshot | None, Event]] = []
 

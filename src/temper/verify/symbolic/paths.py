@@ -363,8 +363,3 @@ def _args(site: str, param: shape.Param, args: shape.Args, scene: Scene, holds: 
 def _later(e: Any) -> bool:
     """Say whether an expression reads what only the outcome of a call brings."""
     return any(part[0] in {"result", "error"} for part in walk(e))
-
-
-def triggered_only(action: shape.Action) -> bool:
-    """Say whether nobody but the system takes an action, in any of its cases."""
-    return all(all(by.kind == "system" for by in admitted(action, case)) for case in action.cases)

@@ -252,7 +252,7 @@ class Layout:
         draws = SystemDraws(table, entity, self.principals, self.ids, whole_max)
         canon = Canon(table, entity, cone, draws, clocks.tainted)
         caused = {role: causes(table, role) for role in cone.roles}
-        moves = Moves(table, entity, cone, draws, canon, self.principals, caused)
+        moves = Moves(table, entity, cone, draws, self.principals, caused)
         return Kind(entity, count, cone, clocks, draws, canon, moves, scoped_of(table, entity, cone, draws))
 
     def _words(self) -> Words:
