@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from temper.runtime.tools.adapter import Kind as Why
 from temper.service import Loaded, Person, Settings, Workshop
 from temper.service.settings import PushSection
 from temper.table import Caller, Ending, Table
-from temper.verify.draw.door import Door, Kind, Said, Seen
+from temper.verify.draw.door import Door, Kind, Names, Said, Seen
 from temper.verify.simulate.world import BEGINNING
 from temper.web import Door as Application
 from temper.web import app
@@ -75,8 +74,7 @@ class HttpDoor:
         self._prepared = prepared
         self._loop = asyncio.new_event_loop()
         self._folder = tempfile.TemporaryDirectory(dir=prepared.folder.parent)
-        self._made: Counter[str] = Counter()
-        self._under: dict[tuple[str, str], str] = {}
+        self._names = Names()
         self._clock = MovedClock(BEGINNING)
         self._tools = {name: Tool() for name in prepared.table.tools}
         data = Path(self._folder.name) / "copy"
@@ -96,13 +94,8 @@ class HttpDoor:
     def create(
         self, entity: str, action: str, params: Mapping[str, Any], caller: Caller, *, key: str | None = None
     ) -> Said:
-        # A request that is made again under its key asks for the same.
-        id = self._under.get((key, caller.principal)) if key is not None else None
-        if id is None:
-            self._made[entity] += 1
-            id = f"{entity[:1].lower()}{self._made[entity]}"
-        if key is not None:
-            self._under[key, caller.principal] = id
+        # A key is its principal's own.
+        id = self._names.new(entity, None if key is None else (key, caller.principal))
         body = {"id": id, **params}
         return self._said(f"{entity}?action={action}", body, caller, key, None)
 

@@ -7,7 +7,7 @@ to the same laws by the tests: `verify` never sees it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -96,6 +96,24 @@ Doors = Callable[[], Door]
 WAKES_MAX = 64
 
 
+class Names:
+    """The names of what is created, by kind and number; whoever asks again under its key asks for the same."""
+
+    def __init__(self) -> None:
+        self._made: Counter[str] = Counter()
+        self._under: dict[Hashable, str] = {}
+
+    def new(self, entity: str, key: Hashable | None) -> str:
+        """Return the name of the next of a kind, or the one that was given under this key."""
+        id = self._under.get(key) if key is not None else None
+        if id is None:
+            self._made[entity] += 1
+            id = f"{entity[:1].lower()}{self._made[entity]}"
+        if key is not None:
+            self._under[key] = id
+        return id
+
+
 class HostDoor:
     """The host, driven as the runtime drives it, and watched as the simulator watches it. Raises `Found`."""
 
@@ -103,19 +121,12 @@ class HostDoor:
         self.world = World(table)
         self._table = table
         self._count = 0
-        self._made: Counter[str] = Counter()
-        self._under: dict[str, str] = {}
+        self._names = Names()
 
     def create(
         self, entity: str, action: str, params: Mapping[str, Any], caller: Caller, *, key: str | None = None
     ) -> Said:
-        # A request that is made again under its key asks for the same.
-        id = self._under.get(key) if key is not None else None
-        if id is None:
-            self._made[entity] += 1
-            id = f"{entity[:1].lower()}{self._made[entity]}"
-        if key is not None:
-            self._under[key] = id
+        id = self._names.new(entity, key)
         return self._asked(entity, id, action, params, caller, key, None)
 
     def act(
