@@ -8,7 +8,7 @@ Never: asyncio, files, sockets, clocks, randomness. Whoever drives a host brings
 """
 
 from temper.kernel.host import Host
-from temper.kernel.journal import Cause, Ended, Entry, Moved, Ordered, Published, Who
+from temper.kernel.journal import Cause, Consented, Ended, Entry, Moved, Ordered, Published, Who
 from temper.kernel.journal import No as RefusedEntry
 from temper.kernel.memory import MemoryStore
 from temper.kernel.ports import (
@@ -25,6 +25,7 @@ from temper.kernel.ports import (
     Discard,
     Done,
     Expired,
+    Facts,
     Ids,
     Letter,
     Limits,
@@ -34,6 +35,7 @@ from temper.kernel.ports import (
     OrderState,
     Page,
     Place,
+    PolicyGate,
     Read,
     ReadSet,
     Request,
@@ -67,6 +69,7 @@ __all__ = [
     "Codec",
     "Codecs",
     "Conflict",
+    "Consented",
     "Contended",
     "Difference",
     "Discard",
@@ -75,6 +78,7 @@ __all__ = [
     "Entry",
     "Examination",
     "Expired",
+    "Facts",
     "Fate",
     "Folded",
     "Gap",
@@ -92,6 +96,7 @@ __all__ = [
     "Ordered",
     "Page",
     "Place",
+    "PolicyGate",
     "Published",
     "Read",
     "ReadSet",

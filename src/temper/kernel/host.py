@@ -24,6 +24,7 @@ from temper.kernel.ports import (
     Limits,
     OrderRow,
     OrderState,
+    PolicyGate,
     Request,
     Store,
     Stranded,
@@ -50,6 +51,8 @@ class Host:
         self._cache: OrderedDict[tuple[str, str], Snapshot] = OrderedDict()
         self._unheard: dict[str, Attempt] = {}
         self._next: Codec | None = None
+        self.gate: PolicyGate | None = None
+        """Who says what policies let callers do; everything that `by` lets them, where there is none."""
         self.behind: dict[tuple[str, str], Kept] = {}
         """Of those in memory, who is kept as an earlier table wrote them."""
         self.moving = store.moving()

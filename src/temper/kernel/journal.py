@@ -34,6 +34,14 @@ class Who(msgspec.Struct, frozen=True, omit_defaults=True):
     acts_for: str | None = None
 
 
+class Consented(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A decision by which the action was taken: `by` said yes to what `asked` wanted."""
+
+    decision: str
+    asked: Who
+    by: Who
+
+
 class Moved(msgspec.Struct, frozen=True, omit_defaults=True):
     """A case taken: `action`, from `before` to `after`, by the case at `site`."""
 
@@ -78,6 +86,7 @@ class No(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str
     text: str
     site: str | None = None
+    policies: tuple[str, ...] = ()
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -117,3 +126,4 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     timer: str | None = None
     late: str | None = None
     refused: No | None = None
+    consent: Consented | None = None

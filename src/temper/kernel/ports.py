@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from temper.kernel.journal import Entry
 from temper.kernel.stored import Kept
-from temper.table import Caller, Ending, Event, Path, Refused, SendOrder, Snapshot, Value
+from temper.table import Act, Caller, Ending, Event, Look, Path, Refused, SendOrder, Snapshot, Table, Value
 
 
 class Ids(Protocol):
@@ -45,6 +45,37 @@ class Limits:
     the turns that follow."""
 
 
+# --- who may ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a request beside its caller: policies may ask for it, the table can't."""
+
+    teams: frozenset[str] = frozenset()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """What the identity provider, or whoever made the token, says of the principal."""
+    session: str | None = None
+    """The agent's session that it belongs to."""
+    via: str = "http"
+    """The door: "http", "mcp", "webhook" or "server"."""
+
+
+NO_FACTS = Facts()
+
+
+class PolicyGate(Protocol):
+    """Says whether policies let a caller take an action that `by` gives it.
+
+    It is asked once the table has admitted the caller, about the same snapshot, and never about `system`. It takes no
+    time to speak of, and raises nothing.
+    """
+
+    def rule(self, table: Table, now: Snapshot | None, event: Act, facts: Facts, world: Look) -> Refused | None:
+        """Return why not: `Why.FORBIDDEN` or `Why.PAUSED`, with the policies' ids. `now` is `None` for a creation."""
+        ...
+
+
 # --- what comes in ----------------------------------------------------------------------------------------------------
 
 
@@ -53,7 +84,8 @@ class Request:
     """An event for one entity, and on what terms.
 
     `key` is the caller's idempotency key (already scoped to its principal), `fingerprint` a digest of what was asked
-    under it. `if_version` refuses when the entity is not at that version. `dry_run` decides and appends nothing.
+    under it. `if_version` refuses when the entity is not at that version, `if_digest` when another table is in force.
+    `dry_run` decides and appends nothing.
     """
 
     event: Event
@@ -63,6 +95,8 @@ class Request:
     fingerprint: str = ""
     if_version: int | None = None
     dry_run: bool = False
+    facts: Facts = NO_FACTS
+    if_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +128,12 @@ class No:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """`if_version` did not match, or the key was used for something else. Nothing was appended."""
+    """`if_version` or `if_digest` did not match, or the key was used for something else. Nothing was appended."""
 
     text: str
     actual_version: int | None = None
+    another_table: bool = False
+    """Whether it is `if_digest`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from temper.kernel.journal import Cause, Ended, Entry, Moved, No, Ordered, Published, Who
+from temper.kernel.journal import Cause, Consented, Ended, Entry, Moved, No, Ordered, Published, Who
 from temper.kernel.stored import Codec, Step, who
 from temper.table import (
     Accepted,
@@ -49,7 +49,8 @@ def accepted(
     else:
         new, old = codec.changed(after.entity, before.fields, after.fields)
     first = done.moves[0] if done.moves else None
-    if type(event) is Act and first is not None and caused_by is None and not done.orders and not done.emitted:
+    plain = first is not None and caused_by is None and not done.orders and not done.emitted
+    if plain and first is not None and type(event) is Act and event.consent is None:
         # What is below, for what is recorded most: in less time.
         return Entry(
             at=event.at,
@@ -96,6 +97,7 @@ def accepted(
         ended=_ended(codec, before, event),
         timer=event.timer if isinstance(event, Fire) else None,
         late=done.late,
+        consent=_consented(event) if caused_by is None else None,
     )
 
 
@@ -118,8 +120,14 @@ def refused(codec: Codec, now: Snapshot | None, entity: str, id: str, event: Eve
         after=state,
         ended=_ended(codec, now, event),
         timer=event.timer if isinstance(event, Fire) else None,
-        refused=No(no.why.value, no.text, no.site),
+        refused=No(no.why.value, no.text, no.site, no.policies),
+        consent=_consented(event),
     )
+
+
+def _consented(event: Event) -> Consented | None:
+    consent = event.consent if isinstance(event, Act) else None
+    return None if consent is None else Consented(consent.decision, who(consent.asked), who(consent.by))
 
 
 def swapped(step: Step, at: int) -> Entry:

@@ -34,6 +34,7 @@ from temper.kernel.ports import (
     No,
     OrderRow,
     OrderState,
+    PolicyGate,
     Read,
     ReadSet,
     Request,
@@ -245,7 +246,11 @@ class Turn:
         now = self.snapshot(request.entity, request.id)
         if request.if_version is not None and now is not None and now.version != request.if_version:
             return Conflict(f"it is at version {now.version}, not {request.if_version}", now.version)
+        if request.if_digest is not None and request.if_digest != self._codec.digest:
+            return Conflict("another version of the blueprint is in force", another_table=True)
         result = commit(self._table, now, event, self)
+        if self._host.gate is not None and type(event) is Act and not event.by_system:
+            result = self._gated(self._host.gate, request, now, event, result)
         if request.dry_run:
             return self._would(request, now, event, result)
         if self._host.behind:
@@ -266,6 +271,14 @@ class Turn:
         self._changes.append(change)
         return done
 
+    def _gated(
+        self, gate: PolicyGate, request: Request, now: Snapshot | None, event: Act, result: Commit | Refused
+    ) -> Commit | Refused:
+        """Ask the policies about what the table would take, or would refuse with a reason that tells of the entity."""
+        if isinstance(result, Refused) and result.why in _BEFORE_POLICIES:
+            return result
+        return gate.rule(self._table, now, event, request.facts, self) or result
+
     def _replayed(self, key: str, fingerprint: str) -> Answer | None:
         """Return the answer under `key`, if there is one: what was answered is answered again."""
         here = self._keys.get(key)
@@ -279,7 +292,7 @@ class Turn:
         entry = kept.entry
         if entry.refused is not None:
             no = entry.refused
-            return No(Refused(Why(no.why), no.text, no.site, entry.action), kept.snapshot, replayed=True)
+            return No(Refused(Why(no.why), no.text, no.site, entry.action, no.policies), kept.snapshot, replayed=True)
         assert kept.snapshot is not None, "an entry that was taken has an entity"
         rest = self._created_with(entry.seq) if kept.rest is None else kept.rest
         return Done(kept.snapshot, entry, rest, replayed=True)
@@ -745,6 +758,7 @@ class _Rousing:
 
 
 _NOBODY = Caller("system")
+_BEFORE_POLICIES = frozenset({Why.UNKNOWN_ACTION, Why.BAD_PARAMS, Why.DENIED, Why.MISSING})
 
 
 def delay_ms(retry: shape.Retry, attempts: int) -> int:
@@ -773,6 +787,7 @@ def _at(event: Event, at: int) -> Event:
     if isinstance(event, Act):
         # What `replace` does, in a third of its time: each request comes through here.
         return Act(
-            event.id, at, event.action, event.params, event.caller, event.entity, event.entity_id, event.by_system
-        )
+            event.id, at, event.action, event.params, event.caller, event.entity, event.entity_id, event.by_system,
+            event.consent,
+        )  # fmt: skip
     return replace(event, at=at)

@@ -32,6 +32,7 @@ from temper.kernel import (
     Host,
     Ids,
     Limits,
+    PolicyGate,
     Request,
     Retry,
     Stale,
@@ -166,6 +167,7 @@ class Live:
         ids: Ids = new_id,
         limits: Limits | None = None,
         modules: Modules | None = None,
+        gate: PolicyGate | None = None,
     ) -> Live:
         """Return the space that `store` keeps, alive; its first version must be there (`found`). Raises `StoreFault`.
 
@@ -178,6 +180,7 @@ class Live:
         clock = clock or SystemClock()
         limits = limits or Limits()
         host = Host(load(version.table), store, ids=ids, limits=limits)
+        host.gate = gate
         live = cls(host, store, version, adapters, clock, limits)
         if modules is not None:
             live._modules, live._own_modules = modules, None

@@ -23,6 +23,19 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """That a person has said yes to what somebody may not do alone: `by` answered `asked` in `decision`.
+
+    The caller of the action is one of the two: who asked, where a policy alone stood in the way; who answered, where
+    `by` did, since a consent lends no more than its giver has.
+    """
+
+    decision: str
+    asked: Caller
+    by: Caller
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A call that has been ordered, with all that its outcomes need: a later table changes nothing for it.
 
@@ -107,6 +120,7 @@ class Act:
     entity: str
     entity_id: str
     by_system: bool = False
+    consent: Consent | None = None
 
 
 class Ending(Enum):
@@ -269,6 +283,8 @@ class Why(Enum):
     UNKNOWN_ACTION = "unknown action"
     BAD_PARAMS = "bad parameters"
     DENIED = "denied"
+    FORBIDDEN = "policy"
+    PAUSED = "paused"
     NOT_HERE = "no case"
     GUARD = "guard"
     OUT_OF_TYPE = "out of type"
@@ -296,6 +312,8 @@ class Refused:
     text: str
     site: str | None = None
     action: str | None = None
+    policies: tuple[str, ...] = ()
+    """The ids of the policies that forbid it, for FORBIDDEN; of a pause, for PAUSED."""
 
 
 FAULTS = frozenset({Why.OUT_OF_TYPE, Why.DIVISION, Why.TWICE, Why.BREAKS})

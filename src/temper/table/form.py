@@ -18,6 +18,8 @@ class BadTable(ValueError):
 def dump(table: Table, *, notes: bool = True) -> bytes:
     """Return the canonical JSON of a table: keys sorted, no spaces, UTF-8. `digest` is taken of it without notes."""
     plain = msgspec.to_builtins(table)
+    if not plain["policies"]:
+        del plain["policies"]  # A table without any is spelt as it was before there were policies.
     if not notes:
         del plain["notes"]
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

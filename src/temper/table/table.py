@@ -443,6 +443,22 @@ class Notes(Plain, frozen=True):
     descriptions: dict[str, str] = {}
 
 
+class Policy(Plain, frozen=True):
+    """A Cedar policy of the bundle. `form` is Cedar's own JSON form of it, in canonical order.
+
+    `otherwise` is what a caller is told where it forbids: its `@else`.
+    """
+
+    id: str
+    """Its `@id`, or the file's name and its number there from 1, as in `freeze.cedar/1`."""
+    site: str
+    effect: str
+    """"permit" or "forbid"."""
+    text: str
+    form: str
+    otherwise: str | None = None
+
+
 class Table(Plain, frozen=True, dict=True):
     """A whole bundle. Compare by `digest`; two tables with one digest do the same."""
 
@@ -458,5 +474,6 @@ class Table(Plain, frozen=True, dict=True):
     scenarios: tuple[Scenario, ...]
     upgrades: tuple[Upgrade, ...]
     modules: dict[str, str] = {}
-    """Digests of what else belongs to the bundle (policies, WASM modules), by file name."""
+    """Digests of the bundle's WASM modules, by file name."""
+    policies: tuple[Policy, ...] = ()
     notes: Notes = Notes()
