@@ -210,6 +210,11 @@ class Client:
             )
         except httpx2.TransportError as error:
             raise Unheard(str(error), sent=not isinstance(error, httpx2.ConnectError)) from error
+        except AttributeError as error:
+            # anyio asks a socket that was closed the moment it had connected for its peer's name: nothing was sent.
+            if error.name != "getpeername":
+                raise
+            raise Unheard("the server hung up at once", sent=False) from error
 
 
 def _told(response: httpx2.Response, *, reading: bool) -> Told:
