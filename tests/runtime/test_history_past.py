@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from temper.kernel import Entry, Folded, MemoryStore, Store, past, replay, seq_at
+from temper.kernel import Batch, Codec, Entry, Folded, MemoryStore, Store, past, replay, seq_at
 from temper.runtime import SqliteStore, chain
 from temper.runtime.postgres import PostgresStore
 from tests.kernel.driving import MANY, Driver
-from tests.kernel.shop import BOSS
+from tests.kernel.shop import BOSS, SHOP, compiled
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -51,8 +51,10 @@ def entries_of(store: Store, id: str) -> Sequence[Entry]:
 
 
 def told(now: Folded | None) -> Any:
-    """What a past says, but for the table's digest, which is only known where an entry was folded."""
-    return None if now is None else (now.state, now.version, now.created_at, now.updated_at, now.fields)
+    """What a past says."""
+    if now is None:
+        return None
+    return now.state, now.version, now.created_at, now.updated_at, now.fields, now.digest, now.seq
 
 
 def test_what_was_is_the_fold_of_what_had_happened(store: Store) -> None:
@@ -87,6 +89,38 @@ def test_a_long_history_is_not_folded_from_its_beginning(store: Store, monkeypat
         assert told(past(store, "Shelf", "s1", at=own[place].seq)) == told(wanted)
         most = max(most, read[0])
     assert 0 < most < len(own) / 2
+
+
+def test_a_mark_at_a_refusal_tells_which_entry_made_it_so() -> None:
+    """Every entry is a mark here, refusals with theirs: which hashes are marks is nobody's choice."""
+    store = _Marked()
+    driver = busy(store, 12)
+    assert any(entry.refused for entry in entries_of(store, "s1")), "there has to be one to stand at"
+    for id in ("s1", "s2"):
+        own = entries_of(store, id)
+        for at in range(driver.store.last_seq() + 2):
+            wanted = replay(entry for entry in own if entry.seq <= at).get(("Shelf", id))
+            assert told(past(store, "Shelf", id, at=at)) == told(wanted)
+
+
+class _Marked(MemoryStore):
+    """Keeps a mark after the last entry of each batch that speaks of an entity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._marks: dict[tuple[str, str], list[tuple[int, bytes]]] = {}
+
+    def append(self, batch: Batch) -> int:
+        last = super().append(batch)
+        told = {(entry.entity, entry.id): entry.seq for change in batch.changes for entry in change.entries}
+        for name, seq in told.items():
+            now = self.snapshot(*name)
+            if now is not None:
+                self._marks.setdefault(name, []).append((seq, Codec(compiled(SHOP)).dump(now)))
+        return last
+
+    def landmark(self, entity: str, id: str, *, until: int) -> tuple[int, bytes] | None:
+        return next((mark for mark in reversed(self._marks.get((entity, id), [])) if mark[0] <= until), None)
 
 
 def test_a_time_is_the_last_entry_that_is_not_later(store: Store) -> None:

@@ -92,10 +92,10 @@ def past(store: Historic, entity: str, id: str, *, at: int) -> Folded | None:
     after = 0
     if marked is not None:
         after, body = marked
-        (last,) = store.history(entity, id, after=after - 1, limit=1)
         kept = _entity_from_json(body)
+        last = _last_change(store, entity, id, kept.version, until=after)
         fields = dict(kept.fields)
-        now = Folded(kept.state, kept.version, kept.created_at, kept.updated_at, fields, last.digest, after)
+        now = Folded(kept.state, kept.version, kept.created_at, kept.updated_at, fields, last.digest, last.seq)
     while True:
         entries = store.history(entity, id, after=after, limit=_PAGE)
         for entry in entries:
@@ -107,6 +107,24 @@ def past(store: Historic, entity: str, id: str, *, at: int) -> Folded | None:
         if len(entries) < _PAGE:
             return now
         after = entries[-1].seq
+
+
+def _last_change(store: Historic, entity: str, id: str, version: int, *, until: int) -> Entry:
+    """Return the entry that made the entity's `version`: what came after it, up to `until`, was refused.
+
+    A mark may stand at a refusal, of which there may be any number: so it is searched by halves.
+    """
+    low, high = 0, until - 1
+    # Invariant: what comes up to `low` is of an earlier version, and what comes next after `high` is not.
+    while low < high:
+        middle = (low + high) // 2
+        (following,) = store.history(entity, id, after=middle, limit=1)
+        if following.version >= version:
+            high = middle
+        else:
+            low = following.seq
+    (found,) = store.history(entity, id, after=low, limit=1)
+    return found
 
 
 def seq_at(store: Historic, entity: str, id: str, *, time: int) -> int:
