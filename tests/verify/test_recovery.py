@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from temper.table import Table
 from temper.verify import Report, Verdict, verify
 from temper.verify.shapes import newcomers_matter, recovers
-from temper.verify.system.fair import graph_of, unrecoverable
+from temper.verify.system.fair import Graph, graph_of, hopeless
+from temper.verify.system.further import further_from
 from temper.verify.system.ir import System
 from temper.verify.system.lower import lower
 from temper.verify.system.python import steps_of
+from temper.verify.system.step import evaluate
 from tests.verify.drawn import tables
 from tests.verify.texts import codes_of, result_of, run_of, table_of
 
@@ -177,6 +179,78 @@ def test_two_that_wait_for_each_other_are_found() -> None:
     assert said(report)[0] == "broken"
 
 
+LETTER = """
+blueprint post
+role person
+entity Letter
+  states Written, Stamped, Sent
+  final Sent
+  action Write by person from new to Written
+  action Stamp by system from Written to Stamped
+  action Post by person from Stamped to Sent
+entity Clerk
+  states Idle, Busy, Gone
+  final Gone
+  letter: Letter
+  action Come(letter) by person from new to Idle
+    set letter
+  action Work by person from Idle to Busy{when}
+    with letter.Stamp
+  action Leave by person from Idle, Busy to Gone
+entity Clock
+  states Tick, Tock
+  action Hang by person from new to Tick
+  action Swing by person
+    from Tick to Tock
+    from Tock to Tick
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        # All clerks of the search may be gone; there can always be one more.
+        ("", Verdict.HOLDS),
+        ("\n    when letter.state is Written", Verdict.HOLDS),
+        # No clerk ever stamps what is not sent yet, however many of them come.
+        ("\n    when letter.state is Sent", Verdict.UNKNOWN),
+    ],
+)  # fmt: skip
+def test_who_waits_for_newcomers_has_a_way_out_if_one_can_move_it(when: str, expected: Verdict) -> None:
+    """A letter moves only with a clerk's work. That clerks could stamp something is not enough."""
+    report = verify(table_of(LETTER.replace("{when}", when)), levels=("algebra", "search"))
+    letter = result_of(report, WAYS_OUT)
+    assert (letter.entity, letter.verdict) == ("Letter", expected)
+    if expected is Verdict.UNKNOWN:
+        assert run_of(letter) == ["person: Write -> Written"]
+        assert "one more of each kind does not help it on" in letter.why
+
+
+@pytest.mark.parametrize("when", ["", "\n    when letter.state is Sent"])
+def test_a_state_is_one_of_a_larger_system_too(when: str) -> None:
+    """Whoever is not there yet is left out of it; each step between two states is a step between these."""
+    table = table_of(LETTER.replace("{when}", when))
+    smaller, larger = lower(table, ("Letter", "Clerk")), lower(table, ("Letter", "Clerk"), scope={"Clerk": 3})
+    assert isinstance(smaller, System)
+    assert isinstance(larger, System)
+    graph = graph_of(smaller, states_max=5_000, seconds=10, steps=steps_of(smaller))
+    further = further_from(smaller, graph, larger, range(len(graph.states)), 10)
+    assert further is not None
+    assert set(further.larger.initial) <= set(further.graph.states)
+    steps = {(a, b) for a, out in enumerate(graph.edges) for _, b in out}
+    larger_steps = {(a, b) for a, out in enumerate(further.graph.edges) for _, b in out}
+    assert {(further.numbers[a], further.numbers[b]) for a, b in steps} <= larger_steps
+    # The first letter is moved wherever it waits with a clerk to come, unless none ever does it.
+    waiting = graph_state(graph, "Letter", "Written")
+    assert all(further.moves(index, ("Letter", 0)) for index in waiting) == (when == "")
+
+
+def graph_state(graph: Graph, entity: str, state: str) -> list[int]:
+    """Return the states in which the first of a kind is in some state."""
+    at = graph.system.meta["layout"].is_in(entity, 0, (state,))
+    return [index for index, each in enumerate(graph.states) if evaluate(graph.system, at, each)]
+
+
 @settings(max_examples=60, deadline=None)
 @given(tables())
 def test_what_the_shape_says_no_search_refutes(table: Table) -> None:
@@ -191,4 +265,5 @@ def test_what_the_shape_says_no_search_refutes(table: Table) -> None:
     if graph.stopped is None:
         layout = system.meta["layout"]
         final = layout.is_in(entity.name, 0, entity.final)
-        assert unrecoverable(graph, ("or", ("not", layout.exists(entity.name, 0)), final)) is None
+        over = ("or", ("not", layout.exists(entity.name, 0)), final)
+        assert hopeless(graph, [bool(evaluate(system, over, state)) for state in graph.states]) is None

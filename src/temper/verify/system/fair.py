@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 
-from temper.verify.system.ir import Code, Leads, Path, State, System
+from temper.verify.system.ir import Leads, Path, State, System
 from temper.verify.system.step import evaluate, successors
 
 # Sets of assumptions that would mend a broken property are looked for up to this size.
@@ -133,30 +133,36 @@ def leads(graph: Graph, asked: Leads, *, mend: bool = True) -> Led:
     return Led(lasso, len(graph.states), None, mending)
 
 
-def unrecoverable(graph: Graph, goal: Code) -> Path | None:
-    """Return a shortest run to a state from which `goal` can't be reached any more, `None` if there is none."""
-    return hopeless(graph, [bool(evaluate(graph.system, goal, state)) for state in graph.states])
-
-
 def hopeless(graph: Graph, good: Sequence[bool]) -> Path | None:
     """Return a shortest run to a state from which none that is good can be reached, `None` if there is no such state.
 
     Only a whole graph can say so: what lies past a bound might lead there.
     """
+    lost = hopeless_states(graph, good)
+    return graph.path(lost[0]) if lost else None
+
+
+def hopeless_states(graph: Graph, good: Sequence[bool]) -> list[int]:
+    """Return the states of a whole graph from which none that is good can be reached, nearest first."""
     assert graph.stopped is None, "from a state at the edge of a graph that is cut nothing can be said"
+    reaches = leading_to(graph, [index for index, each in enumerate(good) if each])
+    return [index for index in range(len(graph.states)) if index not in reaches]
+
+
+def leading_to(graph: Graph, goals: Iterable[int]) -> set[int]:
+    """Return the states from which some state of `goals` can be reached, those included."""
     before: list[list[int]] = [[] for _ in graph.states]
     for index, out in enumerate(graph.edges):
         for _, target in out:
             before[target].append(index)
-    todo = [index for index, each in enumerate(good) if each]
+    todo = list(goals)
     reaches = set(todo)
     while todo:
         for index in before[todo.pop()]:
             if index not in reaches:
                 reaches.add(index)
                 todo.append(index)
-    lost = next((index for index in range(len(graph.states)) if index not in reaches), None)
-    return None if lost is None else graph.path(lost)
+    return reaches
 
 
 def class_of(fair: str) -> str:

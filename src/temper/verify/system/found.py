@@ -27,7 +27,6 @@ from temper.verify.explore.search import (
 from temper.verify.faults import hidden_fault
 from temper.verify.limits import Limits
 from temper.verify.properties import Asked, asked_alone, states_of
-from temper.verify.shapes import taken_along
 from temper.verify.system.choose import Bounds, search
 from temper.verify.system.ir import Path, Question, Searched, System
 from temper.verify.system.lower import Unlowered, components, lower, scope_of
@@ -196,13 +195,15 @@ def _recover(together: Together, table: Table, limits: Limits) -> None:
         explored = together.explored[name]
         explored.unasked = each.open
         explored.asked_of = "one of each kind" if each.one else ""
+        if each.moved:
+            explored.suspicions.pop(("stuck",), None)
         for key, missed in (("lost", each.lost), ("stuck", each.waits)):
             if missed is None or any(other[0] == key for other in explored.breaks):
                 continue
             run = replay_path(missed.system, table, missed.path, _of(None, _anything))
             found = Break((key, missed.state), run, missed.uncertain if run is not None else UNTIMED)
             if run is None or missed.uncertain:
-                explored.suspicions.setdefault((key,), found)
+                explored.suspicions[key,] = found
             else:
                 explored.suspicions.pop((key,), None)
                 explored.breaks[key, missed.state] = found
@@ -311,8 +312,6 @@ class _Telling:
 
     def _waits(self, entity: str, state: str, path: Path) -> None:
         """Where others may move an entity there may be more of them than the search has."""
-        if taken_along(self.table, self.table.entities[entity], state):
-            return
         run = self.replays.run(path, _of(None, _anything))
         explored = self.explored[entity]
         if run is not None and ("stuck",) not in explored.suspicions:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from temper.table import Table, Why
 from temper.verify.limits import Limits
 from temper.verify.shapes import newcomers_matter, recovers
 from temper.verify.system.codes import either, no
-from temper.verify.system.fair import Graph, graph_of, hopeless
+from temper.verify.system.fair import Graph, graph_of, hopeless, hopeless_states
+from temper.verify.system.further import Further, further_from, moving_rules
 from temper.verify.system.ir import Path, State, System
 from temper.verify.system.lower import Unlowered, lower
-from temper.verify.system.lower_take import BOUND
+from temper.verify.system.lower_take import BOUND, Who
 from temper.verify.system.lower_world import Layout
 from temper.verify.system.python import steps_of
 from temper.verify.system.step import evaluate, fault_of, states_of
@@ -29,6 +31,7 @@ PAST_BOUNDS = "past the bounds of the search there may be a way"
 FAULT = "a step that is refused as a fault may be the way"
 CLOCK = "the search, which has no clock, takes both ways where moments are compared"
 MORE = "of those that it depends on there may be more than the search has"
+STILL_MORE = "one more of each kind does not help it on, but there may be more still"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,15 @@ class Missed:
 class Recovery:
     """What is known of a kind: how it is lost, if it can be, and how it gets to wait for ever.
 
-    `open` says why it is not known whether it can be lost; `one`: asked of one entity of each kind alone.
+    `open` says why it is not known whether it can be lost; `one`: asked of one entity of each kind alone. `moved`: it
+    was asked whether it waits for ever, and it does not.
     """
 
     lost: Missed | None = None
     waits: Missed | None = None
     open: str = ""
     one: bool = False
+    moved: bool = False
 
 
 def recovery(
@@ -75,7 +80,7 @@ def recovery(
         kind.name for kind in layout.kinds.values() if kind.entity.final and (faulty or not recovers(kind.entity))
     ]
     newcomers = newcomers_matter(table, layout.kinds)
-    waiting = [] if newcomers else [name for name in layout.kinds if name in depends]
+    waiting = [name for name in layout.kinds if name in depends]
     if not finals and not waiting:
         return {}
     one = False
@@ -93,13 +98,15 @@ def recovery(
     graph = graph_of(system, states_max=GRAPH_MAX, seconds=limits.seconds, steps=steps_of(system))
     if graph.stopped is not None:
         return {name: Recovery(open=graph.stopped) for name in finals}
-    return _Asking(system, graph, one, newcomers).told(finals, waiting)
+    return _Asking(table, system, graph, limits, one, newcomers).told(finals, waiting)
 
 
 class _Asking:
     """What is asked of one graph."""
 
-    def __init__(self, system: System, graph: Graph, one: bool, newcomers: bool) -> None:
+    def __init__(self, table: Table, system: System, graph: Graph, limits: Limits, one: bool, newcomers: bool) -> None:
+        self.table = table
+        self.limits = limits
         self.system = system
         self.graph = graph
         self.layout: Layout = system.meta["layout"]
@@ -121,7 +128,8 @@ class _Asking:
             compared = any(kind.clocks.comparisons for kind in self.layout.kinds.values())
             # A way that the search has there may be none that a clock lets anybody take.
             open_ = CLOCK if name in finals and lost is None and compared else ""
-            found[name] = Recovery(lost, waits, open_, self.one)
+            moved = name in waiting and waits is None and not self.one
+            found[name] = Recovery(lost, waits, open_, self.one, moved)
         return found
 
     def _lost(self, name: str) -> Missed | None:
@@ -134,20 +142,56 @@ class _Asking:
         return [bool(evaluate(self.system, over, state)) for state in self.graph.states]
 
     def _waits(self, name: str) -> Missed | None:
-        """Return how an entity that is not final comes to where nothing ever happens to it any more."""
-        goals = {}
-        for number in range(self.layout.count(name)):
-            own = set(self.layout.slots[name, number].all())
-            moving = {
-                n
-                for n, rule in enumerate(self.system.rules)
-                if rule.event.who == (name, number) or own & {index for index, _ in rule.updates}
-            }
-            goals[number] = [
-                over or any(rule in moving for rule, _ in out)
-                for over, out in zip(self._over(name, number), self.graph.edges, strict=True)
-            ]
-        return self._nearest(name, goals)
+        """Return how an entity that is not final comes to where nothing ever happens to it any more.
+
+        Where newcomers may move it, one more of each kind is let in, and it is asked of what then can be.
+        """
+        goals = {number: self._goes_on((name, number)) for number in self._numbers(name)}
+        if not self.newcomers:
+            return self._nearest(name, goals)
+        waiting = {number: lost for number, good in goals.items() if (lost := hopeless_states(self.graph, good))}
+        if not waiting:
+            return None
+        further = self._further
+        left = {
+            number: [index for index in lost if further is None or not further.moves(index, (name, number))]
+            for number, lost in waiting.items()
+        }
+        ends = [(len(self.graph.path(index).rules), index, number) for number, lost in left.items() for index in lost]
+        if not ends:
+            return None
+        _, index, number = min(ends)
+        uncertain = MORE if further is None else STILL_MORE
+        return Missed(
+            self.system, self.graph.path(index), self._named(name, number, self.graph.states[index]), uncertain
+        )
+
+    def _numbers(self, name: str) -> range:
+        return range(self.layout.count(name))
+
+    @cached_property
+    def _further(self) -> Further | None:
+        """Return what can be with one more of each kind, from wherever anybody may be waiting for one."""
+        kinds = {name: self.layout.count(name) + 1 for name in self.layout.kinds}
+        larger = lower(
+            self.table, tuple(kinds), scope=kinds,
+            pending_max=self.limits.pending_max, deferred_max=self.limits.deferred_max,
+        )  # fmt: skip
+        if isinstance(larger, Unlowered):
+            return None
+        starts: dict[int, None] = {}
+        for who in self.layout.slots:
+            if who[0] in self.system.meta["depends"]:
+                starts |= dict.fromkeys(hopeless_states(self.graph, self._goes_on(who)))
+        return further_from(self.system, self.graph, larger, list(starts), self.limits.seconds)
+
+    def _goes_on(self, who: Who) -> list[bool]:
+        """Return of each state whether an entity is not there, is final, or can be moved."""
+        moving = moving_rules(self.system, who)
+        return [
+            over or any(rule in moving for rule, _ in out)
+            for over, out in zip(self._over(*who), self.graph.edges, strict=True)
+        ]
 
     def _nearest(self, name: str, goals: dict[int, list[bool]]) -> Missed | None:
         found = {number: path for number, good in goals.items() if (path := hopeless(self.graph, good))}
@@ -155,9 +199,12 @@ class _Asking:
             return None
         number = min(found, key=lambda each: (len(found[each].rules), each))
         last = states_of(self.system, found[number])[-1]
-        kind = self.layout.kinds[name]
-        state = kind.entity.states[last[self.layout.slots[name, number].state] - 1]
+        state = self._named(name, number, last)
         return Missed(self.system, found[number], state, self._uncertain(name, last, number))
+
+    def _named(self, name: str, number: int, state: State) -> str:
+        """Return the name of the state in which an entity is."""
+        return self.layout.kinds[name].entity.states[state[self.layout.slots[name, number].state] - 1]
 
     def _uncertain(self, name: str, last: State, number: int) -> str:
         """Return why what the search does not have might lead on, if anything might."""
