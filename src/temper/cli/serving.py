@@ -25,7 +25,7 @@ from temper.web import Limits
 from temper.web import serve as serve_http
 
 # Who pushes what the command line names: it is on the machine where the data is.
-OPERATOR = Person("command line", admin=True)
+OPERATOR = Person("command line", admin=True, via="server")
 
 
 def serve(args: argparse.Namespace) -> int:

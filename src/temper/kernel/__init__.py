@@ -12,6 +12,7 @@ from temper.kernel.journal import Cause, Consented, Ended, Entry, Moved, Ordered
 from temper.kernel.journal import No as RefusedEntry
 from temper.kernel.memory import MemoryStore
 from temper.kernel.ports import (
+    NO_FACTS,
     Answer,
     Answered,
     Ask,
@@ -57,6 +58,7 @@ from temper.kernel.stored import Codec, Codecs, Kept, dump_caller, load_caller, 
 from temper.kernel.upgrade import Examination, Fate
 
 __all__ = [
+    "NO_FACTS",
     "Answer",
     "Answered",
     "Ask",

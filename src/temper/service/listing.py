@@ -20,6 +20,7 @@ from temper.kernel import Order, StoreFault
 from temper.runtime import Rank, Span, rank_place, ranked_value
 from temper.service import wire
 from temper.service.declined import unavailable
+from temper.service.seen import Sees, seen
 from temper.service.space import Space, states_of
 from temper.service.views import entity_view
 from temper.table import BadValue, Expr, Records, Snapshot, Type, canonical_key, decode, encode, shape
@@ -47,6 +48,8 @@ class Listing:
     cursor: str | None
     count: bool
     at: int
+    sees: Sees | None = None
+    """Whom the caller may see; `None`: all."""
 
 
 Found = tuple[list[Snapshot], str | None]
@@ -365,6 +368,8 @@ def _read_cursor(space: Space, cursor: str | None, key: SortKey) -> tuple[Any, s
 
 
 def _count(space: Space, asked: Listing, rank: Rank | None) -> Generator[None, None, int]:
+    if asked.sees is not None:  # No count of the store's knows whom the caller may see.
+        return len((yield from _matching(space, asked, "count", "look at")))
     if asked.condition is None:
         return space.store.count(asked.kind.name)
     if asked.condition[0] == "in_state":
@@ -399,6 +404,13 @@ def _matching(space: Space, asked: Listing, path: str, doing: str) -> Generator[
 
 
 def _holds(space: Space, asked: Listing) -> Callable[[Snapshot], bool]:
+    """Return what says whether an entity is on the list: the caller may see it, and the filter lets it through."""
+    sees = asked.sees
     if asked.condition is None:
-        return lambda _: True
-    return space.compiled.predicate(asked.kind.name, asked.condition, asked.at, space.live.world())
+        return sees or (lambda _: True)
+    world = seen(space.live.world(), sees)
+    predicate = space.compiled.predicate(asked.kind.name, asked.condition, asked.at, world)
+    if sees is None:
+        return predicate
+    # First, so that a filter never looks at one that the caller may not see.
+    return lambda now: sees(now) and predicate(now)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
+from temper.kernel import NO_FACTS, Facts
 from temper.runtime import TokenRow
 from temper.service import wire
 from temper.service.declined import Declined
@@ -20,17 +21,49 @@ TTL_MAX_MS = 36_525 * 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who asks, as the token says. An administrator may push, roll back and make tokens; it holds no role by that."""
+    """Who asks, as the credential says. An administrator may push, roll back and make tokens; it holds no role by that.
+
+    What a request claims of itself, in its body, query or headers, is never in here.
+    """
 
     principal: str
     roles: frozenset[str] = frozenset()
     admin: bool = False
     acts_for: str | None = None
+    """The person behind an agent."""
+    teams: frozenset[str] = frozenset()
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What the identity provider, or whoever made the token, says of the principal."""
+    session: str | None = None
+    """The name of the agent's session."""
+    via: str = "http"
+    """The door: "http", "mcp", "webhook" or "server"."""
+    entities: frozenset[str] | None = None
+    """The scope: `BLUEPRINT`, `BLUEPRINT/ENTITY` or `BLUEPRINT/ENTITY/ID`; `None` is no bound."""
+    read_only: bool = False
+    expires_at: int | None = None
+    """When the credential ends, in milliseconds since 1970."""
+    token: str | None = None
+    """The token's id, which is no secret; `None` where the credential is no token of ours."""
+    parent: str | None = None
+    """The id of the token that the session was started with."""
 
     @property
     def caller(self) -> Caller:
         """Return the person as an event names them."""
         return Caller(self.principal, self.roles, self.acts_for)
+
+    @property
+    def facts(self) -> Facts:
+        """Return what policies may ask of the person beside that."""
+        if not self.teams and not self.attributes and self.session is None and self.via == "http":
+            return NO_FACTS
+        return Facts(self.teams, self.attributes, self.session, self.via)
+
+    @property
+    def behind(self) -> str:
+        """Return the person who answers for it: whom an agent acts for, or the principal itself."""
+        return self.acts_for if self.acts_for is not None else self.principal
 
 
 def must_be_administrator(person: Person, verb: str) -> None:

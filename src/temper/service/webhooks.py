@@ -142,7 +142,7 @@ def read(
     found, missing = extract(wanted, content)
     if missing or any(not _same(found[path], value) for path, value in section.when.items()):
         return None
-    person = Person(section.principal, frozenset(section.roles))
+    person = Person(section.principal, frozenset(section.roles), via="webhook")
     params, id = _mapped(section.params, content), None
     if section.id:
         id = _mapped({"id": section.id}, content)["id"]

@@ -54,7 +54,8 @@ class Problem(Wire, frozen=True):
     """Why it was not done: RFC 9457's members, and ours.
 
     `type` is a stable name below `/problems/`: "refused", "denied", "unauthenticated", "not-found", "bad-request",
-    "conflict", "stale", "busy", "contended", "unavailable", "broken-blueprint", "stranded", "unverified", "too-large".
+    "out-of-scope", "conflict", "stale", "busy", "contended", "unavailable", "broken-blueprint", "stranded",
+    "unverified", "too-large".
     """
 
     type: str

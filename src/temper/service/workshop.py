@@ -56,7 +56,7 @@ from temper.runtime import (
     place_of,
     place_text,
 )
-from temper.service import outbox, webhooks, wire
+from temper.service import outbox, scope, webhooks, wire
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
 from temper.service.declined import (
     STRANDED_MAX,
@@ -78,6 +78,7 @@ from temper.service.measuring import Measures
 from temper.service.modules import LETTERS_MAX, is_module
 from temper.service.people import Person, must_be_administrator, token_problems, token_view
 from temper.service.requests import asked_for, creating_action, fingerprint, moment_of, params_of, scoped_key, wanted_id
+from temper.service.seen import Sees, seen
 from temper.service.settings import Loaded, SettingProblem, duration_ms
 from temper.service.space import BadExpression, Space, version_report, version_table
 from temper.service.views import acted, entity_view, history_entry, moment, past_view, possible_action, refusal
@@ -279,15 +280,16 @@ class Workshop:
 
     def blueprints(self, person: Person) -> tuple[wire.Version, ...]:
         """Return the current version of each blueprint, by name."""
-        return tuple(_version(self._spaces[name].version, current=True, name=name) for name in sorted(self._spaces))
+        names = [name for name in sorted(self._spaces) if scope.touches(person, name)]
+        return tuple(_version(self._spaces[name].version, current=True, name=name) for name in names)
 
     def shape(self, person: Person, blueprint: str) -> wire.BlueprintShape:
         """Return what the blueprint offers, for OpenAPI, pages and tools. Cached by digest."""
-        return self._space(blueprint).compiled.shape
+        return self._space(person, blueprint).compiled.shape
 
     def sources(self, person: Person, blueprint: str, number: int | None = None) -> dict[str, str]:
         """Return a version's files (the current one's by default): name -> text."""
-        space = self._space(blueprint)
+        space = self._space(person, blueprint)
         if number is None:
             return dict(space.table.notes.sources)
         return dict(version_table(self._numbered(space, number)).notes.sources)
@@ -300,6 +302,7 @@ class Workshop:
         With `strength`, how much its properties notice too.
         """
         must_be_administrator(person, "plan a push")
+        scope.must_reach_whole(person, blueprint)
         table = await self._compiled(blueprint, files)
         space = self._spaces.get(blueprint)
         old = space.table if space is not None else None
@@ -334,7 +337,8 @@ class Workshop:
         The candidate need not have passed: this may be why one looks.
         """
         must_be_administrator(person, "replay requests on a candidate")
-        space = self._space(blueprint)
+        scope.must_reach_whole(person, blueprint)
+        space = self._space(person, blueprint)
         if not 1 <= last <= SHADOW_MAX:
             raise bad_query("last", f"is not from 1 to {SHADOW_MAX:,}")
         table = await self._compiled(blueprint, files)
@@ -385,6 +389,7 @@ class Workshop:
         Declines with "broken-blueprint", "unverified", "stranded" or "stale"; then nothing has changed.
         """
         must_be_administrator(person, "push")
+        scope.must_write(person, blueprint)
         table = await self._compiled(blueprint, files)
         space = self._spaces.get(blueprint)
         if space is None:
@@ -491,7 +496,7 @@ class Workshop:
 
     def versions(self, person: Person, blueprint: str) -> tuple[wire.Version, ...]:
         """Return all versions, newest first."""
-        space = self._space(blueprint)
+        space = self._space(person, blueprint)
         current = space.version.number
         return tuple(
             _version(version, current=version.number == current) for version in reversed(list(space.store.versions()))
@@ -502,7 +507,8 @@ class Workshop:
     ) -> wire.Pushed:
         """Push an earlier version again (the one before the current by default), under the same rules."""
         must_be_administrator(person, "roll back")
-        space = self._space(blueprint)
+        scope.must_write(person, blueprint)
+        space = self._space(person, blueprint)
         if number is None:
             number = space.version.number - 1
             if number < 1:
@@ -597,10 +603,11 @@ class Workshop:
         key: str | None,
         dry_run: bool = False,
     ) -> _Asked:
-        space = self._space(blueprint)
+        id, params = wanted_id(body)
+        scope.must_write(person, blueprint, entity, id or "")
+        space = self._space(person, blueprint)
         kind = entity_of(space.table, entity)
         chosen = creating_action(kind, action)
-        id, params = wanted_id(body)
         return self._asked(
             person,
             space,
@@ -627,7 +634,8 @@ class Workshop:
         if_version: int | None = None,
         dry_run: bool = False,
     ) -> _Asked:
-        space = self._space(blueprint)
+        scope.must_write(person, blueprint, entity, id)
+        space = self._space(person, blueprint)
         kind = entity_of(space.table, entity)
         chosen = action_of(kind, action)
         return self._asked(
@@ -661,6 +669,7 @@ class Workshop:
             fingerprint=fingerprint(kind.name, "" if creates else id, action.name, asked) if key else "",
             if_version=if_version,
             dry_run=dry_run,
+            facts=person.facts,
         )
         return _Asked(space, person, request, action.name)
 
@@ -735,11 +744,11 @@ class Workshop:
 
     async def read(self, person: Person, blueprint: str, entity: str, id: str) -> wire.EntityView:
         """Return the entity as it is."""
-        space = self._space(blueprint)
+        space = self._space(person, blueprint)
         entity_of(space.table, entity)
 
         def look() -> wire.EntityView:
-            now = self._snapshot(space, entity, id)
+            now = self._snapshot(person, space, entity, id)
             return entity_view(space.table, now, space.store.order if now.calls else None)
 
         return await space.reading(look)
@@ -749,11 +758,12 @@ class Workshop:
 
         It takes no longer where the entity's history is long.
         """
-        space = self._space(blueprint)
+        space = self._space(person, blueprint)
         entity_of(space.table, entity)
         seq, time = moment_of(at)
 
         def look() -> wire.PastEntity:
+            self._snapshot(person, space, entity, id)
             upto = seq if time is None else seq_at(space.store, entity, id, time=time)
             was = past(space.store, entity, id, at=upto)
             if was is None:
@@ -779,13 +789,13 @@ class Workshop:
         `sort` is a field, `state`, `created_at`, `updated_at` or `id`, with `-` before it for downwards.
         A filtered page may hold fewer than `limit` and have a cursor all the same: it says where the search goes on.
         """
-        space = self._space(blueprint)
+        space = self._space(person, blueprint)
         kind = entity_of(space.table, entity)
         most = self.loaded.settings.limits.page
         if not 1 <= limit <= most:
             raise bad_query("limit", f"is not from 1 to {most}")
         condition = self._condition(space, entity, filter, "filter") if filter else None
-        listing = Listing(kind, condition, sort, limit, cursor, count, self.clock.now())
+        listing = Listing(kind, condition, sort, limit, cursor, count, self.clock.now(), self._sees(person, space))
         page = await list_page(space, listing)
         if isinstance(page, wire.FieldError):
             raise bad_query(page.path, page.message)
@@ -795,28 +805,27 @@ class Workshop:
         self, person: Person, blueprint: str, entity: str, id: str, *, after: int = 0, limit: int = 200
     ) -> tuple[wire.HistoryEntry, ...]:
         """Return what happened to the entity, oldest first, refusals included; entries with `seq > after`."""
-        space = self._space(blueprint)
+        space = self._space(person, blueprint)
         entity_of(space.table, entity)
         most = max(self.loaded.settings.limits.page, 200)
         if not 1 <= limit <= most:
             raise bad_query("limit", f"is not from 1 to {most}")
 
         def look() -> tuple[wire.HistoryEntry, ...]:
+            self._snapshot(person, space, entity, id)
             entries = space.store.history(entity, id, after=after, limit=limit)
-            if not entries:
-                self._snapshot(space, entity, id)
             return tuple(history_entry(entry, space.number_of(entry.digest)) for entry in entries)
 
         return await space.reading(look)
 
     async def possible(self, person: Person, blueprint: str, entity: str, id: str | None) -> tuple[wire.Possible, ...]:
         """Return each action as this caller could take it now; of a new entity where `id` is `None`."""
-        space = self._space(blueprint)
+        space = self._space(person, blueprint)
 
         def look() -> tuple[wire.Possible, ...]:
             table = space.table
             entity_of(table, entity)
-            now = self._snapshot(space, entity, id) if id is not None else None
+            now = self._snapshot(person, space, entity, id) if id is not None else None
             return tuple(
                 possible_action(table, each)
                 for each in possible(table, entity, now, person.caller, self.clock.now(), space.live.world())
@@ -829,12 +838,14 @@ class Workshop:
         self, person: Person, blueprint: str, entity: str, id: str | None, action: str, body: Mapping[str, Any]
     ) -> wire.WhyNot:
         """Return what the action would do, or which clause would refuse it and with which values. Changes nothing."""
-        space = self._space(blueprint)
+        space = self._space(person, blueprint)
         table = space.table
         kind = entity_of(table, entity)
         chosen = action_of(kind, action)
-        now = None if id is None else await space.reading(partial(self._snapshot, space, entity, id))
+        now = None if id is None else await space.reading(partial(self._snapshot, person, space, entity, id))
         wanted, rest = wanted_id(body) if id is None else (None, body)
+        if not scope.reaches(person, blueprint, entity, id or wanted or ""):
+            raise scope.beyond(person, blueprint, entity, wanted or "")
         params = params_of(table, chosen, rest)
         at = self.clock.now()
         event = Act(new_id(), at, action, params, person.caller, entity, id or wanted or new_id())
@@ -874,11 +885,11 @@ class Workshop:
 
         That is a `seq`; where several servers write, a `place`, and 0 for the beginning.
         """
-        space = self._space(blueprint)
+        space = self._space(person, blueprint)
         if entity is not None:
             entity_of(space.table, entity)
         if entity is not None and id is not None:
-            await space.reading(partial(self._snapshot, space, entity, id))
+            await space.reading(partial(self._snapshot, person, space, entity, id))
         if self._streams >= self.loaded.settings.limits.streams:
             raise Declined(
                 wire.Problem(
@@ -890,18 +901,19 @@ class Workshop:
                 )
             )
         self._streams += 1
+        reached = partial(scope.reaches, person, blueprint)
         try:
             member = space.member
             if member is not None:
                 part = member.database.part(entity, id) if entity is not None and id is not None else None
                 async for each in self._watched(space, member, after, part):
-                    if entity in (None, each.entity) and id in (None, each.id):
+                    if entity in (None, each.entity) and id in (None, each.id) and reached(each.entity, each.id):
                         yield each
                 return
             if isinstance(after, str) and not after.isdigit():
                 raise bad_query("after", "is the number of an entry")
             async for entry in space.live.subscribe(None if after is None else int(after)):
-                if entity in (None, entry.entity) and id in (None, entry.id):
+                if entity in (None, entry.entity) and id in (None, entry.id) and reached(entry.entity, entry.id):
                     yield history_entry(entry, space.number_of(entry.digest))
         finally:
             self._streams -= 1
@@ -930,22 +942,23 @@ class Workshop:
         self, person: Person, blueprint: str, entity: str, id: str, until: str, *, timeout_ms: int = 30_000
     ) -> wire.Waited:
         """Return the entity once `until` (an expression over it) holds, or as it is when the time is up."""
-        space = self._space(blueprint)
+        space = self._space(person, blueprint)
         entity_of(space.table, entity)
-        await space.reading(partial(self._snapshot, space, entity, id))
+        await space.reading(partial(self._snapshot, person, space, entity, id))
         most = duration_ms(self.loaded.settings.limits.wait)
         if not 0 <= timeout_ms <= most:
             raise bad_query("timeout", f"is not from 0 to {most} ms")
         self._condition(space, entity, until, "until")
         # Asked anew each time: a swap may come while it waits.
         compiled, number = space.compiled, space.version.number
+        sees = self._sees(person, space)
 
         def holds(now: Snapshot) -> bool:
             nonlocal compiled, number
             if space.version.number != number:
                 compiled, number = space.compiled, space.version.number
             condition = compiled.condition(entity, until)
-            return compiled.predicate(entity, condition, self.clock.now(), space.live.world())(now)
+            return compiled.predicate(entity, condition, self.clock.now(), seen(space.live.world(), sees))(now)
 
         try:
             met, now = await space.live.wait_until(entity, id, holds, timeout_ms=timeout_ms)
@@ -964,23 +977,31 @@ class Workshop:
         """Return dead letters, oldest first, after the one of the order `after`."""
         if not 1 <= limit <= outbox.LETTERS_MAX:
             raise bad_query("limit", f"is not from 1 to {outbox.LETTERS_MAX}")
-        return await outbox.letters(self._space(blueprint), after, limit)
+        space = self._space(person, blueprint)
+        scope.must_reach_whole(person, blueprint)
+        return await outbox.letters(space, after, limit)
 
     async def letter(self, person: Person, blueprint: str, order: str) -> wire.Letter:
         """Return an order that has not ended, or a dead letter."""
-        return await outbox.order(self._space(blueprint), order)
+        space = self._space(person, blueprint)
+        scope.must_reach_whole(person, blueprint)
+        return await outbox.order(space, order)
 
     async def retry(self, person: Person, blueprint: str, order: str) -> wire.Letter:
         """Have an order tried now, whatever it waits for. Needs an administrator."""
-        return await outbox.retry(self._space(blueprint), person, order)
+        scope.must_write(person, blueprint)
+        return await outbox.retry(self._space(person, blueprint), person, order)
 
     async def discard(self, person: Person, blueprint: str, order: str) -> wire.Letter:
         """Give an order up: a call ends `unknown`, a send is dropped, a letter is put away. Needs an administrator."""
-        return await outbox.discard(self._space(blueprint), person, order)
+        scope.must_write(person, blueprint)
+        return await outbox.discard(self._space(person, blueprint), person, order)
 
     async def tools(self, person: Person, blueprint: str) -> tuple[wire.ToolState, ...]:
         """Return how each tool of the blueprint is being called by this server, and what waits."""
-        return await outbox.tools(self._space(blueprint), frozenset(self._adapters))
+        space = self._space(person, blueprint)
+        scope.must_reach_whole(person, blueprint)
+        return await outbox.tools(space, frozenset(self._adapters))
 
     # --- webhooks ---
 
@@ -1019,6 +1040,7 @@ class Workshop:
         acts_for: str | None = None,
         ttl_ms: int | None = None,
     ) -> wire.NewToken:
+        scope.must_be_unbounded(person)
         """Make a token; its secret is in the answer and nowhere else. Needs an administrator."""
         must_be_administrator(person, "make a token")
         now = self.clock.now()
@@ -1032,11 +1054,13 @@ class Workshop:
         return wire.NewToken(token=text, info=token_view(row))
 
     def tokens(self, person: Person) -> tuple[wire.Token, ...]:
+        scope.must_be_unbounded(person)
         """Return all tokens without their secrets. Needs an administrator."""
         must_be_administrator(person, "list tokens")
         return tuple(token_view(row) for row in self._tokens.all())
 
     def revoke_token(self, person: Person, id: str) -> wire.Token:
+        scope.must_be_unbounded(person)
         """Revoke at once. Needs an administrator."""
         must_be_administrator(person, "revoke a token")
         row = self._tokens.revoke(id, at=self.clock.now())
@@ -1046,10 +1070,10 @@ class Workshop:
 
     # --- inside ---
 
-    def _space(self, blueprint: str) -> Space:
+    def _space(self, person: Person, blueprint: str) -> Space:
         space = self._spaces.get(blueprint)
-        if space is None:
-            near = suggest(blueprint, self._spaces)
+        if space is None or not scope.touches(person, blueprint):
+            near = suggest(blueprint, [name for name in self._spaces if scope.touches(person, name)])
             raise Declined(
                 wire.Problem(
                     type="not-found",
@@ -1060,10 +1084,18 @@ class Workshop:
             )
         return space
 
-    def _snapshot(self, space: Space, entity: str, id: str) -> Snapshot:
-        now = space.live.read(entity, id)
-        if now is None:
+    def _snapshot(self, person: Person, space: Space, entity: str, id: str) -> Snapshot:
+        """Return an entity that the person may see; for who may not, it is not there."""
+        now = space.live.read(entity, id) if scope.reaches(person, space.name, entity, id) else None
+        sees = self._sees(person, space)
+        if now is None or (sees is not None and not sees(now)):
             raise Declined(no_such_entity(entity, id))
+    def _sees(self, person: Person, space: Space) -> Sees | None:
+        """Return what says whom the person may see, `None` where that is everybody."""
+        if scope.reaches(person, space.name):
+            return None
+        return lambda now: scope.reaches(person, space.name, now.entity, now.id)
+
         return now
 
     def _condition(self, space: Space, entity: str, text: str, parameter: str) -> Any:

@@ -17,6 +17,7 @@ KINDS: Final[dict[str, str]] = {
     "bad-request": "The request can't be read as what it should be: `errors` names each member that is wrong.",
     "unauthenticated": "No valid bearer token came with the request.",
     "denied": "The token is valid, but who bears it may not do this.",
+    "out-of-scope": "The credential is valid, but made for a part of what there is: this is not in it.",
     "not-found": "Nothing is at this path.",
     "refused": "The blueprint refuses the action as things are: `detail` is its text, `clause` the clause that "
     "refused, `next` the actions that are possible now.",
