@@ -452,6 +452,7 @@ class Policy(Plain, frozen=True):
     id: str
     """Its `@id`, or the file's name and its number there from 1, as in `freeze.cedar/1`."""
     site: str
+    """"policy/" and its id."""
     effect: str
     """"permit" or "forbid"."""
     text: str

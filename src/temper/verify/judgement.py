@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from temper.table import Table
 from temper.verify.limits import Limits
+from temper.verify.narrowed import Narrowed
 from temper.verify.units import Keeps, Outcome, Progress, Run, begun, in_turn, units_of
 
 if TYPE_CHECKING:
@@ -36,13 +37,22 @@ def verify(
     for level in levels:
         assert level in LEVELS, f"there is no level `{level}`"
     limits = limits or Limits()
-    units = units_of(table, levels, limits, before)
+    inside, old = _inside(table), None if before is None else _inside(before)
+    units = units_of(inside.table, levels, limits, None if old is None else old.table)
     judging = begun(units, run or in_turn(disk), limits, progress or _silent, kept)
     # Where others judge, this is read meanwhile.
     from temper.verify.laid import report_of
 
     outcomes: dict[int, Outcome] = dict(judging)
-    return report_of(table, levels, [(unit, outcomes[place]) for place, unit in enumerate(units)])
+    return report_of(table, levels, [(unit, outcomes[place]) for place, unit in enumerate(units)], inside)
+
+
+def _inside(table: Table) -> Narrowed:
+    if not table.policies:
+        return Narrowed(table)
+    from temper.verify.narrow import narrowed
+
+    return narrowed(table)
 
 
 def _silent(what: str) -> None:

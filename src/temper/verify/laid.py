@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from temper.table import Table, digest, shape
 from temper.text import Code, Diagnostic, Severity
 from temper.verify.explore.search import Explored
+from temper.verify.narrowed import Narrowed, doubted
 from temper.verify.places import place_of
 from temper.verify.properties import asked_alone
 from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, Verdict
@@ -35,12 +36,15 @@ from temper.verify.unwritten import Unwritten
 from temper.verify.written import Written
 
 # Unwritten questions that a table has to be sound on. The others are about its use: a reader may answer them.
+_ASKING = frozenset({"algebra", "search"})
 SAFETY = frozenset({"no assignment leaves its type", "nothing divides by zero", "every outcome has a home"})
 
 
-def report_of(table: Table, levels: Sequence[str], outcomes: Sequence[tuple[Unit, Outcome]]) -> Report:
-    """Return what is known of a table after these levels."""
-    return _Judgement(table, levels, outcomes).report()
+def report_of(
+    table: Table, levels: Sequence[str], outcomes: Sequence[tuple[Unit, Outcome]], inside: Narrowed
+) -> Report:
+    """Return what is known of a table after these levels, which have judged it as its policies leave it."""
+    return _Judgement(inside.table, levels, outcomes, digest(table), inside).report()
 
 
 @dataclass
@@ -50,6 +54,8 @@ class _Judgement:
     table: Table
     asked: Sequence[str]
     outcomes: Sequence[tuple[Unit, Outcome]]
+    digest: str
+    inside: Narrowed
     levels: list[Level] = field(default_factory=list)
     results: list[PropertyResult] = field(default_factory=list)
     findings: list[Diagnostic] = field(default_factory=list)
@@ -60,7 +66,10 @@ class _Judgement:
             self._algebra(found)
         several = self._search(found) if "search" in self.asked else {}
         together = self._together(found)
-        written = Written(self.table, found=found, several=several, eventual=self._eventual(), together=together)
+        written = Written(
+            self.table, found=found, several=several, eventual=self._eventual(), together=together,
+            left_out=self.inside.left_out,
+        )  # fmt: skip
         written.tell()
         unwritten = Unwritten(self.table)
         for name, known in found.items():
@@ -79,7 +88,7 @@ class _Judgement:
             and all(self._known(each) for each in self.results)
         )
         return Report(
-            digest(self.table), self.table.blueprint, passed, tuple(self.levels), tuple(self.results),
+            self.digest, self.table.blueprint, passed, tuple(self.levels), tuple(self.results),
             tuple(self.findings), scenarios, stopped=stopped,
         )  # fmt: skip
 
@@ -108,7 +117,8 @@ class _Judgement:
         lost = [f"{unit.name}: {outcome.why}" for unit, outcome in mine if isinstance(outcome, Lost)]
         seconds = sum(each.seconds for each in done if not each.looked_up)
         looked_up = sum(each.looked_up for each in done)
-        left_out = (*not_covered, *lost)
+        policies = self.inside.words() if name in _ASKING else ()
+        left_out = (*not_covered, *policies, *lost)
         self.levels.append(
             Level(name, seconds, tuple(covered), left_out, states, transitions, units=len(mine), looked_up=looked_up)
         )
@@ -217,10 +227,12 @@ class _Judgement:
         sites = {self.table.properties[number].site for number in unit.numbers}
         mine = [n for n, each in enumerate(self.results) if each.entity in unit.entities or each.site in sites]
         after, broken = judged(self.table, [self.results[n] for n in mine], shown, kind.value, how_much)
+        after = [doubted(each, self.inside.left_out) for each in after]
         for place, result in zip(mine, after, strict=False):
             self.results[place] = result
         self.results.extend(after[len(mine) :])
-        self.findings.extend(written.broken(code, _headline(code, each), each) for code, each in broken)
+        sure = [(code, each) for code, each in broken if each in after]
+        self.findings.extend(written.broken(code, _headline(code, each), each) for code, each in sure)
 
     def _placed(self, shown: Shown) -> Shown:
         """Return a run with the places of its steps: whoever told it did not know the texts."""

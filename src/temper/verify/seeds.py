@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from temper.table import Table
 from temper.verify.limits import Limits
+from temper.verify.narrow import narrowed
+from temper.verify.narrowed import doubted
 from temper.verify.report import PropertyResult, Verdict
 from temper.verify.simulate.disk import Disks
 from temper.verify.tested import judged as verdicts
@@ -23,7 +25,9 @@ def shown_by(
 
     The search runs too: it steers the run, as it does in a judgement.
     """
-    units = units_of(table, LEVELS, replace(limits, seeds=1), before)
+    inside = narrowed(table)
+    old = None if before is None else narrowed(before).table
+    units = units_of(inside.table, LEVELS, replace(limits, seeds=1), old)
     done: list[Done] = []
     found: list[PropertyResult] = []
     for unit in units:
@@ -33,4 +37,4 @@ def shown_by(
         if isinstance(runs, Runs):
             after, _ = verdicts(unit.table, (), runs.shown, unit.kind.value, runs.how_much)
             found += [*after, *promises(runs.shown, unit.kind.value, runs.how_much)]
-    return tuple(each for each in found if each.verdict is Verdict.BROKEN)
+    return tuple(each for each in found if doubted(each, inside.left_out).verdict is Verdict.BROKEN)

@@ -12,6 +12,7 @@ from temper.verify.clauses import flat
 from temper.verify.explain import trace_of
 from temper.verify.explore.search import Break, Explored
 from temper.verify.expressions import walk
+from temper.verify.narrowed import ASKED
 from temper.verify.places import span_of
 from temper.verify.report import PropertyResult, Verdict
 from temper.verify.shapes import (
@@ -132,7 +133,9 @@ class Unwritten(Telling):
             case.site
             for action in entity.actions.values()
             for case in action.cases
-            if case.site not in blamed and not any(guard.site in blamed for guard in (*action.when, *case.when))
+            if case.site not in blamed
+            and not case.site.endswith(ASKED)
+            and not any(guard.site in blamed for guard in (*action.when, *case.when))
         ]
         from_dead = {
             case.site
@@ -145,7 +148,8 @@ class Unwritten(Telling):
                 *never_at(self.table, entity.name, algebra),
             }
         }
-        never = [site for site in algebra.never_taken if site not in from_dead] if algebra is not None else []
+        taken = algebra.never_taken if algebra is not None else []
+        never = [site for site in taken if site not in from_dead and not site.endswith(ASKED)]
         if never:
             for site in never:
                 self._point(

@@ -17,6 +17,7 @@ from temper.kernel import Entry
 from temper.table import Act, Deliver, Event, Fire, Outcome, Snapshot, Table, shape
 from temper.verify.clauses import lates
 from temper.verify.limits import Limits
+from temper.verify.narrow import narrowed as inside
 from temper.verify.places import place_of
 from temper.verify.report import SCENARIOS, Strength, Survivor
 from temper.verify.scenarios import run_scenario
@@ -58,7 +59,7 @@ def measure(
 
     Of what has `happened`, the entries of a journal, those that have held in all of it are suggested too.
     """
-    return _Measure(table, bounds or Bounds(), progress or _silent, tuple(happened)).run()
+    return _Measure(inside(table).table, bounds or Bounds(), progress or _silent, tuple(happened)).run()
 
 
 def fates(table: Table, bounds: Bounds | None = None) -> list[tuple[Mutant, str | None]]:

@@ -129,7 +129,7 @@ class _Judge:
         return [
             other
             for other in action.cases[:position]
-            if state in other.froms and (not other.by or other.by == action.by)
+            if state in other.froms and (not other.by or other.by in (action.by, action.cases[position].by))
         ]
 
     def _culprit(self, action: shape.Action, case: shape.Case) -> str:
