@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from temper.service import Settings, webhooks
-from temper.service.settings import WebhookSection
+from temper.service.settings import SecretSection, WebhookSection
 from tests.house.tree import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "settings.md"
@@ -45,6 +45,36 @@ A setting that is not known is refused, with the one that was probably meant, an
 Durations are written as in a blueprint, such as `250ms`, `30s` or `5m`.
 """
 
+SECRETS = """\
+Where secrets live, by the names that other settings know them by.
+
+```toml
+[secrets]
+pager = { env = "PAGER_TOKEN" }
+bank = { file = "/run/secrets/bank" }
+registry = { command = ["pass", "show", "registry"], every = "1h" }
+
+[tools."pager.page"]
+adapter = "http"
+method = "POST"
+url = "https://hooks.example.com/{service}"
+headers = { Authorization = "Bearer {secret:pager}" }
+```
+
+A template reads one as `{secret:NAME}`, and so does `store` of `[server]`; `secret` of a webhook and `sign` of a tool are names.
+A name that is not here is the variable of that name in the server's environment.
+A secret is a text of at most 64 KiB, without the line end that closes it.
+
+Each is read when the server starts, if something names it, and what can't be read keeps the server from starting.
+A file that has changed is read again when its secret is wanted next.
+A command is run again beside what is going on; until it has ended, its last answer is in use.
+What can't be read again stays as it was, and the log says so.
+
+Values are put into requests, and taken out of every text that is kept or shown: as they are, and as URLs, JSON, HTML, base64 and hexadecimal have them.
+The last values of one that was replaced stay hidden too.
+A command of the `process` adapter is another matter: who may look at the machine's processes sees their arguments, so give it secrets by `environment`.
+"""
+
 TOOLS = """\
 ## Tools
 
@@ -52,14 +82,13 @@ A blueprint says which tools it calls; `[tools."NAME"]` says how, by naming an `
 `[adapters.NAME]` holds what all tools of one adapter share.
 A tool that nothing is bound to can be pushed, with a note that says so, and its calls fail as `not_bound`.
 
-Secrets are named in the settings and read from the server's environment when it starts.
-They are put into requests, and taken out of every text that is kept or shown.
+Secrets are named, never written out: see [`[secrets]`](#secrets).
 """
 
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([HEAD, *_sections(), *_webhooks(), TOOLS, *_tools()])
+    return "\n".join([HEAD, *_sections(), *_secrets(), *_webhooks(), TOOLS, *_tools()])
 
 
 def _sections() -> Iterator[str]:
@@ -75,11 +104,20 @@ def _sections() -> Iterator[str]:
         yield ""
 
 
+def _secrets() -> Iterator[str]:
+    yield from _named("secrets", SecretSection, SECRETS)
+
+
 def _webhooks() -> Iterator[str]:
-    meanings = _meanings(WebhookSection)
-    yield f"## `[webhooks.NAME]`\n\n{_sentences(inspect.getdoc(webhooks) or '')}\n"
+    yield from _named("webhooks.NAME", WebhookSection, _sentences(inspect.getdoc(webhooks) or ""))
+
+
+def _named(heading: str, kind: type[msgspec.Struct], text: str) -> Iterator[str]:
+    """The section of tables of which there may be any number, by their names."""
+    meanings = _meanings(kind)
+    yield f"## `[{heading}]`\n\n{text}\n"
     yield "| setting | default | means |\n|---|---|---|"
-    for field in msgspec.structs.fields(WebhookSection):
+    for field in msgspec.structs.fields(kind):
         if field.default_factory is not msgspec.NODEFAULT:
             shown = "`{}`"
         else:

@@ -7,6 +7,7 @@ import pytest
 from temper.kernel import Limits, MemoryStore
 from temper.runtime import Adapter, Answered, Attempt, Call, Failed, Unknown
 from temper.runtime.tools import Gate, Kind, Pace, Paced, load_tools
+from temper.runtime.vault import Vault
 from tests.runtime.living import MovedClock, Space, Tool, quiet, space, until
 from tests.runtime.test_live import paying
 
@@ -193,7 +194,7 @@ HTTP = {"adapter": "http", "method": "POST", "url": "https://hooks.example.com/"
 
 def test_settings_give_a_tool_its_pace() -> None:
     said = {"concurrency": 2, "rate": "100/m", "burst": 10, "breaker_failures": 5, "breaker_pause": "1m"}
-    adapters, problems = load_tools({"tools": {"a.b": HTTP | said}}, {}, {})
+    adapters, problems = load_tools({"tools": {"a.b": HTTP | said}}, {}, Vault({}))
     assert problems == []
     bound = adapters["a.b"]
     assert isinstance(bound, Paced)
@@ -214,6 +215,6 @@ def test_settings_give_a_tool_its_pace() -> None:
 )
 def test_a_pace_that_is_none_is_a_problem(key: str, value: object, said: str) -> None:
     """One row, one mistake: it is said once, and the tool is not bound."""
-    adapters, problems = load_tools({"tools": {"a.b": {**HTTP, key: value}}}, {}, {})
+    adapters, problems = load_tools({"tools": {"a.b": {**HTTP, key: value}}}, {}, Vault({}))
     assert ([each.where for each in problems], adapters) == ([f'tools."a.b".{key}'], {})
     assert said in problems[0].text

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from temper.runtime.tools import Adapter, Answered, Attempt, Call, Failed, Kind, Unknown, load_tools
+from temper.runtime.vault import Vault
 
 CANARY = "canary-7f/3a b9"  # It has what URLs and forms escape.
 
@@ -126,7 +127,7 @@ async def adapter_for(
         **{key: _with_port(value, port) for key, value in binding.items()},
     }
     options = {} if resolve is None else {"resolve": resolve}
-    adapters, problems = load_tools({"tools": {"pager.page": settings}}, {}, {"PAGER_TOKEN": CANARY}, **options)
+    adapters, problems = load_tools({"tools": {"pager.page": settings}}, {}, Vault({"PAGER_TOKEN": CANARY}), **options)
     assert problems == []
     try:
         yield adapters["pager.page"]

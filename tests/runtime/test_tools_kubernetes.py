@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from temper.runtime.tools import Adapter, Answered, Attempt, Call, Failed, Kind, Unknown, load_tools
+from temper.runtime.vault import Vault
 from tests.cli.twin_process import RunningTwin, running_twin
 
 OBJECT = {"adapter": "kubernetes", "kind": "apps/v1/StatefulSet", "namespace": "streaming", "name": "{cluster}"}
@@ -68,7 +69,7 @@ class Tools:
 async def tools_for(kubeconfig: str, **changes: Any) -> AsyncIterator[Tools]:
     bound = {name: {**binding, **changes} for name, binding in TOOLS.items()}
     settings = {"adapters": {"kubernetes": {"kubeconfig": kubeconfig}}, "tools": bound}
-    adapters, problems = load_tools(settings, {}, {})
+    adapters, problems = load_tools(settings, {}, Vault({}))
     assert problems == []
     try:
         yield Tools(adapters)
@@ -137,7 +138,7 @@ async def test_each_kind_of_patch_is_taken(twin: RunningTwin, patch: str) -> Non
                 "tools": {"kubernetes.set_partition": settings},
             },
             {},
-            {},
+            Vault({}),
         )
         assert problems == []
         async with _closing(adapters["kubernetes.set_partition"]):
@@ -156,7 +157,9 @@ async def test_an_object_of_the_core_group_in_the_contexts_namespace(twin: Runni
         "result": {"phase": "status.phase", "app": 'metadata.labels["apps.kubernetes.io/pod-index"]'},
     }
     adapters, problems = load_tools(
-        {"adapters": {"kubernetes": {"kubeconfig": twin.kubeconfig}}, "tools": {"kubernetes.get": settings}}, {}, {}
+        {"adapters": {"kubernetes": {"kubeconfig": twin.kubeconfig}}, "tools": {"kubernetes.get": settings}},
+        {},
+        Vault({}),
     )
     assert problems == []
     async with _closing(adapters["kubernetes.get"]):

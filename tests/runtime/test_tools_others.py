@@ -13,6 +13,7 @@ import pytest
 
 from temper.runtime import Answered, Call, Failed, load_tools
 from temper.runtime.tools import Kind, Paced, others
+from temper.runtime.vault import Vault
 
 EXAMPLE = re.search(r"```python\n(.*?)```", inspect.getdoc(others) or "", re.DOTALL)
 Install = Callable[[str], None]
@@ -36,7 +37,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 def loaded(**settings: Any) -> Any:
     tool = {"adapter": "smoke", **settings}
-    return load_tools({"tools": {"a.b": tool}, "adapters": {"smoke": {}}}, {}, {})
+    return load_tools({"tools": {"a.b": tool}, "adapters": {"smoke": {}}}, {}, Vault({}))
 
 
 async def test_the_example_of_the_page_is_an_adapter(install: Install) -> None:
@@ -75,7 +76,7 @@ def test_a_package_that_fails_is_a_problem_of_its_tool(install: Install, module:
 def test_an_adapter_of_the_server_s_own_is_not_replaced(install: Install) -> None:
     install("")
     tool = {"adapter": "http", "method": "GET", "url": "https://example.com/"}
-    adapters, problems = load_tools({"tools": {"a.b": tool}}, {}, {})
+    adapters, problems = load_tools({"tools": {"a.b": tool}}, {}, Vault({}))
     assert (list(adapters), problems) == (["a.b"], [])
 
 

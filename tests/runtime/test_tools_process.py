@@ -13,6 +13,7 @@ import pytest
 
 from temper.runtime import Adapter, Answered, Attempt, Call, Failed, Unknown, load_tools
 from temper.runtime.tools import Declared, Kind
+from temper.runtime.vault import Vault
 
 SECRETS = {"TOKEN": "tok3n-of-ours"}
 
@@ -32,7 +33,7 @@ def adapter(folder: Path, body: str, declared: Declared | None = None, /, **sett
     adapters, problems = load_tools(
         {"adapters": {"process": {"commands": {"program": str(program)}}}, "tools": {"a.b": said}},
         {"a.b": declared} if declared is not None else {},
-        SECRETS,
+        Vault(SECRETS),
     )
     assert problems == []
     return adapters["a.b"]
@@ -156,5 +157,5 @@ async def test_a_program_that_has_gone_may_come_back(tmp_path: Path) -> None:
 def test_settings_that_are_none_are_problems(tool: dict[str, Any], shared: dict[str, Any], where: str) -> None:
     """One row, one mistake: what is not allowed by its whole path does not run."""
     settings = {"tools": {"a.b": {"adapter": "process", **tool}}, "adapters": {"process": shared}}
-    _, problems = load_tools(settings, {"a.b": Declared(("to",))}, {})
+    _, problems = load_tools(settings, {"a.b": Declared(("to",))}, Vault({}))
     assert where in [each.where for each in problems]

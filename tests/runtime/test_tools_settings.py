@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from temper.runtime.tools import ADAPTERS, Declared, Problem, load_tools
+from temper.runtime.vault import Vault
 
 DECLARED = {"pager.page": Declared(params=("service", "text"), results=("ticket",))}
 ENVIRONMENT = {"PAGER_TOKEN": "canary-1", "EMPTY": ""}
@@ -31,7 +32,7 @@ max_answer_bytes = 1_048_576
 
 
 def problems_in(toml: str, declared: dict[str, Declared] = DECLARED) -> list[Problem]:
-    adapters, problems = load_tools(tomllib.loads(toml), declared, ENVIRONMENT)
+    adapters, problems = load_tools(tomllib.loads(toml), declared, Vault(ENVIRONMENT))
     assert ("pager.page" in adapters) == (problems == [])
     assert not [problem for problem in problems if "canary" in repr(problem)]
     return problems
@@ -78,10 +79,10 @@ AT = 'tools."pager.page"'
          "take it out: the adapter writes it"),
         (with_line('headers = { A = "{secret:NOBODY}" }'), f"{AT}.headers.A",
          "the secret `NOBODY` is not in the environment",
-         "set `NOBODY` where the server starts"),
+         "set `NOBODY` where the server starts, or say under `[secrets]` where it is"),
         (with_line('headers = { A = "{secret:EMPTY}" }'), f"{AT}.headers.A",
          "the secret `EMPTY` is not in the environment",
-         "set `EMPTY` where the server starts"),
+         "set `EMPTY` where the server starts, or say under `[secrets]` where it is"),
         (with_line('json = { text = "{txt}" }'), f"{AT}.json.text", "`txt` is no parameter of `pager.page`",
          "did you mean `text`?"),
         (with_line('json = { a = [1, { b = "{zzz}" }] }'), f"{AT}.json.a[1].b", "`zzz` is no parameter of `pager.page`",
@@ -127,7 +128,7 @@ AT = 'tools."pager.page"'
     ],
 )  # fmt: skip
 def test_problems(toml: str, where: str, text: str, help: str) -> None:
-    found = load_tools(tomllib.loads(toml), DECLARED, ENVIRONMENT)[1]
+    found = load_tools(tomllib.loads(toml), DECLARED, Vault(ENVIRONMENT))[1]
     assert Problem(where, text, help) in found
     assert len(found) == 1, found
 
@@ -155,7 +156,7 @@ def test_a_declared_tool_that_nothing_is_bound_to() -> None:
 
 
 def test_a_bound_tool_that_no_blueprint_declares_waits_for_one() -> None:
-    adapters, problems = load_tools(tomllib.loads(with_line('json = { x = "{anything}" }')), {}, ENVIRONMENT)
+    adapters, problems = load_tools(tomllib.loads(with_line('json = { x = "{anything}" }')), {}, Vault(ENVIRONMENT))
     assert (list(adapters), problems) == (["pager.page"], [])
 
 
@@ -200,7 +201,7 @@ K8S_DECLARED = {"kubernetes.set_partition": Declared(("cluster", "partition"), (
 
 def k8s_problems(cluster: dict[str, Any], toml: str = K8S) -> list[tuple[str, str]]:
     settings = {**tomllib.loads(toml), "adapters": {"kubernetes": cluster}}
-    adapters, problems = load_tools(settings, K8S_DECLARED, {})
+    adapters, problems = load_tools(settings, K8S_DECLARED, Vault({}))
     assert (len(adapters) == 1) == (problems == [])
     assert not [problem for problem in problems if "canary" in repr(problem)]
     return [(problem.where, problem.text) for problem in problems]
@@ -263,8 +264,8 @@ def test_kubernetes_problems(kubeconfig: Path, old: str, new: str, where: str, t
 
 def test_without_a_tool_that_needs_it_the_kubernetes_client_is_not_imported() -> None:
     code = (
-        "import sys\nfrom temper.runtime.tools import load_tools\n"
-        "load_tools({'adapters': {'kubernetes': {'kubeconfig': 'x'}}}, {}, {})\n"
+        "import sys\nfrom temper.runtime.tools import load_tools\nfrom temper.runtime.vault import Vault\n"
+        "load_tools({'adapters': {'kubernetes': {'kubeconfig': 'x'}}}, {}, Vault({}))\n"
         "print('lightkube' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

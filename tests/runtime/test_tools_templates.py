@@ -13,7 +13,7 @@ from temper.runtime.tools.condition import parse_condition, unmet
 from temper.runtime.tools.egress import Egress, Forbidden, parse_entry
 from temper.runtime.tools.path import Absent, look_up, parse_path
 from temper.runtime.tools.template import CannotFill, fill, fill_text, parse
-from temper.runtime.tools.vault import Vault
+from temper.runtime.vault import Vault
 
 
 def call(**args: Any) -> Call:

@@ -38,6 +38,13 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[push]\nseconds = 0", "push.seconds", "is not above 0"),
         ("[push]\nstates = 0", "push.states", "is below 1"),
         ("[server", "temper.toml", "is not TOML"),
+        ('[secrets]\na = { en = "A" }', "secrets[...]", "there is no setting `en`"),
+        ('[secrets]\na = "A"', "secrets[...]", "expected `object`, got `str`"),
+        ("[secrets]\na = {}", "secrets.a", "does not say where the secret is"),
+        ('[secrets]\na = { env = "A", file = "a" }', "secrets.a", "does not say where the secret is"),
+        ('[secrets]\na-b = { env = "A" }', "secrets.a-b", "`a-b` is no name of a secret"),
+        ('[secrets]\na = { command = ["a"], every = "0s" }', "secrets.a.every", "is not above 0"),
+        ('[secrets]\na = { command = ["a"], timeout = "soon" }', "secrets.a.timeout", "`soon` is no duration"),
     ],
 )
 def test_what_does_not_fit(tmp_path: Path, text: str, key: str, message: str) -> None:
@@ -66,3 +73,32 @@ def test_the_setting_that_was_meant_is_named(tmp_path: Path) -> None:
     path.write_text("[server]\nprot = 1")
     (problem,) = load_settings(path, {}).problems
     assert problem.help == "did you mean `port`?"
+
+
+STORE = "postgresql://temper:{secret:db}@127.0.0.1/temper"
+
+
+@pytest.mark.parametrize(
+    ("store", "environment", "expected", "problem"),
+    [
+        ("", {}, "", None),
+        ("postgresql:///x", {}, "postgresql:///x", None),
+        ("{secret:DB}", {"DB": "postgresql://u:p%2F@h/x"}, "postgresql://u:p%2F@h/x", None),
+        ("{secret:DB}", {}, "", "the secret `DB` is not in the environment"),
+        ("{secret:DB}", {"DB": "mysql://u:canary@h/x"}, "mysql://u:canary@h/x", "is not the address of a PostgreSQL"),
+        # Whatever is in the file, it stays a password.
+        (STORE, {}, "postgresql://temper:pass%40word%2F@127.0.0.1/temper", None),
+        (STORE.replace("db", "gone"), {}, "", "the secret `gone` is not in the environment"),
+    ],
+)  # fmt: skip
+def test_where_blueprints_live(
+    tmp_path: Path, store: str, environment: dict[str, str], expected: str, problem: str | None
+) -> None:
+    (tmp_path / "password").write_text("pass@word/\n")
+    path = tmp_path / "temper.toml"
+    path.write_text(f'[server]\nstore = "{store}"\n[secrets]\ndb = {{ file = "password" }}')
+    loaded = load_settings(path, environment)
+    assert (loaded.problems, loaded.store) == ((), expected)
+    found = loaded.store_problem()
+    assert (found.message if found else None) == problem
+    assert "canary" not in str(found)

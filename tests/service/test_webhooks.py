@@ -277,7 +277,7 @@ async def test_a_webhook_that_is_none_keeps_the_server_from_starting(tmp_path: P
     (tmp_path / "temper.toml").write_text("[webhooks.x]\n" + "\n".join(f"{k} = {v}" for k, v in whole.items()))
     loaded = load_settings(tmp_path / "temper.toml", {"HOOK_SECRET": SECRET})
     assert loaded.problems == ()
-    (problem,) = problems(loaded.settings.webhooks, loaded.environment)
+    (problem,) = problems(loaded.settings.webhooks, loaded.vault)
     assert said in str(problem)
     with pytest.raises(CannotOpen):
         await Workshop.open(loaded)
@@ -314,7 +314,8 @@ def test_the_sender_of_the_page_signs_as_its_webhook_wants_it(tmp_path: Path) ->
     assert isinstance(request.data, bytes)
     head = {name.lower().encode(): value.encode() for name, value in request.header_items()}
     loaded = load_settings(tmp_path / "temper.toml", {"PAYMENTS_SECRET": "the secret"})
-    environment, now = loaded.environment, int(head[b"temper-timestamp"]) * 1000
-    found = read(loaded.settings.webhooks, environment, "payments", head, request.data, now)
+    now = int(head[b"temper-timestamp"]) * 1000
+    assert loaded.vault.has("PAYMENTS_SECRET")
+    found = read(loaded.settings.webhooks, loaded.vault, "payments", head, request.data, now)
     assert found is not None
     assert (found.id, found.params, found.person.principal) == ("p1", {"receipt": "r-17"}, "payments")

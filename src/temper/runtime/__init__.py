@@ -32,6 +32,7 @@ from temper.runtime.history import audit as audit_space
 from temper.runtime.live import Live, Working, found
 from temper.runtime.postgres import PostgresStore, PostgresTokens, Registry
 from temper.runtime.ranks import Rank, Ranks, Span, rank_place, ranked_value
+from temper.runtime.secrets import InFile, Output, Variable
 from temper.runtime.sqlite import SqliteStore
 from temper.runtime.tokens import TokenRow, TokenStore
 from temper.runtime.tools import (
@@ -47,6 +48,7 @@ from temper.runtime.tools import (
     load_tools,
     parse_path,
 )
+from temper.runtime.vault import Vault
 from temper.runtime.wasm import (
     Flaw,
     Grant,
@@ -81,11 +83,13 @@ __all__ = [
     "Grant",
     "Grants",
     "Head",
+    "InFile",
     "Joined",
     "Live",
     "Member",
     "Modules",
     "NotPacked",
+    "Output",
     "PostgresStill",
     "PostgresStore",
     "PostgresTokens",
@@ -103,6 +107,8 @@ __all__ = [
     "TokenStore",
     "Trouble",
     "Unknown",
+    "Variable",
+    "Vault",
     "Working",
     "Written",
     "audit_space",

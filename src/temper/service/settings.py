@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
 from temper.text import suggest
+
+if TYPE_CHECKING:
+    from temper.runtime import Vault
 
 FILE = "temper.toml"
 PARTITIONS_MAX = 256
@@ -35,7 +39,7 @@ class ServerSection(Section, frozen=True):
     """How long a shutdown waits for calls that are under way."""
     store: str = ""
     """Where blueprints live: the data folder by default, or a PostgreSQL as `postgresql://USER@HOST/DATABASE`, which
-    any number of servers share. `{secret:NAME}` reads it from the server's environment."""
+    any number of servers share. The whole address, or a part such as the password, may be a `{secret:NAME}`."""
     url: str = ""
     """Where other servers of the same PostgreSQL reach this one; `http://HOST:PORT` by default."""
     lease: str = "10s"
@@ -86,7 +90,7 @@ class WebhookSection(Section, frozen=True, kw_only=True):
     scheme: str = "generic"
     """How deliveries are signed: "generic", "github" or "stripe"."""
     secret: str | tuple[str, ...]
-    """The variable of the server's environment that holds the secret; a list of them while one is being replaced."""
+    """The name of the secret; a list of them while one is being replaced."""
     blueprint: str
     """The blueprint whose action it is."""
     entity: str
@@ -107,6 +111,21 @@ class WebhookSection(Section, frozen=True, kw_only=True):
     """How far a delivery's signed time may be from the server's."""
 
 
+class SecretSection(Section, frozen=True, kw_only=True):
+    """Where a secret lives: one of a variable, a file, and the output of a command."""
+
+    env: str = ""
+    """The variable of the server's environment."""
+    file: str = ""
+    """A file, relative to the settings file. It is read again once it has changed."""
+    command: tuple[str, ...] = ()
+    """A program and its arguments; what it writes is the secret. There is no shell, and it ends with 0."""
+    every: str = "5m"
+    """How often the command is run again, while the secret is in use."""
+    timeout: str = "10s"
+    """How long the command may take."""
+
+
 class Settings(Section, frozen=True):
     """The whole file. `tools` and `adapters` are read by the runtime, which knows the adapters."""
 
@@ -115,6 +134,7 @@ class Settings(Section, frozen=True):
     push: PushSection = PushSection()
     tools: dict[str, dict[str, Any]] = {}
     adapters: dict[str, dict[str, Any]] = {}
+    secrets: dict[str, SecretSection] = {}
     webhooks: dict[str, WebhookSection] = {}
 
 
@@ -130,6 +150,12 @@ class SettingProblem:
         return f"{self.key}: {self.message}" + (f" ({self.help})" if self.help else "")
 
 
+def _no_secrets() -> Vault:
+    from temper.runtime import Vault
+
+    return Vault({})
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Settings and where they came from; `folder` is what relative paths are relative to."""
@@ -137,7 +163,7 @@ class Loaded:
     settings: Settings
     folder: Path
     problems: tuple[SettingProblem, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    vault: Vault = field(default_factory=_no_secrets)
 
     @property
     def data(self) -> Path:
@@ -147,15 +173,22 @@ class Loaded:
     @property
     def store(self) -> str:
         """Return the PostgreSQL that blueprints live in, "" where that is the data folder."""
-        text = self.settings.server.store
-        named = _SECRET.fullmatch(text)
-        return text if named is None else self.environment.get(named[1], "")
+        text, vault = self.settings.server.store, self.vault
+        if any(not vault.has(name) for name in _SECRET.findall(text)):
+            return ""
+        whole = _SECRET.fullmatch(text)
+        # Within an address it is a part of it, such as its password, whatever letters are in it.
+        return (
+            vault.reveal(whole[1]) if whole else _SECRET.sub(lambda each: quote(vault.reveal(each[1]), safe=""), text)
+        )
 
     def store_problem(self) -> SettingProblem | None:
         """Return what is wrong with where blueprints are to live; the secret itself is not in it."""
-        text, found = self.settings.server.store, self.store
-        if text and not found:
-            return SettingProblem("server.store", f"`{text}` is not in the environment", "export it for the server")
+        for name in _SECRET.findall(self.settings.server.store):
+            wrong = self.vault.problem(name)
+            if wrong is not None:
+                return SettingProblem("server.store", *wrong)
+        found = self.store
         if found and not found.startswith(("postgresql://", "postgres://")):
             return SettingProblem(
                 "server.store", "is not the address of a PostgreSQL", "as in `postgresql://HOST/NAME`"
@@ -166,20 +199,21 @@ class Loaded:
 def load_settings(path: Path | None, environment: Mapping[str, str]) -> Loaded:
     """Return the settings of a file, or the defaults where there is none. Problems are listed, never raised."""
     if path is None:
-        return Loaded(Settings(), Path.cwd(), environment=environment)
+        return Loaded(Settings(), Path.cwd(), vault=_vault({}, Path.cwd(), environment))
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        return _bad(path, environment, SettingProblem(str(path), f"cannot be read: {error.strerror}"))
+        return _bad(path, SettingProblem(str(path), f"cannot be read: {error.strerror}"))
     except UnicodeDecodeError:
-        return _bad(path, environment, SettingProblem(str(path), "is not UTF-8"))
+        return _bad(path, SettingProblem(str(path), "is not UTF-8"))
     except tomllib.TOMLDecodeError as error:
-        return _bad(path, environment, SettingProblem(str(path), f"is not TOML: {error}"))
+        return _bad(path, SettingProblem(str(path), f"is not TOML: {error}"))
     try:
         settings = msgspec.convert(raw, Settings)
     except msgspec.ValidationError as error:
-        return _bad(path, environment, _explain(error))
-    return Loaded(settings, path.resolve().parent, _sense(settings), environment)
+        return _bad(path, _explain(error))
+    folder, problems = path.resolve().parent, _sense(settings)
+    return Loaded(settings, folder, problems, _vault(settings.secrets if not problems else {}, folder, environment))
 
 
 _SECRET = re.compile(r"\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -195,8 +229,22 @@ def duration_ms(text: str) -> int:
     return int(match[1]) * _UNITS_MS[match[2]]
 
 
-def _bad(path: Path, environment: Mapping[str, str], problem: SettingProblem) -> Loaded:
-    return Loaded(Settings(), path.resolve().parent, (problem,), environment)
+def _bad(path: Path, problem: SettingProblem) -> Loaded:
+    return Loaded(Settings(), path.resolve().parent, (problem,))
+
+
+def _vault(sections: Mapping[str, SecretSection], folder: Path, environment: Mapping[str, str]) -> Vault:
+    from temper.runtime import InFile, Output, Variable, Vault
+
+    sources: dict[str, Variable | InFile | Output] = {}
+    for name, section in sections.items():
+        if section.env:
+            sources[name] = Variable(section.env)
+        elif section.file:
+            sources[name] = InFile(folder / section.file)
+        else:
+            sources[name] = Output(section.command, duration_ms(section.every), duration_ms(section.timeout))
+    return Vault(environment, sources)
 
 
 def _explain(error: msgspec.ValidationError) -> SettingProblem:
@@ -205,7 +253,8 @@ def _explain(error: msgspec.ValidationError) -> SettingProblem:
     help = "see docs/reference/settings.md"
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
     if unknown is not None:
-        section = WebhookSection if key.startswith("webhooks") else getattr(Settings(), key) if key else Settings
+        named = {"webhooks": WebhookSection, "secrets": SecretSection}.get(key.partition("[")[0])
+        section = named or (getattr(Settings(), key) if key else Settings)
         near = suggest(unknown[1], section.__struct_fields__)
         message = f"there is no setting `{unknown[1]}`"
         help = f"did you mean `{near}`?" if near else help
@@ -242,8 +291,23 @@ def _sense(settings: Settings) -> tuple[SettingProblem, ...]:
             duration_ms(text)
         except ValueError as error:
             problems.append(SettingProblem(key, str(error)))
+    problems += [problem for name, section in settings.secrets.items() for problem in _of_secret(name, section)]
     if settings.push.states < 1:
         problems.append(SettingProblem("push.states", "is below 1"))
     if settings.push.seconds <= 0:
         problems.append(SettingProblem("push.seconds", "is not above 0"))
     return tuple(problems)
+
+
+def _of_secret(name: str, section: SecretSection) -> Iterator[SettingProblem]:
+    at = f"secrets.{name}"
+    if not _SECRET.fullmatch(f"{{secret:{name}}}"):
+        yield SettingProblem(at, f"`{name}` is no name of a secret", "write letters, digits and `_`")
+    if [bool(section.env), bool(section.file), bool(section.command)].count(True) != 1:
+        yield SettingProblem(at, "does not say where the secret is", "give one of `env`, `file` and `command`")
+    for key, text in (("every", section.every), ("timeout", section.timeout)):
+        try:
+            if duration_ms(text) < 1:
+                yield SettingProblem(f"{at}.{key}", "is not above 0", "write `10s`")
+        except ValueError as error:
+            yield SettingProblem(f"{at}.{key}", str(error))

@@ -3,7 +3,7 @@
 ```toml
 [webhooks.payments]               # POST /hooks/payments
 scheme = "generic"                # or "github", "stripe"
-secret = "PAYMENTS_SECRET"        # a name in the server's environment; a list of two while one is being replaced
+secret = "PAYMENTS_SECRET"        # the name of a secret; a list of two while one is being replaced
 blueprint = "shop"
 entity = "Purchase"
 action = "Charged"
@@ -43,7 +43,7 @@ from typing import Any
 
 import msgspec
 
-from temper.runtime import extract, parse_path
+from temper.runtime import Vault, extract, parse_path
 from temper.service import wire
 from temper.service.declined import Declined
 from temper.service.people import ROLE, Person
@@ -69,7 +69,7 @@ class Delivery:
     key: str
 
 
-def problems(webhooks: Mapping[str, WebhookSection], environment: Mapping[str, str]) -> Iterator[SettingProblem]:
+def problems(webhooks: Mapping[str, WebhookSection], vault: Vault) -> Iterator[SettingProblem]:
     """Yield what is wrong with the webhooks that are declared."""
     for name, section in webhooks.items():
         at = f"webhooks.{name}"
@@ -82,13 +82,11 @@ def problems(webhooks: Mapping[str, WebhookSection], environment: Mapping[str, s
                 f"did you mean `{near}`?" if near else f"one of {', '.join(SCHEMES)}",
             )  # fmt: skip
         for secret in _names(section):
-            if not environment.get(secret):
-                yield SettingProblem(
-                    f"{at}.secret", f"the secret `{secret}` is not in the environment",
-                    "name a variable, and export it for the server",
-                )  # fmt: skip
+            wrong = vault.problem(secret)
+            if wrong is not None:
+                yield SettingProblem(f"{at}.secret", *wrong)
         if not _names(section):
-            yield SettingProblem(f"{at}.secret", "there is none", "name a variable of the server's environment")
+            yield SettingProblem(f"{at}.secret", "there is none", "name one of `[secrets]`")
         paths = {"id": section.id} if section.id else {}
         paths |= {f"params.{key}": path for key, path in section.params.items()}
         paths |= {f"when.{path}": path for path in section.when}
@@ -109,7 +107,7 @@ def problems(webhooks: Mapping[str, WebhookSection], environment: Mapping[str, s
 
 def read(
     webhooks: Mapping[str, WebhookSection],
-    environment: Mapping[str, str],
+    vault: Vault,
     name: str,
     headers: Mapping[bytes, bytes],
     body: bytes,
@@ -120,7 +118,7 @@ def read(
     Declines with "unauthenticated" unless it is signed by one who has the secret, and recent.
     """
     section = webhooks.get(name, _NOBODY)
-    secrets = [environment.get(secret, "") for secret in _names(section)] or ["no secret"]
+    secrets = [vault.reveal(secret) for secret in _names(section)] or ["no secret"]
     signed = _signed(section, headers, body)
     good = False
     for secret in secrets:

@@ -164,7 +164,7 @@ class Workshop:
         problem = loaded.store_problem()
         if problem is not None:
             raise CannotOpen((problem,))
-        wrong = tuple(webhooks.problems(loaded.settings.webhooks, loaded.environment))
+        wrong = tuple(webhooks.problems(loaded.settings.webhooks, loaded.vault))
         if wrong:
             raise CannotOpen(wrong)
         clock = clock or SystemClock()
@@ -1007,9 +1007,7 @@ class Workshop:
 
     async def webhook(self, name: str, headers: Mapping[bytes, bytes], body: bytes) -> webhooks.Taken:
         """Take the action that a signed delivery asks for, once. Declines with "unauthenticated" where it is not."""
-        found = webhooks.read(
-            self.loaded.settings.webhooks, self.loaded.environment, name, headers, body, self.clock.now()
-        )
+        found = webhooks.read(self.loaded.settings.webhooks, self.loaded.vault, name, headers, body, self.clock.now())
         if found is None:
             return webhooks.Taken(taken=False)
         section, person = found.section, found.person
@@ -1322,7 +1320,7 @@ class Workshop:
 
 def _bind(loaded: Loaded, tables: Iterable[Table]) -> tuple[dict[str, Adapter], tuple[SettingProblem, ...]]:
     declared = {name: declared for table in tables for name, declared in _outside(table).items()}
-    adapters, problems = load_tools(_bindings(loaded), declared, loaded.environment)
+    adapters, problems = load_tools(_bindings(loaded), declared, loaded.vault)
     _, more = load_grants(_bindings(loaded))
     return adapters, tuple(SettingProblem(each.where, each.text, each.help) for each in (*problems, *more))
 

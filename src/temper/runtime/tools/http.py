@@ -66,7 +66,7 @@ from temper.runtime.tools.path import Path, extract
 from temper.runtime.tools.quiet import quiet
 from temper.runtime.tools.reading import Table
 from temper.runtime.tools.template import Argument, CannotFill, Part, Secret, Shape, Template, fill, fill_text
-from temper.runtime.tools.vault import Vault
+from temper.runtime.vault import Vault
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ANSWER_BYTES_MAX = 1_048_576
@@ -436,8 +436,8 @@ def build(table: Table, resolve: Resolve) -> HttpAdapter | None:
     answer_bytes_max = table.number("max_answer_bytes", ANSWER_BYTES_MAX)
     tls = _authorities(table)
     sign = table.text("sign")
-    if sign is not None and not table.vault.has(sign):
-        table.note("sign", f"the secret `{sign}` is not in the environment", f"set `{sign}` where the server starts")
+    if sign is not None:
+        table.secret("sign", sign)
     egress = _egress(table, url[0] if url else None)
     table.finish()
     if len(table.problems) > before:

@@ -61,7 +61,7 @@ from temper.runtime.tools.path import Absent, Path, extract, look_up, parse_path
 from temper.runtime.tools.quiet import quiet
 from temper.runtime.tools.reading import Table
 from temper.runtime.tools.template import CannotFill, Fields, Shape, Template, fill, fill_text
-from temper.runtime.tools.vault import Vault
+from temper.runtime.vault import Vault
 
 if TYPE_CHECKING:  # A quarter of a second to import, and an extra: only where a tool is bound to it.
     from lightkube import AsyncClient

@@ -49,13 +49,13 @@ from temper.runtime.tools.adapter import Answered, Attempt, Call, Failed, Kind, 
 from temper.runtime.tools.path import Path, extract
 from temper.runtime.tools.reading import Table
 from temper.runtime.tools.template import Argument, CannotFill, Shape, Template, fill, fill_text
-from temper.runtime.tools.vault import Vault
+from temper.runtime.vault import Vault
 
 ANSWER_BYTES_MAX = 1_048_576
 SAID_MAX = 300
 _TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: a failure that may pass.
 _NOT_STARTED = 126  # As shells have it: found, and could not be run.
-_ERROR_BYTES = 4_096
+_ERROR_BYTES = 262_144  # Of which little is shown; a secret that the cut goes through must not be all of it.
 _MIB = 1 << 20
 # Sets the bounds and becomes the command. In a process of its own, since between fork and exec of a program that has
 # threads Python must not run.
@@ -153,7 +153,7 @@ class ProcessAdapter:
 
     def _judge(self, code: int, out: bytes | None, err: bytes) -> Attempt:
         binding = self._binding
-        said = " ".join(self._vault.hide(err.decode(errors="replace")).split())[-SAID_MAX:]
+        said = " ".join(self._vault.hide(_end(err, self._vault.longest())).split())[-SAID_MAX:]
         text = f"`{binding.command}` ended with {code}" + (f": {said}" if said else "")
         if code < 0:
             return Unknown(f"`{binding.command}` was killed by {_signal(-code)}" + (f": {said}" if said else ""))
@@ -183,6 +183,12 @@ def _argument(template: Template, call: Call, vault: Vault) -> str:
     if isinstance(first, Argument) and text.startswith("-"):
         raise CannotFill(f"the argument `{first.name}` would be an option")
     return text
+
+
+def _end(err: bytes, longest: int) -> str:
+    """The end of what was said. Where it was cut, what may be the rest of a secret goes too."""
+    text = err.decode(errors="replace")
+    return text[longest:] if len(err) == _ERROR_BYTES else text
 
 
 async def _feed(process: asyncio.subprocess.Process, content: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from temper.runtime.tools.path import Path, parse_path
 from temper.runtime.tools.template import Elements, Fields, Fixed, Order, Shape, Template, parse
-from temper.runtime.tools.vault import Vault
+from temper.runtime.vault import Vault
 from temper.text import suggest
 
 
@@ -123,6 +123,13 @@ class Table:
         found = ((name, self.parsed(f"{key}.{name}", text)) for name, text in (raw or {}).items())
         return tuple((name, template) for name, template in found if template is not None)
 
+    def secret(self, key: str, name: str) -> bool:
+        """Whether there is a secret of this name, which stands at `key`; if not, it is noted."""
+        problem = self.vault.problem(name)
+        if problem is not None:
+            self.note(key, *problem)
+        return problem is None
+
     def shape(self, key: str, *, required: bool = False) -> Shape | None:
         """The JSON value at `key`, whose texts are templates."""
         raw = self._get(key, lambda value: value is not None, "a value", required=required)
@@ -159,11 +166,7 @@ class Table:
             return None
         sound = True
         for name in template.secrets():
-            if not self.vault.has(name):
-                sound = False
-                self.note(
-                    key, f"the secret `{name}` is not in the environment", f"set `{name}` where the server starts"
-                )
+            sound &= self.secret(key, name)
         if self.declared is None:
             return template if sound else None
         params = self.declared.params

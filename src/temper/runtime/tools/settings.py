@@ -12,11 +12,12 @@ from typing import Any
 
 from temper.runtime.tools import http, kubernetes, process
 from temper.runtime.tools.adapter import Adapter
+from temper.runtime.tools.discreet import Discreet
 from temper.runtime.tools.egress import Resolve, resolve_by_system
 from temper.runtime.tools.others import Others
 from temper.runtime.tools.pace import Pace, Paced, read_pace
 from temper.runtime.tools.reading import Declared, Problem, Table, dotted
-from temper.runtime.tools.vault import Vault
+from temper.runtime.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +45,18 @@ MODULES = "wasm"
 def load_tools(
     settings: Mapping[str, Any],
     declared: Mapping[str, Declared],
-    environment: Mapping[str, str],
+    vault: Vault,
     *,
     resolve: Resolve = resolve_by_system,
 ) -> tuple[dict[str, Adapter], list[Problem]]:
     """Return an adapter for each tool that `settings` binds soundly, by the tool's name, and every problem found.
 
-    Reads the keys `tools` and `adapters`; the others are somebody else's. `declared` are the tools of the live
-    blueprints that need an adapter: one that is not bound is a problem. A bound tool that is not declared is no
-    problem, since its blueprint may not have been pushed yet; its arguments are then checked at each call. Connects
-    to nothing.
+    Reads the keys `tools` and `adapters`; the others are somebody else's. The secrets that templates name are read from
+    `vault`, and taken out of whatever an adapter answers. `declared` are the tools of the live blueprints that need an
+    adapter: one that is not bound is a problem. A bound tool that is not declared is no problem, since its blueprint
+    may not have been pushed yet; its arguments are then checked at each call. Connects to nothing.
     """
     problems: list[Problem] = []
-    vault = Vault(environment)
     tools, shared = (_tables(settings, key, problems) for key in ("tools", "adapters"))
     others = Others(shared, problems)
     for name in shared:
@@ -78,7 +78,8 @@ def load_tools(
         if adapter:
             built = ADAPTERS[adapter](table, site) if own else others.build(adapter, table)
         if built is not None and len(problems) == before:
-            adapters[name] = built if pace == Pace() else Paced(built, pace)
+            discreet = Discreet(built, vault)
+            adapters[name] = discreet if pace == Pace() else Paced(discreet, pace)
     bound = settings.get("tools", {})
     for name in declared:
         if isinstance(bound, Mapping) and name not in bound:

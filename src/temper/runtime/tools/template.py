@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from temper.runtime.tools.adapter import Call
-from temper.runtime.tools.vault import Vault
+from temper.runtime.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from typing import Any
 
 from temper.runtime.tools.reading import Problem, Table
 from temper.runtime.tools.settings import MODULES
-from temper.runtime.tools.vault import Vault
+from temper.runtime.vault import Vault
 from temper.text import suggest
 
 FUNCTIONS = ("log", "now")
