@@ -197,7 +197,7 @@ def test_what_a_proof_rests_on_is_told_in_words_and_as_data() -> None:
     result = result_of(report, "always moved <= brokers")
     assert result.certificate
     assert result.why == f"with: {', '.join(result.certificate)}"
-    assert any("state is Rolling implies" in words for words in result.certificate)
+    assert any("Rolling implies moved < brokers" in words for words in result.certificate)
     data = report_json(report)["properties"]
     told = next(each for each in data if each["name"] == "always moved <= brokers")
     assert told["certificate"] == list(result.certificate)

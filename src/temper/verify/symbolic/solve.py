@@ -14,6 +14,11 @@ from temper.verify.symbolic.terms import Term, Terms
 
 _Key = TypeVar("_Key", bound=Hashable)
 
+# The solver's core answers nearly every question, one after the other, in less than half of the time that its
+# strategies take to get ready for each. What it has not answered after so much work, which is three times what any
+# question about apps/ took it, or says that it can't, is asked of the strategies.
+PLAIN_MAX = 50_000
+
 
 class Found(Enum):
     """The solver's answer."""
@@ -30,15 +35,27 @@ def search(terms: Terms, facts: Sequence[Term], rlimit: int, name: str = "") -> 
 
     What has a name is kept for whoever asked for the questions in writing.
     """
-    solver = _solver(terms, facts, rlimit)
+    core = terms.core
+    core.push()
+    try:
+        found, model = _searched(terms, core, facts, min(rlimit, PLAIN_MAX), name)
+    finally:
+        core.pop()
+    if found is Found.UNKNOWN:
+        return _searched(terms, z3.Solver(ctx=terms.context), facts, rlimit, name, last=True)
+    return found, model
+
+
+def _searched(
+    terms: Terms, solver: z3.Solver, facts: Sequence[Term], rlimit: int, name: str, *, last: bool = False
+) -> tuple[Found, z3.ModelRef | None]:
+    _give(terms, solver, facts, rlimit)
     answer = _answer(terms, solver)
-    if name and terms.queries is not None:
+    if name and terms.queries is not None and (last or answer != z3.unknown):
         terms.queries.append(_written(solver, name, str(answer)))
     if answer == z3.unsat:
         return Found.NONE, None
-    if answer == z3.sat:
-        return Found.SOME, solver.model()
-    return Found.UNKNOWN, None
+    return (Found.SOME, solver.model()) if answer == z3.sat else (Found.UNKNOWN, None)
 
 
 def impossible(terms: Terms, facts: Sequence[Term], rlimit: int, name: str = "") -> bool:
@@ -59,7 +76,8 @@ def needed(
     found = dict(sorted(optional().items(), key=lambda pair: len(str(pair[0]))))
     marks = {key: z3.Bool(f"mark {number}", terms.context) for number, key in enumerate(found)}
     guarded = [terms.implies(marks[key], fact) for key, fact in found.items()]
-    solver = _solver(terms, [*facts, *guarded], rlimit)
+    solver = z3.Solver(ctx=terms.context)
+    _give(terms, solver, [*facts, *guarded], rlimit)
     solver.set("core.minimize", True)
     if _answer(terms, solver, *marks.values()) != z3.unsat:
         return None
@@ -118,7 +136,7 @@ class Asking:
 
 def work(terms: Terms) -> int:
     """Return how much work has been done in a vocabulary's solver so far."""
-    return _units(z3.Solver(ctx=terms.context))
+    return _units(terms.core)
 
 
 def heard(engine: z3.Solver | z3.Fixedpoint, answer: z3.CheckSatResult) -> z3.CheckSatResult:
@@ -130,7 +148,17 @@ def heard(engine: z3.Solver | z3.Fixedpoint, answer: z3.CheckSatResult) -> z3.Ch
 
 def _units(solver: z3.Solver) -> int:
     """Return how much work a solver's context has done so far."""
-    return next((int(value) for name, value in solver.statistics() if name == "rlimit count"), 0)
+    context = solver.ctx.ref()
+    counts = z3.Z3_solver_get_statistics(context, solver.solver)
+    z3.Z3_stats_inc_ref(context, counts)
+    try:
+        # It is the last of them, and this is asked around each question.
+        for place in reversed(range(z3.Z3_stats_size(context, counts))):
+            if z3.Z3_stats_get_key(context, counts, place) == "rlimit count":
+                return int(z3.Z3_stats_get_uint_value(context, counts, place))
+        return 0
+    finally:
+        z3.Z3_stats_dec_ref(context, counts)
 
 
 def _answer(terms: Terms, solver: z3.Solver, *marks: Term) -> z3.CheckSatResult:
@@ -143,13 +171,12 @@ def _answer(terms: Terms, solver: z3.Solver, *marks: Term) -> z3.CheckSatResult:
     return answer
 
 
-def _solver(terms: Terms, facts: Sequence[Term], rlimit: int) -> z3.Solver:
-    solver = z3.Solver(ctx=terms.context)
+def _give(terms: Terms, solver: z3.Solver, facts: Sequence[Term], rlimit: int) -> None:
+    """Give a solver facts, with the axioms about what they speak of."""
     solver.set("rlimit", min(rlimit, terms.budget.one))
     for fact in (*facts, *terms.axioms_of(facts)):
         # Past the checks of sorts that `add` repeats for each of them; they took as long as the answers.
         z3.Z3_solver_assert(terms.context.ref(), solver.solver, fact.as_ast())
-    return solver
 
 
 def _written(solver: z3.Solver, name: str, answer: str) -> Query:

@@ -88,6 +88,8 @@ class Terms:
         self.budget = budget or Budget(UNLIMITED, None)
         """What its questions may cost in all."""
         self.context = z3.Context()
+        self.core = z3.SimpleSolver(ctx=self.context)
+        """Answers one question after the other; between them it holds nothing."""
         self.queries: list[Query] | None = None
         """The questions that have a name, where somebody wants them in writing."""
         self._plain = plain
