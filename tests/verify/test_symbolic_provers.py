@@ -7,6 +7,7 @@ from hypothesis import given, settings
 
 from temper.table import Table
 from temper.verify import Limits, Verdict, report_json, verify
+from temper.verify.symbolic import solve
 from temper.verify.symbolic.judge import judge
 from temper.verify.symbolic.samples import holds, sample
 from tests.blueprints import sound_blueprints
@@ -201,6 +202,17 @@ def test_what_a_proof_rests_on_is_told_in_words_and_as_data() -> None:
     data = report_json(report)["properties"]
     told = next(each for each in data if each["name"] == "always moved <= brokers")
     assert told["certificate"] == list(result.certificate)
+
+
+def test_what_the_core_gives_up_is_asked_of_the_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With next to no work for the core, what is proved is the same."""
+    table = table_of(HELIX)
+    before = judge(table, "Rollout", RLIMIT)
+    monkeypatch.setattr(solve, "PLAIN_MAX", 1)
+    after = judge(table, "Rollout", RLIMIT)
+    assert before.proofs
+    assert after.proofs.keys() == before.proofs.keys()
+    assert after.open_why == before.open_why
 
 
 def test_a_verdict_is_the_same_the_second_time() -> None:
