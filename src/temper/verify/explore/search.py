@@ -40,6 +40,7 @@ from temper.verify.explore.draws import Draws, principals_counted, scoped_of
 from temper.verify.explore.moves import EVENT, Moves
 from temper.verify.explore.orders import calls_at_once
 from temper.verify.explore.replay import Replayed, Stage, replay
+from temper.verify.explore.spins import may_spin, spun
 from temper.verify.explore.symmetry import Renaming, Symmetry, renamed, renamed_event, renamed_snapshot
 from temper.verify.expressions import children, walk
 from temper.verify.faults import handler_of, hidden_fault
@@ -339,7 +340,7 @@ class Search:
         for move in answer.moves:
             if ("case", move.case) not in found.reached:
                 self._reach(("case", move.case), position, event)
-        if isinstance(event, Fire) and leaves_due(self.table, event.timer, node.snapshot, answer.after):
+        if isinstance(event, Fire) and may_spin(self.table, event.timer, node.snapshot, answer.after):
             self._breaks(("spins", event.timer), self._run(position, event), spun(event.timer))
         for asked in self.steps:
             key = ("always", asked.index)
@@ -540,32 +541,6 @@ def _refused_so(why: Why) -> Callable[[Table, Stage], bool]:
 
 def _dead(table: Table, stage: Stage) -> bool:
     return stage.accepted is not None and stage.accepted.how is How.DEAD
-
-
-def leaves_due(table: Table, site: str, before: Snapshot | None, after: Snapshot) -> bool:
-    """Say whether a `whenever` or an `at` that has fired is due again at once: it still holds, or the moment is the
-    same and the state has been entered anew (18)."""
-    assert before is not None, "nobody has no timers"
-    if not any(armed.timer == site for armed in after.timers):
-        return False
-    for place in table.entities[after.entity].places:
-        if any(whenever.site == site for whenever in place.whenevers):
-            return True
-        timer = next((timer for timer in place.timers if timer.site == site), None)
-        if timer is not None:
-            name = timer.field or ""
-            return timer.kind == "at" and before.fields[name] == after.fields[name]
-    return False
-
-
-def spun(site: str) -> Callable[[Table, Stage], bool]:
-    """Ask of a step that it leaves due what has fired in it."""
-
-    def shows(table: Table, stage: Stage) -> bool:
-        fired = isinstance(stage.event, Fire) and stage.event.timer == site and stage.accepted is not None
-        return fired and stage.accepted is not None and leaves_due(table, site, stage.before, stage.accepted.after)
-
-    return shows
 
 
 def _anything(table: Table, stage: Stage) -> bool:

@@ -22,8 +22,8 @@ from temper.verify.explore.search import (
     _refused_so,
     _short,
     explore,
-    spun,
 )
+from temper.verify.explore.spins import spun
 from temper.verify.faults import hidden_fault
 from temper.verify.limits import Limits
 from temper.verify.properties import Asked, asked_alone, states_of

@@ -20,6 +20,7 @@ from temper.table import Value as Plain
 from temper.verify.clauses import admitted, all_clauses, flat
 from temper.verify.explore.canon import NOBODY, home
 from temper.verify.explore.search import _only_whether
+from temper.verify.explore.spins import may_stay_due
 from temper.verify.expressions import Names, names_in, rebuilt, walk, without_lets
 from temper.verify.properties import asked_alone, states_of
 from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced
@@ -867,8 +868,8 @@ class _Lowering:
     # --- questions about a step ---------------------------------------------------------------------------------------
 
     def _spins(self, path: Path, goes: Code, updates: Mapping[int, Code], what: Happening) -> None:
-        """Ask that what has fired is not due again at once: a `whenever` that still holds, an `at` whose state has
-        been entered anew while its moment is the same (18)."""
+        """Ask that what has fired is not due again at once: a `whenever` that still holds, an `at` that is armed for
+        the same moment once more, or for one that has come (18). Which those are, only a run with moments shows."""
         if what.kind != "fire":
             return
         kind, slots, part = self.layout.kinds[what.who[0]], self.layout.slots[what.who], path.parts[what.who]
@@ -876,9 +877,12 @@ class _Lowering:
             index, again = slots.whenevers[what.place], TRUE
         else:
             timer = kind.timers[what.place][1]
-            if timer.kind != "at" or what.place not in part.armed:
+            if timer.kind != "at":
                 return
-            index, again = slots.timers[what.place], no(part.assigned.get(timer.field or "", FALSE))
+            index, assigned = slots.timers[what.place], part.assigned.get(timer.field or "", FALSE)
+            anew = what.place in part.armed
+            same = no(assigned) if anew else FALSE
+            again = either(same, assigned if may_stay_due(self.table, kind.entity, timer, anew=anew) else FALSE)
         armed = op("!=", updates.get(index, self.layout.var(index)), const(0))
         self._report(both(goes, armed, again), ("spins", what.place), what)
 
