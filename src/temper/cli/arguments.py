@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import cast
 
 SERVER = "http://127.0.0.1:8420"
 JSON = "print data with stable keys instead of text"
 EXITS = "exit codes: 0 fine, 1 broken or refused, 2 bad input or usage, 3 unknown or not checked, 4 no server"
 
 
-def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser, only: str = "") -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; of one command `only`, if there is such a one.
+
+    To make those of all the others takes as long as a page of a blueprint takes to be read.
+    """
     parser = kind(
         prog="temper",
         description="Blueprints of operational domains: judged before they run, durable while they run, changed alive.",
@@ -20,6 +25,8 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=kind)
 
     def command(name: str, run: str, help: str, json: str = JSON) -> argparse.ArgumentParser:
+        if only and name != only:
+            return cast("argparse.ArgumentParser", _Unasked())
         made = commands.add_parser(name, help=help, description=_sentence(help))
         made.add_argument("--json", action="store_true", help=json)
         made.set_defaults(run=run)
@@ -264,7 +271,15 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argp
     demo.add_argument("--fast", action="store_true", help="leave out the pauses that are there for reading")
     completion = command("completion", "language:completion", "print a completion script")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="for which shell")
-    return parser
+    # Whoever mistypes a command is told which there are.
+    return parser if not only or only in commands.choices else build(kind)
+
+
+class _Unasked:
+    """Stands for the parser of a command that nobody asked for: it takes whatever it is told."""
+
+    def __getattr__(self, name: str) -> Callable[..., _Unasked]:
+        return lambda *given, **named: self
 
 
 def _settings(parser: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words in (["--version"], ["-V"]):
         print(f"temper {__version__}")
         return Exit.FINE
-    parser = build(_Parser)
+    parser = build(_Parser, words[0] if words and not words[0].startswith("-") else "")
     try:
         args = parser.parse_args(words)
     except _Misused as misused:
