@@ -118,32 +118,32 @@ class Door:
         begin = BEGUN.get(route.resource)
         if begin is None or len(body) > self._limits.body_max or not self._desk.workshop.knows(route.blueprint):
             return False
-        ask: Ask | None = None
-
-        def then(found: Answer | BaseException) -> None:
-            if isinstance(found, Elsewhere) and ask is not None:
-                handing = asyncio.get_running_loop().create_task(self._later(found, ask, target, body, then))
-                self._handing.add(handing)
-                handing.add_done_callback(self._handing.discard)
-                return
-            self._requests -= 1
-            if isinstance(found, Answer):
-                reply(found)
-            elif isinstance(found, Declined):
-                reply(_problem(found.problem))
-            else:
-                reply(_bug("POST", target, found))
-
+        begun = _Begun(self, target, body, reply)
         self._requests += 1
         try:
             if self._requests > self._limits.requests_max:
                 _too_many()
             token = _bearer(head)
-            ask = Ask(route, "POST", head, self._person(token), token or "", _nothing, self._limits)
-            begin(self._desk, ask, body, then)
+            begun.ask = Ask(route, "POST", head, self._person(token), token or "", _nothing, self._limits)
+            begin(self._desk, begun.ask, body, begun)
         except Exception as problem:  # noqa: BLE001 - as in `_http`
-            then(problem)
+            begun(problem)
         return True
+
+    def answered(self, begun: _Begun, found: Answer | BaseException) -> None:
+        """Reply with what came of what was begun, or have another server do it."""
+        if isinstance(found, Elsewhere) and begun.ask is not None:
+            handing = asyncio.get_running_loop().create_task(self._later(found, begun))
+            self._handing.add(handing)
+            handing.add_done_callback(self._handing.discard)
+            return
+        self._requests -= 1
+        if isinstance(found, Answer):
+            begun.reply(found)
+        elif isinstance(found, Declined):
+            begun.reply(_problem(found.problem))
+        else:
+            begun.reply(_bug("POST", begun.target, found))
 
     def _person(self, token: str | None) -> Person:
         """Return who bears the token; of requests that came at once it is asked once, whoever sent them."""
@@ -188,24 +188,19 @@ class Door:
             raw: bytes = scope.get("raw_path") or scope["path"].encode()
             return await self._handed_on(elsewhere, ask, operation.verb, raw + b"?" + asked if asked else raw)
 
-    async def _later(
-        self,
-        elsewhere: Elsewhere,
-        ask: Ask,
-        target: bytes,
-        body: bytes,
-        then: Callable[[Answer | BaseException], None],
-    ) -> None:
+    async def _later(self, elsewhere: Elsewhere, begun: _Begun) -> None:
         """Have what was begun handed on."""
-        ask.whole = body
+        ask = begun.ask
+        assert ask is not None, "its caller is known"
         assert ask.route.resource is not None, "it was begun"
+        ask.whole = begun.body
         found: Answer | Stream | BaseException
         try:
-            found = await self._handed_on(elsewhere, ask, OPERATIONS[ask.route.resource]["POST"].verb, target)
+            found = await self._handed_on(elsewhere, ask, OPERATIONS[ask.route.resource]["POST"].verb, begun.target)
         except Exception as problem:  # noqa: BLE001 - as in `_http`
             found = problem
         assert not isinstance(found, Stream), "no action is one"
-        then(found)
+        begun(found)
 
     async def _handed_on(self, elsewhere: Elsewhere, ask: Ask, verb: Verb, target: bytes) -> Answer | Stream:
         """Return what the server answers that decides there; who that is may change meanwhile, and be this one."""
@@ -285,6 +280,22 @@ class Door:
             detail=f"`{route.word[:80]}` is not known here",
             help=f"did you mean `{near}`?" if near else "`/openapi.json` lists every path",
         )
+
+
+class _Begun:
+    """A POST on the short way, which hears what came of it: no function within the door's, which would hold itself."""
+
+    __slots__ = ("ask", "body", "door", "reply", "target")
+
+    def __init__(self, door: Door, target: bytes, body: bytes, reply: Callable[[Answer], None]) -> None:
+        self.door = door
+        self.target = target
+        self.body = body
+        self.reply = reply
+        self.ask: Ask | None = None
+
+    def __call__(self, found: Answer | BaseException) -> None:
+        self.door.answered(self, found)
 
 
 # Who sends a delivery is known once its signature is.
