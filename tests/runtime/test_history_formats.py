@@ -21,7 +21,7 @@ from temper.kernel import Done, OrderState, StoreFault, past, replay
 from temper.runtime import SqliteStore
 from temper.runtime.chain import GENESIS, chained
 from temper.runtime.history import SqliteStill, audit, exported, imported, plant_file, plant_postgres
-from temper.runtime.history.records import Line, to_line
+from temper.runtime.records import Line, to_line
 from temper.table import Ending
 from tests.kernel.driving import Driver
 from tests.kernel.shop import SHOP, compiled
@@ -200,8 +200,8 @@ def test_an_export_of_format_1_is_taken_in(tmp_path: Path, postgres: Server) -> 
 @pytest.mark.parametrize(
     ("name", "statement", "says"),
     [
-        ("store_2.db", "update meta set value = 3 where name = 'format'",
-         "has format 3, and this Temper reads format 2: use the newer one"),
+        ("store_2.db", "update meta set value = 4 where name = 'format'",
+         "has format 4, and this Temper reads format 3: use the newer one"),
         ("store_1.db", "update meta set value = 0 where name = 'format'", "has format 0"),
     ],
 )  # fmt: skip

@@ -16,7 +16,22 @@ GENESIS = bytes(32)
 
 def chained(before: bytes, body: bytes) -> bytes:
     """Return the hash of the entry with these bytes, which follows the one with the hash `before`."""
-    return sha256(before + sha256(body).digest()).digest()
+    return chained_on(before, digest_of(body))
+
+
+def digest_of(body: bytes) -> bytes:
+    """Return what is left of an entry whose bytes are kept elsewhere."""
+    return sha256(body).digest()
+
+
+def is_digest(body: bytes) -> bool:
+    """Say whether it is the digest that stands there in an entry's place: no entry is as short as that."""
+    return len(body) == sha256().digest_size
+
+
+def chained_on(before: bytes, digest: bytes) -> bytes:
+    """Return the hash of the entry with this digest, which follows the one with the hash `before`."""
+    return sha256(before + digest).digest()
 
 
 def is_mark(hash: bytes) -> bool:

@@ -189,7 +189,7 @@ class Ranks:
         if rank is None:
             return self._clear()
         rows: Any = self._db.execute(
-            "select row, id, version, case when kind = ? then body end from entities"
+            "select row, id, version, case when kind = ? and state <> '' then body end from entities"
             " where row > ? order by row limit ?",
             (rank.kind, rank.upto, PIECE),
         ).fetchall()

@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,13 +44,16 @@ from temper.kernel import (
     path_of,
     path_text,
 )
-from temper.runtime.chain import GENESIS, chained, is_mark
+from temper.runtime import records as r
+from temper.runtime.archive import ENTRIES_MAX, ArchiveDamaged, Packed, Segment, Segments, Unpacked, pack
+from temper.runtime.chain import GENESIS, chained, digest_of, is_digest, is_mark
 from temper.runtime.ranks import SCHEMA as RANKS
 from temper.runtime.ranks import Rank, Ranks, Span, Spot, changed_kinds
 from temper.table import Snapshot, Table, Value, load, moving, next_due
 
-# 1 had no hashes in its log, and no marks.
+# 1 had no hashes in its log, and no marks; 3 is a file of which something was put away.
 FORMAT = 2
+FORMAT_ARCHIVED = 3
 APPLICATION_ID = 0x54656D70  # "Temp", so that `file` and a curious operator can tell.
 
 # An idempotency key is kept for a day, and at least this many are: nobody's retry comes later, and a burst can't wash
@@ -122,6 +125,13 @@ create table if not exists stirs(
   caller blob not null, after integer not null, unique(owner, kind, id, path)
 );
 """
+# Whom the archive has, and where. Their rows have no state and no body, and the log the digests of their entries.
+_ARCHIVE = """
+create table if not exists segments(number integer primary key, sum text not null, size integer not null);
+create table if not exists archived(
+  row integer primary key, segment integer not null, place integer not null, size integer not null
+);
+"""
 # How many there are of each kind in each state, kept with them: counting a million takes too long for a list.
 _POPULATIONS = """
 create table populations(
@@ -157,7 +167,7 @@ _OF_STATE = {
         " order by row desc limit ?3)"
     ),
 }
-_MARK = "insert into marks select row, ?, version, body from entities where row = ?"
+_MARK = "insert into marks select row, ?, version, body from entities where row = ? and state <> ''"
 _ROW_MAX = 2**63 - 1
 # Up to which row all are as the table in force has them; nothing where all are.
 _MOVED = "select value from meta where name = 'moved'"
@@ -168,6 +178,20 @@ _MIGRATED_AT_ONCE = 10_000
 
 _to_json = msgspec.json.Encoder().encode
 _entry_from_json = msgspec.json.Decoder(Entry).decode
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+_versioned = msgspec.json.Decoder(_Versioned).decode
+
+
+def version_of(body: bytes) -> int:
+    """Return the version of an entity as it is kept."""
+    return _versioned(body).version
+
+
 _from_json = msgspec.json.Decoder().decode
 
 
@@ -207,6 +231,7 @@ class SqliteStore:
             "select coalesce((select max(row) from requests) - (select min(row) from requests) + 1, 0)"
         )
         self.ranks = Ranks(self._writer)
+        self._segments = Segments(archive_of(path))
 
     def close(self) -> None:
         """Let go of the file. The log is written back into it first, so that it can be copied alone."""
@@ -227,12 +252,19 @@ class SqliteStore:
     # --- entities ---
 
     def snapshot(self, entity: str, id: str) -> Snapshot | None:
-        found = self._first("select version, body from entities where kind = ? and id = ?", (entity, id))
+        found = self._kept(entity, id)
         return None if found is None else self._codecs.load(found[0], entity, id, found[1])
 
     def kept(self, entity: str, id: str) -> Kept | None:
-        found = self._first("select version, body from entities where kind = ? and id = ?", (entity, id))
+        found = self._kept(entity, id)
         return None if found is None else self._codecs.kept(found[0], entity, id, found[1])
+
+    def _kept(self, entity: str, id: str) -> tuple[int, bytes] | None:
+        found = self._first("select version, body, row from entities where kind = ? and id = ?", (entity, id))
+        if found is None:
+            return None
+        version, body, row = found
+        return version, self._kept_body(row, body)
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         id: str | None = self._one(
@@ -345,9 +377,10 @@ class SqliteStore:
     def list_by_id(self, entity: str, after: str | None, limit: int, *, downwards: bool) -> Sequence[Snapshot]:
         """Return the next so many entities after an id, in the order of their ids."""
         way, than = ("desc", "<") if downwards else ("asc", ">")
+        there = "kind = ?1 and state <> ''"
         beyond, given = ("", (entity, limit)) if after is None else (f" and id {than} ?3", (entity, limit, after))
         found = self._all(
-            f"select id, version, body from entities where kind = ?1{beyond} order by id {way} limit ?2",  # noqa: S608 - no value is in it
+            f"select id, version, body from entities where {there}{beyond} order by id {way} limit ?2",  # noqa: S608 - no value is in it
             given,
         )
         return [self._codecs.load(version, entity, id, body) for id, version, body in found]
@@ -380,11 +413,15 @@ class SqliteStore:
         return sum(number for _, number in self._populations(entity, states))
 
     def counts(self) -> Mapping[tuple[str, str], int]:
-        found = self._all("select kind, state, number from populations where number > 0 order by kind, state")
+        found = self._all(
+            "select kind, state, number from populations where number > 0 and state <> '' order by kind, state"
+        )
         return {(kind, state): count for kind, state, count in found}
 
     def _populations(self, entity: str, states: Sequence[str]) -> Sequence[tuple[str, int]]:
-        found = self._all("select state, number from populations where kind = ? and number > 0", (entity,))
+        found = self._all(
+            "select state, number from populations where kind = ? and number > 0 and state <> ''", (entity,)
+        )
         return [(state, number) for state, number in found if not states or state in states]
 
     # --- what waits ---
@@ -434,12 +471,12 @@ class SqliteStore:
             return None
         fingerprint, seq, kind, id, version, body = found
         now = None if body is None else self._codecs.of(version).load(kind, id, body)
-        (entry,) = self._entries("select seq, body from log where seq = ?", (seq,))
+        (entry,) = self._entries("select seq, body, entity from log where seq = ?", (seq,))
         return Answered(fingerprint, entry, now)
 
     def history(self, entity: str, id: str, *, after: int = 0, limit: int) -> Sequence[Entry]:
         return self._entries(
-            "select seq, body from log where entity = (select row from entities where kind = ? and id = ?)"
+            "select seq, body, entity from log where entity = (select row from entities where kind = ? and id = ?)"
             " and seq > ? order by seq limit ?",
             (entity, id, after, limit),
         )
@@ -453,7 +490,7 @@ class SqliteStore:
         return found
 
     def entries(self, after: int, limit: int) -> Sequence[Entry]:
-        return self._entries("select seq, body from log where seq > ? order by seq limit ?", (after, limit))
+        return self._entries("select seq, body, entity from log where seq > ? order by seq limit ?", (after, limit))
 
     def last_seq(self) -> int:
         return self._last_seq
@@ -493,7 +530,7 @@ class SqliteStore:
         except apsw.Error as problem:
             raise _fault(self.path, problem) from problem
         appending = _Appending(
-            writer, batch, self._codecs, self._rows, self._last_seq, self._head, self._keys, self.ranks
+            writer, batch, self._codecs, self._rows, self._last_seq, self._head, self._keys, self.ranks, self._kept_body
         )
         try:
             appending.write()
@@ -518,6 +555,117 @@ class SqliteStore:
         self._head = appending.head
         self._keys = appending.keys
         return self._last_seq
+
+    # --- the archive ---
+
+    def resting(self, since: int, *, after: int, limit: int) -> tuple[Sequence[Snapshot], int | None]:
+        """Return those, out of the next `limit` rows, to whom nothing can happen and nothing has since that time.
+
+        The second is where to go on from, `None` where there are no more.
+        """
+        rows = self._all(
+            "select row, kind, id, version, live, state, body from entities where row > ? order by row limit ?",
+            (after, limit),
+        )
+        table, codec = self._codec.table, self._codec
+        found: list[Snapshot] = []
+        for _, kind, id, version, live, state, body in rows:
+            if live or not state or kind not in table.entities:
+                continue
+            now = self._codecs.load(version, kind, id, body)
+            if now.updated_at < since and not codec.is_live(now):
+                found.append(now)
+        return found, rows[-1][0] if len(rows) == limit else None
+
+    def awaited(self) -> frozenset[tuple[str, str]]:
+        """Return of whom an order, a letter or a look at `whenever`s speaks."""
+        names: set[tuple[str, str]] = set()
+        for entity, id, pair in self._all("select entity, id, pair from orders"):
+            names.add((entity, id))
+            if pair is not None:
+                kind, _, target = pair.partition(">")[2].partition("/")
+                names.add((kind, target))
+        names.update(self._all("select entity, id from letters"))
+        names.update(self._all("select kind, id from stirs"))
+        return frozenset(names)
+
+    def pack(self, names: Iterable[tuple[str, str]]) -> Segment | None:
+        """Put these on the disk as a segment, which does not count yet. Raises `StoreFault`."""
+        packed = [one for kind, id in names if (one := self._pack(kind, id)) is not None]
+        if not packed:
+            return None
+        after = self._first("select number, sum from segments order by number desc limit 1") or (0, "")
+        return self._segments.write(after, packed)
+
+    def _pack(self, kind: str, id: str) -> Packed | None:
+        row, state, live, due, version, body = self._first(
+            "select row, state, live, due, version, body from entities where kind = ? and id = ?", (kind, id)
+        )
+        log = self._all("select seq, body, hash from log where entity = ? order by seq limit ?", (row, ENTRIES_MAX + 1))
+        if not state or len(log) > ENTRIES_MAX:
+            return None
+        entity = r.Entity(
+            row=row, kind=kind, id=id, state=state, live=bool(live), due=due, table=version, body=r.raw(body)
+        )
+        entries = [
+            # One that was put away before, and came back, takes all of its past along.
+            r.LogEntry(seq=seq, row=row, hash=hash.hex(), body=r.raw(self._whole(row, seq, body)))
+            for seq, body, hash in log
+        ]
+        return Packed(row, (kind, id), version_of(body), log[-1][0], pack(entity, entries))
+
+    def put_away(self, segment: Segment) -> int:
+        """Let a segment count, in the thread that appends, and return for how many: those who are as they were."""
+        db = self._writer
+        done = 0
+        try:
+            with db:
+                db.execute("insert into segments values(?, ?, ?)", (segment.number, segment.sha256, segment.size))
+                for one, place, size in segment.members:
+                    done += self._put_away(db, one, (one.row, segment.number, place, size))
+                db.execute("update meta set value = ? where name = 'format'", (FORMAT_ARCHIVED,))
+        except apsw.Error as problem:
+            self._back()
+            raise _fault(self.path, problem) from problem
+        return done
+
+    def _put_away(self, db: apsw.Connection, one: Packed, place: tuple[int, int, int, int]) -> bool:
+        state, body = db.execute("select state, body from entities where row = ?", (one.row,)).fetchone()  # type: ignore[misc]
+        last = db.execute("select max(seq) from log where entity = ?", (one.row,)).get
+        if not state or last != one.last or version_of(body) != one.version:
+            return False
+        log: Any = db.execute("select seq, body from log where entity = ?", (one.row,)).fetchall()
+        db.executemany(
+            "update log set body = ? where seq = ?",
+            [(digest_of(body), seq) for seq, body in log if not is_digest(body)],
+        )
+        db.execute("update entities set state = '', body = x'' where row = ?", (one.row,))
+        db.execute("delete from marks where entity = ?", (one.row,))
+        db.execute("delete from ranked where row = ?", (one.row,))
+        db.execute("insert or replace into archived values(?, ?, ?, ?)", place)
+        return True
+
+    def is_archived(self, entity: str, id: str) -> bool:
+        """Say whether the entity has been put away."""
+        found = self._one("select state = '' from entities where kind = ? and id = ?", (entity, id))
+        return bool(found)
+
+    def archived(self) -> int:
+        """Return how many have been put away."""
+        found: int = self._one("select coalesce(sum(number), 0) from populations where state = ''")
+        return found
+
+    def _packed(self, row: int) -> Unpacked:
+        found = self._first("select segment, place, size from archived where row = ?", (row,))
+        if found is None:
+            raise ArchiveDamaged(f"`{self.path}` does not say where in the archive row {row} is")
+        return self._segments.read(*found)
+
+    def _whole(self, row: int, seq: int, body: bytes) -> bytes:
+        return self._packed(row).body(seq, body) if is_digest(body) else body
+
+    def _kept_body(self, row: int, body: bytes) -> bytes:
+        return body or bytes(self._packed(row).entity.body)
 
     def _back(self) -> None:
         # SQLite goes back by itself on some faults.
@@ -568,8 +716,8 @@ class SqliteStore:
 
     def _entries(self, sql: str, given: Sequence[Any]) -> Sequence[Entry]:
         entries = []
-        for seq, body in self._all(sql, given):
-            entry = _entry_from_json(body)
+        for seq, body, row in self._all(sql, given):
+            entry = _entry_from_json(self._whole(row, seq, body))
             msgspec.structs.force_setattr(entry, "seq", seq)
             entries.append(entry)
         return entries
@@ -611,6 +759,7 @@ class _Appending:
         head: bytes,
         keys: int,
         ranks: Ranks,
+        body_of: Callable[[int, bytes], bytes],
     ) -> None:
         self._db = db
         self._batch = batch
@@ -624,6 +773,7 @@ class _Appending:
         self.keys = keys
         self.stale: Iterable[Rank] = ()
         self._ranks = ranks
+        self._body_of = body_of
 
     def write(self) -> None:
         for change in self._batch.changes:
@@ -681,7 +831,7 @@ class _Appending:
             found = self._db.execute("select row, id, version, body from entities where kind = ?", (kind,))
             rows: Any = found.fetchall()
             for row, id, version, body in rows:
-                now = self._codecs.load(version, kind, id, body)
+                now = self._codecs.load(version, kind, id, self._body_of(row, body))
                 carried = new.carried(old, now, from_version=self.number - 1)
                 if isinstance(carried, Snapshot):
                     self._hold(carried, row)
@@ -828,10 +978,11 @@ class _Appending:
             after = change.snapshots[0]
             kept = (after.entity, after.id, self.number, self._now.dump(after))
         else:
-            found = self._db.execute(
-                "select kind, id, version, body from entities where kind = ? and id = ?", (entry.entity, entry.id)
+            found: Any = self._db.execute(
+                "select kind, id, version, row, body from entities where kind = ? and id = ?", (entry.entity, entry.id)
             ).fetchone()
-            kept = found or kept
+            if found is not None:
+                kept = (*found[:3], self._body_of(*found[3:]))
         self._db.execute(
             "insert or replace into requests(name, fingerprint, seq, at, kind, id, version, body)"
             " values(?, ?, ?, ?, ?, ?, ?, ?)",
@@ -887,11 +1038,17 @@ def _writer(path: Path, vfs: str | None) -> apsw.Connection:
         if old:
             _migrate(db)
         db.execute(_WATCHING)
+        db.execute(_ARCHIVE)
         _make_lists(db)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def archive_of(path: Path) -> Path:
+    """Return the folder of what has been put away of the space in that file."""
+    return path.with_suffix(".archive")
 
 
 def founded(path: Path) -> apsw.Connection:
@@ -904,6 +1061,7 @@ def founded(path: Path) -> apsw.Connection:
     with db:
         db.execute(_SCHEMA)
         db.execute(_WATCHING)
+        db.execute(_ARCHIVE)
         _make_lists(db)
     return db
 
@@ -954,8 +1112,10 @@ def _see_whose(db: apsw.Connection, path: Path) -> int:
     if db.execute("pragma application_id").get != APPLICATION_ID:
         raise StoreFault(f"`{path}` is no space of Temper's")
     found = db.execute("select value from meta where name = 'format'").get
-    if not isinstance(found, int) or not 1 <= found <= FORMAT:
-        raise StoreFault(f"`{path}` has format {found}, and this Temper reads format {FORMAT}: use the newer one")
+    if not isinstance(found, int) or not 1 <= found <= FORMAT_ARCHIVED:
+        raise StoreFault(
+            f"`{path}` has format {found}, and this Temper reads format {FORMAT_ARCHIVED}: use the newer one"
+        )
     return found
 
 

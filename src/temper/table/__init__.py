@@ -49,7 +49,7 @@ from temper.table.moving import Moving, moving, upgrade_problems
 from temper.table.phrase import describe_expr
 from temper.table.possible import Clause, Possible, possible, why
 from temper.table.reach import Hop, Path, Watch, watched_fields, watchers, watches
-from temper.table.refs import field_references
+from temper.table.refs import field_references, holds_references, references
 from temper.table.rouse import SPIN_MS, rouse
 from temper.table.step import step
 from temper.table.table import Expr, Table, Type
@@ -153,6 +153,7 @@ __all__ = [
     "evaluate",
     "field_references",
     "fits",
+    "holds_references",
     "homeless",
     "is_plain",
     "json_schema",
@@ -160,6 +161,7 @@ __all__ = [
     "moving",
     "next_due",
     "possible",
+    "references",
     "rouse",
     "shape",
     "show_as",

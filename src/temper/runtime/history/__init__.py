@@ -7,9 +7,9 @@ Never: decides anything, or changes a space that is there.
 
 from temper.runtime.history.audit import Anchor, Audited, Difference, audit
 from temper.runtime.history.planting import plant_file, plant_postgres
-from temper.runtime.history.records import Head
 from temper.runtime.history.still import PostgresStill, SqliteStill, Still
 from temper.runtime.history.stream import Exported, exported, imported, space_of
+from temper.runtime.records import Head
 
 __all__ = [
     "Anchor",

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from temper.kernel import Entry, Folded, Gap
-from temper.runtime.chain import GENESIS, chained
-from temper.runtime.history.records import Head
-from temper.runtime.history.still import Still
+from temper.runtime.archive import ArchiveDamaged
+from temper.runtime.chain import GENESIS, chained, chained_on, is_digest
+from temper.runtime.history.still import Still, entities, whole
+from temper.runtime.records import Head
 from temper.table import digest, load
 
 _entry_from_json = msgspec.json.Decoder(Entry).decode
@@ -92,7 +93,8 @@ def audit(still: Still, anchors: Sequence[Anchor] = ()) -> Audited:
 
     Every hash follows from the one before and the entry's bytes; entries are numbered without a gap; each was decided
     by a version that is there; versions have the digests that they say; each entity is what its entries make it; and
-    the anchors are in the log. Raises `StoreFault` where the store can't be read at all.
+    the anchors are in the log. What was put away is looked at like the rest. Raises `StoreFault` where the store can't
+    be read at all.
     """
     by_part: dict[int, dict[int, str]] = {}
     for anchor in anchors:
@@ -106,9 +108,12 @@ def audit(still: Still, anchors: Sequence[Anchor] = ()) -> Audited:
             heads.append(_part(auditor, part))
         for part in sorted(by_part.keys() - set(range(still.parts))):
             raise _Differs(Difference(f"there is no part {part} of the log, which an anchor names", _RESTORE, part))
+        still.must_have_segments()
         _entities(auditor)
     except _Differs as differs:
         difference = differs.difference
+    except ArchiveDamaged as damaged:
+        difference = Difference(damaged.text.partition(": restore")[0], _RESTORE)
     return Audited(auditor.entries, auditor.entities, auditor.versions, tuple(heads), difference)
 
 
@@ -135,13 +140,17 @@ def _part(auditor: _Auditor, part: int) -> Head:
             raise _Differs(_of(part, seq + 1, "is missing"))
         seq = number
         # What stands there as a text was not written by us.
-        head = chained(head, body) if isinstance(body, bytes) else b""
+        apart = isinstance(body, bytes) and is_digest(body)
+        head = chained_on(head, body) if apart else chained(head, body) if isinstance(body, bytes) else b""
         if head != hash:
             raise _Differs(_of(part, seq, "is not what was written: its hash differs"))
         if seq in anchors and anchors[seq] != head.hex():
             text = "is not the one that the anchor names: the log was written anew"
             raise _Differs(_of(part, seq, text))
-        _entry(auditor, part, seq, row, body)
+        if apart and row is not None:
+            auditor.owned += 1  # Its bytes are looked at with its entity's.
+        else:
+            _entry(auditor, part, seq, row, body)
         auditor.entries += 1
     kept, last = next(iter(auditor.still.rows("end", part)), (0, None))
     if kept != seq or (last is not None and last != head):
@@ -184,7 +193,7 @@ _body = msgspec.json.Decoder(_Body).decode
 def _entities(auditor: _Auditor) -> None:
     """Fold each entity's own entries, one entity after the other."""
     told = 0
-    for row, kind, id, state, _, _, _, body in auditor.still.rows("entities"):
+    for row, kind, id, state, _, _, _, body in entities(auditor.still):
         name = f"{kind}/{id}"
         auditor.entities += 1
         now: Folded | None = None
@@ -193,6 +202,8 @@ def _entities(auditor: _Auditor) -> None:
             if (entry.entity, entry.id) != (kind, id):
                 text = f"entry {seq} is of {entry.entity}/{entry.id}, and stands in the history of {name}"
                 raise _Differs(Difference(text, _RESTORE, part, seq, name))
+            if entry.digest not in auditor.digests:
+                raise _Differs(_of(part, seq, f"was decided by a table that is not there ({entry.digest[:12]})"))
             if entry.refused is not None:
                 continue
             now = now or Folded(entry.after, entry.version, entry.at, entry.at)
@@ -207,7 +218,7 @@ def _entities(auditor: _Auditor) -> None:
 
 
 def _history(auditor: _Auditor, row: int) -> Iterator[tuple[Entry, int, int]]:
-    for part, seq, _, body, _ in auditor.still.rows("history", row):
+    for part, seq, _, body, _ in whole(auditor.still, "history", row):
         yield _entry_from_json(body), seq, part
 
 

@@ -14,8 +14,8 @@ import apsw
 import msgspec
 
 from temper.kernel import StoreFault
+from temper.runtime import records as r
 from temper.runtime.chain import GENESIS, chained
-from temper.runtime.history import records as r
 from temper.runtime.history.stream import Exported, imported
 from temper.runtime.postgres.founding import found_tables
 from temper.runtime.postgres.line import Line as PostgresLine
@@ -272,8 +272,8 @@ def _sqlite_rows(lines: Sequence[r.Line]) -> tuple[str, list[tuple[Any, ...]]]:
             case r.Stir():
                 table = "stirs(owner, kind, id, path, caller, after)"
                 rows.append((line.owner, line.kind, line.id, line.path, bytes(line.caller), line.after))
-            case r.Space() | r.End():
-                raise AssertionError("neither is among the rows")
+            case r.Space() | r.End() | r.Segment():
+                raise AssertionError("none of them is among the rows")
             case _:
                 assert_never(line)
     return table, rows

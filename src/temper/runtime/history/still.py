@@ -11,10 +11,13 @@ import apsw
 import msgspec
 
 from temper.kernel import Cause, Entry, StoreFault
-from temper.runtime.history import records as r
+from temper.runtime import records as r
+from temper.runtime.archive import ArchiveDamaged, Segments, Unpacked
+from temper.runtime.chain import is_digest
+from temper.runtime.postgres.archive import unpacked
 from temper.runtime.postgres.line import Line as PostgresLine
 from temper.runtime.postgres.line import fault
-from temper.runtime.sqlite import reading
+from temper.runtime.sqlite import archive_of, reading
 from temper.table import load
 
 if TYPE_CHECKING:
@@ -45,7 +48,8 @@ _SQLITE = {name: sql.format(number="version", c="") for name, sql in _AT_ONCE.it
         " order by kind, number, value"
     ),
     "answers": "select name, fingerprint, at, seq, kind, id, version, body from requests order by row",
-    "following": "select body from log where seq > $1 order by seq limit 64",
+    "following": "select 0, seq, entity, body, hash from log where seq > $1 order by seq limit 64",
+    "segments": "select number, sum from segments order by number",
     "end": "select coalesce(max(seq), 0), null from log where $1 = 0",
 }
 _POSTGRES = {name: sql.format(number="number", c=' collate "C"') for name, sql in _AT_ONCE.items()} | {
@@ -53,7 +57,7 @@ _POSTGRES = {name: sql.format(number="number", c=' collate "C"') for name, sql i
     "history": "select part, seq, entity, body, hash from log where entity = $1 order by seq",
     "marks": (
         "select e.part, m.entity, m.seq, m.number, m.body from marks m join entities e on e.row = m.entity"
-        " order by m.entity, m.seq"
+        " where m.body <> '' order by m.entity, m.seq"
     ),
     "keys": 'select kind, value, id from keys order by kind collate "C", value collate "C"',
     "holds": 'select kind, number, value, id from holds order by kind collate "C", number, value collate "C"',
@@ -79,6 +83,14 @@ class Still(Protocol):
     name: str
     """Where it was read from, for whoever is told of it."""
 
+    def packed(self, row: int) -> Unpacked:
+        """Return what was put away of the entity in that row. Raises `ArchiveDamaged`."""
+        ...
+
+    def must_have_segments(self) -> None:
+        """Raise `ArchiveDamaged` where what was put away is not what was written."""
+        ...
+
     def rows(self, what: str, *given: int) -> Iterator[Sequence[Any]]:
         """Yield the rows of one kind, a few in memory at a time."""
         ...
@@ -102,9 +114,21 @@ class SqliteStill:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self._db = reading(path)
+        self._segments = Segments(archive_of(path))
         self._db.execute("begin")
         # A transaction begins to see with its first read.
         self._db.execute("select count(*) from meta").fetchall()
+
+    def packed(self, row: int) -> Unpacked:
+        found: Any = self._db.execute("select segment, place, size from archived where row = ?", (row,)).fetchone()
+        if found is None:
+            raise ArchiveDamaged(f"`{self.name}` does not say where in the archive row {row} is")
+        return self._segments.read(*found)
+
+    def must_have_segments(self) -> None:
+        if self._db.execute("select 1 from sqlite_schema where name = 'segments'").get is not None:
+            for number, sum in self.rows("segments"):
+                self._segments.must_be(number, sum)
 
     def rows(self, what: str, *given: int) -> Iterator[Sequence[Any]]:
         try:
@@ -128,7 +152,7 @@ class SqliteStill:
     def _with(self, seq: int) -> int:
         """Return how many entries followed in the commit that began with `seq`."""
         count = 0
-        for (body,) in self.rows("following", seq):
+        for _, _, _, body, _ in whole(self, "following", seq):
             if _entry_from_json(body).cause not in {Cause.CREATE, Cause.WITH}:
                 break
             count += 1
@@ -171,6 +195,24 @@ class PostgresStill:
             raise
         return parts
 
+    def packed(self, row: int) -> Unpacked:
+        async def ask() -> bytes | None:
+            found: bytes | None = await self._connection.fetchval("select body from archived where row = $1", row)
+            return found
+
+        return unpacked(self._line.ask(ask()), row)
+
+    def _put_away(self, kind: str, id: str) -> bytes:
+        async def ask() -> int:
+            sql = "select row from entities where kind = $1 and id = $2"
+            row: int = await self._connection.fetchval(sql, kind, id)
+            return row
+
+        return bytes(self.packed(self._line.ask(ask())).entity.body)
+
+    def must_have_segments(self) -> None:
+        """Nothing to look for: what was put away is in the database."""
+
     def rows(self, what: str, *given: int) -> Iterator[Sequence[Any]]:
         pages = self._pages(_POSTGRES[what], given)
         try:
@@ -189,7 +231,9 @@ class PostgresStill:
             yield page
 
     def answers(self) -> Iterator[r.Answer]:
-        for name, fingerprint, at, parts, seqs, kind, id, table, body in self.rows("answers"):
+        for name, fingerprint, at, parts, seqs, kind, id, table, answer in self.rows("answers"):
+            # A refusal of one that had been put away.
+            body = self._put_away(kind, id) if answer == b"" else answer
             yield r.Answer(
                 name=name,
                 fingerprint=fingerprint,
@@ -228,7 +272,7 @@ def lines(still: Still) -> Iterator[r.Line]:
     yield r.Space(format=r.FORMAT, blueprint=blueprint, parts=still.parts)
     for number, digest, table, report, at, by, note in versions:
         yield r.Version(number=number, digest=digest, table=raw(table), report=raw(report), at=at, by=by, note=note)
-    for row, kind, id, state, live, due, number, body in still.rows("entities"):
+    for row, kind, id, state, live, due, number, body in entities(still):
         yield r.Entity(row=row, kind=kind, id=id, state=state, live=bool(live), due=due, table=number, body=raw(body))
     for part, seq, entity, body, hash in journal(still):
         yield r.LogEntry(part=part, seq=seq, row=entity, hash=hash.hex(), body=raw(body))
@@ -257,6 +301,26 @@ def lines(still: Still) -> Iterator[r.Line]:
 def journal(still: Still) -> Iterator[Sequence[Any]]:
     """Yield the rows of the log; those of several parts by their time, so that they can become one part."""
     if still.parts == 1:
-        return still.rows("log", 0)
-    parts = [still.rows("log", part) for part in range(still.parts)]
+        return whole(still, "log", 0)
+    parts = [whole(still, "log", part) for part in range(still.parts)]
     return heapq.merge(*parts, key=lambda row: (_when(row[3]).at, row[0], row[1]))
+
+
+def entities(still: Still) -> Iterator[Sequence[Any]]:
+    """Yield the rows of the entities, those that were put away as they were."""
+    for row in still.rows("entities"):
+        if row[3]:
+            yield row
+        else:
+            kept = still.packed(row[0]).entity
+            yield (*row[:3], kept.state, *row[4:7], bytes(kept.body))
+
+
+def whole(still: Still, what: str, *given: int) -> Iterator[Sequence[Any]]:
+    """Yield rows of the log with all that was written, where that is kept elsewhere, too."""
+    for part, seq, row, body, hash in still.rows(what, *given):
+        # What stands there as a text was not written by us.
+        if isinstance(body, bytes) and is_digest(body) and row is not None:
+            yield part, seq, row, still.packed(row).body(seq, body), hash
+        else:
+            yield part, seq, row, body, hash

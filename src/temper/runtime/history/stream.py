@@ -11,7 +11,7 @@ from hashlib import sha256
 import msgspec
 
 from temper.kernel import StoreFault
-from temper.runtime.history import records as r
+from temper.runtime import records as r
 from temper.runtime.history.still import Still, lines
 
 # It becomes part of a path.
@@ -102,6 +102,8 @@ def imported(source: Iterable[bytes]) -> Iterator[r.Line]:
             _must_be_ours(line)
         elif isinstance(line, r.Space):
             raise StoreFault(f"line {count + 1} begins another space: one stream holds one")
+        elif isinstance(line, r.Segment):
+            raise StoreFault(f"line {count + 1} is of an archive: no export has such a line")
         count += 1
         yield line
     if not isinstance(line, r.End):

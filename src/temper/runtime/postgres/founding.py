@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from temper.kernel import Codec, StoreFault, Superseded, TableVersion
 from temper.runtime.postgres.line import Line, fault
-from temper.runtime.postgres.schema import APPEND, FORMAT, TABLES
+from temper.runtime.postgres.schema import APPEND, ARCHIVE, FORMAT, TABLES
 from temper.table import Snapshot
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ async def opened(line: Line, schema: str, lock: int, parts: int) -> int:
             await writer.execute("select pg_advisory_xact_lock($1)", lock)
             if not await writer.fetchval("select exists(select from pg_namespace where nspname = $1)", schema):
                 await found_tables(writer, schema, parts)
+            await writer.execute(ARCHIVE)
             found = dict(await writer.fetch("select name, value from meta"))
     except StoreFault:
         raise
@@ -40,6 +41,7 @@ async def found_tables(writer: asyncpg.Connection[Any], schema: str, parts: int)
     """Make a space's tables, with nothing in them."""
     await writer.execute(f'create schema "{schema}"')
     await writer.execute(TABLES)
+    await writer.execute(ARCHIVE)
     await writer.execute(APPEND)
     await writer.executemany("insert into partitions(part) values($1)", [(part,) for part in range(parts)])
     await writer.executemany("insert into meta values($1, $2)", [("format", FORMAT), ("parts", parts), ("version", 0)])

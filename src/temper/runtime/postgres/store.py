@@ -36,7 +36,18 @@ from temper.kernel import (
     load_caller,
     path_of,
 )
+from temper.runtime.archive import ENTRIES_MAX, Segment, Unpacked
+from temper.runtime.chain import is_digest
 from temper.runtime.postgres.agenda import NEVER, Agenda
+from temper.runtime.postgres.archive import (
+    AWAITED,
+    RESTING,
+    TO_PACK,
+    awaited,
+    pack_row,
+    put_away,
+    unpacked,
+)
 from temper.runtime.postgres.columns import Columns, Lost
 from temper.runtime.postgres.founding import Indexed, Swapping, opened
 from temper.runtime.postgres.line import Line, fault, is_loss
@@ -74,11 +85,11 @@ _MOVED = (
 )
 _PAGES = {
     Order.OLDEST: (
-        "select row, id, number, body from entities where kind = $1 and ($2 or state = any($3))"
+        "select row, id, number, body from entities where kind = $1 and ($2 or state = any($3)) and state <> ''"
         " and ($4::bigint is null or row > $4) order by row limit $5"
     ),
     Order.NEWEST: (
-        "select row, id, number, body from entities where kind = $1 and ($2 or state = any($3))"
+        "select row, id, number, body from entities where kind = $1 and ($2 or state = any($3)) and state <> ''"
         " and ($4::bigint is null or row < $4) order by row desc limit $5"
     ),
 }
@@ -250,7 +261,7 @@ class PostgresStore:
         if found is None:
             return None
         self._must_know(found["number"])
-        return self._codecs.kept(found["number"], entity, id, found["body"])
+        return self._codecs.kept(found["number"], entity, id, found["body"] or self._put_away_body(entity, id))
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         id: str | None = self._one(
@@ -391,7 +402,7 @@ class PostgresStore:
 
     def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
         found: int = self._one(
-            "select count(*) from entities where kind = $1 and ($2 or state = any($3))",
+            "select count(*) from entities where kind = $1 and ($2 or state = any($3)) and state <> ''",
             entity,
             not states,
             list_of(states),
@@ -399,7 +410,7 @@ class PostgresStore:
         return found
 
     def counts(self) -> Mapping[tuple[str, str], int]:
-        found = self._all("select kind, state, count(*) as n from entities group by kind, state")
+        found = self._all("select kind, state, count(*) as n from entities where state <> '' group by kind, state")
         return dict(sorted(((row["kind"], row["state"]), row["n"]) for row in found))
 
     # --- what waits ---
@@ -504,9 +515,12 @@ class PostgresStore:
         if found is None:
             return None
         number, kind, id, body = found["number"], found["kind"], found["id"], found["body"]
-        now = None if body is None else self._codecs.of(number).load(kind, id, body)
+        now = None
+        if body is not None:
+            now = self._codecs.of(number).load(kind, id, body or self._put_away_body(kind, id))
         entry, *rest = self._entries(
-            "select l.seq, l.body from unnest($1::integer[], $2::bigint[]) with ordinality as w(part, seq, nth)"
+            "select l.seq, l.entity, l.body"
+            " from unnest($1::integer[], $2::bigint[]) with ordinality as w(part, seq, nth)"
             " join log l on l.part = w.part and l.seq = w.seq order by w.nth",
             found["parts"],
             found["seqs"],
@@ -515,7 +529,7 @@ class PostgresStore:
 
     def history(self, entity: str, id: str, *, after: int = 0, limit: int) -> Sequence[Entry]:
         return self._entries(
-            "select seq, body from log where entity = (select row from entities where kind = $1 and id = $2)"
+            "select seq, entity, body from log where entity = (select row from entities where kind = $1 and id = $2)"
             " and seq > $3 order by seq limit $4",
             entity,
             id,
@@ -526,7 +540,7 @@ class PostgresStore:
     def landmark(self, entity: str, id: str, *, until: int) -> tuple[int, bytes] | None:
         found = self._first(
             "select seq, body from marks where entity = (select row from entities where kind = $1 and id = $2)"
-            " and seq <= $3 order by seq desc limit 1",
+            " and seq <= $3 and body <> '' order by seq desc limit 1",
             entity,
             id,
             until,
@@ -535,7 +549,7 @@ class PostgresStore:
 
     def entries(self, after: int, limit: int, *, part: int = 0) -> Sequence[Entry]:
         return self._entries(
-            "select seq, body from log where part = $1 and seq > $2 order by seq limit $3", part, after, limit
+            "select seq, entity, body from log where part = $1 and seq > $2 order by seq limit $3", part, after, limit
         )
 
     def entries_after(self, places: Sequence[int], limit: int) -> Sequence[tuple[int, Entry]]:
@@ -544,8 +558,9 @@ class PostgresStore:
         They stand in the order of their partitions, and of their numbers in each.
         """
         found = self._all(
-            "select l.part, l.seq, l.body from unnest($1::integer[], $2::bigint[]) as a(part, seq) cross join lateral"
-            " (select part, seq, body from log where log.part = a.part and log.seq > a.seq order by log.seq limit $3) l"
+            "select l.part, l.seq, l.entity, l.body from unnest($1::integer[], $2::bigint[]) as a(part, seq)"
+            " cross join lateral (select part, seq, entity, body from log"
+            " where log.part = a.part and log.seq > a.seq order by log.seq limit $3) l"
             " order by l.part, l.seq",
             list(range(self.parts)),
             list(places),
@@ -553,9 +568,7 @@ class PostgresStore:
         )
         entries = []
         for row in found:
-            entry = _entry_from_json(row["body"])
-            msgspec.structs.force_setattr(entry, "seq", row["seq"])
-            entries.append((row["part"], entry))
+            entries.append((row["part"], self._entry(row)))
         return entries
 
     def last_seqs(self) -> Sequence[int]:
@@ -639,6 +652,54 @@ class PostgresStore:
         if version is not None:
             self._codecs.put(number, codec)
         return self._last_seqs.get(0, 0)
+
+    # --- the archive ---
+
+    def resting(self, since: int, *, after: int, limit: int) -> tuple[Sequence[Snapshot], int | None]:
+        """Return those, out of the next `limit` rows, to whom nothing can happen and nothing has since that time.
+
+        They are of the partitions that the server decides for. The second is where to go on from, `None` where there
+        are no more.
+        """
+        rows = self._all(RESTING, list(self.deciding()), after, limit)
+        codec = self._codec
+        found = [
+            now
+            for row in rows
+            if row["body"] is not None and row["kind"] in codec.table.entities
+            if (now := self._load(row["number"], row["kind"], row["id"], row["body"])).updated_at < since
+            and not codec.is_live(now)
+        ]
+        return found, rows[-1]["row"] if len(rows) == limit else None
+
+    def awaited(self) -> frozenset[tuple[str, str]]:
+        """Return of whom an order, a letter or a look at `whenever`s speaks."""
+        return awaited(self._all(AWAITED))
+
+    def pack(self, names: Collection[tuple[str, str]]) -> Segment | None:
+        """Pack these; nothing of them is put away yet."""
+        found = self._all(TO_PACK, [kind for kind, _ in names], [id for _, id in names], ENTRIES_MAX)
+        members = [
+            pack_row(row, self._all("select seq, body, hash from log where entity = $1 order by seq", row["row"]),
+                     self._packed)
+            for row in found
+        ]  # fmt: skip
+        return Segment(0, "", 0, tuple((one, 0, len(one.data)) for one in members)) if members else None
+
+    def put_away(self, segment: Segment) -> int:
+        """Put those away who are as they were, and return how many."""
+        packed = [one for one, _, _ in segment.members]
+        epochs = {part: self.deciding().get(part) for part in {self.part(*one.name) for one in packed}}
+        return self._line.ask(put_away(self._line, self._lock, packed, epochs))
+
+    def is_archived(self, entity: str, id: str) -> bool:
+        """Say whether the entity has been put away."""
+        return bool(self._one("select state = '' from entities where kind = $1 and id = $2", entity, id))
+
+    def archived(self) -> int:
+        """Return how many have been put away."""
+        found: int = self._one("select count(*) from entities where state = ''")
+        return found
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -796,7 +857,14 @@ class PostgresStore:
 
     def _load(self, number: int, entity: str, id: str, body: bytes) -> Snapshot:
         self._must_know(number)
-        return self._codecs.load(number, entity, id, body)
+        return self._codecs.load(number, entity, id, body or self._put_away_body(entity, id))
+
+    def _put_away_body(self, entity: str, id: str) -> bytes:
+        row = self._one("select row from entities where kind = $1 and id = $2", entity, id)
+        return bytes(self._packed(row).entity.body)
+
+    def _packed(self, row: int) -> Unpacked:
+        return unpacked(self._one("select body from archived where row = $1", row), row)
 
     def _must_know(self, number: int) -> None:
         if number > self._codecs.current:
@@ -814,12 +882,13 @@ class PostgresStore:
         return None if found is None else found[0]
 
     def _entries(self, sql: str, *given: Any) -> Sequence[Entry]:
-        entries = []
-        for row in self._all(sql, *given):
-            entry = _entry_from_json(row["body"])
-            msgspec.structs.force_setattr(entry, "seq", row["seq"])
-            entries.append(entry)
-        return entries
+        return [self._entry(row) for row in self._all(sql, *given)]
+
+    def _entry(self, row: Any) -> Entry:
+        body = row["body"]
+        entry = _entry_from_json(self._packed(row["entity"]).body(row["seq"], body) if is_digest(body) else body)
+        msgspec.structs.force_setattr(entry, "seq", row["seq"])
+        return entry
 
     def _orders(self, sql: str, *given: Any) -> Sequence[OrderRow]:
         return [self._order(row) for row in self._all(sql, *given)]

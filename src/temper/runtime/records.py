@@ -3,6 +3,8 @@
 A stream begins with its `space` and ends with its `end`, which counts the lines before it and has the SHA-256 over
 them: what is cut off, changed or mixed up is told from what is whole. Bodies (tables, entities, entries) stand there
 byte for byte as they are stored, since their hashes are over these bytes. What is absent has its default, for ever.
+
+Files of an archive are made of such lines, too, and begin with their `segment`: see `temper.runtime.archive`.
 """
 
 from __future__ import annotations
@@ -171,7 +173,18 @@ class End(_Line, tag="end", frozen=True, kw_only=True):
     heads: list[Head]
 
 
-Line: TypeAlias = Space | Version | Entity | LogEntry | Mark | Key | Hold | Ref | Order | Answer | Letter | Stir | End
+class Segment(_Line, tag="segment", frozen=True, kw_only=True):
+    """What follows was put away; `after` is the segment before, 0 for none, and `sum` the SHA-256 of its file."""
+
+    format: int
+    number: int
+    after: int
+    sum: str
+
+
+Line: TypeAlias = (
+    Space | Version | Entity | LogEntry | Mark | Key | Hold | Ref | Order | Answer | Letter | Stir | End | Segment
+)
 
 
 def raw(body: bytes | None) -> msgspec.Raw:
