@@ -40,6 +40,18 @@ class Question(msgspec.Struct, frozen=True):
     answers: str | None = None
     before: msgspec.Raw = NOTHING
     guards: tuple[GuardPair, ...] = ()
+    newly: bool = False
+    """Whether to say what roles can newly reach, since `before`."""
+
+
+class NewlyReached(msgspec.Struct, frozen=True):
+    """A state that a role can bring about now, and could not before; `sure` unless that could not be told."""
+
+    role: str
+    entity: str
+    state: str
+    by: str
+    sure: bool
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -47,6 +59,7 @@ class Judged(msgspec.Struct, frozen=True):
 
     report: dict[str, Any]
     strengths: tuple[str, ...] = ()
+    newly: tuple[NewlyReached, ...] = ()
 
 
 async def judge(
@@ -57,6 +70,7 @@ async def judge(
     before: Table | None = None,
     answers: Path | None = None,
     guards: Sequence[GuardPair] = (),
+    newly: bool = False,
 ) -> Judged:
     """Return what the verifier says of `table`. A judge that dies or takes too long gives *unknown*, never *passed*."""
     question = Question(
@@ -68,6 +82,7 @@ async def judge(
         None if answers is None else str(answers),
         NOTHING if before is None else msgspec.Raw(dump(before)),
         tuple(guards),
+        newly,
     )
     try:
         asked = msgspec.json.encode(question)

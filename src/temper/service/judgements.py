@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from temper.kernel import TableVersion
-from temper.service.judge_process import GuardPair, Judged, judge
+from temper.service.judge_process import GuardPair, Judged, NewlyReached, judge
 from temper.service.settings import PushSection
 from temper.service.space import version_report
 from temper.table import Table, digest
@@ -27,6 +27,7 @@ class Judgements:
         # What units of judgement came to outlives the server, and is shared by all of its blueprints.
         self._answers = folder / "judged"
         self._reports: OrderedDict[tuple[str, str | None], dict[str, Any]] = OrderedDict()
+        self._newly: OrderedDict[tuple[str, str], tuple[NewlyReached, ...]] = OrderedDict()
         self._strengths: OrderedDict[tuple[GuardPair, ...], tuple[str, ...]] = OrderedDict()
 
     def remember(self, version: TableVersion) -> None:
@@ -39,22 +40,31 @@ class Judgements:
         if levels >= set(self._push.levels):
             _keep(self._reports, (version.digest, None), report)
 
-    async def of(self, table: Table, pairs: Sequence[GuardPair], before: Table | None = None) -> Judged:
+    async def of(
+        self, table: Table, pairs: Sequence[GuardPair], before: Table | None = None, *, newly: bool = False
+    ) -> Judged:
         """Return the report on a table that is to come after `before`, and how strong the second guard of each pair
-        is."""
+        is; with `newly`, what roles can reach then that they could not before."""
         key = digest(table), None if before is None else digest(before)
         report = self._reports.get(key) or self._reports.get((key[0], None))
         asked = tuple(pairs)
         strengths = self._strengths.get(asked) if asked else ()
-        if report is not None and strengths is not None:
-            return Judged(report, strengths)
+        change = (digest(before), key[0]) if newly and before is not None else None
+        reached = self._newly.get(change) if change is not None else ()
+        if report is not None and strengths is not None and reached is not None:
+            return Judged(report, strengths, reached)
         levels = self._push.levels if report is None else ()
-        judged = await judge(table, self._push, levels=levels, before=before, answers=self._answers, guards=asked)
+        judged = await judge(
+            table, self._push, levels=levels, before=before, answers=self._answers, guards=asked,
+            newly=reached is None,
+        )  # fmt: skip
         if judged.report["stopped"]:
             return judged
         _keep(self._strengths, asked, judged.strengths)
+        if change is not None and reached is None:
+            _keep(self._newly, change, judged.newly)
         if report is not None:
-            return Judged(report, judged.strengths)
+            return Judged(report, judged.strengths, judged.newly if reached is None else reached)
         _keep(self._reports, key, judged.report)
         return judged
 

@@ -11,9 +11,9 @@ import msgspec
 from temper.service.answers import Answers
 from temper.service.beside import Team, team_for
 from temper.service.disks import disks_for
-from temper.service.judge_process import NOTHING, Judged, Question
+from temper.service.judge_process import NOTHING, Judged, NewlyReached, Question
 from temper.table import Expr, load
-from temper.verify import LEVELS, Limits, compare_guards, report_json, verify
+from temper.verify import LEVELS, Limits, compare_guards, newly, report_json, verify
 
 
 def answer(question: Question, team: Team | None) -> Judged:
@@ -22,23 +22,27 @@ def answer(question: Question, team: Team | None) -> Judged:
     answers = None if question.answers is None else Answers(Path(question.answers))
     if team is not None:
         team.memory_mib = question.memory_mib
+    before = None if question.before == NOTHING else load(bytes(question.before))
+    limits = Limits(states_max=question.states, seconds=question.seconds)
     with disks_for(() if team is not None else question.levels) as disk:
         report = verify(
             table,
             levels=question.levels,
-            limits=Limits(states_max=question.states, seconds=question.seconds),
+            limits=limits,
             disk=disk,
-            before=None if question.before == NOTHING else load(bytes(question.before)),
+            before=before,
             run=team,
             kept=answers,
         )
+    reached = newly(before, table, limits, kept=answers) if question.newly and before is not None else ()
     if answers is not None:
         answers.tidy()
     strengths = tuple(
         compare_guards(_frozen(pair.old), _frozen(pair.new), table, pair.entity, pair.action)
         for pair in question.guards
     )
-    return Judged(report_json(report), strengths)
+    told = tuple(NewlyReached(each.role, each.entity, each.state, each.by, each.sure) for each in reached)
+    return Judged(report_json(report), strengths, told)
 
 
 def _frozen(value: Any) -> Expr:

@@ -305,6 +305,19 @@ class Touched(Wire, frozen=True):
     stranded: int = 0
 
 
+class NewlyReached(Wire, frozen=True):
+    """A state that a role can bring about with a candidate, itself or by what it causes, and can't now.
+
+    `by` is the action that a holder of it takes. `sure` is false where it could not be told whether it can now.
+    """
+
+    role: str
+    entity: str
+    state: str
+    by: str
+    sure: bool = True
+
+
 class Plan(Wire, frozen=True):
     """What a candidate would change, and whether it could be pushed."""
 
@@ -322,6 +335,8 @@ class Plan(Wire, frozen=True):
     """What is wrong with an `upgrade`: it speaks of what the version in force does not have."""
     strength: PlanStrength | None = None
     """Where it was asked for: it takes longer than the rest."""
+    newly: tuple[NewlyReached, ...] = ()
+    """What roles can reach with it, by its actions and policies, that they can't now."""
 
 
 class ShadowDifference(Wire, frozen=True):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from temper.verify.judgement import LEVELS, verify
     from temper.verify.keep import NotKept, history_text
     from temper.verify.limits import Limits
+    from temper.verify.newly import Newly, newly
     from temper.verify.render import render_report, story
     from temper.verify.report import (
         Level,
@@ -57,6 +58,7 @@ _LATE = {
     "Limits": "limits",
     "Lost": "units",
     "MemoryDisk": "simulate.disk",
+    "Newly": "newly",
     "NotKept": "keep",
     "Outcome": "units",
     "PropertyResult": "report",
@@ -73,6 +75,7 @@ _LATE = {
     "history_text": "keep",
     "judged": "units",
     "measure": "strength",
+    "newly": "newly",
     "offered": "simulate.disk",
     "render_report": "render",
     "render_strength": "strength",
@@ -114,6 +117,7 @@ __all__ = [
     "Limits",
     "Lost",
     "MemoryDisk",
+    "Newly",
     "NotKept",
     "Outcome",
     "PropertyResult",
@@ -131,6 +135,7 @@ __all__ = [
     "history_text",
     "judged",
     "measure",
+    "newly",
     "offered",
     "render_report",
     "render_strength",

@@ -37,7 +37,7 @@ def verify(
     for level in levels:
         assert level in LEVELS, f"there is no level `{level}`"
     limits = limits or Limits()
-    inside, old = _inside(table), None if before is None else _inside(before)
+    inside, old = inside_of(table), None if before is None else inside_of(before)
     units = units_of(inside.table, levels, limits, None if old is None else old.table)
     judging = begun(units, run or in_turn(disk), limits, progress or _silent, kept)
     # Where others judge, this is read meanwhile.
@@ -47,7 +47,8 @@ def verify(
     return report_of(table, levels, [(unit, outcomes[place]) for place, unit in enumerate(units)], inside)
 
 
-def _inside(table: Table) -> Narrowed:
+def inside_of(table: Table) -> Narrowed:
+    """Return a table as its policies leave it: what the levels judge."""
     if not table.policies:
         return Narrowed(table)
     from temper.verify.narrow import narrowed
