@@ -16,7 +16,7 @@ CHAPTERS = {
     "B5": "Search: found by running the table",
     "B6": "Scenarios",
     "B7": "Change",
-    "B8": "Modules: found by looking into them",
+    "B8": "Modules and policies: what travels with the blueprint",
 }
 
 

@@ -59,6 +59,8 @@ class Facts:
     """The agent's session that it belongs to."""
     via: str = "http"
     """The door: "http", "mcp", "webhook" or "server"."""
+    admin: bool = False
+    """Whether the credential is an administrator's."""
 
 
 NO_FACTS = Facts()

@@ -2,12 +2,13 @@
 
 In:    a store's path, tools' settings, requests, the wall clock.
 Out:   `SqliteStore`, `Live` (a space alive under asyncio), `found`; adapters for tools; the clock and ids; watched
-       files; tokens; `FaultyFiles`, a file system that fails, for whoever tries the store; whole spaces: audited,
-       exported and planted.
+       files; tokens; Cedar's word on who may; `FaultyFiles`, a file system that fails, for whoever tries the store;
+       whole spaces: audited, exported and planted.
 Never: decides what happens to an entity (the kernel does), judges a table, reads a blueprint's text.
 """
 
 from temper.kernel import StoreFault
+from temper.runtime.cedar import Gate, Policies, Ruling, read_policies
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
 from temper.runtime.cluster import Cluster, Joined
 from temper.runtime.cluster_feed import place_of, place_text
@@ -80,6 +81,7 @@ __all__ = [
     "Failed",
     "FaultyFiles",
     "Flaw",
+    "Gate",
     "Grant",
     "Grants",
     "Head",
@@ -91,6 +93,7 @@ __all__ = [
     "NotPacked",
     "Output",
     "PostgresStill",
+    "Policies",
     "PostgresStore",
     "PostgresTokens",
     "Problem",
@@ -99,6 +102,7 @@ __all__ = [
     "Registry",
     "Span",
     "SqliteStill",
+    "Ruling",
     "SqliteStore",
     "Still",
     "StoreFault",
@@ -131,5 +135,6 @@ __all__ = [
     "ranked_value",
     "space_of",
     "unpack",
+    "read_policies",
     "watch",
 ]

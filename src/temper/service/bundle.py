@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,11 @@ from temper.text import Diagnostic, Severity, Source
 
 if TYPE_CHECKING:
     from temper.model import Machine
+    from temper.runtime import Policies
     from temper.table import Table
 
 BLUEPRINT_SUFFIX = ".blueprint"
+POLICIES_SUFFIX = ".cedar"
 # What a bundle may bring to a server: a blueprint is a page long; ten thousand times that is a mistake or an attack.
 FILES_MAX = 200
 BYTES_MAX = 4_000_000
@@ -48,7 +50,8 @@ class Checked:
 def read_bundle(path: Path) -> dict[str, str]:
     """Return the texts of a bundle: of one file, or of the `*.blueprint` files of a folder and of its `scenarios/`.
 
-    The modules that they name come along, packed. Raises `BundleUnreadable`.
+    Of a folder, its policies (`*.cedar`) too. The modules that they name come along, packed. Raises
+    `BundleUnreadable`.
     """
     if path.is_file():
         return _with_modules(path.parent, {path.name: _read(path)})
@@ -59,6 +62,7 @@ def read_bundle(path: Path) -> dict[str, str]:
         raise BundleUnreadable(
             f"`{path}` holds no `*{BLUEPRINT_SUFFIX}` file", "name a bundle's folder, or begin one with `temper new`"
         )
+    paths += sorted(path.glob(f"*{POLICIES_SUFFIX}"))
     return _with_modules(path, {str(each.relative_to(path)): _read(each) for each in paths})
 
 
@@ -70,14 +74,41 @@ def check_texts(files: Mapping[str, str]) -> Checked:
     from temper.table import compile_machine
 
     sources = {name: Source(name, text) for name, text in sorted(files.items()) if not is_module(name)}
-    tree, unread = parse_bundle(sources.values())
+    tree, unread = parse_bundle(source for name, source in sources.items() if is_blueprint(name))
     machine, unsound = check(tree)
     modules = bring(tree, files)
-    problems = _in_order((*unread, *unsound, *modules.problems))
-    if any(problem.severity is Severity.ERROR for problem in problems):
+    problems = (*unread, *unsound, *modules.problems)
+    table = None
+    if not any(problem.severity is Severity.ERROR for problem in problems):
+        table = compile_machine(machine, (*sources.values(), *modules.sources), modules.digests)
+    policies = policies_of(sources.values(), table)
+    problems = _in_order((*problems, *policies.problems))
+    if table is None or any(problem.severity is Severity.ERROR for problem in problems):
         return Checked(sources, problems, None, None)
-    table = compile_machine(machine, (*sources.values(), *modules.sources), modules.digests)
-    return Checked(sources, problems, machine, table)
+    return Checked(sources, problems, machine, with_policies(table, policies))
+
+
+def is_blueprint(name: str) -> bool:
+    """Say whether a file of a bundle is a text of its blueprint, by its name: what is nothing else is one."""
+    return not is_module(name) and not name.endswith(POLICIES_SUFFIX)
+
+
+def policies_of(sources: Iterable[Source], table: Table | None) -> Policies:
+    """Return what the policies among a bundle's texts say, and what is wrong with them."""
+    from temper.runtime import Policies, read_policies
+
+    ours = [source for source in sources if source.name.endswith(POLICIES_SUFFIX)]
+    return read_policies(ours, table) if ours else Policies((), {}, ())
+
+
+def with_policies(table: Table, policies: Policies) -> Table:
+    """Return a table with policies in it, and with their places in its notes."""
+    from msgspec.structs import replace
+
+    if not policies.policies:
+        return table
+    notes = replace(table.notes, places={**table.notes.places, **policies.places})
+    return replace(table, policies=policies.policies, notes=notes)
 
 
 def _with_modules(folder: Path, texts: Mapping[str, str]) -> dict[str, str]:

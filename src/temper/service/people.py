@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from temper.kernel import NO_FACTS, Facts
-from temper.runtime import TokenRow
 from temper.service import wire
 from temper.service.declined import Declined
-from temper.service.views import moment
 from temper.table import Caller
-
-ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-PRINCIPAL_MAX = 200
-# A moment after the year 9999 can't be written down; nobody means more than this.
-TTL_MAX_MS = 36_525 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +48,10 @@ class Person:
     @property
     def facts(self) -> Facts:
         """Return what policies may ask of the person beside that."""
-        if not self.teams and not self.attributes and self.session is None and self.via == "http":
+        known = self.teams or self.attributes or self.admin or self.session is not None
+        if not known and self.via == "http":
             return NO_FACTS
-        return Facts(self.teams, self.attributes, self.session, self.via)
+        return Facts(self.teams, self.attributes, self.session, self.via, self.admin)
 
     @property
     def behind(self) -> str:
@@ -77,37 +70,3 @@ def must_be_administrator(person: Person, verb: str) -> None:
                 help="use an administrator's token (`temper token make NAME --admin`)",
             )
         )
-
-
-def token_problems(
-    principal: str, roles: Iterable[str], acts_for: str | None, ttl_ms: int | None
-) -> tuple[wire.FieldError, ...]:
-    """Return what is wrong with a token that is asked for."""
-    problems = []
-    for name, text in (("principal", principal), ("acts_for", acts_for if acts_for is not None else "-")):
-        if not text or len(text) > PRINCIPAL_MAX or not text.isprintable():
-            problems.append(
-                wire.FieldError(path=name, message=f"is not from 1 to {PRINCIPAL_MAX} printable characters")
-            )
-    problems.extend(
-        wire.FieldError(path="roles", message=f"`{role}` is no role's name: lower_snake, as in the blueprint")
-        for role in roles
-        if not ROLE.fullmatch(role)
-    )
-    if ttl_ms is not None and not 0 < ttl_ms <= TTL_MAX_MS:
-        problems.append(wire.FieldError(path="ttl", message="is not above 0, and 100 years at most"))
-    return tuple(problems)
-
-
-def token_view(row: TokenRow) -> wire.Token:
-    """Return a token without its secret."""
-    return wire.Token(
-        id=row.id,
-        principal=row.principal,
-        roles=row.roles,
-        admin=row.admin,
-        acts_for=row.acts_for,
-        created_at=moment(row.created_at),
-        expires_at=moment(row.expires_at) if row.expires_at is not None else None,
-        revoked=row.revoked_at is not None,
-    )

@@ -13,9 +13,9 @@ import msgspec
 from temper.kernel import StoreFault, TableVersion
 from temper.model import Machine, check, check_expression
 from temper.runtime import Elsewhere, Live, Member, PostgresStore, Rank, Ranks, SqliteStore, new_id
+from temper.service.bundle import is_blueprint
 from temper.service.declined import unavailable
 from temper.service.findings import finding
-from temper.service.modules import is_module
 from temper.service.views import blueprint_shape
 from temper.service.wire import BlueprintShape, Finding
 from temper.syntax import parse_bundle, parse_expression
@@ -162,7 +162,8 @@ class Compiled:
     @cached_property
     def machine(self) -> Machine:
         """Return the machine behind the table, read from the texts that the table carries."""
-        sources = [Source(name, text) for name, text in sorted(self.table.notes.sources.items()) if not is_module(name)]
+        texts = sorted(self.table.notes.sources.items())
+        sources = [Source(name, text) for name, text in texts if is_blueprint(name)]
         tree, _ = parse_bundle(sources)
         machine, _ = check(tree)
         return machine

@@ -40,6 +40,7 @@ from temper.runtime import (
     Cluster,
     Declared,
     Elsewhere,
+    Gate,
     Joined,
     Live,
     Member,
@@ -148,6 +149,7 @@ class Workshop:
     _streams: int = 0
     _founding: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _cluster: Cluster | None = None
+    _gate: Gate = field(default_factory=Gate, repr=False)
     _judgements: Judgements = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -1291,6 +1293,7 @@ class Workshop:
         )
         self._modules.prepare(live.table)
         return live
+            gate=self._gate,
 
     def _rebind(self) -> None:
         self.notices = self._unbound()

@@ -52,7 +52,7 @@ from temper.table.reach import Hop, Path, Watch, watched_fields, watchers, watch
 from temper.table.refs import field_references, holds_references, references
 from temper.table.rouse import SPIN_MS, rouse
 from temper.table.step import step
-from temper.table.table import Expr, Table, Type
+from temper.table.table import Expr, Policy, Table, Type
 from temper.table.values import (
     DIGITS_MAX,
     DURATION_MAX,
@@ -119,6 +119,7 @@ __all__ = [
     "Part",
     "Path",
     "Pending",
+    "Policy",
     "Possible",
     "Read",
     "Records",

@@ -11,7 +11,7 @@ B4xx  level 1, algebra: found by looking at the table
 B5xx  level 2, search: found by running the table
 B6xx  scenarios
 B7xx  change: what a push would strand
-B8xx  settings (temper.toml)
+B8xx  what travels with the blueprint: modules (B80x), policies (B81x, B82x)
 B9xx  typed, but not carried out by this release
 
 Retired, since it is carried out: B901 (joint action), B902 (`whenever`), B903 (inverse set), B904 (read through a
@@ -198,10 +198,24 @@ class Code(Enum):
     B801 = "module that is not in the bundle"
     B802 = "module that can't carry out its tool"
 
+    # B81x and B82x: policies, in the bundle's `*.cedar` files
+    B811 = "policy that cannot be read"
+    B812 = "policies that are too large"
+    B813 = "name in a policy that the blueprint does not have"
+    B814 = "types in a policy that do not fit"
+    B815 = "policy that can never apply"
+    B816 = "policy that another makes needless"
+    B817 = "`permit` that adds nothing"
+    B818 = "two policies of one name"
+    B819 = "policy that leaves open whom it means"
+    B820 = "`permit` that names no action"
+    B821 = "roles of somebody else in a policy"
+    B822 = "value in a policy that may not be there"
+
     @property
     def severity(self) -> Severity:
         """Return how bad this kind of problem is, wherever it is found."""
         return Severity.WARNING if self in _WARNINGS else Severity.ERROR
 
 
-_WARNINGS = frozenset({Code.B343, Code.B405, Code.B406})
+_WARNINGS = frozenset({Code.B343, Code.B405, Code.B406, Code.B816, Code.B817})

@@ -1,0 +1,580 @@
+"""A bundle's `*.cedar` files, read: their policies, and what is wrong with them, at its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+from temper.runtime.cedar.engine import UNFINISHED, CannotParse, Checker, form_of, laid_out
+from temper.runtime.cedar.impossible import enumerations, may_apply, states_of, unknown_values
+from temper.runtime.cedar.names import GROUPS, PRINCIPAL, ROLE, TEAM, WRITE, action_type, all_actions, entity_type
+from temper.runtime.cedar.pieces import Bad, Piece, Token, cut, text_of, words_of
+from temper.runtime.cedar.schema import creates, schema
+from temper.runtime.cedar.scope import FORBID, PERMIT, covered, names_actions, nodes
+from temper.table import Policy, Table
+from temper.text import Code, Diagnostic, Label, Source, Span, suggest
+
+Json: TypeAlias = Any
+
+SUFFIX = ".cedar"
+# Each is asked about its own actions alone, so that many cost little; but somebody has to know them all.
+POLICIES_MAX = 2_000
+# Of one file's findings, those that are looked for in its text to the word; the rest are shown at their policy.
+NARROWED_MAX = 20
+# Places at which a word that is not expected is looked for: each is a text to parse.
+TRIED_MAX = 100
+
+# What Cedar's validator says of what we know better.
+_ACTION = re.compile(r"unrecognized action `(?P<name>.+::Action::\"(?P<id>.*)\")`")
+_TYPE = re.compile(r"unrecognized entity type `(?P<name>[^`]+)`")
+_ROLE = re.compile(r"entity `(?P<name>[^`]+::Role::\"(?P<id>[^`]*)\")` is of an enumerated")
+_ATTRIBUTE = re.compile(r"attribute `(?P<name>[^`]+)` (?P<owner>.+) not found")
+_OPTIONAL = re.compile(r"safety of access to (?:optional )?(?P<kind>attribute|tag) `(?P<name>[^`]+)`")
+_NOWHERE = "unable to find an applicable action"
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What files say. `places` are those of the policies' sites: file, start and end."""
+
+    policies: tuple[Policy, ...]
+    places: Mapping[str, tuple[str, int, int]]
+    problems: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A policy that Cedar's parser takes."""
+
+    piece: Piece
+    form: Json
+    policy: Policy
+
+
+def is_policies(name: str) -> bool:
+    """Say whether a file of a bundle holds policies, by its name."""
+    return name.endswith(SUFFIX)
+
+
+def read_policies(sources: Iterable[Source], table: Table | None) -> Policies:
+    """Return the policies of these files, in the order of the files and then of their text, with all that is wrong.
+
+    Without a `table`, since the blueprint is broken, what they say is not checked against it.
+    """
+    reading = _Reading()
+    for source in sources:
+        reading.file(source)
+    if table is not None:
+        reading.problems += _Checking(table, reading.read).problems()
+    places = {each.policy.site: _place(each.piece.span) for each in reading.read}
+    return Policies(tuple(each.policy for each in reading.read), places, tuple(reading.problems))
+
+
+def _place(span: Span) -> tuple[str, int, int]:
+    return span.file, span.start, span.end
+
+
+# --- parsing ----------------------------------------------------------------------------------------------------------
+
+
+class _Reading:
+    def __init__(self) -> None:
+        self.read: list[_Read] = []
+        self.problems: list[Diagnostic] = []
+        self._ids: dict[str, Span] = {}
+        self._seen = 0
+
+    def file(self, source: Source) -> None:
+        for number, piece in enumerate(cut(source), 1):
+            self._seen += 1
+            if self._seen > POLICIES_MAX:
+                if self._seen == POLICIES_MAX + 1:
+                    text = f"there are more than {POLICIES_MAX:,} policies"
+                    self._say(Code.B812, text, piece.span, "one too many", "join those that differ by a value alone")
+                return
+            self._piece(f"{source.name}/{number}", piece)
+
+    def _piece(self, name: str, piece: Piece | Bad) -> None:
+        if isinstance(piece, Bad):
+            code = Code.B812 if piece.large else Code.B811
+            help = "cut it into several policies" if piece.large else None
+            self._say(code, piece.text, piece.span, "here", help)
+            return
+        try:
+            form, template = form_of(piece.text)
+        except CannotParse as problem:
+            self._unread(piece, problem.text)
+            return
+        if template:
+            slot = next(each for each in piece.tokens if each.text.startswith("?"))
+            help = 'name whom it means, or a role: `principal in temper::Role::"operator"`'
+            self._say(Code.B819, f"`{slot.text}` leaves open whom the policy means", slot.span, "a slot", help)
+            return
+        annotations = form.get("annotations", {})
+        id = annotations.get("id") or name
+        known = self._ids.get(id)
+        if known is not None:
+            at = _annotation(piece, "id") or piece.effect.span
+            self.problems.append(
+                Diagnostic(
+                    Code.B818,
+                    f"two policies are called `{id}`",
+                    Label(at, "the second"),
+                    (Label(known, "the first"),),
+                    help="an `@id` names one policy: give this another",
+                )
+            )
+            return
+        self._ids[id] = piece.span
+        policy = Policy(
+            id=id,
+            site=f"policy/{id}",
+            effect=form["effect"],
+            text=laid_out(piece.text),
+            form=_canonical(form),
+            otherwise=annotations.get("else"),
+        )
+        self.read.append(_Read(piece, form, policy))
+
+    def _unread(self, piece: Piece, text: str) -> None:
+        if text == UNFINISHED and not piece.whole:
+            last = piece.tokens[-1].span
+            self._say(
+                Code.B811, "the last policy has no end", last, "something is missing after this", "end it with `;`"
+            )
+            return
+        found = _offender(piece, text) if text.startswith("unexpected") else None
+        if found is None:
+            quoted = _quoted(text)
+            at = piece.find(*words_of(quoted)) if quoted else None
+            self._say(Code.B811, text, at or piece.effect.span, "this policy can't be read", None)
+        else:
+            self._say(Code.B811, text, found, "not expected here", None)
+
+    def _say(self, code: Code, message: str, span: Span, label: str, help: str | None) -> None:
+        self.problems.append(Diagnostic(code, message, Label(span, label), help=help))
+
+
+def _canonical(form: Json) -> str:
+    return json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _annotation(piece: Piece, name: str) -> Span | None:
+    """Where an annotation stands."""
+    at = piece.find("@", name, "(")
+    if at is None:
+        return piece.find("@", name)
+    closing = next((each.span for each in piece.tokens if each.text == ")" and each.span.start >= at.end), at)
+    return at.to(closing)
+
+
+def _offender(piece: Piece, text: str) -> Span | None:
+    """Where the word stands that Cedar's parser can't take: the first of its kind after which it says so.
+
+    It says so of what comes before, too, once it has the rest: its recovery tells the last of them.
+    """
+    word = _quoted(text)
+    places = [at for at, token in enumerate(piece.tokens) if token.text == word][:TRIED_MAX]
+    for at in places:
+        try:
+            form_of(text_of(piece.tokens[: at + 1]))
+        except CannotParse as problem:
+            if problem.text == text:
+                return piece.tokens[at].span
+    return piece.tokens[places[-1]].span if places else None
+
+
+def _quoted(text: str) -> str | None:
+    found = re.search(r"`([^`]+)`", text)
+    return found[1] if found else None
+
+
+# --- checking ---------------------------------------------------------------------------------------------------------
+
+
+class _Checking:
+    """What is wrong with policies that can be read, by the table that they belong to."""
+
+    def __init__(self, table: Table, read: Sequence[_Read]) -> None:
+        self.table = table
+        self.read = read
+        self._narrowed = 0
+
+    def problems(self) -> list[Diagnostic]:
+        if not self.read:
+            return []
+        found: list[Diagnostic] = []
+        bad: set[int] = set()
+        for number, problem in self._asked_of_cedar():
+            bad.add(number)
+            found.append(problem)
+        for number, each in enumerate(self.read):
+            if number not in bad:
+                found += self._looked_at(each)
+        needless = _needless([each.form for each in self.read])
+        for number, other in sorted(needless.items()):
+            if number not in bad and other not in bad:
+                found.append(self._needless(self.read[number], self.read[other]))
+        return list({(each.code, each.message, each.primary.span): each for each in found}.values())
+
+    # by Cedar's validator
+
+    def _asked_of_cedar(self) -> Iterator[tuple[int, Diagnostic]]:
+        checker = Checker(schema(self.table))
+        texts = [each.policy.text for each in self.read]
+        by_policy: dict[int, list[str]] = {}
+        for number, text in checker.findings(texts):
+            by_policy.setdefault(number, []).append(text)
+        for number, found in sorted(by_policy.items()):
+            # That nothing is left to apply to follows from a name that is not known.
+            rest = [text for text in found if _NOWHERE not in text] or found[:1]
+            for text in dict.fromkeys(rest):
+                yield number, self._finding(self.read[number], text, checker)
+        yield from self._of_creations(frozenset(by_policy))
+
+    def _of_creations(self, bad: frozenset[int]) -> Iterator[tuple[int, Diagnostic]]:
+        """What a policy reads of an entity that is not there yet."""
+        ours = [
+            number
+            for number, each in enumerate(self.read)
+            if number not in bad
+            and any(self._creates(name.entity, name.action) for name in covered(self.table, each.form))
+        ]
+        if not ours:
+            return
+        checker = Checker(schema(self.table, creating=True))
+        for number, text in checker.findings([self.read[each].policy.text for each in ours]):
+            name = _quoted(text)
+            if "optional attribute" not in text or name is None:
+                continue  # It speaks of other actions too, and those have been asked about.
+            piece = self.read[ours[number]].piece
+            yield (
+                ours[number],
+                Diagnostic(
+                    Code.B822,
+                    f"`{name}` may not be there: an entity that is being created has no fields yet",
+                    Label(_attribute_span(piece, name) or piece.effect.span, "read without asking"),
+                    help=f"ask `has {name}` first, or say of which actions the policy speaks",
+                ),
+            )
+
+    def _creates(self, entity: str, action: str | None) -> bool:
+        return action is not None and creates(self.table.entities[entity].actions[action])
+
+    def _finding(self, each: _Read, text: str, checker: Checker) -> Diagnostic:
+        """One of Cedar's findings as ours."""
+        piece = each.piece
+        known = (
+            (_ACTION, self._unknown_action),
+            (_TYPE, self._unknown_type),
+            (_ROLE, self._unknown_role),
+            (_ATTRIBUTE, self._unknown_attribute),
+            (_OPTIONAL, self._maybe_absent),
+        )
+        for pattern, told in known:
+            found = pattern.search(text)
+            if found:
+                return told(piece, found)
+        if _NOWHERE in text:
+            return self._impossible(piece)
+        span = self._narrow(each, text, checker)
+        quoted = _quoted(text)
+        at = piece.find(*words_of(quoted)) if quoted and span == piece.effect.span else None
+        return Diagnostic(Code.B814, text, Label(at or span, "this does not fit"))
+
+    def _narrow(self, each: _Read, text: str, checker: Checker) -> Span:
+        """The smallest part of a policy's conditions that earns a finding by itself."""
+        self._narrowed += 1
+        if self._narrowed > NARROWED_MAX:
+            return each.piece.effect.span
+        head, clauses = _clauses(each.piece)
+        earns = partial(_earns, checker, head, text)
+        for clause in clauses:
+            if earns(clause):
+                return _smallest(clause, earns)
+        return each.piece.effect.span
+
+    def _unknown_action(self, piece: Piece, found: re.Match[str]) -> Diagnostic:
+        name = found["name"]
+        id = found["id"]
+        known = [each.id for each in all_actions(self.table)]
+        near = suggest(id, [*known, *GROUPS])
+        help = f'did you mean `"{near}"`?' if near else f'it is `"Entity.Action"`, `"Entity.read"`, or {_groups()}'
+        return Diagnostic(
+            Code.B813, f"unknown action `{name}`", self._label(piece, name, "not in the blueprint"), help=help
+        )
+
+    def _unknown_type(self, piece: Piece, found: re.Match[str]) -> Diagnostic:
+        name = found["name"]
+        known = [entity_type(self.table, each) for each in self.table.entities]
+        near = suggest(name, [*known, PRINCIPAL, ROLE, TEAM])
+        help = f"did you mean `{near}`?" if near else f"there are {', '.join(f'`{each}`' for each in known)}"
+        return Diagnostic(
+            Code.B813, f"unknown entity type `{name}`", self._label(piece, name, "not in the blueprint"), help=help
+        )
+
+    def _unknown_role(self, piece: Piece, found: re.Match[str]) -> Diagnostic:
+        id = found["id"]
+        near = suggest(id, [role.name for role in self.table.roles])
+        known = ", ".join(f"`{role.name}`" for role in self.table.roles)
+        help = f"did you mean `{near}`?" if near else f"there are {known}"
+        return Diagnostic(
+            Code.B813, f"unknown role `{id}`", self._label(piece, found["name"], "not in the blueprint"), help=help
+        )
+
+    def _unknown_attribute(self, piece: Piece, found: re.Match[str]) -> Diagnostic:
+        name, owner = found["name"], found["owner"]
+        span = _attribute_span(piece, name) or piece.effect.span
+        if owner.startswith("in context"):
+            help = "say of which action the policy speaks: each has `params` of its own, and reading has none"
+            return Diagnostic(
+                Code.B813, f"`{name}` is not known of all of its actions", Label(span, "unknown"), help=help
+            )
+        kind = _quoted(owner) or "it"
+        near = suggest(name, self._attributes(kind))
+        help = (
+            f"did you mean `{near}`?"
+            if near
+            else f"a `{kind}` has {', '.join(f'`{one}`' for one in self._attributes(kind))}"
+        )
+        return Diagnostic(Code.B813, f"`{kind}` has no attribute `{name}`", Label(span, "unknown"), help=help)
+
+    def _attributes(self, kind: str) -> list[str]:
+        if kind == PRINCIPAL:
+            return ["name", "agent", "acts_for", "admin"]
+        for entity in self.table.entities.values():
+            if entity_type(self.table, entity.name) == kind:
+                return ["id", "state", *(field.name for field in entity.fields)]
+        return []
+
+    def _maybe_absent(self, piece: Piece, found: re.Match[str]) -> Diagnostic:
+        name = found["name"].strip('"')
+        tag = found["kind"] == "tag"
+        help = f'ask `principal.hasTag("{name}")` first' if tag else f"ask `has {name}` first"
+        span = _attribute_span(piece, name) or piece.find(f'"{name}"') or piece.effect.span
+        return Diagnostic(Code.B822, f"`{name}` may not be there", Label(span, "read without asking"), help=help)
+
+    def _impossible(self, piece: Piece) -> Diagnostic:
+        return Diagnostic(
+            Code.B815,
+            "no action is about what this policy names",
+            Label(piece.effect.span, "it never applies"),
+            help=f'an action is about entities of its own kind: `action == {action_type(self.table)}::"Entity.Action"`',
+        )
+
+    def _label(self, piece: Piece, name: str, text: str) -> Label:
+        return Label(piece.find(*words_of(name)) or piece.effect.span, text)
+
+    # by what we know
+
+    def _looked_at(self, each: _Read) -> Iterator[Diagnostic]:
+        piece, form = each.piece, each.form
+        names = covered(self.table, form)
+        if form["effect"] == PERMIT:
+            yield from self._permit(piece, form)
+        yield from self._others_roles(piece, form)
+        closed = enumerations(self.table, dict.fromkeys(name.entity for name in names))
+        told = False
+        for attribute, value in dict.fromkeys(unknown_values(form, closed)):
+            told = True
+            near = suggest(value, closed[attribute])
+            what = "state" if attribute == "state" else f"value of `{attribute}`"
+            help = (
+                f"did you mean `{near}`?"
+                if near
+                else f"there are {', '.join(f'`{one}`' for one in sorted(closed[attribute]))}"
+            )
+            span = piece.find(f'"{value}"') or piece.effect.span
+            yield Diagnostic(Code.B813, f"unknown {what} `{value}`", Label(span, "not in the blueprint"), help=help)
+        if not told:
+            yield from self._never(piece, form, names, closed)
+
+    def _never(
+        self, piece: Piece, form: Json, names: Sequence[Any], closed: Mapping[str, frozenset[str]]
+    ) -> Iterator[Diagnostic]:
+        if not names:
+            yield self._impossible(piece)
+            return
+        for attribute, values in closed.items():
+            left = may_apply(form, attribute, values)
+            if not left:
+                text = f"the conditions of this policy can't hold together: none is left of the values of `{attribute}`"
+                yield Diagnostic(Code.B815, text, Label(piece.effect.span, "it never applies"))
+                return
+            froms = states_of(self.table, names)
+            if attribute == "state" and form["effect"] == FORBID and not left & froms:
+                shown = ", ".join(f"`{state}`" for state in sorted(left))
+                text = f"nothing that this policy forbids is possible from {shown}"
+                help = f"its actions are taken from {', '.join(f'`{state}`' for state in sorted(froms))}"
+                yield Diagnostic(Code.B815, text, Label(piece.effect.span, "it never applies"), help=help)
+                return
+
+    def _permit(self, piece: Piece, form: Json) -> Iterator[Diagnostic]:
+        if not names_actions(form):
+            yield Diagnostic(
+                Code.B820,
+                "this `permit` names no action, and would let people read and approve as well",
+                Label(piece.effect.span, "permits everything"),
+                help=f'name them: `action == {action_type(self.table)}::"Entity.read"`, or a group of {_groups()}',
+            )
+        elif any(name.group == WRITE for name in covered(self.table, form)):
+            yield Diagnostic(
+                Code.B817,
+                "this `permit` adds nothing: who may take an action is what its `by` says",
+                Label(piece.effect.span, "it can never matter"),
+                help="write `forbid ... unless`, or widen the action's `by`",
+            )
+
+    def _others_roles(self, piece: Piece, form: Json) -> Iterator[Diagnostic]:
+        for condition in form["conditions"]:
+            for op, part in nodes(condition["body"]):
+                right = part.get("right" if op == "in" else "in") if op in ("in", "is") else None
+                if right is None or part["left"] == {"Var": "principal"}:
+                    continue
+                kinds = {
+                    one["__entity"]["type"] for kind, one in nodes(right) if kind == "Value" and isinstance(one, dict)
+                }
+                if kinds & {ROLE, TEAM}:
+                    yield Diagnostic(
+                        Code.B821,
+                        "roles and teams are known of the caller alone",
+                        Label(self._in_span(piece), "asks for somebody else's"),
+                        help="ask it of `principal`",
+                    )
+                    return
+
+    def _in_span(self, piece: Piece) -> Span:
+        _, clauses = _clauses(piece)
+        inside = [token.span for clause in clauses for token in clause if token.text == "in"]
+        return inside[0] if inside else piece.effect.span
+
+    def _needless(self, each: _Read, other: _Read) -> Diagnostic:
+        return Diagnostic(
+            Code.B816,
+            f"the policy `{each.policy.id}` says nothing that `{other.policy.id}` does not say",
+            Label(each.piece.effect.span, "needless"),
+            (Label(other.piece.effect.span, "this covers it"),),
+            help="leave it out",
+        )
+
+
+def _groups() -> str:
+    return ", ".join(f'`"{group}"`' for group in GROUPS)
+
+
+def _attribute_span(piece: Piece, name: str) -> Span | None:
+    """Where an attribute is read: the last part of a path, in a message, is what is meant."""
+    last = name.rsplit(".", 1)[-1]
+    for words in ((".", last), ("[", f'"{last}"'), ("has", last)):
+        found = piece.find(*words)
+        if found is not None:
+            return Span(found.file, found.end - len(words[-1]), found.end)
+    return None
+
+
+# --- parts of a policy's text -----------------------------------------------------------------------------------------
+
+
+def _clauses(piece: Piece) -> tuple[str, list[Sequence[Token]]]:
+    """A policy's text up to its conditions, and what stands between the braces of each."""
+    clauses: list[Sequence[Token]] = []
+    head: str | None = None
+    depth = 0
+    begin = 0
+    for at, token in enumerate(piece.tokens):
+        if depth == 0 and token.text in ("when", "unless") and head is None:
+            head = text_of(piece.tokens[:at])
+        if token.text in "([{" and token.text:
+            depth += 1
+            if depth == 1 and token.text == "{":
+                begin = at + 1
+        elif token.text in (")", "]", "}"):
+            depth -= 1
+            if depth == 0 and token.text == "}":
+                clauses.append(piece.tokens[begin:at])
+    return head or "", clauses
+
+
+def _earns(checker: Checker, head: str, text: str, tokens: Sequence[Token]) -> bool:
+    alone = f"{head} when {{ {text_of(tokens)} }};"
+    try:
+        form_of(alone)
+    except CannotParse:
+        return False
+    return any(found == text for _, found in checker.findings([alone]))
+
+
+def _smallest(tokens: Sequence[Token], earns: Any) -> Span:
+    for sign in ("||", "&&"):
+        parts = _split(tokens, sign)
+        if len(parts) > 1:
+            for part in parts:
+                if earns(part):
+                    return _smallest(part, earns)
+            break
+    if len(tokens) > 2 and tokens[0].text == "(" and tokens[-1].text == ")" and earns(tokens[1:-1]):
+        return _smallest(tokens[1:-1], earns)
+    return tokens[0].span.to(tokens[-1].span)
+
+
+def _split(tokens: Sequence[Token], sign: str) -> list[Sequence[Token]]:
+    parts: list[Sequence[Token]] = []
+    depth = begin = 0
+    for at, token in enumerate(tokens):
+        if token.text in ("(", "[", "{"):
+            depth += 1
+        elif token.text in (")", "]", "}"):
+            depth -= 1
+        elif depth == 0 and token.text == sign:
+            parts.append(tokens[begin:at])
+            begin = at + 1
+    return [part for part in (*parts, tokens[begin:]) if part]
+
+
+# --- policies that others make needless -------------------------------------------------------------------------------
+
+
+def _needless(forms: Sequence[Json]) -> dict[int, int]:
+    """Return for each policy that another covers that other one's number: of two that say the same, the first stays."""
+    known: dict[tuple[str, str, str, str, str], int] = {}
+    for number, form in enumerate(forms):
+        known.setdefault(_key(form, form["principal"], form["action"], form["resource"], form["conditions"]), number)
+    found: dict[int, int] = {}
+    for number, form in enumerate(forms):
+        for conditions in (form["conditions"], _NEVER_MIND):
+            for principal in _wider(form["principal"]):
+                for action in _wider_action(form["action"]):
+                    for resource in _wider(form["resource"]):
+                        other = known.get(_key(form, principal, action, resource, conditions))
+                        if other is not None and other != number and other not in found:
+                            found.setdefault(number, other)
+    return found
+
+
+_ANY: Json = {"op": "All"}
+_NEVER_MIND: Json = []
+
+
+def _wider(scope: Json) -> list[Json]:
+    if scope["op"] == "All":
+        return [scope]
+    if scope["op"] == "is":
+        return [scope, {"op": "is", "entity_type": scope["entity_type"]}, _ANY]
+    return [scope, {"op": "in", "entity": scope["entity"]}, {"op": "is", "entity_type": scope["entity"]["type"]}, _ANY]
+
+
+def _wider_action(action: Json) -> list[Json]:
+    if action["op"] != "==":
+        return [action] if action["op"] == "All" else [action, _ANY]
+    entity = action["entity"]
+    id = entity["id"]
+    group = "read" if id.endswith(".read") else "approve" if id.endswith(".approve") else WRITE
+    return [action, {"op": "in", "entity": entity}, {"op": "in", "entity": {**entity, "id": group}}, _ANY]
+
+
+def _key(form: Json, principal: Json, action: Json, resource: Json, conditions: Json) -> tuple[str, str, str, str, str]:
+    return form["effect"], _canonical(principal), _canonical(action), _canonical(resource), _canonical(conditions)
