@@ -527,7 +527,8 @@ class Turn:
                     return answer
                 entry = record.refused(self._codec, now, request.entity, request.id, event, no)
                 key = None
-                if request.key is not None:
+                # What is paused may be asked for again under the same key once it goes on.
+                if request.key is not None and no.why is not Why.PAUSED:
                     key = (request.key, request.fingerprint)
                     self._keys[request.key] = (request.fingerprint, replace(answer, replayed=True))
                 self._changes.append(Change((entry,), key=key))

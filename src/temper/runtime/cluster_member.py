@@ -236,7 +236,7 @@ class Member(Live):
             return True
         at = self._clock.now()
         busy, room = self._room()
-        with_due = due and at >= self._due_from
+        with_due = due and self._goes_on(at)
         asks = [each.ask for each in asked]
         try:
             batch, wake = await self._loop.run_in_executor(
@@ -258,7 +258,9 @@ class Member(Live):
             await self._stumbled(asked, at, bug, with_due=with_due)
             return True
         self._settle(asked, batch, self._last)
-        self._wake_at(earlier(wake, self._held_until(self._room()[0])), idle=not batch.changes)
+        self._wake_at(
+            None if self._held else earlier(wake, self._held_until(self._room()[0])), idle=not batch.changes
+        )
         return True
 
     def _ours(self, asked: Sequence[_Asked]) -> list[_Asked]:

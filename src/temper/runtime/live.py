@@ -144,6 +144,8 @@ class Live:
         self._work = asyncio.Event()
         self._alarm: Alarm | None = None
         self._due_from = 0
+        self._held_tools: frozenset[str] = frozenset()
+        self._held = False
         self._running: Counter[str] = Counter()
         self._gates: dict[str, Gate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -287,6 +289,15 @@ class Live:
         self._must_live()
         return await self._writer.do(work)
 
+    def hold(self, tools: frozenset[str], *, whole: bool) -> None:
+        """Start no call of these tools, and where it is the `whole` space no call and no timer or send, from now on.
+
+        What is asked for is decided, and how calls under way end is recorded. What waits goes on once it is let go.
+        """
+        if (self._held_tools, self._held) != (tools, whole):
+            self._held_tools, self._held = tools, whole
+            self._work.set()
+
     @property
     def moving(self) -> bool:
         """Whether some are still kept as an earlier table wrote them."""
@@ -307,6 +318,8 @@ class Live:
         why = ""
         if self._closing:
             why = "the server is being stopped"
+        elif self._held or tool in self._held_tools:
+            why, until = "it is paused", None
         elif free == 0 and circuit == "open":
             why = f"the circuit is open, after failures in a row: {gate.failed}"
         elif free == 0 and circuit == "half-open":
@@ -445,7 +458,7 @@ class Live:
         host = self._host
         busy, room = self._room()
         asks = [each.ask for each in asked]
-        with_due = due and at >= self._due_from
+        with_due = due and self._goes_on(at)
         batch: Batch | None = None
         last = self._last
         try:
@@ -472,6 +485,10 @@ class Live:
         self._set_alarm(busy, idle=not batch.changes)
         return True
 
+    def _goes_on(self, at: int) -> bool:
+        """Say whether what is due is looked at."""
+        return at >= self._due_from and not self._held
+
     async def _stumbled(self, asked: Sequence[_Asked], at: int, bug: Exception, *, with_due: bool) -> None:
         """After a bug of ours: find out whom it strikes, or tell the one that it has struck."""
         _log.error("a turn raised", exc_info=bug)
@@ -490,10 +507,11 @@ class Live:
 
     def _room(self) -> tuple[list[str], dict[str, int]]:
         """Return the tools that have no room for another attempt, and how much each has."""
-        if self._closing:
+        if self._closing or self._held:
             return list(self.table.tools), {}
         most, now = self._limits.attempts_max, self._clock.now()
         room = {tool: self._gate(tool).free(now, self._running[tool], most) for tool in self.table.tools}
+        room.update(dict.fromkeys(self._held_tools & room.keys(), 0))
         return [tool for tool, free in room.items() if free <= 0], room
 
     def _gate(self, tool: str) -> Gate:
@@ -504,9 +522,10 @@ class Live:
 
     def _held_until(self, busy: Sequence[str]) -> int | None:
         """Return when one of these tools has room again by the time alone."""
-        if self._closing:
+        if self._closing or self._held:
             return None
         now = self._clock.now()
+        busy = [tool for tool in busy if tool not in self._held_tools]
         return min((at for tool in busy if (at := self._gate(tool).until(now)) is not None), default=None)
 
     def _adopt(self, batch: Batch, last: int) -> None:
@@ -539,7 +558,8 @@ class Live:
 
     def _set_alarm(self, busy: Sequence[str], *, idle: bool) -> None:
         # With more to do there is no need to look into the store for what is due.
-        at = None if self._queue else earlier(self._host.next_wake(busy), self._held_until(busy))
+        quiet = bool(self._queue) or self._held
+        at = None if quiet else earlier(self._host.next_wake(busy), self._held_until(busy))
         self._wake_at(at, idle=idle)
 
     def _wake_at(self, at: int | None, *, idle: bool) -> None:
