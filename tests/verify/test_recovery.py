@@ -113,6 +113,63 @@ def test_no_final_state_no_question() -> None:
     assert all(each.name != RECOVERS for each in verify(table, levels=("algebra", "search")).properties)
 
 
+COUNTER = """
+blueprint counter
+role person
+{scope}
+entity Counter
+  states On, Off
+  final Off
+  n: int 0.. = 0
+  action Make by person from new to On
+  action Count by system
+    from On to Off when n >= 1000000
+    from On to On
+    set n += 1
+  in On after 1m do Count
+  {more}
+  eventually On leads to Off
+"""
+
+
+@pytest.mark.parametrize("scope", ["", "scope Counter.n 0..3"])
+def test_a_bound_of_the_search_is_no_dead_end(scope: str) -> None:
+    """The search stops counting long before the counter does: it can always go on, and nothing says that it ends."""
+    report = verify(table_of(COUNTER.format(scope=scope, more="")), levels=("search",))
+    assert codes_of(report) == []
+    ways_out, recovers, leads = (result_of(report, name) for name in (WAYS_OUT, RECOVERS, "eventually On leads to Off"))
+    assert (ways_out.verdict, recovers.verdict, leads.verdict) == (Verdict.HOLDS, Verdict.UNKNOWN, Verdict.HOLDS)
+    assert "past the bounds of the search" in recovers.why
+    assert "within the bounds of the search" in leads.why
+
+
+def test_a_loop_within_the_bounds_is_one() -> None:
+    """Whoever sets the counter back in time keeps it from its end for ever, whatever lies past the bounds."""
+    reset = "action Reset by person from On when n > 0\n    set n = 0"
+    report = verify(table_of(COUNTER.format(scope="", more=reset)), levels=("search",))
+    leads = result_of(report, "eventually On leads to Off")
+    assert leads.verdict is Verdict.BROKEN
+    assert run_of(leads) == ["person: Make -> On", "the clock: Count -> On", "person: Reset -> On"]
+
+
+@pytest.mark.parametrize(("guard", "stuck"), [("n < 3", True), ("n < 1000000", False)])
+def test_what_stops_short_of_the_bound_is_stuck(guard: str, stuck: bool) -> None:
+    """The bound of a blueprint is none of ours: at it nothing can happen any more."""
+    text = f"""
+        blueprint short
+        role person
+        entity Counter
+          states On
+          n: int 0.. = 0
+          action Make by person from new to On
+          action Count by person from On when {guard}
+            set n += 1
+    """
+    report = verify(table_of(text), levels=("search",))
+    assert (codes_of(report) == ["B506"]) is stuck
+    assert (result_of(report, WAYS_OUT).verdict is Verdict.BROKEN) is stuck
+
+
 CLOCKED = """
 blueprint lease
 role person
@@ -130,7 +187,33 @@ entity Lease
 def test_a_way_that_only_a_search_without_a_clock_has_is_none() -> None:
     """Moments are compared both ways; no clock lets anybody take that way, so that nothing is said to hold."""
     found = result_of(verify(table_of(CLOCKED), levels=("search",)), RECOVERS)
-    assert found.verdict in {Verdict.UNKNOWN, Verdict.BROKEN}
+    assert found.verdict is Verdict.UNKNOWN
+    assert "no clock" in found.why
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        ("action Drop by person from Held to Over", Verdict.PROVED),
+        ("action Drop by system from Held to Over\n  in Held after 1h do Drop", Verdict.PROVED),
+        # The way leads through another's comparison.
+        ("action Drop by system from Held to Over", Verdict.UNKNOWN),
+    ],
+)
+def test_where_another_way_leads_on_no_clock_is_needed(way: str, expected: Verdict) -> None:
+    """Whatever the moments are, there is a way that does not ask for them."""
+    by = """
+entity Other
+  states Up
+  lease: Lease
+  action Come(lease) by person from new to Up
+    set lease
+  action Push by person from Up when now > lease.until and now < lease.until
+    with lease.Drop
+"""
+    text = f"{CLOCKED}  {way}\n" + (by if expected is Verdict.UNKNOWN else "")
+    found = result_of(verify(table_of(text), levels=("search",)), RECOVERS)
+    assert found.verdict is expected, found.why
 
 
 PAIR = """

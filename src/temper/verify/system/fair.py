@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 
-from temper.verify.system.ir import Leads, Path, State, System
-from temper.verify.system.step import evaluate, successors
+from temper.verify.system.ir import BOUND, Leads, Path, Rule, State, System
+from temper.verify.system.step import evaluate, fault_of, successors
 
 # Sets of assumptions that would mend a broken property are looked for up to this size.
 MENDING_MAX = 3
@@ -80,8 +80,21 @@ class Graph:
         """Return the fair actions that can be taken in a state."""
         if not self._able:
             rules = self.system.rules
-            self._able = [frozenset(rules[rule].fair for rule, _ in out if rules[rule].fair) for out in self.edges]
+            past = [rule for rule in rules if rule.fair and any(fault.why == BOUND for fault in rule.faults)]
+            self._able = [
+                frozenset(rules[rule].fair for rule, _ in out if rules[rule].fair) | self._past(past, state)
+                for out, state in zip(self.edges, self.states, strict=True)
+            ]
         return self._able[index]
+
+    def _past(self, rules: Iterable[Rule], state: State) -> frozenset[str]:
+        """Return the fair actions that lead past a bound of the search: they can be taken, but are no steps of it."""
+        found = set()
+        for rule in rules:
+            if rule.fair not in found and evaluate(self.system, rule.guard, state):
+                fault = fault_of(self.system, rule, state)
+                found |= {rule.fair} if fault is not None and rule.faults[fault].why == BOUND else set()
+        return frozenset(found)
 
 
 def graph_of(

@@ -30,6 +30,8 @@ from typing import Any, TypeAlias
 Code: TypeAlias = tuple[Any, ...]
 State: TypeAlias = tuple[int, ...]
 TRUE: Code = ("const", 1)
+# Why a rule is no step where it leads past a bound of the search, which the blueprint does not have.
+BOUND = "bound"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ from temper.table import Table, shape
 from temper.verify.explore.replay import Replayed
 from temper.verify.limits import Limits
 from temper.verify.system.fair import Led, graph_of, leads
-from temper.verify.system.ir import Path, System
+from temper.verify.system.ir import BOUND, Path, System
 from temper.verify.system.lower import Unlowered, components, lower
-from temper.verify.system.lower_take import BOUND
 from temper.verify.system.python import steps_of
 from temper.verify.system.replay import replay_path
 

@@ -12,8 +12,10 @@ the step that shows it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct, field
 
 from temper.table import Act, Caller, Ending, Expr, Pending, Table, Type, Why, shape
 from temper.table import Value as Plain
@@ -24,10 +26,10 @@ from temper.verify.explore.spins import may_stay_due
 from temper.verify.expressions import Names, names_in, rebuilt, walk, without_lets
 from temper.verify.properties import asked_alone, states_of
 from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced
-from temper.verify.system.ir import TRUE, Code, Fault, Leads, Question, Rule, System
+from temper.verify.system.ir import BOUND, TRUE, Code, Fault, Leads, Question, Rule, System
 from temper.verify.system.lower_expr import Reading, Scope, points
 from temper.verify.system.lower_fold import Fold
-from temper.verify.system.lower_take import BOUND, NEW, Asked, Part, Path, Taker, Who
+from temper.verify.system.lower_take import NEW, Asked, Part, Path, Taker, Who
 from temper.verify.system.lower_world import (
     CURRENT,
     ENDED,
@@ -54,15 +56,13 @@ RULES_MAX = 20_000
 Key = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unlowered:
+class Unlowered(Struct, frozen=True):
     """Why entities have no exact finite form."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(Struct, frozen=True):
     """What a rule is, as data from which the table's event is made again.
 
     `kind` is "act", "outcome", "fire", "deliver" or "offer". `place` is the call's site, the timer's, or the position
@@ -194,8 +194,7 @@ def lower(
         return Unlowered(str(problem))
 
 
-@dataclass(slots=True)
-class _Made:
+class _Made(Struct):
     """A rule that is a step, with what is asked of it still to be added."""
 
     rule: Rule
@@ -204,6 +203,8 @@ class _Made:
     moves: bool
     touched: frozenset[Who]
     """Those that the event finds there already, and that it changes."""
+    past: Code
+    """That it leads past a bound of the search, and is none of its steps."""
 
 
 class _Lowering:
@@ -702,7 +703,8 @@ class _Lowering:
             renews = self._renewed(path)
             rule = Rule(what.action or what.place, guard, changes, site, path.actor, fair, faults, what, renews=renews)
             touched = frozenset(who for who, part in path.parts.items() if part.origin != NEW)
-            self.made[key] = _Made(rule, goes, bool(path.moves) or bool(changes), touched)
+            moves = bool(path.moves) or bool(changes)
+            self.made[key] = _Made(rule, goes, moves, touched, self._past(guard, faults))
         if goes == FALSE:
             return
         for move in path.moves:
@@ -711,6 +713,15 @@ class _Lowering:
         self._ask_step(path, goes, updates, what)
         for index, short in counted:
             self._report(both(goes, short), ("needs", index), what)
+
+    def _past(self, guard: Code, faults: Iterable[Fault]) -> Code:
+        """Return that a bound is the first that a rule meets."""
+        ways, before = [], guard
+        for fault in faults:
+            if fault.why == BOUND:
+                ways.append(both(before, fault.condition))
+            before = both(before, no(fault.condition))
+        return self.fold.fold(either(*ways))
 
     def _renewed(self, path: Path) -> frozenset[str]:
         """Return the fair actions that a path begins anew: a timer is armed again, a call belongs to a visit that is
@@ -1139,6 +1150,7 @@ class _Lowering:
         """
         layout = self.layout
         moving = [made for made in self.made.values() if made.moves]
+        past = [report for report in self.reports.values() if report.faults[0].why == BOUND]
         for kind in layout.kinds.values():
             depends = sum(layout.counts.values()) > 1 and self._depends(kind)
             for state in kind.entity.states:
@@ -1149,8 +1161,12 @@ class _Lowering:
                     who = (kind.name, number)
                     at = ("var", layout.slots[who].state)
                     here = {at: const(layout.state_code(kind.name, state))}
-                    goes = [made.goes for made in moving if depends or who in made.touched]
-                    moves = either(*(replaced(each, here) for each in goes))
+                    # A step past a bound of the search is a step all the same.
+                    ways = [
+                        each for made in moving if depends or who in made.touched for each in (made.goes, made.past)
+                    ]
+                    ways += [report.guard for report in past if depends or report.event.who == who]
+                    moves = either(*(replaced(each, here) for each in ways))
                     bad.append(both(eq(at, here[at]), no(moves)))
                 if either(*bad) != FALSE:
                     key = ("waits" if depends else "stuck", kind.name, state)

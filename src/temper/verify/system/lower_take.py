@@ -16,14 +16,12 @@ from temper.verify.clauses import entered, left
 from temper.verify.explore.cone import _decides as decides
 from temper.verify.expressions import DURATION, Names, names_in, without_lets
 from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced
-from temper.verify.system.ir import TRUE, Code
+from temper.verify.system.ir import BOUND, TRUE, Code
 from temper.verify.system.lower_expr import Reading, Scope, members
 from temper.verify.system.lower_world import CURRENT, ENDED, PAST, Kind, Layout
 from temper.verify.system.spaces import Fixed, Many, Maybe, UnloweredError, Value, chosen, has, same, scalar
 
 NEW = "new"
-BOUND = "bound"
-"""Why a step leads out of what is searched: no fault of the blueprint's, but a bound that the report states."""
 
 Who = tuple[str, int]
 
@@ -949,4 +947,4 @@ def moves_of(path: Path, who: Who) -> Iterator[Moved]:
     return (moved for moved in path.moves if moved.who == who)
 
 
-__all__ = ["BOUND", "ENDED", "NEW", "Asked", "Fixed", "Frames", "Moved", "Part", "Path", "Taker", "Who", "moves_of"]
+__all__ = ["ENDED", "NEW", "Asked", "Fixed", "Frames", "Moved", "Part", "Path", "Taker", "Who", "moves_of"]

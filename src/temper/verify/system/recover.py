@@ -7,18 +7,19 @@ that is for `eventually`. What is lost is told by a shortest run to where the la
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from temper.table import Table, Why
+from temper.table import Table, Why, shape
+from temper.verify.clauses import flat
 from temper.verify.limits import Limits
 from temper.verify.shapes import newcomers_matter, recovers
 from temper.verify.system.codes import either, no
 from temper.verify.system.fair import Graph, graph_of, hopeless, hopeless_states
 from temper.verify.system.further import Further, further_from, moving_rules
-from temper.verify.system.ir import Path, State, System
+from temper.verify.system.ir import BOUND, Path, Rule, State, System
 from temper.verify.system.lower import Unlowered, lower
-from temper.verify.system.lower_take import BOUND, Who
+from temper.verify.system.lower_take import Who
 from temper.verify.system.lower_world import Layout
 from temper.verify.system.python import steps_of
 from temper.verify.system.step import evaluate, fault_of, states_of
@@ -101,6 +102,33 @@ def recovery(
     return _Asking(table, system, graph, limits, one, newcomers).told(finals, waiting)
 
 
+def asks_moments(layout: Layout, name: str, action: str) -> bool:
+    """Say whether a step that begins with an action may ask how moments compare; whom it takes along is asked too."""
+    asked: set[tuple[str, str]] = set()
+    todo = [(name, action)]
+    while todo:
+        each = todo.pop()
+        if each in asked or each[0] not in layout.kinds:
+            continue
+        asked.add(each)
+        kind = layout.kinds[each[0]]
+        if kind.clocks.comparisons and (kind.clocks.affected is None or each[1] in kind.clocks.affected):
+            return True
+        # What is done on the way into a state, or out of it, is taken to be done by every action.
+        bodies = [(*place.entry, *place.exit) for place in kind.entity.places]
+        taken = kind.entity.actions.get(each[1])
+        bodies += [taken.body, *(case.body for case in taken.cases)] if taken is not None else []
+        along = [one for body in bodies for one in flat(body) if isinstance(one, shape.With | shape.Create)]
+        todo += [(one.entity, one.action) for one in along]
+        todo += [(each[0], place.route.action) for place in kind.entity.places if place.route is not None]
+    return False
+
+
+def _actions_of(rule: Rule) -> set[str]:
+    """Return the actions that a rule begins with: what is asked for, or what is taken instead where that is late."""
+    return {rule.event.action, rule.site.partition("/")[0].rpartition(".")[2]} - {""}
+
+
 class _Asking:
     """What is asked of one graph."""
 
@@ -125,15 +153,30 @@ class _Asking:
         for name in dict.fromkeys((*finals, *waiting)):
             lost = self._lost(name) if name in finals else None
             waits = self._waits(name) if name in waiting else None
-            compared = any(kind.clocks.comparisons for kind in self.layout.kinds.values())
-            # A way that the search has there may be none that a clock lets anybody take.
-            open_ = CLOCK if name in finals and lost is None and compared else ""
+            # A way that the search has where moments are compared may be none that a clock lets anybody take.
+            sure = name not in finals or lost is not None or not self._lost_among(name, self._unclocked)
+            open_ = "" if sure else CLOCK
             moved = name in waiting and waits is None and not self.one
             found[name] = Recovery(lost, waits, open_, self.one, moved)
         return found
 
     def _lost(self, name: str) -> Missed | None:
         return self._nearest(name, {number: self._over(name, number) for number in range(self.layout.count(name))})
+
+    @cached_property
+    def _unclocked(self) -> Graph:
+        """Return the graph without the steps that ask how moments compare."""
+        asks = {
+            number
+            for number, rule in enumerate(self.system.rules)
+            if any(asks_moments(self.layout, rule.event.who[0], action) for action in _actions_of(rule))
+        }
+        edges = [[edge for edge in out if edge[0] not in asks] for out in self.graph.edges]
+        return replace(self.graph, edges=edges) if asks else self.graph
+
+    def _lost_among(self, name: str, graph: Graph) -> bool:
+        """Say whether some state of a graph has no way on to where an entity is final."""
+        return any(hopeless_states(graph, self._over(name, number)) for number in self._numbers(name))
 
     def _over(self, name: str, number: int) -> list[bool]:
         """Return of each state whether an entity is not there, or is final."""
