@@ -1290,10 +1290,10 @@ class Workshop:
             clock=self.clock,
             limits=Limits(batch_max=limits.batch, queue_max=limits.queue, attempts_max=limits.calls_per_tool),
             modules=self._modules,
+            gate=self._gate,
         )
         self._modules.prepare(live.table)
         return live
-            gate=self._gate,
 
     def _rebind(self) -> None:
         self.notices = self._unbound()
