@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
-import cedarpy
 import msgspec
 
-from temper.table import Table, shape
+from temper.runtime import read_policies
+from temper.table import Table
+from temper.text import Source
 from tests.verify.texts import table_of
 
 
 def guarded(text: str, cedar: str) -> Table:
-    """Return the table of a blueprint with the policies of a file."""
-    found = json.loads(cedarpy.policies_to_json_str(cedar))["staticPolicies"]
-    policies = []
-    for number, form in enumerate(found.values(), 1):
-        annotations = form.get("annotations", {})
-        id = annotations.get("id", f"test.cedar/{number}")
-        told = annotations.get("else")
-        plain = json.dumps(form, sort_keys=True)
-        policies.append(shape.Policy(id, f"policy/{id}", form["effect"], "", plain, told))
-    return msgspec.structs.replace(table_of(text), policies=tuple(policies))
+    """Return the table of a blueprint with the policies of a file, whatever Cedar's validator says of them."""
+    read = read_policies([Source("test.cedar", cedar)], None)
+    assert not read.problems, read.problems
+    return msgspec.structs.replace(table_of(text), policies=read.policies)
