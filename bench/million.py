@@ -116,7 +116,7 @@ def changes(model: Snapshot, start: int, end: int, base: int) -> Iterator[Change
     for number in range(start, end):
         state = "Held" if number % 500 == 1 else "Delivered" if number % 10 == 0 else "Waiting"
         fields = {"name": f"parcel {number}", "town": f"town {number % 97}", "weight": number * 7919 % 1_000_003}
-        now = replace(
+        now = msgspec.structs.replace(
             model, id=f"p{number:07}", state=state, fields=fields, created_at=base + number, updated_at=base + number
         )
         entry = Entry(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from temper.kernel import Batch, Cause, Change, Entry, Order, Who
 from temper.runtime import Live, Span, SqliteStore, found, rank_place

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from temper.service.measured import Measurements
 from temper.verify import Strength, Suggestion, Verdict, strength_json

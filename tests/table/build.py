@@ -6,9 +6,10 @@ Expressions are written as Python: `f("moved") + 1 == f("brokers")` would be `eq
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from textwrap import dedent
 from typing import Any
+
+from msgspec.structs import replace
 
 from temper.model import check
 from temper.syntax import parse_bundle

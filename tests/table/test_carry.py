@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from temper.table import Armed, Caller, Ending, Table, carry, homeless
 from tests.table.build import BOB, HELIX, Life, compiled, helix

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from temper.kernel import (
@@ -61,8 +62,8 @@ class FiresEarly(Host):
         now = super().cached(entity, id)
         if now is None or not any(armed.due for armed in now.timers):
             return now
-        timers = tuple(replace(armed, due=armed.due and armed.due - 60_000) for armed in now.timers)
-        return replace(now, timers=timers)
+        timers = tuple(msgspec.structs.replace(armed, due=armed.due and armed.due - 60_000) for armed in now.timers)
+        return msgspec.structs.replace(now, timers=timers)
 
     def due(self, at: int, limit: int) -> list[Request]:
         return super().due(at + 60_000, limit)
@@ -142,7 +143,8 @@ class ForgetsTimers(Host):
         batch = super().recover(at, started)
         timed = [now for now in self.store.live() if now.timers]
         return replace(
-            batch, changes=(*batch.changes, Change(snapshots=tuple(replace(now, timers=()) for now in timed)))
+            batch,
+            changes=(*batch.changes, Change(snapshots=tuple(msgspec.structs.replace(now, timers=()) for now in timed))),
         )
 
 
@@ -153,7 +155,11 @@ class ForgetsCalls(Host):
         batch = super().recover(at, started)
         waiting = [now for now in self.store.live() if now.calls]
         return replace(
-            batch, changes=(*batch.changes, Change(snapshots=tuple(replace(now, calls=()) for now in waiting)))
+            batch,
+            changes=(
+                *batch.changes,
+                Change(snapshots=tuple(msgspec.structs.replace(now, calls=()) for now in waiting)),
+            ),
         )
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from itertools import permutations, product
 from typing import Any
 
+import msgspec
+
 from temper.table import (
     FAULTS,
     Act,
@@ -190,7 +192,7 @@ class _Looking:
         moves = self.layout.kinds[who[0]].moves
         for act in moves.acts("new" if now is None else now.state):
             if not act.by_system and self.there(world, act):
-                yield replace(act, entity_id=id)
+                yield msgspec.structs.replace(act, entity_id=id)
         if now is None:
             return
         last = None
@@ -263,7 +265,9 @@ class _Looking:
         shown: list[tuple[Any, ...]] = []
         for part in answer.parts:
             accepted = part.accepted
-            after = renamed_snapshot(replace(accepted.after, id=names.get(accepted.after.id, accepted.after.id)), names)
+            after = renamed_snapshot(
+                msgspec.structs.replace(accepted.after, id=names.get(accepted.after.id, accepted.after.id)), names
+            )
             kind = self.layout.kinds[after.entity]
             before = world.snapshot(after.entity, after.id)
             _, same = kind.canon.of(after)
@@ -271,8 +275,10 @@ class _Looking:
                 self.looked.cut = True
                 return
             # Who armed a timer that is spent makes no difference.
-            spent = tuple(t if t.due is not None else replace(t, caller=Caller(NOBODY)) for t in same.timers)
-            entities[after.entity, after.id] = replace(same, timers=spent)
+            spent = tuple(
+                t if t.due is not None else msgspec.structs.replace(t, caller=Caller(NOBODY)) for t in same.timers
+            )
+            entities[after.entity, after.id] = msgspec.structs.replace(same, timers=spent)
             me = (after.entity, self.layout.ids[after.entity].index(after.id))
             for order in accepted.orders:
                 if isinstance(order, SendOrder):
@@ -288,7 +294,7 @@ class _Looking:
                 shown.append(("home",))
             shown += self.entered(accepted, me, counted)
             beside = [(p.accepted.after.entity, m.action) for p in answer.parts for m in p.accepted.moves]
-            shown += self.of_step(replace(accepted, after=after), before, beside)
+            shown += self.of_step(msgspec.structs.replace(accepted, after=after), before, beside)
         for key in shown:
             self.looked.shows(key, far)
         self.roused(world, World(self.table, entities), answer, names)
@@ -376,7 +382,7 @@ class _Looking:
                 if each.role in accepted.caller.roles and any(m.entered and m.after in states for m in accepted.moves):
                     yield ("never", index)
             elif states and accepted.moves:
-                mine = replace(accepted, caller=canon.caller(accepted.caller))
+                mine = msgspec.structs.replace(accepted, caller=canon.caller(accepted.caller))
                 many, kept = tally(each, frozenset(states), counted.get((who, index), frozenset()), mine)
                 counted[who, index] = kept
                 if many is not None and many < each.count:

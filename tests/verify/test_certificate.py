@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import z3
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from temper.table import Expr, Table
 from temper.verify import Limits, smtlib

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from temper.verify.system import python
 from temper.verify.system.ir import Code, Fault, Path, Question, Rule, Searched, State, System, Var

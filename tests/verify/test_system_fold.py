@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from temper.verify.system.codes import both, const, either, eq, ite, op
 from temper.verify.system.ir import Code, Rule, State, System, Var

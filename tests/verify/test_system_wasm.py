@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from temper.verify.system import choose, python, wasm
 from temper.verify.system.codes import both, eq, replaced

@@ -7,10 +7,11 @@ default, for ever; a field is added to these structs with a default, and never r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from temper.kernel.journal import Entry, Who
 from temper.table import (

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
+import msgspec
+
 from temper.kernel import record
 from temper.kernel.journal import Cause, Entry
 from temper.kernel.ports import (
@@ -185,7 +187,7 @@ class Turn:
                 self._rewrite(kept)
 
     def _rewrite(self, kept: Kept) -> None:
-        now = replace(kept.now, updated_at=self._at)
+        now = msgspec.structs.replace(kept.now, updated_at=self._at)
         entries = tuple(record.swapped(step, self._at) for step in kept.steps)
         self._changes.append(Change(entries, (now,)))
         self._put(now)
@@ -500,7 +502,7 @@ class Turn:
             return None
         if self._host.behind:
             self._catch_up(entity, id)
-            after = replace(after, updated_at=self._snapshots.get((entity, id), after).updated_at)
+            after = msgspec.structs.replace(after, updated_at=self._snapshots.get((entity, id), after).updated_at)
         self._snapshots[entity, id] = after
         return after
 
@@ -791,4 +793,4 @@ def _at(event: Event, at: int) -> Event:
             event.id, at, event.action, event.params, event.caller, event.entity, event.entity_id, event.by_system,
             event.consent,
         )  # fmt: skip
-    return replace(event, at=at)
+    return msgspec.structs.replace(event, at=at)

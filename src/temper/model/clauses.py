@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.model import machine as m
 from temper.model import world
@@ -31,8 +33,7 @@ from temper.syntax import tree
 from temper.text import Code, Fix, Span
 
 
-@dataclass(slots=True)
-class Uses:
+class Uses(Struct):
     """Which actions the system takes, by (entity, action), over the whole bundle."""
 
     triggered: set[tuple[str, str]] = field(default_factory=set)
@@ -41,8 +42,7 @@ class Uses:
     """It is an outcome or a send."""
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(Struct, frozen=True):
     """What a clause stands in, as far as it bears on which clauses may stand there."""
 
     creating: bool = False

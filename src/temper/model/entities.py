@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.model import machine as m
 from temper.model import world
@@ -19,8 +20,7 @@ from temper.text import Code, Span
 BY = Setting("`by`", now=False, caller=False)
 
 
-@dataclass(slots=True)
-class _Head:
+class _Head(Struct):
     """What is gathered from the parts of an action or a case, before its clauses are read."""
 
     by: list[m.By]

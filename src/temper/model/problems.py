@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from temper.text import Code, Diagnostic, Fix, Label, Span, suggest
 
 
-@dataclass(slots=True)
-class Problems:
+class Problems(Struct):
     """Takes problems as they are found."""
 
     found: list[Diagnostic] = field(default_factory=list)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.model import world
 from temper.model.typed import NO_FACTS, Facts
@@ -11,8 +13,7 @@ from temper.model.types import Type
 from temper.text import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """What may be read in one kind of place; `where` names it in messages."""
 
     where: str
@@ -40,8 +41,7 @@ FILTER = Setting("a filter", outside=True)
 UPGRADE = Setting("an upgrade", now=False, caller=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(Struct, frozen=True):
     """A name that is known in one place only; `op` is what reads it (`param`, `let`, `var`, `created`)."""
 
     op: str
@@ -49,8 +49,7 @@ class Local:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     setting: Setting
     entity: world.Entity | None = None
     locals: Mapping[str, Local] = field(default_factory=dict)

@@ -8,9 +8,10 @@ wire form, and a type is one of ours.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from temper.model.types import BOOL, UNKNOWN, OptionalT, Type, opened, plain
 from temper.text import Span
@@ -18,8 +19,7 @@ from temper.text import Span
 Key = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(Struct, frozen=True):
     """One expression. Constants are inlined; a part is a `Typed`, a type, a name, a value, or a tuple of those."""
 
     op: str

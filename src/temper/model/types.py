@@ -10,43 +10,38 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class BoolT:
+
+class BoolT(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class IntT:
+class IntT(Struct, frozen=True):
     """An end that is `None` is open."""
 
     low: int | None = None
     high: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DecimalT:
+class DecimalT(Struct, frozen=True):
     low: Decimal | None = None
     high: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StringT:
+class StringT(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class TimeT:
+class TimeT(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class DurationT:
+class DurationT(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class PrincipalT:
+class PrincipalT(Struct, frozen=True):
     pass
 
 
@@ -58,44 +53,37 @@ class EnumT:
     name: str | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class RefT:
+class RefT(Struct, frozen=True):
     entity: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordT:
+class RecordT(Struct, frozen=True):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetT:
+class SetT(Struct, frozen=True):
     """`max` is `None` where the collection was computed, not declared."""
 
     element: Type
     max: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ListT:
+class ListT(Struct, frozen=True):
     element: Type
     max: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MapT:
+class MapT(Struct, frozen=True):
     key: Type
     value: Type
     max: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OptionalT:
+class OptionalT(Struct, frozen=True):
     inner: Type
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownT:
+class UnknownT(Struct, frozen=True):
     """The type of what a problem has been told for; it agrees with every other, so that one mistake is told once."""
 
 

@@ -5,8 +5,9 @@ Filled in as the declarations are read; nothing in it changes once `check` has r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct, field
 
 from temper.model.typed import Typed
 from temper.model.types import OptionalT, Type, UnknownT
@@ -14,8 +15,7 @@ from temper.syntax import tree
 from temper.text import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(Struct, frozen=True):
     """A parameter, a tool's result or a record's field."""
 
     name: str
@@ -28,8 +28,7 @@ class Param:
         return self.default is not None or isinstance(self.type, OptionalT)
 
 
-@dataclass(slots=True)
-class Action:
+class Action(Struct):
     """What others need to know of an action: what it takes, from where it goes, and whether `system` may take it."""
 
     name: str
@@ -47,8 +46,7 @@ class Action:
     """Each of its cases, of which it has some, says who may take it."""
 
 
-@dataclass(slots=True)
-class Field:
+class Field(Struct):
     name: str
     node: tree.Field
     type: Type
@@ -62,16 +60,14 @@ class Field:
         return not self.has_default and not isinstance(self.type, OptionalT | UnknownT)
 
 
-@dataclass(slots=True)
-class Let:
+class Let(Struct):
     name: str
     node: tree.Let
     value: Typed | None = None
     """`None` until it is first asked for."""
 
 
-@dataclass(slots=True)
-class Inverse:
+class Inverse(Struct):
     name: str
     node: tree.Inverse
     entity: str
@@ -80,8 +76,7 @@ class Inverse:
     span: Span
 
 
-@dataclass(slots=True)
-class Entity:
+class Entity(Struct):
     name: str
     node: tree.Entity
     states: dict[str, Span] = field(default_factory=dict)
@@ -103,8 +98,7 @@ class Entity:
         return self.groups.get(name)
 
 
-@dataclass(slots=True)
-class Tool:
+class Tool(Struct):
     name: str
     params: tuple[Param, ...]
     results: tuple[Param, ...]
@@ -112,8 +106,7 @@ class Tool:
     node: tree.Tool | None
 
 
-@dataclass(slots=True)
-class Event:
+class Event(Struct):
     """`declared`: by an `event` line, not by use."""
 
     name: str
@@ -123,8 +116,7 @@ class Event:
     description: str = ""
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct):
     name: str
     node: tree.Record
     fields: tuple[Param, ...] | None = None
@@ -138,24 +130,21 @@ class Phase(Enum):
     DONE = "done"
 
 
-@dataclass(slots=True)
-class Alias:
+class Alias(Struct):
     name: str
     node: tree.TypeDecl
     type: Type | None = None
     phase: Phase = Phase.WAITING
 
 
-@dataclass(slots=True)
-class Const:
+class Const(Struct):
     name: str
     node: tree.Const
     value: Typed | None = None
     phase: Phase = Phase.WAITING
 
 
-@dataclass(slots=True)
-class World:
+class World(Struct):
     roles: dict[str, Span] = field(default_factory=dict)
     aliases: dict[str, Alias] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)

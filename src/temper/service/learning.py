@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from temper.kernel import Cause, Ended, Entry, Moved, Ordered, Published, RefusedEntry, Who
 from temper.service.bundle import check_texts

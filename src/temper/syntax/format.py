@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from temper.syntax import tree as t
 from temper.syntax.words import (
@@ -83,8 +82,7 @@ def format_set_item(item: t.SetItem) -> str:
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
+class _Page(Struct, frozen=True):
     """The lines so far."""
 
     lines: list[str]
@@ -137,8 +135,7 @@ def _comment(text: str) -> str:
     return f"# {text}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
+class _Shown(Struct, frozen=True):
     """How a part is printed: its own line, what stands on deeper lines, and the comments of all that its line holds."""
 
     head: Doc

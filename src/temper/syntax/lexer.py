@@ -6,7 +6,8 @@ Nothing is refused here: what can't be a token is reported, and left out or read
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from temper.syntax.words import DURATION_UNITS
 from temper.text import Code, Diagnostic, Fix, Label, Source, Span, suggest
@@ -62,8 +63,7 @@ UNITS = {**{unit: unit for unit in DURATION_UNITS}, **{word: unit for word, unit
 """The units of durations, by what people call them."""
 
 
-@dataclass(frozen=True, slots=True)
-class PhysicalLine:
+class PhysicalLine(Struct, frozen=True):
     """A line of the file: its tokens from `first` up to `last`, and its comment."""
 
     first: int
@@ -74,8 +74,7 @@ class PhysicalLine:
     """The tokens that are brackets, in order."""
 
 
-@dataclass(slots=True)
-class Tokens:
+class Tokens(Struct):
     """All tokens of a source, as lists side by side, with what was wrong with them."""
 
     source: Source

@@ -10,39 +10,36 @@ three shapes that a blueprint needs:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 WIDTH = 112
 """Of the lines of the first blueprints, those up to here read well in one go; the next longer ones did not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
+class Break(Struct, frozen=True):
     """Where a line may end; `flat` stands there when it does not."""
 
     flat: str = " "
 
 
-@dataclass(frozen=True, slots=True)
-class Cat:
+class Cat(Struct, frozen=True):
     parts: tuple[Doc, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     inner: Doc
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(Struct, frozen=True):
     """Items with a break between any two; what parts them (a comma) ends the item before."""
 
     items: tuple[Doc, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Nest:
+class Nest(Struct, frozen=True):
     by: int
     inner: Doc
 
@@ -88,15 +85,13 @@ def flat(doc: Doc) -> str:
             assert_never(doc)
 
 
-@dataclass(frozen=True, slots=True)
-class _Others:
+class _Others(Struct, frozen=True):
     """The items of a `Fill` that come after the first."""
 
     items: tuple[Doc, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Todo:
+class _Todo(Struct, frozen=True):
     """What is still to be printed: how far right its new lines begin, and whether its breaks may end lines."""
 
     indent: int

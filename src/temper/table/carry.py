@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from temper.table.commit import broken
 from temper.table.evaluate import compile_expr, default_values, entity_names, frame_of

@@ -6,10 +6,10 @@ It does not read the text: two tables with the same meaning show no change.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from temper.table.phrase import describe_expr
 from temper.table.table import (
@@ -42,8 +42,7 @@ from temper.table.values import describe, duration_text
 _TRUE: Expr = ("lit", ("bool",), True)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One thing that is not as it was.
 
     `kind` is what and how: "state added", "guard changed", "by removed". `site` is where, in the new table, or in the

@@ -14,8 +14,10 @@ or compares all entities of a kind is the verifier's alone: asking it would read
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.table.evaluate import BESIDE, NOBODY, Code, Everything, Look, compile_expr, entity_names, frame_of
 from temper.table.events import (
@@ -67,16 +69,14 @@ class World(Look, Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One entity's share of a commit."""
 
     event: Event
     accepted: Accepted
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """What a commit rests on besides the entities that it writes: it is valid only while all this is so (4).
 
     A host that decides one commit after the other need not look; a store that several write to has to. `entities` are
@@ -90,8 +90,7 @@ class Read:
     uniques: tuple[tuple[str, int, tuple[Value, ...], bool], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """What is to be stored together: the event's own part first, each followed by what it takes along, then creates.
 
     `existing` is the entity that the same creating action with the same parameters has made already; then nothing is to
@@ -170,8 +169,7 @@ def broken(
 # --- one entity by itself ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Single:
+class _Single(Struct, frozen=True):
     """A kind whose entities nothing outside of them is asked about, but by what their own clauses and properties say.
 
     `creating` are the actions that only create; `elsewhere` says that its properties read others.
@@ -236,8 +234,7 @@ class _Refusal(Exception):
         self.refused = refused
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
+class _Link(Struct, frozen=True):
     """Why a part is in the commit: the clause that asks for it, of which action, and what is to be told of it."""
 
     clause: Creation | Join
@@ -248,8 +245,7 @@ class _Link:
         return f"`{self.clause.event.entity}.{self.clause.event.action}`"
 
 
-@dataclass(slots=True)
-class _Share:
+class _Share(Struct):
     """A part in the making, with the clauses that led to it: the first is the event's own action's."""
 
     event: Event
@@ -258,8 +254,7 @@ class _Share:
     links: tuple[_Link, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Next:
+class _Next(Struct, frozen=True):
     """An event to be taken in."""
 
     now: Snapshot | None
@@ -557,8 +552,7 @@ def _inverted(table: Table) -> Mapping[str, tuple[tuple[str, Inverse], ...]]:
 # --- properties -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """A property that is asked of one entity: of `owner`; in `var` where it says `all x in Owner`."""
 
     always: Always

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
 
 from temper.table.table import Handler
 
 Value: TypeAlias = bool | int | Decimal | str | tuple[Any, ...] | frozenset[Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """A principal with the roles that it holds while it acts. `acts_for` is the person behind an agent."""
 
     principal: str
@@ -22,8 +22,7 @@ class Caller:
     acts_for: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
+class Consent(Struct, frozen=True):
     """That a person has said yes to what somebody may not do alone: `by` answered `asked` in `decision`.
 
     The caller of the action is one of the two: who asked, where a policy alone stood in the way; who answered, where
@@ -35,8 +34,7 @@ class Consent:
     by: Caller
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Struct, frozen=True):
     """A call that has been ordered, with all that its outcomes need: a later table changes nothing for it.
 
     The handlers' arguments hold literals, results and errors only; the rest was read when the call was made.
@@ -56,8 +54,7 @@ class Pending:
     ended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Armed:
+class Armed(Struct, frozen=True):
     """A timer that runs, or a `whenever` whose condition holds.
 
     `due` is a time in milliseconds, `None` for an `at` whose field is `none` or that has fired. `stamp` is the entity's
@@ -71,8 +68,7 @@ class Armed:
     period_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+class Deferred(Struct, frozen=True):
     """An outcome or a send that waits until the entity has left the state. Held in order of arrival."""
 
     id: str
@@ -83,8 +79,7 @@ class Deferred:
     """The site of the place whose `defer` holds it; empty once the entity has left it, and the one may be offered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """One entity at a moment. `fields` are in the order of their declaration. `version` counts its entries from 1."""
 
     entity: str
@@ -104,8 +99,7 @@ class Snapshot:
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """Somebody asks for an action. For a creating one the snapshot is `None` and `entity_id` is the id it shall have.
 
     `id` is the event's own: what it orders and creates is named after it. `at` is now, in milliseconds. `by_system` is
@@ -131,8 +125,7 @@ class Ending(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """A call has ended. `order` is the pending call's; `results` are the tool's, decoded.
 
     A failure has a kind and a text.
@@ -147,8 +140,7 @@ class Outcome:
     error_text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Fire:
+class Fire(Struct, frozen=True):
     """A timer or a `whenever` is due. One whose `stamp` is not that of the armed one does nothing (`Why.STALE`)."""
 
     id: str
@@ -157,8 +149,7 @@ class Fire:
     stamp: int
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Struct, frozen=True):
     """A send arrives. `order` is the send's id."""
 
     id: str
@@ -171,8 +162,7 @@ class Deliver:
     entity_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """A deferred one is offered again, since the entity has left the state that deferred it."""
 
     id: str
@@ -186,8 +176,7 @@ Event: TypeAlias = Act | Outcome | Fire | Deliver | Offer
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """A case that was taken: the action's, then those of routes."""
 
     action: str
@@ -200,15 +189,13 @@ class Move:
     """Whether a state was entered (the case has a `to`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallOrder:
+class CallOrder(Struct, frozen=True):
     """Carry out a call; everything about it is in the snapshot's `Pending` of this order."""
 
     pending: Pending
 
 
-@dataclass(frozen=True, slots=True)
-class SendOrder:
+class SendOrder(Struct, frozen=True):
     order: str
     site: str
     entity: str
@@ -218,16 +205,14 @@ class SendOrder:
     caller: Caller
 
 
-@dataclass(frozen=True, slots=True)
-class Creation:
+class Creation(Struct, frozen=True):
     """An entity that is created in the same commit: take `event` (an `Act` by `system`) on nothing."""
 
     site: str
     event: Act
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(Struct, frozen=True):
     """An action that another entity takes in the same commit: take `event` (an `Act` by `system`) on it."""
 
     site: str
@@ -236,8 +221,7 @@ class Join:
     event: Act
 
 
-@dataclass(frozen=True, slots=True)
-class Emitted:
+class Emitted(Struct, frozen=True):
     event: str
     params: Mapping[str, Value]
     site: str
@@ -258,8 +242,7 @@ class How(Enum):
     """It was late and nothing says what becomes of it: a dead letter. An `Outcome` is still recorded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """What the event does. `moves` is empty where no action was taken (ignored, deferred, dead)."""
 
     after: Snapshot
@@ -301,8 +284,7 @@ class Why(Enum):
     MISSING = "missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The table says no. `text` is for the caller; `site` is the clause that refused.
 
     OUT_OF_TYPE, DIVISION, TWICE and BREAKS are faults of the blueprint.

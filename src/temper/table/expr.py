@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from temper.table.table import Entity, Expr, Let, Param, Table, Type
 
@@ -73,8 +74,7 @@ class Elsewhere(Absent):
     """What is read of another entity is not there, or cannot be asked here; the text says what."""
 
 
-@dataclass(eq=False)
-class Names:
+class Names(Struct, eq=False):
     """What the names of an expression mean: where it stands, and what is declared there.
 
     `outer` is the action's for a case, and the entity's for an action. Bound variables get a slot of their own, so that

@@ -7,8 +7,9 @@ nothing to say of them. `moving` names the others by kind and state, so that nob
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from temper.table.carry import upgrade_of
 from temper.table.reach import watched_fields
@@ -17,8 +18,7 @@ from temper.table.table import Always, AnyClause, Call, Entity, For, If, Param, 
 KindState = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Moving:
+class Moving(Struct, frozen=True):
     """By kind and state of the old table: who may be another in the new one, who may have no place there."""
 
     touched: frozenset[KindState] = frozenset()

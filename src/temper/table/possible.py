@@ -7,8 +7,9 @@ parameter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from temper.table.choose import fill
 from temper.table.commit import Commit, World, commit
@@ -33,8 +34,7 @@ from temper.table.table import Expr, Param, Table
 from temper.table.values import show, show_as
 
 
-@dataclass(frozen=True, slots=True)
-class Possible:
+class Possible(Struct, frozen=True):
     """An action as one caller could take it now.
 
     `status` is "yes", "no" (`refused` says why) or "depends": on the parameters named in `on`. An action that would be
@@ -49,8 +49,7 @@ class Possible:
     on: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(Struct, frozen=True):
     """A clause that decides on an action, and its answer.
 
     `kind` is "params", "by", "from" or "when". `holds` is `None` where it was not asked: another had refused before.

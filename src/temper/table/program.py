@@ -7,8 +7,9 @@ it may be thrown away at any time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from temper.table.evaluate import Code, Frame, compile_expr, default_values, entity_names
 from temper.table.events import Caller
@@ -51,8 +52,7 @@ class Lazily(dict[Any, Any]):
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class ParamCode:
+class ParamCode(Struct, frozen=True):
     name: str
     type: Type
     check: Checker
@@ -60,20 +60,17 @@ class ParamCode:
     optional: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ByCode:
+class ByCode(Struct, frozen=True):
     by: By
     who: Code | None
 
 
-@dataclass(frozen=True, slots=True)
-class GuardCode:
+class GuardCode(Struct, frozen=True):
     guard: Guard
     holds: Code
 
 
-@dataclass(frozen=True, slots=True)
-class CaseCode:
+class CaseCode(Struct, frozen=True):
     """A case with what holds for it: `by` is the action's where it has none of its own."""
 
     case: Case
@@ -120,8 +117,7 @@ class ActionCode:
         return CaseCode(case, names, program.bys(case.by) or self.by, bool(case.by), guards)
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerCode:
+class HandlerCode(Struct, frozen=True):
     handler: Handler
     args: tuple[tuple[str, Code], ...]
 
@@ -129,16 +125,14 @@ class HandlerCode:
         return {name: code(frame) for name, code in self.args}
 
 
-@dataclass(frozen=True, slots=True)
-class TimerCode:
+class TimerCode(Struct, frozen=True):
     timer: Timer
     index: int
     duration: Code | None
     handler: HandlerCode
 
 
-@dataclass(frozen=True, slots=True)
-class WheneverCode:
+class WheneverCode(Struct, frozen=True):
     """`elsewhere`: its condition reads other entities."""
 
     whenever: Whenever
@@ -148,16 +142,14 @@ class WheneverCode:
     elsewhere: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceCode:
+class PlaceCode(Struct, frozen=True):
     place: Place
     names: Names
     route: HandlerCode | None
     timers: tuple[TimerCode, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LateCode:
+class LateCode(Struct, frozen=True):
     late: Late
     handler: HandlerCode | None
 

@@ -8,8 +8,9 @@ than is read at a moment, never less.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from temper.table.evaluate import Look, entity_names
 from temper.table.events import Snapshot
@@ -18,8 +19,7 @@ from temper.table.refs import field_references, holds_references
 from temper.table.table import Always, Entity, Expr, Table
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(Struct, frozen=True):
     """From an `entity` to those that its `field` refers to; if `inverse`, from one of those to it."""
 
     entity: str
@@ -31,16 +31,14 @@ Path: TypeAlias = tuple[Hop, ...]
 """The way from an entity to what is read, in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(Struct, frozen=True):
     """What an expression reads of others: by which paths, of which kind; and the kinds of which it reads them all."""
 
     paths: tuple[tuple[str, Path], ...]
     every: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(Struct, frozen=True):
     """An entity of kind `owner` has a `whenever` that reads, by `path`, what stands at its end."""
 
     owner: str
@@ -156,8 +154,7 @@ def over_all(asked: Always) -> tuple[str, str, Expr] | None:
             return None
 
 
-@dataclass(slots=True)
-class _Seeing:
+class _Seeing(Struct):
     paths: dict[tuple[str, Path], None] = field(default_factory=dict)
     every: dict[str, None] = field(default_factory=dict)
 

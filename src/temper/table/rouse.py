@@ -6,7 +6,7 @@ come, in a commit of its own, if its condition still holds then.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from temper.table.evaluate import Look, frame_of
 from temper.table.events import Armed, Caller, Snapshot

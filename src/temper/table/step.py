@@ -21,8 +21,9 @@ the first guard that failed is told).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, assert_never
+
+from msgspec.structs import replace
 
 from temper.table.evaluate import Frame, Look, Unset, compile_expr
 from temper.table.events import (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from temper.table.choose import choose, fill
 from temper.table.clauses import CallDraft, Stop, Work, compile_clauses, place_clauses

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from temper.text.codes import Severity
 from temper.text.diagnostic import Diagnostic, Label
@@ -55,8 +56,7 @@ def render(diagnostic: Diagnostic, sources: Mapping[str, Source], *, colour: boo
     return "\n".join(line.rstrip() for line in out) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(Struct, frozen=True):
     """A piece of a label that lies on one line; `text` stands at the last piece only."""
 
     line: int
@@ -68,8 +68,7 @@ class _Mark:
     goes_on: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Paint:
+class _Paint(Struct, frozen=True):
     on: bool
     problem_colour: str
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from temper.table import Expr, Table, shape
 
@@ -48,8 +49,7 @@ def targets(case: shape.Case) -> Iterator[tuple[str, str]]:
         yield before, case.to or before
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(Struct, frozen=True):
     """What makes the system take an action: `kind` is "then", "else", "unknown", "timer", "route", "whenever", "late",
     "send", "create" or "with". `entity` and `action` say where it is written (`action` is `None` for a place's)."""
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from temper.kernel import Cause, Entry
 from temper.table import (
     Accepted,
@@ -641,7 +643,9 @@ class _Conforming:
         visit = before.visit + 1 if before is not None else 1
         now = Snapshot(kind.name, entry.id, entry.after, ordered, entry.version, visit, born, entry.at)
         calls, timers, deferred = (before.calls, before.timers, before.deferred) if before else ((), (), ())
-        self._set(key, (_Choice(replace(now, calls=calls, timers=timers, deferred=deferred), open=True),))
+        self._set(
+            key, (_Choice(msgspec.structs.replace(now, calls=calls, timers=timers, deferred=deferred), open=True),)
+        )
 
 
 @dataclass(frozen=True, slots=True)

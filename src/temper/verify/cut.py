@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import Struct
 
 from temper.table import Table, shape
 
@@ -18,8 +19,7 @@ _NAMES = {"ref": 1, "every": 1, "action_is": 1, "read": 2, "read_in": 2}
 _CUT = "cut"
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """A part of a table: `numbers` are its properties' in the whole."""
 
     table: Table

@@ -6,7 +6,8 @@ What they are worth is `temper.table`'s to say; here is only what both levels ne
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from temper.table import Expr, Table, Type, shape
 
@@ -136,8 +137,7 @@ def reads_nothing_else(e: Expr, x: str, known: Collection[str] = ()) -> bool:
             return bool(inner) and all(reads_nothing_else(part, x, known) for part in inner)
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(Struct, frozen=True):
     """What the names of an expression mean where it stands: the entity's, the action's, the bound ones."""
 
     table: Table

@@ -7,7 +7,9 @@ to them, and what each level did.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.table import Table, digest, shape
 from temper.text import Code, Diagnostic, Severity
@@ -47,8 +49,7 @@ def report_of(
     return _Judgement(inside.table, levels, outcomes, digest(table), inside).report()
 
 
-@dataclass
-class _Judgement:
+class _Judgement(Struct):
     """Lays together what the units came to."""
 
     table: Table

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 # A snapshot with what led to it takes kilobytes; a state of a lowered system, packed, some tens of bytes.
 SNAPSHOTS = 200_000
 PACKED = 5_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Bounds of one judgement; the report says which of them was met.
 
     `seconds` bound the whole judgement, `states_max` one search, `rlimit` one question to the solver (its own unit of

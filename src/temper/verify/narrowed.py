@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from temper.table import Table
@@ -16,8 +18,7 @@ ASKED = "~asked"
 LeftOut: TypeAlias = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Narrowed:
+class Narrowed(Struct, frozen=True):
     """A table as its policies leave it.
 
     `left_out` says of each action ("Rollout.Promote") which policies forbid more than is told here, and by what of

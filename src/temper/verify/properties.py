@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from temper.table import Expr, Table, shape
 from temper.verify.expressions import Names, rebuilt, walk, without_lets
@@ -10,8 +10,7 @@ from temper.verify.expressions import Names, rebuilt, walk, without_lets
 _BEYOND = frozenset({"read", "read_in", "inverse", "every"})
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """An `always` as a condition on one entity's own fields and state."""
 
     index: int

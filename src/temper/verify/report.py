@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct, field
 
 from temper.text import Diagnostic
 
@@ -26,8 +27,7 @@ class Verdict(Enum):
     """Nothing that ran looks at it."""
 
 
-@dataclass(frozen=True, slots=True)
-class TraceStep:
+class TraceStep(Struct, frozen=True):
     """One step of a run, in the blueprint's words.
 
     `who` is "operator", "system", "the tool kubernetes.set_partition", "the clock". `site` is the case or clause
@@ -53,8 +53,7 @@ class TraceStep:
     """Whether it happens in one commit with the step before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PropertyResult:
+class PropertyResult(Struct, frozen=True):
     """A property, or an unwritten question that is always asked, and its verdict.
 
     `by` names what decided: "induction", "search", "table", ... `why` is for people: bounds, the reason of an
@@ -73,8 +72,7 @@ class PropertyResult:
     certificate: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(Struct, frozen=True):
     """What one level did. `covered` says it in words, `not_covered` what it leaves out; numbers where they mean
     something."""
 
@@ -90,16 +88,14 @@ class Level:
     """Of how many of them it was known already."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScenarioResult:
+class ScenarioResult(Struct, frozen=True):
     title: str
     passed: bool
     site: str
     problem: Diagnostic | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Survivor:
+class Survivor(Struct, frozen=True):
     """A change to the blueprint that no property and no scenario notices: what was changed, and what that asks.
 
     `place` is where it stands, as (file, line, column).
@@ -113,8 +109,7 @@ class Survivor:
     place: tuple[str, int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Vacuous:
+class Vacuous(Struct, frozen=True):
     """A property that says nothing: it can't be broken, whatever the actions do."""
 
     name: str
@@ -124,8 +119,7 @@ class Vacuous:
     place: tuple[str, int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
+class Suggestion(Struct, frozen=True):
     """A property that holds and is not written: its line, within its entity.
 
     `by` names what checked it. `kills` is the number of survivors that it would notice, and `asked` are their
@@ -144,8 +138,7 @@ SCENARIOS = "scenarios"
 """What notices a mutant where a scenario does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Strength:
+class Strength(Struct, frozen=True):
     """How much the properties and scenarios of a table notice.
 
     `killed` of `counted` mutants are noticed. `equivalent` ones do the same as the table and are not counted, nor are
@@ -170,8 +163,7 @@ class Strength:
         return self.killed / self.counted if self.counted else 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """Everything that was found about one table.
 
     `passed`: no error among the findings, no scenario failed, and no property is broken, or is unknown or not

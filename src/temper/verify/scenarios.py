@@ -9,8 +9,10 @@ that does not hold, or an outcome without a home, fails the line whatever it exp
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from temper.table import (
     FAULTS,

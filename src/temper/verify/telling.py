@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.table import Table
 from temper.text import Code, Diagnostic, Label
@@ -15,8 +17,7 @@ from temper.verify.shapes import routed
 from temper.verify.symbolic.algebra import Algebra
 
 
-@dataclass(slots=True)
-class Known:
+class Known(Struct):
     """What the levels say of one entity; `None` where a level did not run. `lost` says why level 1 has no answer."""
 
     algebra: Algebra | None = None
@@ -24,8 +25,7 @@ class Known:
     lost: str = ""
 
 
-@dataclass
-class Telling:
+class Telling(Struct):
     """Makes results and findings of what is known."""
 
     table: Table

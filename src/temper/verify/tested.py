@@ -7,7 +7,9 @@ What a bound or the solver left *unknown* stays so: that no run among so many br
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.table import Table, shape
 from temper.text import Code
@@ -23,8 +25,7 @@ _FAULTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wrong:
+class Wrong(Struct, frozen=True):
     """What a run shows. `kind` is "property" (`site` is the property's), "fault" (a blueprint's own, at `site`),
     "runtime" (a promise of the runtime is broken) or "rest" (it does not come to rest)."""
 
@@ -34,8 +35,7 @@ class Wrong:
     site: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """A run that shows something wrong, told. `seed` gives it again."""
 
     wrong: Wrong

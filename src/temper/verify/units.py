@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.table import Table, shape
 from temper.verify.cut import Cut, Links, cut
@@ -54,8 +55,7 @@ class Kind(Enum):
         return {Kind.FAIR: "search", Kind.TOGETHER: "algebra"}.get(self, self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """What is asked of a cut. `key` says all that the answer depends on, but for the release that gives it.
 
     `entities` are whom it is about; `numbers` are the properties of the cut, as the whole table counts them. `guide`
@@ -77,8 +77,7 @@ class Unit:
         return f"{self.kind.value} of {' and '.join(self.entities)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Runs:
+class Runs(Struct, frozen=True):
     """What a level that runs things did with a part of the table, and what that shows."""
 
     level: Level
@@ -89,8 +88,7 @@ class Runs:
 Answer: TypeAlias = "Algebra | Searches | dict[int, Eventual] | Runs | tuple[ScenarioResult, ...]"
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """What a unit came to. `looked_up` if it was judged before; `final` if another try would come to the same."""
 
     answer: Answer
@@ -99,8 +97,7 @@ class Done:
     looked_up: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """A unit that came to nothing, and why."""
 
     why: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from temper.table import Table, Type, Why, describe_expr, shape
 from temper.text import Code, Diagnostic, Label

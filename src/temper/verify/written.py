@@ -7,7 +7,9 @@ breaks what was proved would be a bug of ours, and is shown as the run that it i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import field
+from msgspec.structs import replace
 
 from temper.table import Expr, shape
 from temper.text import Code
@@ -27,7 +29,6 @@ from temper.verify.telling import Known, Telling, bounds, never_at, or_lost
 SEVERAL = "it speaks of several entities at once, and they could not be searched together"
 
 
-@dataclass
 class Written(Telling):
     """Results of the written properties. `found` is what is known of each entity.
 

@@ -7,8 +7,9 @@ of whose outcomes are ignored wherever the entity can still get to is dropped: i
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from temper.table import Armed, Caller, Deferred, Expr, Pending, Snapshot, Table, Type, Value, decode, encode, shape
 from temper.verify.clauses import all_clauses, outcomes, targets

@@ -8,11 +8,11 @@ does, so what holds so, holds; a run that breaks something is shown only after i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from temper.table import Expr, Table, Type, shape
 from temper.verify.clauses import all_clauses, lates
@@ -25,8 +25,7 @@ COMPARISONS_MAX = 5
 _EXPRESSIONS = frozenset({"condition", "value", "who", "target", "over", "duration"})
 
 
-@dataclass(frozen=True)
-class Clocks:
+class Clocks(Struct, frozen=True):
     """The tables to search with: one, unless times are compared. `blind` says why the search may miss something."""
 
     tables: tuple[Table, ...]

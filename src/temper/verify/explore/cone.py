@@ -7,8 +7,9 @@ anything that flows into one) is the same whatever it holds. Leaving it out is e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from temper.table import Expr, Table, Type, shape
 from temper.verify.clauses import NEW, all_clauses, expressions, flat, lates, outcomes
@@ -18,8 +19,7 @@ Node = tuple[str, ...]
 """`("field", name)`, `("param", action, name)`, `("caller",)`, `("acts_for",)`, `("role", name)`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cone:
+class Cone(Struct, frozen=True):
     """What matters: fields, parameters by action, the roles that travel with a cause, and whether it matters who it
     is."""
 
@@ -30,8 +30,7 @@ class Cone:
     acts_for: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True):
     """An expression, the action whose parameters it sees, and what its value flows into (`None`: it decides)."""
 
     expr: Expr

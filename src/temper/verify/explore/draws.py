@@ -8,10 +8,11 @@ collections one of each size.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain, combinations, cycle, islice, product
 from typing import Any
+
+from msgspec import Struct
 
 from temper.table import Table, Type, Value, decode, shape
 from temper.verify.clauses import all_clauses
@@ -34,8 +35,7 @@ COUNTED_PRINCIPALS_MAX = 6
 COLLECTION_MAX = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(Struct, frozen=True):
     """The values drawn of one type. `whole`: they are all that there are, as far as the table can tell."""
 
     values: tuple[Value, ...]

@@ -7,8 +7,10 @@ Moments are chosen so that no timer fires early or out of turn: the nearest that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.table import (
     Accepted,
@@ -37,8 +39,7 @@ STEPS_MAX = 4_000
 MOMENTS_MAX = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """One event of a replayed run and what came of it. `history` is what was accepted before."""
 
     event: Event
@@ -48,8 +49,7 @@ class Stage:
     history: tuple[Accepted, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
+class Replayed(Struct, frozen=True):
     """A run that happens as it stands."""
 
     stages: tuple[Stage, ...]

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from temper.table import (
     FAULTS,
@@ -61,8 +62,7 @@ Progress = Callable[[str, int, int], None]
 Monitors = tuple[frozenset[tuple[str, str]], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
+class Break(Struct, frozen=True):
     """A run that breaks something, or reaches it. `key` says what: ("always", 3), ("state", "Live"), ("fault",
     site), ...
 
@@ -75,8 +75,7 @@ class Break:
     refused: Refused | None = None
 
 
-@dataclass
-class Explored:
+class Explored(Struct):
     """What one search found."""
 
     entity: str
@@ -110,8 +109,7 @@ class Explored:
         return self.stopped is None and not self.cut and not self.partial and self.blind is None
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     snapshot: Snapshot | None
     monitors: Monitors
     parent: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from temper.table import Accepted, Event, Expr, Fire, Snapshot, Table, decode, shape
 from temper.verify.clauses import flat

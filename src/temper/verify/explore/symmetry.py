@@ -8,8 +8,9 @@ costs a state more at worst.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from temper.table import Act, Caller, Deliver, Event, Outcome, Snapshot, shape
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from temper.table import Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """Something assigned or given that could not be shown to fit its type."""
 
     site: str
@@ -17,8 +17,7 @@ class Open:
     expr: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOpen:
+class LeftOpen(Struct, frozen=True):
     """An expression that has no exact formula: it was taken to have any value of its type."""
 
     expr: Expr
@@ -27,8 +26,7 @@ class LeftOpen:
     """What could be written instead."""
 
 
-@dataclass(frozen=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """Why a property holds of every reachable state: what `certificate.py` checks again.
 
     `facts` belong to a state each, and are an invariant together: creation makes them true, and each step keeps them.
@@ -46,8 +44,7 @@ class Certificate:
     reads_before: bool = False
 
 
-@dataclass(frozen=True)
-class JointCertificate:
+class JointCertificate(Struct, frozen=True):
     """Why a property of several entities holds: facts about every entity of a kind, or (`None`) about the whole.
 
     They hold where there is nothing yet, and each commit keeps them together. `lemmas` are what each entity's own
@@ -64,8 +61,7 @@ class JointCertificate:
     reads_before: bool = False
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(Struct, frozen=True):
     """One question to the solver in SMT-LIB 2, with the answer that it got: "sat", "unsat" or "unknown"."""
 
     name: str
@@ -73,8 +69,7 @@ class Query:
     answer: str
 
 
-@dataclass(frozen=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """Who proved a property, and what rests on what, in the blueprint's words."""
 
     by: str
@@ -93,8 +88,7 @@ class Proof:
         return f"{steps}, {facts}" if steps else facts
 
 
-@dataclass
-class Algebra:
+class Algebra(Struct):
     """What was found. Sites are the smallest that show it."""
 
     entity: str

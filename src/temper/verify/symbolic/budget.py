@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 # For whoever bounds each question alone; the solver counts in 32 bits.
 UNLIMITED = 2**31
@@ -12,8 +12,7 @@ UNLIMITED = 2**31
 QUESTIONS_MAX = 16
 
 
-@dataclass
-class Budget:
+class Budget(Struct):
     """What one question may cost, and what is left for all of them; `None` is no end."""
 
     rlimit: int

@@ -8,9 +8,9 @@ nothing of it is used: the check shares the encoding with the provers, and no mo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import z3
+from msgspec import Struct
 
 from temper.table import Expr, Table, describe_expr
 from temper.verify.expressions import FALSE
@@ -20,8 +20,7 @@ from temper.verify.symbolic.solve import impossible
 from temper.verify.symbolic.terms import Term, Terms
 
 
-@dataclass(frozen=True)
-class Obligation:
+class Obligation(Struct, frozen=True):
     """A question that must have no model."""
 
     name: str

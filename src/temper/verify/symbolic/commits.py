@@ -11,10 +11,10 @@ parameters. An action that only others take along is no commit by itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import z3
+from msgspec import Struct
 
 from temper.table import Expr, Table, Type, shape
 from temper.verify.clauses import NEW, admitted, by_people, flat, triggers
@@ -31,8 +31,7 @@ class TooMuch(Exception):
     """A commit takes more along than is followed; the text says which."""
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """A way for the world to change: from `base` to `after`, if `facts` hold."""
 
     name: str

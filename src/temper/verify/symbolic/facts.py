@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from temper.table import Expr, Table, Type, shape
 from temper.verify.clauses import all_clauses, guards
@@ -25,8 +26,7 @@ _SAID_OF_STATES = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A property of several entities: of each of a kind, or of the whole."""
 
     index: int

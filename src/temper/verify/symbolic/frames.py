@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import z3
+from msgspec import Struct
 
 from temper.table import Expr, Table, shape
 from temper.verify.clauses import NEW
@@ -14,8 +14,7 @@ from temper.verify.symbolic.paths import Path, paths
 from temper.verify.symbolic.terms import Scene, Term, Terms
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(Struct, frozen=True):
     """One path from a moment to the next, as a condition on both."""
 
     path: Path

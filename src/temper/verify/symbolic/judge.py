@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 import z3
+from msgspec.structs import replace
 
 from temper.table import Expr, Table, shape
 from temper.verify.clauses import NEW, guards

@@ -8,10 +8,11 @@ may give any parameters, so that there are more paths here than runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import z3
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.table import Expr, Table, Type, shape
 from temper.verify.clauses import NEW, admitted, entered, flat, guards, left, outcomes
@@ -19,8 +20,7 @@ from temper.verify.expressions import names_in, type_of, walk
 from temper.verify.symbolic.terms import Scene, Term, Terms, World
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(Struct, frozen=True):
     """A value that has to fit a type: assigned to a field, or given to a tool, an event or another action."""
 
     site: str
@@ -31,8 +31,7 @@ class Given:
     under: Term
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """An expression that is worked out, in its scene, once `under` holds."""
 
     site: str
@@ -41,8 +40,7 @@ class Asked:
     under: Term
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(Struct, frozen=True):
     """What an action takes along if `under` holds: a joint action, a creation, or a `for` in which there are some."""
 
     clause: shape.With | shape.Create | shape.For
@@ -50,8 +48,7 @@ class Link:
     under: Term
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(Struct, frozen=True):
     """Whose part of a commit is meant: who it is, what it reads, and what it is given. `joint`: another takes it along,
     as `system`."""
 
@@ -63,8 +60,7 @@ class Share:
     joint: bool = False
 
 
-@dataclass(frozen=True)
-class Path:
+class Path(Struct, frozen=True):
     """One way through one action, and its routes: from `before`, if `condition` holds, to `after` with `fields`."""
 
     entity: str
@@ -96,8 +92,7 @@ class Path:
         )
 
 
-@dataclass
-class _Doing:
+class _Doing(Struct):
     """Values so far, while the clauses of one step are gone through."""
 
     terms: Terms

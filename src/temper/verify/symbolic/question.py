@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import product
 from typing import TypeAlias
 
 import z3
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.table import Expr
 from temper.verify.expressions import Names
@@ -24,8 +25,7 @@ Lemmas: TypeAlias = Mapping[str, Believed]
 ROUNDS_MAX = 3
 
 
-@dataclass(frozen=True)
-class Lemma:
+class Lemma(Struct, frozen=True):
     """What an entity's own proofs have shown of a state."""
 
     entity: str

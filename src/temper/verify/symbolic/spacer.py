@@ -9,10 +9,11 @@ that all others use; one that can't be said in words proves nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import z3
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.table import Expr, Table, Type, shape
 from temper.verify.clauses import NEW
@@ -146,8 +147,7 @@ class Spacer:
         return {state: found.get(state, (FALSE,)) for state in self.entity.states if found.get(state, (FALSE,))}
 
 
-@dataclass(frozen=True)
-class _Linear:
+class _Linear(Struct, frozen=True):
     kind: str
     terms: Mapping[Expr, Fraction]
     constant: Fraction

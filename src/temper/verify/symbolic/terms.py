@@ -13,11 +13,12 @@ Division by zero is left open here, and asked about on its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Protocol, TypeAlias
 
 import z3
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.table import Expr, Table, Type, canonical_key, decode, shape
 from temper.verify.clauses import NEW
@@ -29,8 +30,7 @@ from temper.verify.symbolic.universe import FINITE_MAX, few, universe
 Term: TypeAlias = Any  # z3 ships no types
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """What an expression is read against: one state of one entity, and one event's parameters, caller and time.
 
     `key` tells scenes apart where something is left open. `state` is a name, or a term that numbers the states.

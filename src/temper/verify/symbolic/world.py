@@ -11,9 +11,10 @@ Two references may name one entity; whether they do is left to the solver.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import z3
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.table import Expr, Table, Type
 from temper.verify.clauses import NEW
@@ -26,8 +27,7 @@ NAMED_MAX = 14
 Taken = tuple[Term, frozenset[str]]
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """One entity's share of a commit, if `active` holds: which state and fields it has after it."""
 
     entity: str
@@ -39,8 +39,7 @@ class Part:
     """Which actions it takes, each with the condition under which it takes these."""
 
 
-@dataclass(frozen=True)
-class Universal:
+class Universal(Struct, frozen=True):
     """If `flag` holds, `at` holds of any entities of these kinds."""
 
     kinds: tuple[str, ...]
@@ -48,8 +47,7 @@ class Universal:
     at: Callable[[Sequence[Term]], Term]
 
 
-@dataclass
-class Named:
+class Named(Struct):
     """Those that were asked about, of each kind, in the order in which they were."""
 
     refs: dict[str, dict[int, Term]] = field(default_factory=dict)

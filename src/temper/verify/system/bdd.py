@@ -11,8 +11,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.verify.system.bdd_codes import Encoding
 from temper.verify.system.bdd_nodes import Exhausted
@@ -88,8 +91,7 @@ def _raced(
         nodes = min(nodes * _MORE, bounds.nodes_max)
 
 
-@dataclass(slots=True)
-class _Bounds:
+class _Bounds(Struct):
     began: float
     seconds: float
     nodes_max: int
@@ -122,8 +124,7 @@ class _Together:
     image: Callable[[int], int] = field(init=False)
 
 
-@dataclass(slots=True)
-class _Sought:
+class _Sought(Struct):
     """What is known to be somewhere, and the states where it is."""
 
     where: int

@@ -8,7 +8,8 @@ the one system is a run of the other. (The orbits that are left say what stands 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from temper.verify.system.codes import FALSE, both, conjuncts, const, either, eq, ite, no, op, remade, replaced, walk
 from temper.verify.system.ir import Code, Fault, Orbit, Question, Rule, State, System, Var

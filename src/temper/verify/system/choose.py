@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from math import factorial, prod
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.verify.system.ir import Path, Searched, System
 from temper.verify.system.python import Search
@@ -33,8 +35,7 @@ NODE_BYTES = 400
 NODES = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """How far a search goes before it says so.
 
     `states_max` and `memory_max` bound engines that visit states one by one. Diagrams visit none: whole sets of states,
@@ -83,8 +84,7 @@ def search(
     return best
 
 
-@dataclass(slots=True)
-class _Task:
+class _Task(Struct):
     """What is to be searched. `known` is what has been found in the nearest states, by `first`, which can go on."""
 
     system: System

@@ -19,9 +19,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
+
+from msgspec import Struct, field
 
 from temper.verify.system.ir import BOUND, Leads, Path, Rule, State, System
 from temper.verify.system.step import evaluate, fault_of, successors
@@ -30,8 +31,7 @@ from temper.verify.system.step import evaluate, fault_of, successors
 MENDING_MAX = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Lasso:
+class Lasso(Struct, frozen=True):
     """A fair run that never gets there: the way to a loop, and the loop; an empty one is a state that stays for ever.
 
     `starts` is the number of steps after which the run is where it should lead on from.
@@ -42,8 +42,7 @@ class Lasso:
     starts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Led:
+class Led(Struct, frozen=True):
     """What is known of one `leads`: a lasso that breaks it, or `stopped`, or neither: it holds in all `states`.
 
     `mending` are the least assumptions under which it would hold: (class, "weak" or "strong"); empty where none would.
@@ -55,8 +54,7 @@ class Led:
     mending: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass
-class Graph:
+class Graph(Struct):
     """Every state that can be reached, and every step. `stopped` says why it is not whole."""
 
     system: System

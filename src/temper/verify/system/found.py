@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from temper.table import Refused, Table, Why, shape
 from temper.verify.cut import spoken_of
@@ -53,8 +54,7 @@ Key = tuple[Any, ...]
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class Together:
+class Together(Struct, frozen=True):
     """What a search of entities together found. `asked` are the properties about several of them, by number."""
 
     system: System
@@ -93,8 +93,7 @@ class Together:
         return ", ".join(words)
 
 
-@dataclass(frozen=True)
-class Searches:
+class Searches(Struct, frozen=True):
     """What the search of a whole table found: of each entity, and in words.
 
     `asked` maps a property about several entities, by its number, to one of them: its `Explored` has the answer.

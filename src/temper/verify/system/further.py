@@ -7,7 +7,9 @@ its variables; that the runs to it are runs of the larger system is looked at an
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from temper.verify.system.fair import Graph, graph_of, leading_to
 from temper.verify.system.ir import State, System

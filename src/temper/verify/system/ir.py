@@ -24,8 +24,9 @@ and fit 62 bits with a sign. Sets over a domain of at most 62 elements are bit m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
 
 Code: TypeAlias = tuple[Any, ...]
 State: TypeAlias = tuple[int, ...]
@@ -34,8 +35,7 @@ TRUE: Code = ("const", 1)
 BOUND = "bound"
 
 
-@dataclass(frozen=True, slots=True)
-class Var:
+class Var(Struct, frozen=True):
     """A variable with `size` values. `low` is the value of code 0; `labels` name the values where they are words."""
 
     name: str
@@ -44,8 +44,7 @@ class Var:
     labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A rule whose guard holds and then `condition` breaks the blueprint: a value leaves its type, say.
 
     It is found, and the rule is not taken there. Of several the first counts.
@@ -56,8 +55,7 @@ class Fault:
     site: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A ground step. Where its guard holds it can be taken, unless a fault's condition holds, which is then found.
 
     An update gives a variable its value (`low` included), worked out before the step; it fits if the rule is taken.
@@ -81,8 +79,7 @@ class Rule:
     renews: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What is asked of every state (`bad` reads the state) or of every step (`step`: `bad` reads `next` too).
 
     `kind` is "always", "never", "needs", "reach" (then `bad` is what is to be reached), or another word of the
@@ -97,8 +94,7 @@ class Question:
     key: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Leads:
+class Leads(Struct, frozen=True):
     """`eventually A leads to B`: a state where `start` holds is followed by one where `goal` holds.
 
     `strong` names the classes of fairness that are strong; the classes in `fair` are weak at least.
@@ -113,8 +109,7 @@ class Leads:
     key: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Orbit:
+class Orbit(Struct, frozen=True):
     """Members that can be exchanged for each other without a change of behaviour.
 
     `members[k]` are the variables of member k, in the same order for each. A variable in `values` names a member by
@@ -134,8 +129,7 @@ class Orbit:
     held: tuple[tuple[int, tuple[tuple[int, ...], ...]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(Struct, frozen=True):
     """A whole system. `covered` says in words what was drawn and what the bounds are; `exact` is false where some value
     of the real types was left out, so that what holds is not proved."""
 
@@ -150,8 +144,7 @@ class System:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Struct, frozen=True):
     """A shortest run: the number of the initial state, and the numbers of the rules that were taken one after another.
 
     `fault` is the one that the last rule meets, by its number in the rule.
@@ -162,8 +155,7 @@ class Path:
     fault: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Searched:
+class Searched(Struct, frozen=True):
     """What an engine found.
 
     `found` maps the number of a question to a shortest path to a state (or over a step) where its `bad` holds; `faults`

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from temper.table import Table, shape
 from temper.verify.explore.replay import Replayed
@@ -21,8 +22,7 @@ GRAPH_MAX = 100_000
 FORMLESS = "it has no finite form"
 
 
-@dataclass(frozen=True, slots=True)
-class Eventual:
+class Eventual(Struct, frozen=True):
     """What is known of one `eventually`.
 
     `run` breaks it: after its first `prefix` steps the rest is done again and again (if there is none, nothing happens

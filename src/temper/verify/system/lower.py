@@ -12,10 +12,10 @@ the step that shows it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.table import Act, Caller, Ending, Expr, Pending, Table, Type, Why, shape
 from temper.table import Value as Plain

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.table import Caller, Expr, Table, Type, Why, decode, describe_expr
 from temper.verify.expressions import Names, element_type, names_in, type_of, without_lets
@@ -63,8 +65,7 @@ class World(Protocol):
         """Return between which ends a code lies."""
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """What an expression reads where it stands."""
 
     world: World
@@ -88,8 +89,7 @@ class Scope:
     now: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """That an expression has no value, where `condition` holds; without a `why`, none that the search keeps."""
 
     condition: Code

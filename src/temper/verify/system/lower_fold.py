@@ -10,8 +10,9 @@ can fail is gone, and a rule written for each state of an entity is one rule aga
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from temper.verify.system.codes import FALSE, TRUTHS, both, const, either, eq, ite, no, op, remade
 from temper.verify.system.ir import TRUE, Code, Fault, Rule, Var

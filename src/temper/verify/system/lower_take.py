@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.table import Caller, Expr, Table, Why, shape
 from temper.verify.clauses import entered, left
@@ -26,8 +28,7 @@ NEW = "new"
 Who = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What is asked on the way: a need (`why` is empty), or a fault that is met where the condition holds."""
 
     condition: Code
@@ -35,8 +36,7 @@ class Asked:
     site: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """A case that was taken, by whom."""
 
     who: Who
@@ -48,8 +48,7 @@ class Moved:
     caller: Caller
 
 
-@dataclass
-class Part:
+class Part(Struct):
     """One entity's share of a path, as far as it has come."""
 
     who: Who
@@ -87,8 +86,7 @@ class Part:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """A send on a path: where its condition holds, to whichever target the code names."""
 
     condition: Code
@@ -100,8 +98,7 @@ class Sent:
     caller: Caller
 
 
-@dataclass
-class Path:
+class Path(Struct):
     """One way in which an event can go."""
 
     asked: list[Asked] = field(default_factory=list)

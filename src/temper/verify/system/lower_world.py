@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import chain, product
 from math import prod
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.table import Caller, Expr, Table, Type, decode, default_values, describe_expr, shape
 from temper.table import Value as Plain
@@ -56,8 +58,7 @@ NOT_THERE = "not there"
 FIELD_MOMENT = -1000
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """A handler's argument that is read when the call is made, and what it is then, as far as it matters.
 
     `handler` is "then", "else" or "unknown"; `expr` is the part of the argument that is read at once.
@@ -70,8 +71,7 @@ class Memory:
     type: Type
 
 
-@dataclass
-class CallSite:
+class CallSite(Struct):
     """A call as its outcomes need it: what each remembers, and what those memories can be."""
 
     clause: shape.Call
@@ -81,8 +81,7 @@ class CallSite:
     """Every combination of what is remembered, as the numbers that the memories' spaces write."""
 
 
-@dataclass
-class Kind:
+class Kind(Struct):
     """One kind of entity in a system."""
 
     entity: shape.Entity
@@ -164,8 +163,7 @@ class SystemDraws(Draws):
         return prod(len(self.of(each.type).values) for each in params if each.name in mattering)
 
 
-@dataclass
-class Slots:
+class Slots(Struct):
     """Where one instance is kept: the numbers of its variables."""
 
     state: int

@@ -12,9 +12,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
+
+from msgspec import Struct, field
 
 from temper.verify.system.codes import conjuncts, replaced, variables, walk
 from temper.verify.system.ir import Code, Rule, Searched, State, System
@@ -127,8 +128,7 @@ class Search:
         return compiled(self.system, self.packing, open_questions, frozenset(self.found.faults))
 
 
-@dataclass(slots=True)
-class Found:
+class Found(Struct):
     """What the generated function finds: where (a state, packed), and by which rule if it is about a step."""
 
     questions: dict[int, tuple[int, int | None]] = field(default_factory=dict)

@@ -7,8 +7,10 @@ that is for `eventually`. What is lost is told by a shortest run to where the la
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.table import Table, Why, shape
 from temper.verify.clauses import flat
@@ -35,8 +37,7 @@ MORE = "of those that it depends on there may be more than the search has"
 STILL_MORE = "one more of each kind does not help it on, but there may be more still"
 
 
-@dataclass(frozen=True, slots=True)
-class Missed:
+class Missed(Struct, frozen=True):
     """A shortest run, of `system`, to where something is missed, and in which state the entity then is.
 
     `uncertain` says what, beyond this search, might lead on; it is empty where nothing does.
@@ -48,8 +49,7 @@ class Missed:
     uncertain: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
+class Recovery(Struct, frozen=True):
     """What is known of a kind: how it is lost, if it can be, and how it gets to wait for ever.
 
     `open` says why it is not known whether it can be lost; `one`: asked of one entity of each kind alone. `moved`: it

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from temper.table import (
     Accepted,
@@ -57,8 +59,7 @@ def replay_path(system: System, table: Table, path: Path, shows: Shows | None = 
     return Replays(system, table).run(path, shows)
 
 
-@dataclass(frozen=True)
-class _World:
+class _World(Struct, frozen=True):
     """Everything that there is at a moment of a run."""
 
     table: Table
@@ -119,8 +120,7 @@ class _World:
         return following
 
 
-@dataclass(slots=True)
-class _Way:
+class _Way(Struct):
     """A path as far as it has been done: what has come of it, and the steps that go on from there."""
 
     state: State
@@ -139,8 +139,7 @@ class _Way:
         return [stage for part in reversed(parts) for stage in part]
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """A step of a path to be done: how many came before it, what it is, and what the system says comes of it."""
 
     number: int

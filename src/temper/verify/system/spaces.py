@@ -8,10 +8,11 @@ durations. Sets are masks whose bit is the element's number; records and maps ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from temper.table import Table, Type
 from temper.table import Value as Plain
@@ -36,32 +37,28 @@ class UnloweredError(Exception):
         self.within = within
 
 
-@dataclass(frozen=True, slots=True)
-class Maybe:
+class Maybe(Struct, frozen=True):
     """A `T?`."""
 
     present: Code
     inner: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Many:
+class Many(Struct, frozen=True):
     """A set of scalars of a type."""
 
     mask: Code
     of: Type
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """A record, by its parts in the order of their declaration."""
 
     name: str
     parts: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A list: how long it is, and the items in order. What stands behind the last item is nothing."""
 
     size: Code
@@ -69,8 +66,7 @@ class Row:
     of: Type
 
 
-@dataclass(frozen=True, slots=True)
-class Keyed:
+class Keyed(Struct, frozen=True):
     """A map: for each key that there can be, whether it is there and its worth.
 
     The keys that are whole numbers are those between the ends of `key`, which may be others than those of the type.

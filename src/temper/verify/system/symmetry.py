@@ -16,8 +16,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from itertools import pairwise
+
+from msgspec.structs import replace
 
 from temper.verify.system.ir import Orbit, Path, Searched, State, System
 from temper.verify.system.python import Found, Packing, compiled

@@ -11,8 +11,9 @@ and one comparison a word, however many conditions it is made of.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
+
+from msgspec import Struct, field
 
 from temper.verify.system.codes import TRUTHS, no
 from temper.verify.system.ir import Code, Var
@@ -42,8 +43,7 @@ class Slot(Protocol):
     def mask(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Struct, frozen=True):
     """Some bits of one variable, and their values: `mask` and `value` are where the word has them."""
 
     word: int
@@ -51,8 +51,7 @@ class Literal:
     value: int
 
 
-@dataclass(slots=True)
-class Cube:
+class Cube(Struct):
     """Bits of the words that have known values; `False` where two conditions ask for different ones."""
 
     masks: list[int]

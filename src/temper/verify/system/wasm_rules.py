@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from temper.verify.system.codes import replaced, variables
 from temper.verify.system.ir import Code, Rule, System
@@ -23,8 +24,7 @@ _BRANCH_WORTH = 40
 _RULE_SIZE = 5
 
 
-@dataclass(slots=True)
-class _Fault:
+class _Fault(Struct):
     """A fault that a rule may meet: where it is noted (`None` if it has been found), and its number in the rule."""
 
     condition: Code
@@ -32,8 +32,7 @@ class _Fault:
     position: int
 
 
-@dataclass(slots=True)
-class _Bits:
+class _Bits(Struct):
     """What a rule does to one word: bits that stay, bits that are set, what is added, and what is worked out."""
 
     kept: int
@@ -43,8 +42,7 @@ class _Bits:
     """A value, the low end of its variable, and the bit where it goes."""
 
 
-@dataclass(slots=True)
-class _Ready:
+class _Ready(Struct):
     """A rule as the kernel takes it."""
 
     number: int

@@ -15,8 +15,9 @@ Names of an author's are never part of the text: it is made of numbers and of wo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from temper.verify.system.codes import FALSE
 from temper.verify.system.ir import System
@@ -44,8 +45,7 @@ class TooWide(Exception):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """Where a variable stands: its word, its first bit, and how many bits it has."""
 
     word: int
@@ -93,8 +93,7 @@ class Layout:
         return tuple(words[slot.word] >> slot.offset & (1 << slot.width) - 1 for slot in self.slots)
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(Struct, frozen=True):
     """Where in `ctl` the kernel notes what it finds: state questions, step questions and faults, in that order."""
 
     states: tuple[int, ...]
@@ -114,8 +113,7 @@ class Notes:
         return self.faults_at + FAULT_BYTES * len(self.faults)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What has been found when a kernel is made, and need not be noted again."""
 
     questions: frozenset[int] = frozenset()
@@ -131,9 +129,9 @@ def windows(layout: Layout) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def kernel(system: System, layout: Layout, notes: Notes, known: Known = Known()) -> str:
+def kernel(system: System, layout: Layout, notes: Notes, known: Known | None = None) -> str:
     """Return the module's text. Raises `TooWide`."""
-    return _Text(system, layout, notes, known).module()
+    return _Text(system, layout, notes, known or Known()).module()
 
 
 class _Text:
