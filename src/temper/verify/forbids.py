@@ -12,6 +12,7 @@ OOPSLA 2024.
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from temper.table import Expr, Table, Type, shape
 TRUE: Expr = ("lit", ("bool",), True)
 FALSE: Expr = ("lit", ("bool",), False)
 _AGENT: Expr = ("!=", ("acts_for",), ("caller",))
+_PARAMS = {".": {"left": {"Var": "context"}, "attr": "params"}}
+_COMPARED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _FLIPPED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
@@ -141,6 +144,8 @@ class _Reading:
     def condition(self, form: Mapping[str, Any]) -> Answers:
         """Return the answers of what has the type `Bool`."""
         ((op, of),) = form.items()
+        if any(self._gone(each) for each in _operands(op, of)):
+            return ERRS
         match op:
             case "Value" if isinstance(of, bool):
                 return HOLDS if of else FAILS
@@ -215,6 +220,8 @@ class _Reading:
         return _atom(("==", term.expr, one.expr), term, one)
 
     def _compared(self, op: str, left: Mapping[str, Any], right: Mapping[str, Any], form: Mapping[str, Any]) -> Answers:
+        if "Value" in left and "Value" in right:
+            return HOLDS if _COMPARED[op](left["Value"], right["Value"]) else FAILS
         ends = [self.term(left), self.term(right)]
         numbers = [None if each is None else each.type[0] for each in ends]
         exprs: list[Expr] = []
@@ -255,9 +262,20 @@ class _Reading:
             return HOLDS
         term = self.term({".": {"left": left, "attr": attr}})
         if term is None:
-            known = left in ({"Var": "resource"}, {".": {"left": {"Var": "context"}, "attr": "params"}})
+            known = left in ({"Var": "resource"}, _PARAMS)
             return FAILS if known and not self._there(left, attr) else self._unknown(_text(form))
         return Answers(no(term.absent), term.absent)
+
+    def _gone(self, form: Mapping[str, Any]) -> bool:
+        """Say whether a value is read that this request surely does not have."""
+        if "." not in form:
+            return False
+        left, attr = form["."]["left"], form["."]["attr"]
+        if left == {"Var": "resource"}:
+            return attr not in {"state", "id"} and not self._there(left, attr)
+        if left == _PARAMS:
+            return not self._there(left, attr)
+        return self._gone(left)
 
     def _there(self, left: Mapping[str, Any], attr: str) -> bool:
         """Say whether there may be such an attribute, whatever can be said of its value."""
@@ -323,7 +341,7 @@ class _Reading:
             if found is None or self.given.creates:
                 return None
             return _unwrapped(("field", attr), found.type)
-        if left == {".": {"left": {"Var": "context"}, "attr": "params"}}:
+        if left == _PARAMS:
             given = next((each for each in self.given.action.params if each.name == attr), None)
             return None if given is None else _unwrapped(("param", attr), given.type)
         owner = self.term(left)
@@ -354,6 +372,17 @@ class _Reading:
                 return ("lit", type, value)
             case _:
                 return None
+
+
+def _operands(op: str, of: Any) -> list[Mapping[str, Any]]:
+    """Return the values that an operation always reads, of those whose reading can fail."""
+    if op in {"Value", "Var", "Set", "&&", "||", "!", "if-then-else", "has"}:
+        return []
+    if isinstance(of, list):
+        return of
+    if op == ".":
+        return [{op: of}]
+    return [each for name in ("left", "right", "arg") if isinstance(each := of.get(name), Mapping)]
 
 
 def _unwrapped(expr: Expr, type: Type) -> Term:
