@@ -45,6 +45,7 @@ from temper.kernel import (
     path_text,
 )
 from temper.runtime import records as r
+from temper.runtime.agenda import NEVER, Agenda
 from temper.runtime.archive import ENTRIES_MAX, ArchiveDamaged, Packed, Segment, Segments, Unpacked, pack
 from temper.runtime.chain import GENESIS, chained, digest_of, is_digest, is_mark
 from temper.runtime.ranks import SCHEMA as RANKS
@@ -220,6 +221,7 @@ class SqliteStore:
         self._threads = threading.local()
         self._readers: list[apsw.Connection] = []
         self._rows: dict[tuple[str, str], int] = {}
+        self._agenda = Agenda()
         self._codecs = Codecs(self._table, self._pushed)
         self._codecs.current = self._one("select coalesce(max(number), 0) from versions")
         last = self._first("select seq, hash from log order by seq desc limit 1")
@@ -292,7 +294,12 @@ class SqliteStore:
         return [one for _, one in page], page[-1][0] if len(found) > len(page) and page else None
 
     def stirs(self, limit: int) -> Sequence[Stir]:
+        agenda, looked = self._agenda, self._agenda.looked
+        if not agenda.stirs:
+            return ()
         found = self._all("select owner, kind, id, path, caller, after from stirs order by row limit ?", (limit,))
+        if not found:
+            agenda.found(looked, stirs=False)
         return [
             Stir(owner, kind, id, path_of(path), load_caller(caller), after)
             for owner, kind, id, path, caller, after in found
@@ -427,32 +434,61 @@ class SqliteStore:
     # --- what waits ---
 
     def due(self, at: int, limit: int) -> Sequence[tuple[str, str]]:
+        if at < self._agenda.due:
+            return ()
         found: Sequence[tuple[str, str]] = self._all(
             "select kind, id from entities where due is not null and due <= ? order by due, row limit ?", (at, limit)
         )
+        if not found:
+            self._ask_due()
         return found
 
     def next_due(self) -> int | None:
+        due = self._agenda.due or self._ask_due()
+        return None if due == NEVER else due
+
+    def _ask_due(self) -> int:
+        looked = self._agenda.looked
         found: int | None = self._one("select min(due) from entities where due is not null")
-        return found
+        due = NEVER if found is None else found
+        self._agenda.found(looked, due=due)
+        return due
 
     def sends(self, at: int, limit: int) -> Sequence[OrderRow]:
+        if at < self._agenda.sends:
+            return ()
         waiting = "kind = 'send' and state = 'waiting' and next_at <= ?"
-        return self._orders(_ORDERS + waiting + _FIRST + " order by row limit ?", (at, limit))
+        found = self._orders(_ORDERS + waiting + _FIRST + " order by row limit ?", (at, limit))
+        if not found:
+            self._ask_orders()
+        return found
 
     def calls(self, at: int, tool: str, limit: int) -> Sequence[OrderRow]:
-        return self._orders(
+        if at < self._agenda.call(tool):
+            return ()
+        found = self._orders(
             _ORDERS + "kind = 'call' and state = 'waiting' and tool = ? and next_at <= ? order by next_at, row limit ?",
             (tool, at, limit),
         )
+        if not found:
+            self._ask_orders()
+        return found
 
     def next_order(self, but_not: Sequence[str]) -> int | None:
-        found: int | None = self._one(
-            "select min(next_at) from orders where state = 'waiting'"
-            " and (kind = 'send' or tool not in (select value from json_each(?)))",
-            (_texts(but_not),),
-        )
-        return found
+        sends, known = self._agenda.sends, self._agenda.calls
+        calls: Mapping[str, int] = known or {}
+        if not sends or known is None:
+            sends, calls = self._ask_orders()
+        least = min([sends, *(at for tool, at in calls.items() if tool not in but_not)])
+        return None if least == NEVER else least
+
+    def _ask_orders(self) -> tuple[int, Mapping[str, int]]:
+        looked = self._agenda.looked
+        found = self._all("select tool, min(next_at) from orders where state = 'waiting' group by kind, tool")
+        calls = {tool: at for tool, at in found if tool is not None}
+        sends = next((at for tool, at in found if tool is None), NEVER)
+        self._agenda.found(looked, sends=sends, calls=calls)
+        return sends, calls
 
     def order(self, order: str) -> OrderRow | None:
         return next(iter(self._orders(_ORDERS + "name = ?", (order,))), None)
@@ -543,8 +579,10 @@ class SqliteStore:
             writer.execute("commit")
         except apsw.Error as problem:
             self._back()
+            self._agenda.forget()
             # Some of it may have reached the log, and be found there if we die before we write again.
             raise _fault(self.path, problem, unknown=True) from problem
+        self._agenda.appended(appending.dues, batch)
         if appending.codec is not None:
             self._codecs.put(appending.number, appending.codec)
             self.ranks.forget(appending.stale)
@@ -768,6 +806,7 @@ class _Appending:
         self.codec: Codec | None = None
         self.number = codecs.current
         self.rows: dict[tuple[str, str], int] = {}
+        self.dues: list[int] = []
         self.last_seq = last_seq
         self.head = head
         self.keys = keys
@@ -849,6 +888,8 @@ class _Appending:
         updates: list[tuple[str, bool, int | None, int, bytes, int]] = []
         for name, (after, due) in last.items():
             row = self._row(*name)
+            if due is not None:
+                self.dues.append(due)
             if after is None:
                 self._db.execute("update entities set due = ? where row = ?", (due, row))
             elif row is None:

@@ -64,6 +64,8 @@ class Columns:
     """What the whole batch leaves of each, by name; `None` for what goes."""
     deciding: set[int] = field(default_factory=set)
     """The partitions that it decides for."""
+    dues: list[int] = field(default_factory=list)
+    """When its entities are due."""
 
     def of(self, batch: Batch) -> Columns:
         """Take all of a batch in."""
@@ -77,6 +79,8 @@ class Columns:
                 last[name] = (last[name][0] if name in last else None, wake.at)
         for (kind, id), (after, due) in last.items():
             self._written(kind, id)
+            if due is not None:
+                self.dues.append(due)
             if after is None:
                 self.rows["wakes"].append((kind, id, due))
             else:

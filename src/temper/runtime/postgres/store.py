@@ -36,9 +36,9 @@ from temper.kernel import (
     load_caller,
     path_of,
 )
+from temper.runtime.agenda import NEVER, Agenda
 from temper.runtime.archive import ENTRIES_MAX, Segment, Unpacked
 from temper.runtime.chain import is_digest
-from temper.runtime.postgres.agenda import NEVER, Agenda
 from temper.runtime.postgres.archive import (
     AWAITED,
     RESTING,
@@ -648,7 +648,7 @@ class PostgresStore:
             msgspec.structs.force_setattr(entry, "seq", base[part] + nth)
         for part, count in columns.counts.items():
             self._last_seqs[part] = base[part] + count
-        self._agenda.appended(columns.rows)
+        self._agenda.appended(columns.dues, batch)
         if version is not None:
             self._codecs.put(number, codec)
         return self._last_seqs.get(0, 0)
