@@ -81,11 +81,16 @@ def check_texts(files: Mapping[str, str]) -> Checked:
     table = None
     if not any(problem.severity is Severity.ERROR for problem in problems):
         table = compile_machine(machine, (*sources.values(), *modules.sources), modules.digests)
-    policies = policies_of(sources.values(), table)
-    problems = _in_order((*problems, *policies.problems))
+    if all(is_blueprint(name) for name in sources):
+        # To read policies takes a library, and with it the whole outside: most bundles have none.
+        policies = None
+    else:
+        policies = policies_of(sources.values(), table)
+        problems += policies.problems
+    problems = _in_order(problems)
     if table is None or any(problem.severity is Severity.ERROR for problem in problems):
         return Checked(sources, problems, None, None)
-    return Checked(sources, problems, machine, with_policies(table, policies))
+    return Checked(sources, problems, machine, table if policies is None else with_policies(table, policies))
 
 
 def is_blueprint(name: str) -> bool:
