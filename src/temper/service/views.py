@@ -175,15 +175,19 @@ def history_entry(entry: Entry, version: int | None = None) -> wire.HistoryEntry
         ended=_ended(entry),
         timer=entry.timer,
         late=entry.late,
-        refused=(
-            {"why": entry.refused.why, "text": entry.refused.text, "site": entry.refused.site}
-            if entry.refused
-            else None
-        ),
+        refused=_refused(entry),
         table=entry.digest[:12],
         table_version=version,
         text=line(entry),
     )
+
+
+def _refused(entry: Entry) -> dict[str, Any] | None:
+    refused = entry.refused
+    if refused is None:
+        return None
+    told: dict[str, Any] = {"why": refused.why, "text": refused.text, "site": refused.site}
+    return {**told, "policies": refused.policies} if refused.policies else told
 
 
 def _ended(entry: Entry) -> dict[str, Any] | None:
@@ -311,6 +315,7 @@ def refusal(
         why=refused.why.value,
         clause=site_place(table, refused.site),
         clause_text=site_text(table, refused.site),
+        policies=refused.policies,
         next=next_actions(table, blueprint, now, could),
     )
 
@@ -318,6 +323,7 @@ def refusal(
 _FAULTS = {"OUT_OF_TYPE", "DIVISION", "TWICE", "BREAKS"}
 _KINDS = {
     "DENIED": ("denied", "the caller may not take this action", 403),
+    "FORBIDDEN": ("denied", "a policy forbids this action", 403),
     "UNKNOWN_ACTION": ("not-found", "there is no such action", 404),
     "MISSING": ("not-found", "there is no such entity", 404),
     "BAD_PARAMS": ("bad-request", "the parameters do not fit", 422),

@@ -67,6 +67,8 @@ class Problem(Wire, frozen=True):
     """For a refusal: which kind of clause refused ("guard", "no case", "denied", ...)."""
     clause: Place | None = None
     clause_text: str = ""
+    policies: tuple[str, ...] = ()
+    """For a refusal by policies: which of them."""
     next: tuple[Next, ...] = ()
     help: str = ""
     findings: tuple[Finding, ...] = ()
@@ -434,6 +436,91 @@ class ToolState(Wire, frozen=True, omit_defaults=False):
     why: str = ""
     until: str | None = None
     last_error: str = ""
+
+
+class Decision(Wire, frozen=True):
+    """A request that was refused, and that somebody may approve: exactly this one.
+
+    `state` is "Pending", "Granted" (it is being carried out), "CarriedOut", "Failed", "Denied", "Stale", "Expired" or
+    "Withdrawn". `version` is that of the entity, 0 where it is to be created; `digest` the blueprint's. `refused_by` is
+    "policy" or "by", `refused` its text. `would` is what would happen, where that can be told; `allows` says for each
+    scope of a grant what it would newly allow. `may_answer` says whether whoever reads this may.
+    """
+
+    id: str
+    state: str
+    blueprint: str
+    entity: str
+    entity_id: str
+    action: str
+    params: dict[str, Any]
+    version: int
+    digest: str
+    asked_by: str
+    acts_for: str | None = None
+    roles: tuple[str, ...] = ()
+    session: str | None = None
+    asked_at: str = ""
+    expires_at: str = ""
+    refused_by: str = ""
+    refused: str = ""
+    policies: tuple[str, ...] = ()
+    would: dict[str, Any] = {}
+    allows: dict[str, str] = {}
+    may_answer: bool = False
+    answered_by: str | None = None
+    answered_for: str | None = None
+    answered_at: str | None = None
+    reason: str | None = None
+    outcome: str | None = None
+    grant: str | None = None
+    """The id of the grant that came of it, where it was for more than this call."""
+
+
+class Decisions(Wire, frozen=True, omit_defaults=False):
+    """A page of decisions, newest first. `cursor` goes on from here; `None` at the end."""
+
+    items: tuple[Decision, ...]
+    cursor: str | None = None
+
+
+class Grant(Wire, frozen=True):
+    """So many more requests like one that was approved. `state` is "Active", "Spent", "Expired", "Revoked" or
+    "Outdated" (another version of the blueprint is in force)."""
+
+    id: str
+    state: str
+    decision: str
+    to: str
+    acts_for: str | None
+    blueprint: str
+    entity: str
+    about: str | None
+    """One entity; `None` for all of its kind."""
+    action: str
+    by: str
+    limit: int
+    uses: int
+    left: int
+    at: str
+    until: str
+    ended_by: str | None = None
+    reason: str | None = None
+
+
+class Pause(Wire, frozen=True):
+    """Who or what is paused. `state` is "Active", "Lifted" or "Expired"; `blueprint` is "" where it is for all."""
+
+    id: str
+    state: str
+    kind: str
+    name: str
+    blueprint: str
+    reason: str
+    by: str
+    at: str
+    until: str | None = None
+    lifted_by: str | None = None
 
 
 class NewToken(Wire, frozen=True):

@@ -77,7 +77,11 @@ from temper.service.judgements import Judgements
 from temper.service.listing import Listing, list_page
 from temper.service.measuring import Measures
 from temper.service.modules import LETTERS_MAX, is_module
-from temper.service.people import Person, must_be_administrator, token_problems, token_view
+from temper.service.office import NAME as OFFICE
+from temper.service.office import Office
+from temper.service.pauses import Pauses
+from temper.service.people import Person, must_be_administrator
+from temper.service.policies import policy_clauses, possibly, visible
 from temper.service.requests import asked_for, creating_action, fingerprint, moment_of, params_of, scoped_key, wanted_id
 from temper.service.seen import Sees, seen
 from temper.service.settings import Loaded, SettingProblem, duration_ms
@@ -692,12 +696,20 @@ class Workshop:
         # A swap may have come between: the answer is by the table that is in force after it.
         match answer:
             case Done():
+                sees = self._sees(asked.person, space) if answer.entry is None else None
+                if sees is not None and not sees(answer.snapshot):
+                    # The same was created before; whoever may not see it learns no more than that.
+                    raise Declined(
+                        wire.Problem(type="conflict", title="there is one with this key already", status=409)
+                    )
                 return acted(space.table, answer, asked.action, dry_run=request.dry_run)
             case No():
                 entity, id = request.entity, request.id
                 raise Declined(self._refusal(space, asked.person, entity, id, answer.refused, answer.snapshot))
             case Conflict():
                 if answer.actual_version is not None:
+                    if self._gate.narrows_reading(space.table, request.entity):
+                        self._snapshot(asked.person, space, request.entity, request.id)
                     raise stale(answer.actual_version, request.if_version)
                 raise Declined(
                     wire.Problem(
@@ -738,8 +750,13 @@ class Workshop:
     ) -> wire.Problem:
         if refused.why is Why.MISSING and now is None:
             return no_such_entity(entity, id)
+        at = self.clock.now()
         try:
-            could = possible(space.table, entity, now, person.caller, self.clock.now(), space.live.world())
+            sees = self._sees(person, space)
+            if now is not None and sees is not None and refused.why is not Why.EXISTS and not sees(now):
+                return no_such_entity(entity, id)
+            could = possible(space.table, entity, now, person.caller, at, space.live.world())
+            could = possibly(self._gate, person, space, now, at, could)
         except StoreFault:
             could = ()  # It is refused all the same; what else is possible can't be read right now.
         return refusal(space.table, space.name, refused, now, could)
@@ -828,6 +845,9 @@ class Workshop:
             table = space.table
             entity_of(table, entity)
             now = self._snapshot(person, space, entity, id) if id is not None else None
+            at = self.clock.now()
+            could = possible(table, entity, now, person.caller, at, space.live.world())
+            could = possibly(self._gate, person, space, now, at, could)
             return tuple(
                 possible_action(table, each)
                 for each in possible(table, entity, now, person.caller, self.clock.now(), space.live.world())
@@ -861,6 +881,7 @@ class Workshop:
             )
             for each in await space.reading(lambda: clauses_of(table, now, event, space.live.world()))
         )
+        clauses += await space.reading(lambda: policy_clauses(self._gate, person, space, now, event))
         try:
             asked = self._asked(
                 person, space, kind, event.entity_id, chosen, rest, key=None, asked=body, dry_run=True,
@@ -903,19 +924,19 @@ class Workshop:
                 )
             )
         self._streams += 1
-        reached = partial(scope.reaches, person, blueprint)
+        shows = partial(self._shows, person, space)
         try:
             member = space.member
             if member is not None:
                 part = member.database.part(entity, id) if entity is not None and id is not None else None
                 async for each in self._watched(space, member, after, part):
-                    if entity in (None, each.entity) and id in (None, each.id) and reached(each.entity, each.id):
+                    if entity in (None, each.entity) and id in (None, each.id) and await shows(each.entity, each.id):
                         yield each
                 return
             if isinstance(after, str) and not after.isdigit():
                 raise bad_query("after", "is the number of an entry")
             async for entry in space.live.subscribe(None if after is None else int(after)):
-                if entity in (None, entry.entity) and id in (None, entry.id) and reached(entry.entity, entry.id):
+                if entity in (None, entry.entity) and id in (None, entry.id) and await shows(entry.entity, entry.id):
                     yield history_entry(entry, space.number_of(entry.digest))
         finally:
             self._streams -= 1
@@ -953,12 +974,14 @@ class Workshop:
         self._condition(space, entity, until, "until")
         # Asked anew each time: a swap may come while it waits.
         compiled, number = space.compiled, space.version.number
-        sees = self._sees(person, space)
 
         def holds(now: Snapshot) -> bool:
             nonlocal compiled, number
             if space.version.number != number:
                 compiled, number = space.compiled, space.version.number
+            sees = self._sees(person, space)
+            if sees is not None and not sees(now):
+                return False
             condition = compiled.condition(entity, until)
             return compiled.predicate(entity, condition, self.clock.now(), seen(space.live.world(), sees))(now)
 
@@ -969,6 +992,8 @@ class Workshop:
         except StoreFault as fault:
             raise unavailable(fault.text) from fault
         assert now is not None, "an entity never goes away"
+        if self._gate.narrows_reading(space.table, entity):
+            now = await space.reading(partial(self._snapshot, person, space, entity, id))
         return wire.Waited(met=met, entity=entity_view(space.table, now))
 
     # --- the outbox ---
@@ -1092,11 +1117,21 @@ class Workshop:
             raise Declined(no_such_entity(entity, id))
     def _sees(self, person: Person, space: Space) -> Sees | None:
         """Return what says whom the person may see, `None` where that is everybody."""
-        if scope.reaches(person, space.name):
-            return None
-        return lambda now: scope.reaches(person, space.name, now.entity, now.id)
+        whole = scope.reaches(person, space.name)
+        within = None if whole else lambda now: scope.reaches(person, space.name, now.entity, now.id)
+        return visible(self._gate, person, space, self.clock.now(), within)
 
-        return now
+    async def _shows(self, person: Person, space: Space, entity: str, id: str) -> bool:
+        """Say whether the person may see what happens to an entity."""
+        if not scope.reaches(person, space.name, entity, id):
+            return False
+        if not self._gate.narrows_reading(space.table, entity):
+            return True
+        try:
+            await space.reading(partial(self._snapshot, person, space, entity, id))
+        except Declined:
+            return False
+        return True
 
     def _condition(self, space: Space, entity: str, text: str, parameter: str) -> Any:
         try:

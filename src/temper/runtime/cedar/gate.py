@@ -5,7 +5,7 @@ from __future__ import annotations
 from temper.kernel import Facts
 from temper.runtime.cedar.names import ActionName, approves, reads, writes
 from temper.runtime.cedar.slices import ALLOWED, Asked, Ruling, Slice, permits
-from temper.table import Act, Caller, Look, Refused, Snapshot, Table, Why
+from temper.table import Act, Caller, Look, Policy, Refused, Snapshot, Table, Why
 
 
 class Gate:
@@ -21,8 +21,7 @@ class Gate:
         ruling = self.ruling(table, now, event, facts, world)
         if ruling.allowed:
             return None
-        site = next((each.site for each in (*ruling.policies, *(one for one, _ in ruling.erring))), None)
-        return Refused(Why.FORBIDDEN, ruling.text, site, event.action, ruling.ids)
+        return Refused(Why.FORBIDDEN, ruling.text, ruling.site, event.action, ruling.ids)
 
     def ruling(self, table: Table, now: Snapshot | None, event: Act, facts: Facts, world: Look | None) -> Ruling:
         """Return what the policies say of an action, whatever `by` says."""
@@ -30,6 +29,20 @@ class Gate:
         if chosen is None:
             return ALLOWED
         return chosen.rule(Asked(event.caller, facts, now, event.entity_id, event.at, event.params, world))
+
+    def asks(self, table: Table, entity: str, action: str) -> bool:
+        """Say whether any policy narrows who may take an action."""
+        return bool(table.policies) and slice_of(table, writes(entity, action)) is not None
+
+    def asked(self, table: Table, entity: str, action: str) -> tuple[Policy, ...]:
+        """Return the policies that narrow who may take an action."""
+        chosen = slice_of(table, writes(entity, action)) if table.policies else None
+        return chosen.policies if chosen is not None else ()
+
+    def looks_at(self, table: Table, entity: str, action: str) -> frozenset[str]:
+        """Return the parameters that policies look at before they let an action be taken."""
+        chosen = slice_of(table, writes(entity, action)) if table.policies else None
+        return chosen.params if chosen is not None else frozenset()
 
     def narrows_reading(self, table: Table, entity: str) -> bool:
         """Say whether entities of a kind are not for everybody to read."""

@@ -58,6 +58,11 @@ class Ruling:
         return (*(each.id for each in self.policies), *(each.id for each, _ in self.erring))
 
     @property
+    def site(self) -> str | None:
+        """Return where the first of them stands."""
+        return next((each.site for each in (*self.policies, *(one for one, _ in self.erring))), None)
+
+    @property
     def text(self) -> str:
         """Return what the caller is told where it is not allowed."""
         told = next((each.otherwise for each in self.policies if each.otherwise), None)
@@ -101,6 +106,11 @@ class Slice:
         self._defaults = tuple(param for param in given if param.default is not None)
         self._own = tuple(field.name for field in self._entity.fields if field.name in self._all.names)
         self._remembered: dict[Any, Ruling] | None = {} if self._stands_alone(given) else None
+
+    @property
+    def params(self) -> frozenset[str]:
+        """Return the parameters that are looked at."""
+        return frozenset(name for name, _ in self._params)
 
     def _stands_alone(self, given: Iterable[pieces.Param]) -> bool:
         """Whether a decision rests on the caller, the entity's own fields and the parameters, and nothing else."""

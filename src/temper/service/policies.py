@@ -1,0 +1,93 @@
+"""What a blueprint's policies let a person see and do, as the verbs ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from temper.kernel import StoreFault
+from temper.runtime import Gate, Ruling
+from temper.service import wire
+from temper.service.findings import site_place
+from temper.service.people import Person
+from temper.service.seen import Sees
+from temper.service.space import Space
+from temper.table import Act, Possible, Refused, Snapshot, Why
+
+# Of the policies that are asked about an action, as many are shown besides those that decide.
+SHOWN_MAX = 20
+
+
+def visible(gate: Gate, person: Person, space: Space, at: int, within: Sees | None) -> Sees | None:
+    """Return what says whom the person may see, `within` a bound; `None` where that is everybody.
+
+    It asks the policies in force when it is asked: one that is kept goes with a swap.
+    """
+    if within is None and not space.table.policies:
+        return None
+
+    def seen(now: Snapshot) -> bool:
+        if within is not None and not within(now):
+            return False
+        table = space.table
+        return not gate.narrows_reading(table, now.entity) or gate.may_read(
+            table, person.caller, person.facts, now, at, space.live.world()
+        )
+
+    return seen
+
+
+def possibly(
+    gate: Gate, person: Person, space: Space, now: Snapshot | None, at: int, each: Iterable[Possible]
+) -> tuple[Possible, ...]:
+    """Return actions as they are possible where the policies have been asked too.
+
+    What they say of the parameters is not known yet: where they look at any, it depends on those.
+    """
+    return tuple(_possibly(gate, person, space, now, at, one) for one in each)
+
+
+def _possibly(gate: Gate, person: Person, space: Space, now: Snapshot | None, at: int, one: Possible) -> Possible:
+    table = space.table
+    if one.status == "no" or not gate.asks(table, one.entity, one.action):
+        return one
+    looked_at = gate.looks_at(table, one.entity, one.action)
+    on = tuple(param.name for param in one.params if param.name in looked_at)
+    if on:
+        return replace(one, status="depends", on=tuple(dict.fromkeys((*one.on, *on))))
+    event = Act("possible", at, one.action, {}, person.caller, one.entity, now.id if now is not None else "")
+    ruling = gate.ruling(table, now, event, person.facts, space.live.world())
+    if ruling.allowed:
+        return one
+    return replace(one, status="no", refused=forbidden(ruling, one.action), on=())
+
+
+def forbidden(ruling: Ruling, action: str) -> Refused:
+    """Return the refusal of an action that policies forbid."""
+    return Refused(Why.FORBIDDEN, ruling.text, ruling.site, action, ruling.ids)
+
+
+def policy_clauses(
+    gate: Gate, person: Person, space: Space, now: Snapshot | None, event: Act
+) -> tuple[wire.Clause, ...]:
+    """Return the policies that are asked about an action, each with whether it lets this request pass."""
+    table = space.table
+    asked = gate.asked(table, event.entity, event.action)
+    if not asked:
+        return ()
+    try:
+        ruling = gate.ruling(table, now, event, person.facts, space.live.world())
+    except StoreFault:
+        ruling = None
+    against = frozenset(ruling.ids) if ruling is not None else frozenset()
+    errs = {policy.id for policy, _ in ruling.erring} if ruling is not None else set()
+    told = sorted(asked, key=lambda policy: policy.id not in against)[: max(SHOWN_MAX, len(against))]
+    return tuple(
+        wire.Clause(
+            kind="policy",
+            text=f"{policy.effect} `{policy.id}`" + (" can't be evaluated" if policy.id in errs else ""),
+            holds=None if ruling is None else policy.id not in against,
+            place=site_place(table, policy.site),
+        )
+        for policy in told
+    )
