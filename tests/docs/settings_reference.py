@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from temper.service import Settings, webhooks
-from temper.service.settings import SecretSection, WebhookSection
+from temper.service import Settings, retention, webhooks
+from temper.service.settings import RetentionSection, SecretSection, WebhookSection
 from tests.house.tree import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "settings.md"
@@ -88,7 +88,7 @@ Secrets are named, never written out: see [`[secrets]`](#secrets).
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([HEAD, *_sections(), *_secrets(), *_webhooks(), TOOLS, *_tools()])
+    return "\n".join([HEAD, *_sections(), *_secrets(), *_webhooks(), *_retention(), TOOLS, *_tools()])
 
 
 def _sections() -> Iterator[str]:
@@ -110,6 +110,10 @@ def _secrets() -> Iterator[str]:
 
 def _webhooks() -> Iterator[str]:
     yield from _named("webhooks.NAME", WebhookSection, _sentences(inspect.getdoc(webhooks) or ""))
+
+
+def _retention() -> Iterator[str]:
+    yield from _named("retention.NAME", RetentionSection, _sentences(inspect.getdoc(retention) or ""))
 
 
 def _named(heading: str, kind: type[msgspec.Struct], text: str) -> Iterator[str]:

@@ -207,6 +207,8 @@ def entity_text(answer: Mapping[str, Any], paint: Paint) -> str:
     for timer in answer.get("timers", ()):
         if timer["due"]:
             lines.append(f"  {paint('timer', 'yellow')} {timer['action']} at {timer['due']}")
+    if answer.get("archived"):
+        lines.append(f"  {paint('archived', 'dim')}")
     return "\n".join(line for line in lines if line)
 
 

@@ -9,6 +9,7 @@ Never: decides what happens to an entity (the kernel does), judges a table, read
 
 from temper.kernel import StoreFault
 from temper.runtime.cedar import Gate, Policies, Ruling, read_policies
+from temper.runtime.archiving import archive as archive_space
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
 from temper.runtime.cluster import Cluster, Joined
 from temper.runtime.cluster_feed import place_of, place_text
@@ -115,6 +116,7 @@ __all__ = [
     "Vault",
     "Working",
     "Written",
+    "archive_space",
     "audit_space",
     "digest_of",
     "exported",

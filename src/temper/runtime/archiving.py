@@ -67,7 +67,7 @@ async def archive(live: Live, store: Archived, *, since: int) -> int:
                 if segment is not None:
                     done += await live.beside(partial(seeking.put_away, segment))
     finally:
-        reading.shutdown(wait=False)
+        await loop.run_in_executor(None, reading.shutdown)
     return done
 
 

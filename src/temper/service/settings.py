@@ -111,6 +111,13 @@ class WebhookSection(Section, frozen=True, kw_only=True):
     """How far a delivery's signed time may be from the server's."""
 
 
+class RetentionSection(Section, frozen=True, kw_only=True):
+    """What becomes of a blueprint's entities in the end."""
+
+    final: str
+    """For how long an entity that is final stays among the others before it moves to the archive, as in `90d`."""
+
+
 class SecretSection(Section, frozen=True, kw_only=True):
     """Where a secret lives: one of a variable, a file, and the output of a command."""
 
@@ -136,6 +143,7 @@ class Settings(Section, frozen=True):
     adapters: dict[str, dict[str, Any]] = {}
     secrets: dict[str, SecretSection] = {}
     webhooks: dict[str, WebhookSection] = {}
+    retention: dict[str, RetentionSection] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +255,16 @@ def _vault(sections: Mapping[str, SecretSection], folder: Path, environment: Map
     return Vault(environment, sources)
 
 
+_NAMED = {"webhooks": WebhookSection, "secrets": SecretSection, "retention": RetentionSection}
+
+
 def _explain(error: msgspec.ValidationError) -> SettingProblem:
     message, _, where = str(error).partition(" - at `$")
     key = where.removesuffix("`").lstrip(".")
     help = "see docs/reference/settings.md"
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
     if unknown is not None:
-        named = {"webhooks": WebhookSection, "secrets": SecretSection}.get(key.partition("[")[0])
+        named = _NAMED.get(key.partition("[")[0])
         section = named or (getattr(Settings(), key) if key else Settings)
         near = suggest(unknown[1], section.__struct_fields__)
         message = f"there is no setting `{unknown[1]}`"
@@ -286,6 +297,7 @@ def _sense(settings: Settings) -> tuple[SettingProblem, ...]:
         ("server.drain", settings.server.drain),
         ("server.lease", settings.server.lease),
         ("limits.wait", settings.limits.wait),
+        *((f"retention.{name}.final", section.final) for name, section in settings.retention.items()),
     ):
         try:
             duration_ms(text)

@@ -129,6 +129,8 @@ class EntityView(Wire, frozen=True):
     created_at: str
     updated_at: str
     final: bool = False
+    archived: bool = False
+    """It is final for long, and has been put away: it is read from the archive."""
     calls: tuple[OpenCall, ...] = ()
     timers: tuple[RunningTimer, ...] = ()
 

@@ -57,7 +57,7 @@ from temper.runtime import (
     place_of,
     place_text,
 )
-from temper.service import outbox, scope, webhooks, wire
+from temper.service import outbox, retention, scope, webhooks, wire
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
 from temper.service.declined import (
     STRANDED_MAX,
@@ -160,6 +160,7 @@ class Workshop:
         """Begin without a judgement."""
         self._judgements = Judgements(self.loaded.settings.push, self.loaded.data)
         self._measures = Measures()
+        self._retention = retention.Retention(self._spaces, self.loaded.settings.retention, self.clock)
         self._modules = Modules(load_grants(_bindings(self.loaded))[0], self.clock.now)
 
     @classmethod
@@ -230,6 +231,7 @@ class Workshop:
     async def close(self) -> None:
         """Answer what waits, give calls under way the time that the settings say, and let go of the files."""
         drain_ms = duration_ms(self.loaded.settings.server.drain)
+        await self._retention.close()
         for space in self._spaces.values():
             await space.live.close(drain_ms=drain_ms)
             if self._cluster is None:
@@ -768,7 +770,7 @@ class Workshop:
 
         def look() -> wire.EntityView:
             now = self._snapshot(person, space, entity, id)
-            return entity_view(space.table, now, space.store.order if now.calls else None)
+            return retention.noted(space, entity_view(space.table, now, space.store.order if now.calls else None))
 
         return await space.reading(look)
 
