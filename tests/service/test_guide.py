@@ -7,7 +7,7 @@ import importlib.util
 import re
 
 from temper.service import check_texts, format_text, guide_text, verify_table
-from temper.service.settings import LEVELS
+from temper.service.levels import LEVELS
 
 TOKENS_MAX = 2_000
 # Prose in English has four characters a token and more, code three to four: so that this is more than any model counts.

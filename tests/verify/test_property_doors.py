@@ -255,6 +255,6 @@ def test_a_report_tells_a_fault_of_the_blueprint() -> None:
 
 def test_all_levels_are_asked_for_by_default() -> None:
     from temper.service import LEVELS as OF_THE_COMMAND
-    from temper.service.settings import LEVELS as OF_A_PUSH
+    from temper.service.levels import LEVELS as OF_A_PUSH
 
     assert LEVELS == OF_THE_COMMAND == OF_A_PUSH

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -71,8 +70,7 @@ def verify(args: argparse.Namespace) -> int:
         "seed": args.seed,
         "seeds": args.seeds,
         "colour": colour,
-        # Whoever pipes it gets the same everywhere.
-        "width": shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH,
+        "width": _width(),
     }
     remembered = Remembered.of_user(os.environ)
     key = judgement_key(files, before=sorted(before.items()), memory=args.memory, **bounds)
@@ -124,6 +122,15 @@ def verify(args: argparse.Namespace) -> int:
     if verified.undecided:
         return Exit.UNKNOWN
     return Exit.FINE if verified.passed else Exit.BROKEN
+
+
+def _width() -> int:
+    """Return how wide the report may be: whoever pipes it gets the same everywhere."""
+    if not sys.stdout.isatty():
+        return WIDTH
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def _strength_lines(strength: Mapping[str, Any] | None, path: str, paint: Paint) -> Iterator[str]:

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
         keep_seed,
         measure_table,
     )
+    from temper.service.levels import LEVELS
     from temper.service.measured import Measurements
     from temper.service.people import Person, token_problems, token_view
     from temper.service.remembered import Remembered, Verified, judgement_key
-    from temper.service.settings import LEVELS, Loaded, SettingProblem, Settings, duration_ms, load_settings
+    from temper.service.settings import Loaded, SettingProblem, Settings, duration_ms, load_settings
     from temper.service.texts import (
         explain_code,
         fixed,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 # A command must start at once: each thing is imported when it is asked for.
 _LATE = {
-    "LEVELS": "settings",
+    "LEVELS": "levels",
     "Answers": "answers",
     "BadJournal": "learning",
     "BundleUnreadable": "bundle",

@@ -22,10 +22,14 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+# Its names are loaded where they are used: processes are forked before any of them is there.
+from temper import verify
 from temper.service.disks import disks_for
-from temper.verify import Done, Limits, Lost, Outcome, Unit, judged
+
+if TYPE_CHECKING:
+    from temper.verify import Done, Limits, Outcome, Unit
 
 MEMORY_MIB = 4096
 # A unit watches its own clock; past this much more its process is stopped.
@@ -36,7 +40,10 @@ _CHUNK = 1 << 20
 _PULSE_SECONDS = 0.1
 _SELDOM = (100_000, 20, 50)
 # What a process loads before it is asked anything, and so which units it should rather get.
-_FIRST = (("algebra", "temper.verify.symbolic.judge"), ("search", "temper.verify.system.led"))
+_FIRST = (
+    ("algebra", ("temper.verify.symbolic.judge",)),
+    ("search", ("temper.verify.system.found", "temper.verify.system.led")),
+)
 _RATHER = (frozenset({"algebra", "algebra of several", "properties"}), frozenset({"search", "fair runs", "simulation"}))
 
 
@@ -116,7 +123,7 @@ class Team:
             while left or any(worker.unit is not None for worker in self._workers):
                 if time.monotonic() >= until:
                     for place in left:
-                        yield place, Lost(f"stopped after {limits.seconds:g} s")
+                        yield place, verify.Lost(f"stopped after {limits.seconds:g} s")
                     left.clear()
                 for place, outcome in self._heard(progress, until + GRACE_SECONDS, limits):
                     outcomes[place] = outcome
@@ -180,14 +187,14 @@ class Team:
                 match said:
                     case str():
                         progress(said)
-                    case Done() | Lost():
+                    case verify.Done() | verify.Lost():
                         place, worker.unit = worker.unit, None
                         assert place is not None, "who answers was asked"
                         yield place, said
                     case _:
                         raise Broken(*said)
 
-    def _lost(self, worker: _Worker, why: str = "") -> tuple[int, Lost]:
+    def _lost(self, worker: _Worker, why: str = "") -> tuple[int, verify.Lost]:
         """Return that a unit has no answer, and put another process in the place of the one that had it.
 
         Without a reason, the process has ended by itself.
@@ -198,7 +205,7 @@ class Team:
         # Whoever is forked closes the ends of all that are there: those of the one that is gone may be its own by now.
         self._workers.remove(worker)
         self._workers.append(self._forked(worker.number))
-        return place, Lost(why or _how(status))
+        return place, verify.Lost(why or _how(status))
 
     def _forked(self, number: int) -> _Worker:
         level, first = _FIRST[number % len(_FIRST)]
@@ -212,7 +219,7 @@ class Team:
                 answered,
                 self._life,
                 [asks, answers, self._held, *others],
-                first if level in self._levels else None,
+                first if level in self._levels else (),
             )
         os.close(asked)
         os.close(answered)
@@ -273,7 +280,7 @@ def _asked(end: int) -> Any:
 # --- in the forked process --------------------------------------------------------------------------------------------
 
 
-def _serve(asked: int, answers: int, life: int, of_others: Sequence[int], first: str | None) -> NoReturn:
+def _serve(asked: int, answers: int, life: int, of_others: Sequence[int], first: Sequence[str]) -> NoReturn:
     """Answer what is asked until nobody asks any more. Nothing of the process that was forked goes on here."""
     status = 1
     try:
@@ -286,8 +293,8 @@ def _serve(asked: int, answers: int, life: int, of_others: Sequence[int], first:
         # What is imported stays, and little that is made while judging is cyclic: looking for it takes a tenth of the
         # time. What grows without end meets its bound of memory.
         gc.set_threshold(*_SELDOM)
-        if first is not None:
-            import_module(first)
+        for module in first:
+            import_module(module)
         gc.freeze()
         while (question := _asked(asked)) is not None:
             _write(answers, _answered(question, answers))
@@ -323,10 +330,10 @@ def _answered(question: tuple[Unit, float, Outcome | None, int], answers: int) -
 
     try:
         with disks_for((unit.kind.level,)) as disk:
-            return judged(unit, seconds, guide, progress, disk)
+            return verify.judged(unit, seconds, guide, progress, disk)
     except MemoryError:
-        return Lost(f"stopped at {memory_mib:,} MiB of memory")
+        return verify.Lost(f"stopped at {memory_mib:,} MiB of memory")
     except Exception as error:  # noqa: BLE001 - it is told where it can be reported
         if "out of memory" in str(error):  # The solver says so in an exception of its own.
-            return Lost(f"stopped at {memory_mib:,} MiB of memory")
+            return verify.Lost(f"stopped at {memory_mib:,} MiB of memory")
         return (traceback.format_exc(),)

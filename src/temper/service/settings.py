@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from temper.service.levels import LEVELS
 from temper.text import suggest
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 FILE = "temper.toml"
 PARTITIONS_MAX = 256
-LEVELS = ("algebra", "search", "simulation", "properties", "scenarios")
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
