@@ -45,36 +45,6 @@ A setting that is not known is refused, with the one that was probably meant, an
 Durations are written as in a blueprint, such as `250ms`, `30s` or `5m`.
 """
 
-SECRETS = """\
-Where secrets live, by the names that other settings know them by.
-
-```toml
-[secrets]
-pager = { env = "PAGER_TOKEN" }
-bank = { file = "/run/secrets/bank" }
-registry = { command = ["pass", "show", "registry"], every = "1h" }
-
-[tools."pager.page"]
-adapter = "http"
-method = "POST"
-url = "https://hooks.example.com/{service}"
-headers = { Authorization = "Bearer {secret:pager}" }
-```
-
-A template reads one as `{secret:NAME}`, and so does `store` of `[server]`; `secret` of a webhook and `sign` of a tool are names.
-A name that is not here is the variable of that name in the server's environment.
-A secret is a text of at most 64 KiB, without the line end that closes it.
-
-Each is read when the server starts, if something names it, and what can't be read keeps the server from starting.
-A file that has changed is read again when its secret is wanted next.
-A command is run again beside what is going on; until it has ended, its last answer is in use.
-What can't be read again stays as it was, and the log says so.
-
-Values are put into requests, and taken out of every text that is kept or shown: as they are, and as URLs, JSON, HTML, base64 and hexadecimal have them.
-The last values of one that was replaced stay hidden too.
-A command of the `process` adapter is another matter: who may look at the machine's processes sees their arguments, so give it secrets by `environment`.
-"""
-
 TOOLS = """\
 ## Tools
 
@@ -105,7 +75,7 @@ def _sections() -> Iterator[str]:
 
 
 def _secrets() -> Iterator[str]:
-    yield from _named("secrets", SecretSection, SECRETS)
+    yield from _named("secrets", SecretSection, _sentences(inspect.getdoc(import_module("temper.runtime.vault")) or ""))
 
 
 def _webhooks() -> Iterator[str]:
@@ -158,18 +128,18 @@ def _toml(value: Any) -> str:
 
 def _tools() -> Iterator[str]:
     for title, module in (
-        ("### Pace", "pace"),
-        ("### Templates", "template"),
-        ("### Paths", "path"),
-        ("## The `http` adapter", "http"),
+        ("### Pace", "tools.pace"),
+        ("### Templates", "tools.template"),
+        ("### Paths", "tools.path"),
+        ("## The `http` adapter", "tools.http"),
         ("### Egress", "egress"),
-        ("## The `kubernetes` adapter", "kubernetes"),
-        ("### Conditions", "condition"),
-        ("## The `process` adapter", "process"),
-        ("## Adapters of other packages", "others"),
+        ("## The `kubernetes` adapter", "tools.kubernetes"),
+        ("### Conditions", "tools.condition"),
+        ("## The `process` adapter", "tools.process"),
+        ("## Adapters of other packages", "tools.others"),
         ("## The `wasm` adapter", "wasm.grants"),
     ):
-        text = inspect.getdoc(import_module("temper.runtime." + (module if "." in module else f"tools.{module}")))
+        text = inspect.getdoc(import_module(f"temper.runtime.{module}"))
         assert text, f"{module} says what it is"
         yield f"{title}\n\n{_sentences(text)}\n"
 

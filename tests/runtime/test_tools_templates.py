@@ -1,4 +1,4 @@
-"""Templates, paths, conditions and the egress list: rows of data, no network."""
+"""Templates, paths and conditions: rows of data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from temper.runtime.tools import Call
 from temper.runtime.tools.condition import parse_condition, unmet
-from temper.runtime.tools.egress import Egress, Forbidden, parse_entry
 from temper.runtime.tools.path import Absent, look_up, parse_path
 from temper.runtime.tools.template import CannotFill, fill, fill_text, parse
 from temper.runtime.vault import Vault
@@ -209,74 +208,3 @@ def test_a_condition_that_does_not_hold_shows_both_sides() -> None:
 )
 def test_what_is_no_condition(text: str) -> None:
     assert parse_condition(text) is None
-
-
-# --- egress -----------------------------------------------------------------------------------------------------------
-
-
-async def addresses(entries: list[str], host: str, port: int, answers: list[str]) -> list[str]:
-    async def resolve(_host: str, _port: int) -> list[str]:
-        return answers
-
-    parsed = [entry for text in entries if (entry := parse_entry(text))]
-    assert len(parsed) == len(entries)
-    return await Egress(tuple(parsed)).addresses(host, port, resolve)
-
-
-HOOKS = ["hooks.example.com:443"]
-
-
-@pytest.mark.parametrize(
-    ("entries", "host", "port", "answers", "allowed"),
-    [
-        (HOOKS, "hooks.example.com", 443, ["93.184.215.14"], True),
-        (["Hooks.Example.com.:443"], "hooks.example.com", 443, ["93.184.215.14"], True),
-        (HOOKS, "hooks.example.com", 80, ["93.184.215.14"], False),
-        (HOOKS, "other.example.com", 443, ["93.184.215.14"], False),
-        (HOOKS, "evil-hooks.example.com", 443, ["93.184.215.14"], False),
-        ([], "hooks.example.com", 443, ["93.184.215.14"], False),
-        # A public name that leads inside: one address is enough.
-        (HOOKS, "hooks.example.com", 443, ["127.0.0.1"], False),
-        (HOOKS, "hooks.example.com", 443, ["93.184.215.14", "10.0.0.1"], False),
-        (HOOKS, "hooks.example.com", 443, ["::1"], False),
-        (HOOKS, "hooks.example.com", 443, ["::ffff:127.0.0.1"], False),
-        (HOOKS, "hooks.example.com", 443, ["64:ff9b::7f00:1"], False),
-        (HOOKS, "hooks.example.com", 443, ["2002:7f00:1::"], False),
-        (HOOKS, "hooks.example.com", 443, ["fd00::1"], False),
-        (HOOKS, "hooks.example.com", 443, ["100.64.0.1"], False),
-        (HOOKS, "hooks.example.com", 443, ["0.0.0.0"], False),
-        (HOOKS, "hooks.example.com", 443, ["224.0.0.1"], False),
-        (HOOKS, "hooks.example.com", 443, ["169.254.169.254"], False),
-        (HOOKS, "hooks.example.com", 443, ["not an address"], False),
-        # ... unless its addresses are listed too.
-        ([*HOOKS, "10.0.0.0/8:443"], "hooks.example.com", 443, ["10.1.2.3"], True),
-        ([*HOOKS, "10.0.0.0/8:80"], "hooks.example.com", 443, ["10.1.2.3"], False),
-        ([*HOOKS, "[::1]:443"], "hooks.example.com", 443, ["::1"], True),
-        # A name that exists only inside may lead there, but not to where clouds keep credentials.
-        (["localhost:80"], "localhost", 80, ["127.0.0.1", "::1"], True),
-        (["pager:80"], "pager", 80, ["10.0.0.7"], True),
-        (["pager.internal:80"], "pager.internal", 80, ["10.0.0.7"], True),
-        (["x.prod.svc.cluster.local:80"], "x.prod.svc.cluster.local", 80, ["10.0.0.7"], True),
-        (["pager:80"], "pager", 80, ["169.254.169.254"], False),
-        # An address in a url has to be listed as one.
-        (["127.0.0.1:80"], "127.0.0.1", 80, [], True),
-        (["127.0.0.0/8:80"], "127.0.0.9", 80, [], True),
-        (["localhost:80"], "127.0.0.1", 80, [], False),
-        (["[fd00::1]:80"], "fd00::1", 80, [], True),
-        (["[fd00::]/16:80"], "fd00::99", 80, [], True),
-        (["169.254.169.254:80"], "169.254.169.254", 80, [], True),
-    ],
-)  # fmt: skip
-async def test_egress(entries: list[str], host: str, port: int, answers: list[str], allowed: bool) -> None:
-    if allowed:
-        assert await addresses(entries, host, port, answers) == (answers or [host])
-    else:
-        with pytest.raises(Forbidden):
-            await addresses(entries, host, port, answers)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "host", "host:", ":80", "host:0", "host:65536", "host:x", "*.example.com:443", "a/b:80", "http://a:80"]
-)
-def test_what_is_no_entry(text: str) -> None:
-    assert parse_entry(text) is None

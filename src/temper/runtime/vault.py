@@ -1,8 +1,29 @@
-"""The secrets that the settings name: read where they live, put into requests, taken out of every text.
+"""Where secrets live, by the names that other settings know them by.
 
-A name under `[secrets]` says where its secret lives (`temper.runtime.secrets`); any other is the variable of that name
-in the server's environment. A secret that has been asked for once is hidden from then on, and so are the values that it
-had before: an answer to a request with the old one may still be on its way.
+```toml
+[secrets]
+pager = { env = "PAGER_TOKEN" }
+bank = { file = "/run/secrets/bank" }
+registry = { command = ["pass", "show", "registry"], every = "1h" }
+
+[tools."pager.page"]
+adapter = "http"
+method = "POST"
+url = "https://hooks.example.com/{service}"
+headers = { Authorization = "Bearer {secret:pager}" }
+```
+
+A template reads one as `{secret:NAME}`, and so does `store` of `[server]`; `secret` of a webhook and `sign` of a tool
+are names. A name that is not here is the variable of that name in the server's environment. A secret is a text of at
+most 64 KiB, without the line end that closes it.
+
+Each is read when the server starts, if something names it, and what can't be read keeps the server from starting. A
+file that has changed is read again when its secret is wanted next. A command is run again beside what is going on;
+until it has ended, its last answer is in use. What can't be read again stays as it was, and the log says so.
+
+Values are put into requests, and taken out of every text that is kept or shown: as they are, and as URLs, JSON, HTML,
+base64 and hexadecimal have them. The last values of one that was replaced stay hidden too. The arguments of a command
+are another matter: whoever may look at the machine's processes sees them, so give it secrets by `environment`.
 """
 
 from __future__ import annotations

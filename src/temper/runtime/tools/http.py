@@ -53,17 +53,28 @@ import re
 import ssl
 import time
 from dataclasses import dataclass
-from functools import cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx2
 
+from temper.runtime.egress import (
+    PORTS,
+    Egress,
+    Entry,
+    Forbidden,
+    Pinned,
+    Resolve,
+    as_address,
+    bracketed,
+    is_public,
+    parse_entry,
+    same_host,
+)
+from temper.runtime.quiet import quiet
 from temper.runtime.tools.adapter import Answered, Attempt, Call, Failed, Kind, Unknown
-from temper.runtime.tools.egress import Egress, Entry, Forbidden, Resolve, as_address, bracketed, parse_entry, same_host
 from temper.runtime.tools.path import Path, extract
-from temper.runtime.tools.quiet import quiet
 from temper.runtime.tools.reading import Table
 from temper.runtime.tools.template import Argument, CannotFill, Part, Secret, Shape, Template, fill, fill_text
 from temper.runtime.vault import Vault
@@ -74,7 +85,6 @@ REDIRECTS_MAX = 5
 EXCERPT_MAX = 300  # As much of an error's body as fits in a line or two of a history.
 
 _SAFE = ("GET", "HEAD")
-_PORTS = {"http": 80, "https": 443}
 _LATER = frozenset({408, 425, 429})
 _SUCCESS = frozenset(range(200, 300))
 _UNKNOWN = frozenset({502, 504})
@@ -163,12 +173,7 @@ class HttpAdapter:
     def __init__(self, binding: Binding, vault: Vault, resolve: Resolve) -> None:
         self._binding = binding
         self._vault = vault
-        self._resolve = resolve
-        self._transport = httpx2.AsyncHTTPTransport(
-            verify=binding.tls or _well_known_authorities(),
-            trust_env=False,
-            limits=httpx2.Limits(max_keepalive_connections=0),
-        )
+        self._carrier = Pinned(binding.egress, resolve=resolve, tls=binding.tls)
 
     def __repr__(self) -> str:
         return f"HttpAdapter({self._binding.method} {self._binding.origin})"
@@ -196,7 +201,7 @@ class HttpAdapter:
 
     async def close(self) -> None:
         """Let go of connections."""
-        await self._transport.aclose()
+        await self._carrier.aclose()
 
     def _lost(
         self, request: _Request, text: str, kind: Kind = Kind.UNAVAILABLE, *, retry: bool = True
@@ -265,35 +270,18 @@ class HttpAdapter:
         raise Forbidden(f"more than {REDIRECTS_MAX} redirects")
 
     async def _send(self, request: _Request) -> _Answer:
-        origin = request.origin
-        addresses = await self._binding.egress.addresses(origin.host, origin.port, self._resolve)
-        for number, address in enumerate(addresses):
-            try:
-                return await self._send_to(address, request, connect_s=request.timeout_s / len(addresses))
-            except (httpx2.ConnectError, httpx2.ConnectTimeout):
-                # Nothing has left, so the next address is no second attempt.
-                if number == len(addresses) - 1:
-                    raise
-        raise AssertionError("there is an address")
-
-    async def _send_to(self, address: str, request: _Request, *, connect_s: float) -> _Answer:
         async def trace(event: str, _info: Any) -> None:
             if event.endswith("send_request_headers.started"):
                 request.left = True
 
-        origin = request.origin
-        # The address in the URL, the name in the Host header and in TLS: there is no second look-up.
-        port = "" if origin.port == _PORTS[origin.scheme] else f":{origin.port}"
         outgoing = httpx2.Request(
             request.method,
-            httpx2.URL(str(Origin(origin.scheme, address, origin.port))).copy_with(
-                raw_path=request.target.encode("ascii")
-            ),
-            headers=[("Host", bracketed(origin.host) + port), *request.headers],
+            httpx2.URL(str(request.origin)).copy_with(raw_path=request.target.encode("ascii")),
+            headers=request.headers,
             content=request.content,
-            extensions={"trace": trace, "sni_hostname": origin.host, "timeout": {"connect": connect_s}},
+            extensions={"trace": trace, "timeout": {"connect": request.timeout_s}},
         )
-        response = await self._transport.handle_async_request(outgoing)
+        response = await self._carrier.handle_async_request(outgoing)
         try:
             body: bytes | None = b""
             if response.headers.get("content-encoding", "identity") != "identity":
@@ -318,7 +306,7 @@ class HttpAdapter:
         try:
             here = httpx2.URL(str(request.origin)).copy_with(raw_path=request.target.encode("ascii"))
             there = here.join(answer.headers["location"])
-            default = _PORTS[there.scheme]
+            default = PORTS[there.scheme]
             origin = Origin(there.scheme, same_host(there.host), there.port or default)
         except (httpx2.InvalidURL, KeyError, UnicodeError):
             raise Forbidden("the answer redirects to what is not an http address") from None
@@ -410,11 +398,6 @@ def _no_number(text: str) -> None:
     raise ValueError(text)
 
 
-@cache  # To read the well-known authorities takes longer than most requests.
-def _well_known_authorities() -> ssl.SSLContext:
-    return httpx2.create_ssl_context(trust_env=False)
-
-
 # --- settings -------------------------------------------------------------------------------------
 
 
@@ -481,7 +464,7 @@ def _url(table: Table) -> tuple[Origin, Template] | None:
         return None
     try:
         parsed = httpx2.URL(f"{scheme}://{authority}")
-        origin = Origin(scheme, same_host(parsed.host), parsed.port or _PORTS[scheme])
+        origin = Origin(scheme, same_host(parsed.host), parsed.port or PORTS[scheme])
     except (httpx2.InvalidURL, UnicodeError):
         origin = Origin(scheme, "", 0)
     if not origin.host:
@@ -525,7 +508,7 @@ def _egress(table: Table, origin: Origin | None) -> Egress | None:
         if origin is None:
             return None
         address = as_address(origin.host)
-        if address is not None and not address.is_global:
+        if address is not None and not is_public(address):
             table.note("url", f"`{origin.host}` is not a public address", f'allow it with `egress = ["{where}"]`')
             return None
         entry = parse_entry(where)

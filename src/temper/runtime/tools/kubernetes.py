@@ -55,10 +55,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from temper.runtime.quiet import quiet
 from temper.runtime.tools.adapter import Answered, Attempt, Call, Failed, Kind, Unknown
 from temper.runtime.tools.condition import Condition, parse_condition, unmet
 from temper.runtime.tools.path import Absent, Path, extract, look_up, parse_path
-from temper.runtime.tools.quiet import quiet
 from temper.runtime.tools.reading import Table
 from temper.runtime.tools.template import CannotFill, Fields, Shape, Template, fill, fill_text
 from temper.runtime.vault import Vault

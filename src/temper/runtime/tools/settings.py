@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from temper.runtime.egress import Resolve, resolve_by_system
 from temper.runtime.tools import http, kubernetes, process
 from temper.runtime.tools.adapter import Adapter
 from temper.runtime.tools.discreet import Discreet
-from temper.runtime.tools.egress import Resolve, resolve_by_system
 from temper.runtime.tools.others import Others
 from temper.runtime.tools.pace import Pace, Paced, read_pace
 from temper.runtime.tools.reading import Declared, Problem, Table, dotted
