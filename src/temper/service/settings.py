@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FILE = "temper.toml"
 PARTITIONS_MAX = 256
+# As many as the office's blueprint lets anybody have.
+WAITING_MAX = 64
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +69,10 @@ class LimitsSection(Section, frozen=True):
     """Open live streams; one more is answered 503."""
     calls_per_tool: int = 8
     """Calls of one tool that are under way at once."""
+    decisions: int = 16
+    """Requests of one principal that wait for somebody's approval, 64 at the most; one more is answered 429."""
+    grants: int = 16
+    """Grants to one principal that are in force, 64 at the most; one more can't be given."""
 
 
 class PushSection(Section, frozen=True):
@@ -111,6 +117,17 @@ class WebhookSection(Section, frozen=True, kw_only=True):
     """How far a delivery's signed time may be from the server's."""
 
 
+class ApprovalsSection(Section, frozen=True):
+    """What becomes of requests that somebody has to approve."""
+
+    expire: str = "24h"
+    """How long one waits for its answer."""
+    webhook: str = ""
+    """Where each new one is posted, so that a chat tool can carry it; `https`, or `http` on this machine alone."""
+    secret: str = ""
+    """The secret that signs what is posted, as `{secret:NAME}`."""
+
+
 class RetentionSection(Section, frozen=True, kw_only=True):
     """What becomes of a blueprint's entities in the end."""
 
@@ -143,6 +160,7 @@ class Settings(Section, frozen=True):
     adapters: dict[str, dict[str, Any]] = {}
     secrets: dict[str, SecretSection] = {}
     webhooks: dict[str, WebhookSection] = {}
+    approvals: ApprovalsSection = ApprovalsSection()
     retention: dict[str, RetentionSection] = {}
 
 
@@ -291,12 +309,16 @@ def _sense(settings: Settings) -> tuple[SettingProblem, ...]:
     ):
         if getattr(settings.limits, name) < low:
             problems.append(SettingProblem(f"limits.{name}", f"is below {low}"))
+    for name in ("decisions", "grants"):
+        if not 1 <= getattr(settings.limits, name) <= WAITING_MAX:
+            problems.append(SettingProblem(f"limits.{name}", f"is not from 1 to {WAITING_MAX}"))
     if not 1 <= settings.server.partitions <= PARTITIONS_MAX:
         problems.append(SettingProblem("server.partitions", f"is not from 1 to {PARTITIONS_MAX}"))
     for key, text in (
         ("server.drain", settings.server.drain),
         ("server.lease", settings.server.lease),
         ("limits.wait", settings.limits.wait),
+        ("approvals.expire", settings.approvals.expire),
         *((f"retention.{name}.final", section.final) for name, section in settings.retention.items()),
     ):
         try:

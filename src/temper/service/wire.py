@@ -77,6 +77,8 @@ class Problem(Wire, frozen=True):
     report: dict[str, Any] = {}
     """The verifier's, for "unverified"."""
     retry_after_ms: int | None = None
+    decision: str = ""
+    """For "needs-approval": the id of the decision that the request has become."""
 
 
 class FieldError(Wire, frozen=True):

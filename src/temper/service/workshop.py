@@ -7,6 +7,7 @@ a `wire.Problem`. Doors authenticate, call a verb, and draw its answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ from temper.runtime import (
 )
 from temper.service import outbox, retention, scope, webhooks, wire
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
+from temper.service.decisions import Decisions
 from temper.service.declined import (
     STRANDED_MAX,
     Declined,
@@ -77,6 +79,9 @@ from temper.service.judgements import Judgements
 from temper.service.listing import Listing, list_page
 from temper.service.measuring import Measures
 from temper.service.modules import LETTERS_MAX, is_module
+from temper.service.office import NAME as OFFICE
+from temper.service.office import Office
+from temper.service.pauses import Pauses
 from temper.service.office import NAME as OFFICE
 from temper.service.office import Office
 from temper.service.pauses import Pauses
@@ -112,7 +117,7 @@ PUSHES_MAX = 5
 # Requests that are asked again of a candidate: some thousand take a second.
 SHADOW_MAX = 10_000
 # Words that stand where a blueprint's name stands in a path.
-RESERVED_BLUEPRINTS = frozenset({"tokens"})
+RESERVED_BLUEPRINTS = frozenset({"decisions", "grants", "pauses", "temper", "tokens"})
 
 Then: TypeAlias = Callable[[wire.Acted | BaseException], None]
 """Hears what came of a request, on the loop: what was done, or the `Declined` (or the bug) in its place."""
@@ -154,12 +159,19 @@ class Workshop:
     _founding: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _cluster: Cluster | None = None
     _gate: Gate = field(default_factory=Gate, repr=False)
+    _appeals: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+    office: Office = field(init=False, repr=False)
+    pauses: Pauses = field(init=False, repr=False)
+    decisions: Decisions = field(init=False, repr=False)
     _judgements: Judgements = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Begin without a judgement."""
         self._judgements = Judgements(self.loaded.settings.push, self.loaded.data)
         self._measures = Measures()
+        self.office = Office(self)
+        self.pauses = Pauses(self.office, self._spaces, self._gate)
+        self.decisions = Decisions(self.office, self.pauses, self._spaces, self.loaded, self._gate)
         self._retention = retention.Retention(self._spaces, self.loaded.settings.retention, self.clock)
         self._modules = Modules(load_grants(_bindings(self.loaded))[0], self.clock.now)
 
@@ -192,7 +204,8 @@ class Workshop:
             raise CannotOpen(problems)
         workshop = cls(loaded, clock, first, (), tokens, {}, adapters)
         try:
-            for path in sorted((folder / "spaces").glob("*.db")):
+            # The office first: what is paused there is so before anything of the others goes on.
+            for path in sorted((folder / "spaces").glob("*.db"), key=lambda path: (path.stem != OFFICE, path)):
                 await workshop._wake(path)
         except StoreFault as fault:
             await workshop.close()
@@ -219,7 +232,7 @@ class Workshop:
         workshop = cls(loaded, clock, first, (), cluster.tokens, {}, adapters)
         workshop._cluster = cluster
         try:
-            for name in cluster.spaces():
+            for name in sorted(cluster.spaces(), key=lambda name: (name != OFFICE, name)):
                 await workshop._wake_shared(name)
         except StoreFault as fault:
             await workshop.close()
@@ -232,7 +245,9 @@ class Workshop:
         """Answer what waits, give calls under way the time that the settings say, and let go of the files."""
         drain_ms = duration_ms(self.loaded.settings.server.drain)
         await self._retention.close()
-        for space in self._spaces.values():
+        await self.office.close()
+        # The office first: what it is having done is done in the others.
+        for space in (*([self.office.space] if self.office.space is not None else []), *self._spaces.values()):
             await space.live.close(drain_ms=drain_ms)
             if self._cluster is None:
                 space.store.close()
@@ -241,6 +256,7 @@ class Workshop:
             await self._cluster.leave()
         for adapter in self._adapters.values():
             await adapter.close()
+        await self.decisions.close()
         self._modules.close()
         self._tokens.close()
 
@@ -253,7 +269,7 @@ class Workshop:
 
     def knows(self, blueprint: str) -> bool:
         """Say whether there is a blueprint of that name, as far as this server has heard."""
-        return self._cluster is None or blueprint in self._spaces
+        return self._cluster is None or self._has(blueprint)
 
     async def look_around(self) -> None:
         """Look which blueprints other servers have made, and who decides for what."""
@@ -397,6 +413,7 @@ class Workshop:
         Declines with "broken-blueprint", "unverified", "stranded" or "stale"; then nothing has changed.
         """
         must_be_administrator(person, "push")
+        self.pauses.must_not_be_paused(person.caller)
         scope.must_write(person, blueprint)
         table = await self._compiled(blueprint, files)
         space = self._spaces.get(blueprint)
@@ -493,6 +510,7 @@ class Workshop:
                 )
             )
         self._rebind()
+        await self.decisions.another_version(space.name)
         return wire.Pushed(
             blueprint=space.name,
             version=version.number,
@@ -545,8 +563,7 @@ class Workshop:
 
         `body` holds the parameters, and an `id` if one is wanted.
         """
-        asked = self._creation(person, blueprint, entity, action, body, key=key, dry_run=dry_run)
-        return self._acted(asked, await asked.space.live.submit(asked.request))
+        return await self._done(self._creation(person, blueprint, entity, action, body, key=key, dry_run=dry_run))
 
     def begin_create(
         self,
@@ -579,10 +596,9 @@ class Workshop:
 
         Declines with "refused", "denied", "bad-request", "not-found", "stale", "busy", "contended".
         """
-        asked = self._action(
-            person, blueprint, entity, id, action, body, key=key, if_version=if_version, dry_run=dry_run
+        return await self._done(
+            self._action(person, blueprint, entity, id, action, body, key=key, if_version=if_version, dry_run=dry_run)
         )
-        return self._acted(asked, await asked.space.live.submit(asked.request))
 
     def begin_act(
         self,
@@ -667,6 +683,7 @@ class Workshop:
     ) -> _Asked:
         params = params_of(space.table, action, body)
         if not dry_run:
+            self.pauses.must_not_be_paused(person.caller, space.name)
             space.must_be_ours(kind.name, id)
         event = Act(new_id(), self.clock.now(), action.name, params, person.caller, kind.name, id)
         request = Request(
@@ -681,11 +698,30 @@ class Workshop:
         )
         return _Asked(space, person, request, action.name)
 
+    async def _done(self, asked: _Asked) -> wire.Acted:
+        return await self._appealed(asked, await asked.space.live.submit(asked.request))
+
+    async def _appealed(self, asked: _Asked, answer: Answer) -> wire.Acted:
+        """Return what came of a request: of one that was refused, perhaps by what somebody has granted."""
+        return self._acted(asked, await self.decisions.appealed(asked.space, asked.person, asked.request, answer))
+
+    async def _appeal(self, asked: _Asked, answer: Answer, then: Then) -> None:
+        try:
+            found: wire.Acted | BaseException = await self._appealed(asked, answer)
+        except Exception as problem:  # noqa: BLE001 - it is for whoever asked
+            found = problem
+        then(found)
+
     def _begin(self, asked: _Asked, then: Then) -> None:
         def answered(answer: Answer | BaseException) -> None:
             try:
                 if isinstance(answer, BaseException):
                     raise answer
+                if self.decisions.may_be_appealed(asked.space, asked.request, answer):
+                    appeal = asyncio.get_running_loop().create_task(self._appeal(asked, answer, then))
+                    self._appeals.add(appeal)
+                    appeal.add_done_callback(self._appeals.discard)
+                    return
                 found: wire.Acted | BaseException = self._acted(asked, answer)
             except Exception as problem:  # noqa: BLE001 - it is for whoever asked
                 found = problem
@@ -891,7 +927,7 @@ class Workshop:
             )  # fmt: skip
             result = self._acted(asked, await space.live.submit(asked.request))
         except Declined as declined:
-            if declined.problem.type not in ("refused", "denied", "conflict"):
+            if declined.problem.type not in ("refused", "denied", "conflict", "paused"):
                 raise
             problem = declined.problem
             return wire.WhyNot(action=action, would="refuse", text=problem.detail, why=problem.why, clauses=clauses)
@@ -1276,7 +1312,7 @@ class Workshop:
     async def _wake_shared(self, name: str) -> None:
         cluster = self._cluster
         assert cluster is not None, "it is told of spaces"
-        if name in self._spaces:
+        if self._has(name):
             return
         store = await cluster.open(name)
         version = await asyncio.to_thread(store.current)
@@ -1291,18 +1327,37 @@ class Workshop:
         await self._live_shared(cluster, name, store)
         self._rebind()
 
+    def _has(self, name: str) -> bool:
+        return self.office.space is not None if name == OFFICE else name in self._spaces
+
+    async def found_office(self, version: TableVersion) -> Space | None:
+        """Make the office's space; `None` where it has been opened already: by us, or since another server made it."""
+        if self._cluster is not None:
+            with contextlib.suppress(Superseded):
+                await self._found_shared(self._cluster, OFFICE, version)
+            return None
+        store = SqliteStore(self.loaded.data / "spaces" / f"{OFFICE}.db")
+        found(store, version)
+        return Space(OFFICE, store, await self._start(store, office=True))
+
+    async def _opened(self, space: Space) -> None:
+        if space.name == OFFICE:
+            await self.office.open(space)
+        else:
+            self._spaces[space.name] = space
+
     async def _live_shared(self, cluster: Cluster, name: str, store: PostgresStore) -> None:
-        if name in self._spaces:
+        if self._has(name):
             await asyncio.to_thread(store.close)
             return
-        live = await self._start(store, Member)
-        if name in self._spaces:  # It was told of meanwhile.
+        live = await self._start(store, Member, office=name == OFFICE)
+        if self._has(name):  # It was told of meanwhile.
             await live.close()
             await asyncio.to_thread(store.close)
             return
-        self._spaces[name] = Space(name, store, live)
         assert isinstance(live, Member), "it was started as one"
         cluster.add(name, store, live)
+        await self._opened(Space(name, store, live))
 
     async def _wake(self, path: Path) -> None:
         store = SqliteStore(path)
@@ -1317,18 +1372,23 @@ class Workshop:
         for each in store.versions()[-VERSIONS_REMEMBERED:]:
             self._judgements.remember(each)
         table = version_table(version)
-        self._spaces[table.blueprint] = Space(table.blueprint, store, await self._start(store))
+        live = await self._start(store, office=table.blueprint == OFFICE)
+        await self._opened(Space(table.blueprint, store, live))
 
-    async def _start(self, store: SqliteStore | PostgresStore, kind: type[Live] = Live) -> Live:
+    async def _start(
+        self, store: SqliteStore | PostgresStore, kind: type[Live] = Live, *, office: bool = False
+    ) -> Live:
         limits = self.loaded.settings.limits
         live = await kind.start(
             store,
-            self._adapters,
+            self.decisions.adapters if office else self._adapters,
             clock=self.clock,
             limits=Limits(batch_max=limits.batch, queue_max=limits.queue, attempts_max=limits.calls_per_tool),
             modules=self._modules,
-            gate=self._gate,
+            gate=None if office else self.pauses,
         )
+        if not office:
+            self.pauses.hold_back(live)
         self._modules.prepare(live.table)
         return live
 
