@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from temper.kernel import Cause, Entry, MemoryStore
-from temper.table import Caller, Ending
+from temper.kernel import Cause, Entry, MemoryStore, RefusedEntry
+from temper.table import Caller, Ending, Policy, digest
 from temper.verify import conform
 from temper.verify.simulate.run import one
 from tests.kernel.driving import MANY, Driver
@@ -277,3 +277,37 @@ def test_a_journal_is_read_one_entry_after_the_other() -> None:
     assert gap is not None
     assert gap.entry.seq == 501
     assert read <= 502
+
+
+OF_NONE = "it was refused by the policy `x`, which is none of the table's"
+
+
+@pytest.mark.parametrize(
+    ("no", "why"),
+    [
+        (RefusedEntry("policy", "not on Sundays", "policy/sundays", ("sundays",)), None),
+        (RefusedEntry("policy", "no", "policy/x", ("x",)), OF_NONE),
+        (RefusedEntry("paused", "ann has paused it"), None),
+        (RefusedEntry("guard", "no"), "it was refused, and the table takes it: to `Paying`"),
+    ],
+)  # fmt: skip
+def test_what_a_policy_refused_is_believed_where_there_is_such_a_policy(no: RefusedEntry, why: str | None) -> None:
+    """What policies look at is not all in a journal."""
+    entries = journal(shopping())
+    place = next(place for place, each in enumerate(entries) if each.action == "Pay")
+    entry = entries[place]
+    told = replace(
+        entry,
+        how="refused",
+        refused=no,
+        after=entry.before,
+        version=entry.version - 1,
+        set={},
+        was={},
+        orders=(),
+        moves=(),
+    )
+    table = replace(compiled(SHOP), policies=(Policy("sundays", "policy/sundays", "forbid", "", "{}"),))
+    told_of = [replace(each, digest=digest(table)) for each in (*entries[:place], told)]
+    found = conform(table, told_of)
+    assert (found.gap.why if found.gap is not None else None) == why

@@ -24,6 +24,7 @@ from temper.table import (
     Snapshot,
     Table,
     Value,
+    Why,
     commit,
     decode_args,
     field_references,
@@ -202,6 +203,10 @@ def _difference(ways: _Ways, entry: Entry, others: Sequence[Entry]) -> Differenc
     if isinstance(result, Refused):
         return None if entry.refused else differs("refused", result.text)
     if entry.refused is not None:
+        if entry.refused.why == Why.PAUSED.value:
+            return None
+        if {*entry.refused.policies} & {each.id for each in table.policies}:
+            return None  # What policies look at is not all in a journal: one that is still there is taken to forbid it.
         return differs("taken", f"it was refused: {entry.refused.text}")
     if result.existing is not None:
         return None

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from temper.kernel import Cause, Entry
+from temper.kernel import Cause, Entry, RefusedEntry
 from temper.table import (
     Accepted,
     Act,
@@ -63,6 +63,8 @@ RECENT = 3
 _OTHERS = frozenset(
     {Why.NOT_UNIQUE, Why.KEY, Why.CREATE_REFUSED, Why.JOINT_REFUSED, Why.MISSING, Why.BREAKS, Why.TWICE}
 )
+# Refusals by what is not in a table alone.
+_BESIDES = frozenset({Why.FORBIDDEN, Why.PAUSED})
 _ELSEWHERE = frozenset({"read", "read_in", "inverse"})
 _NEW = "new"
 # What shares in the commit of the entry before it.
@@ -496,9 +498,22 @@ class _Conforming:
 
     # --- does it come out so? -----------------------------------------------------------------------------------------
 
+    def _forbidden(self, answer: Commit | Refused, no: RefusedEntry) -> _Unlike | None:
+        """What policies look at is not all in a journal: it is asked whether there are such, and `by` comes first."""
+        unknown = sorted({*no.policies} - {each.id for each in self.table.policies})
+        if no.why == Why.FORBIDDEN.value and unknown:
+            return _Unlike(f"it was refused by the policy `{unknown[0]}`, which is none of the table's")
+        if isinstance(answer, Refused) and answer.why in {Why.DENIED, Why.BAD_PARAMS, Why.UNKNOWN_ACTION}:
+            return _Unlike(
+                f"it was refused for another reason ({no.why}): the table says {answer.text}", site=answer.site
+            )
+        return None
+
     def _unlike(self, answer: Commit | Refused, together: list[Entry], before: _Choice | None) -> _Unlike | None:
         """Return how an answer differs from what a commit's entries say, or nothing."""
         first = together[0]
+        if first.refused is not None and Why(first.refused.why) in _BESIDES:
+            return self._forbidden(answer, first.refused)
         if isinstance(answer, Refused):
             if first.refused is None:
                 return _Unlike(f"the table refuses this: {answer.text}", site=answer.site)

@@ -84,6 +84,8 @@ class _Keeping:
         if entry.before != "new" and (entry.entity, entry.id) not in self.names and entry.refused is None:
             raise NotKept(f"the entries begin after {entry.entity} `{entry.id}` was created: keep them from there on")
         match entry.cause:
+            case Cause.REQUEST if entry.refused is not None and entry.refused.why == Why.PAUSED.value:
+                return  # It was somebody's hand that stopped it, not the blueprint.
             case Cause.REQUEST:
                 yield from self._waited(entry)
                 yield self._act(known, entry, created)
@@ -117,7 +119,7 @@ class _Keeping:
         args = self._args(params, entry.params)
         call = f"{entry.action}({args})" if args else entry.action
         if entry.refused is not None:
-            expect = "denied" if entry.refused.why == Why.DENIED.value else "refused"
+            expect = "denied" if entry.refused.why in {Why.DENIED.value, Why.FORBIDDEN.value} else "refused"
         else:
             expect = entry.after
         if entry.before == "new" and entry.refused is not None:
