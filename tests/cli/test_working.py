@@ -150,7 +150,7 @@ CHANGES = "changes[kind, strength, text]"
             items[action, actor, after, at, before, cause, changed, entity, how, id, params, principal, roles, seq,
               table, table_version, text, version]"""),
         (ADMIN, "versions gate", "items[at, by, current, digest, note, number]"),
-        (ADMIN, "token list", "items[admin, created_at, id, principal, roles]"),
+        (ADMIN, "token list", "items[admin, created_at, id, last_used_at, principal, roles]"),
         (ADMIN, "token make eva --role requester --acts-for bob --ttl 1h", """
             info(acts_for, created_at, expires_at, id, principal, roles), token"""),
         # Problems are data too.

@@ -15,8 +15,15 @@ from typing import Any
 
 import msgspec
 
-from temper.service import Settings, retention, webhooks
-from temper.service.settings import RetentionSection, SecretSection, WebhookSection
+from temper.service import Settings, identity, retention, webhooks
+from temper.service.settings import (
+    IdentitySection,
+    OidcSection,
+    ProxySection,
+    RetentionSection,
+    SecretSection,
+    WebhookSection,
+)
 from tests.house.tree import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "settings.md"
@@ -58,7 +65,7 @@ Secrets are named, never written out: see [`[secrets]`](#secrets).
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([HEAD, *_sections(), *_secrets(), *_webhooks(), *_retention(), TOOLS, *_tools()])
+    return "\n".join([HEAD, *_sections(), *_secrets(), *_webhooks(), *_identity(), *_retention(), TOOLS, *_tools()])
 
 
 def _sections() -> Iterator[str]:
@@ -66,6 +73,8 @@ def _sections() -> Iterator[str]:
         if not isinstance(section.default, msgspec.Struct):
             continue
         kind = type(section.default)
+        if kind is IdentitySection:
+            continue
         meanings = _meanings(kind)
         yield f"## `[{section.name}]`\n\n{inspect.getdoc(kind)}\n"
         yield "| setting | default | means |\n|---|---|---|"
@@ -86,6 +95,16 @@ def _retention() -> Iterator[str]:
     yield from _named("retention.NAME", RetentionSection, _sentences(inspect.getdoc(retention) or ""))
 
 
+def _identity() -> Iterator[str]:
+    yield f"## `[identity]`\n\n{_sentences(inspect.getdoc(IdentitySection) or '')}\n"
+    yield "| setting | default | means |\n|---|---|---|"
+    kept = msgspec.structs.fields(IdentitySection)[0]
+    yield f"| `{kept.name}` | `{_toml(kept.default)}` | {_meanings(IdentitySection)[kept.name]} |\n"
+    yield _sentences(inspect.getdoc(identity) or "") + "\n"
+    yield from _named("identity.oidc.NAME", OidcSection, _sentences(inspect.getdoc(OidcSection) or ""))
+    yield from _named("identity.proxy", ProxySection, _sentences(inspect.getdoc(ProxySection) or ""))
+
+
 def _named(heading: str, kind: type[msgspec.Struct], text: str) -> Iterator[str]:
     """The section of tables of which there may be any number, by their names."""
     meanings = _meanings(kind)
@@ -96,7 +115,7 @@ def _named(heading: str, kind: type[msgspec.Struct], text: str) -> Iterator[str]
             shown = "`{}`"
         else:
             shown = "" if field.default is msgspec.NODEFAULT else f"`{_toml(field.default)}`"
-        yield f"| `{field.name}` | {shown} | {meanings[field.name]} |"
+        yield f"| `{field.encode_name}` | {shown} | {meanings[field.name]} |"
     yield ""
 
 

@@ -14,13 +14,13 @@ from temper.runtime import Declared, Vault, load_grants, load_tools
 from temper.service import load_settings, webhooks
 from tests.docs import cli_reference, settings_reference
 
-WEBHOOKS, OTHERS = (
+WEBHOOKS, IDENTITY, RETENTION, OTHERS = (
     settings_reference.page().split(heading)[1].split("\n## ")[0]
-    for heading in ("## `[webhooks.NAME]`", "## Adapters of other packages")
+    for heading in ("## `[webhooks.NAME]`", "## `[identity]`", "## `[retention.NAME]`", "## Adapters of other packages")
 )
 EXAMPLES = re.findall(
     r"^```toml\n(.*?)^```$",
-    settings_reference.page().replace(WEBHOOKS, "").replace(OTHERS, ""),
+    settings_reference.page().replace(WEBHOOKS, "").replace(IDENTITY, "").replace(RETENTION, "").replace(OTHERS, ""),
     re.MULTILINE | re.DOTALL,
 )
 DECLARED = {

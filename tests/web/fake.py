@@ -203,8 +203,23 @@ class Fake:
     def tokens(self, person: Person) -> Any:
         return self._answer("tokens", (NEW_TOKEN.info,))
 
-    def revoke_token(self, person: Person, id: str) -> Any:
+    async def revoke_token(self, person: Person, id: str) -> Any:
         return self._answer("revoke_token", NEW_TOKEN.info, id)
+
+    async def rotate_token(self, person: Person, id: str, *, grace_ms: int) -> Any:
+        return self._answer("rotate_token", NEW_TOKEN, id, grace_ms=grace_ms)
+
+    async def start_session(self, person: Person, wanted: Any) -> Any:
+        return self._answer("start_session", NEW_TOKEN, wanted)
+
+    async def sessions(self, person: Person) -> Any:
+        return self._answer("sessions", (NEW_TOKEN.info,))
+
+    async def end_session(self, person: Person, id: str) -> Any:
+        return self._answer("end_session", NEW_TOKEN.info, id)
+
+    def me(self, person: Person) -> Any:
+        return self._answer("me", wire.Me(principal=person.principal))
 
     def door(self, limits: Limits | None = None) -> Door:
         """Return the door of this workshop."""

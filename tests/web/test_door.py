@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from temper.service import Declined, wire
+from temper.service import Declined, SessionWanted, wire
 from temper.web import Limits
 from temper.web.paths import Resource
 from temper.web.verbs import OPERATIONS
@@ -20,6 +20,9 @@ LAMP = ("lamp", "Lamp", "l1")
 # What an action, and a creation, is asked with where the request says nothing more.
 PLAIN: dict[str, Any] = {"key": None, "if_version": None}
 NEW: dict[str, Any] = {"key": None, "dry_run": False}
+TOKEN_OF: dict[str, Any] = {
+    "admin": False, "acts_for": None, "ttl_ms": None, "teams": (), "attributes": {}, "scope": None, "read_only": False,
+}  # fmt: skip
 FILES = {"files": {"a": "b"}}
 
 
@@ -66,9 +69,28 @@ FILES = {"files": {"a": "b"}}
         ("GET", "/v1/tokens", None, 200, ("tokens",)),
         (
             "POST", "/v1/tokens", {"principal": "bob", "roles": ["owner"], "ttl": "12h"}, 201,
-            ("make_token", "bob", ("owner",), {"admin": False, "acts_for": None, "ttl_ms": 43_200_000}),
+            ("make_token", "bob", ("owner",), TOKEN_OF | {"ttl_ms": 43_200_000}),
+        ),
+        (
+            "POST", "/v1/tokens",
+            {"principal": "b", "teams": ["t"], "attributes": {"a": "1"}, "scope": ["lamp/Lamp"], "read_only": True},
+            201,
+            ("make_token", "b", (), TOKEN_OF | {
+                "teams": ("t",), "attributes": {"a": "1"}, "scope": ("lamp/Lamp",), "read_only": True,
+            }),
         ),
         ("DELETE", "/v1/tokens/2", None, 200, ("revoke_token", "2")),
+        ("POST", "/v1/tokens/2/rotate", {"grace": "10m"}, 200, ("rotate_token", "2", {"grace_ms": 600_000})),
+        ("POST", "/v1/tokens/2/rotate", None, 200, ("rotate_token", "2", {"grace_ms": 0})),
+        ("GET", "/v1/sessions", None, 200, ("sessions",)),
+        ("POST", "/v1/sessions", {"name": "s"}, 201, ("start_session", SessionWanted("s"))),
+        (
+            "POST", "/v1/sessions",
+            {"name": "s", "roles": ["owner"], "entities": ["lamp"], "ttl": "5m", "read_only": True, "admin": True}, 201,
+            ("start_session", SessionWanted("s", ("owner",), ("lamp",), read_only=True, admin=True, ttl_ms=300_000)),
+        ),
+        ("DELETE", "/v1/sessions/2", None, 200, ("end_session", "2")),
+        ("GET", "/v1/me", None, 200, ("me",)),
     ],
 )  # fmt: skip
 async def test_a_request_is_a_verb(method: str, target: str, body: Any, status: int, asked: tuple[Any, ...]) -> None:
@@ -247,7 +269,7 @@ async def test_nothing_is_told_without_a_token() -> None:
     fake = Fake()
     door = fake.door()
     paths = [
-        resource.value.format(blueprint="lamp", entity="Lamp", id="l1", action="Switch", token="2", order="o1")
+        resource.value.format(blueprint="lamp", entity="Lamp", id="l1", action="Switch", token="2", session="3", order="o1")
         for resource in OPERATIONS
     ]
     for target in (*paths, "/nope", "/v1/lamp/nope", f"{ONE}/nope"):

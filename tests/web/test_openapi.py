@@ -17,6 +17,15 @@ from temper.web.verbs import OPERATIONS, QUERIES
 from tests.web.caller import call
 from tests.web.fake import SHAPE, Fake
 
+# What stands for each piece of a path that is given by the caller.
+WORDS = {"id": "l1", "token": "t", "session": "s"}
+
+
+def given(path: str, **more: str) -> bytes:
+    """Return the path with a word in the place of each piece that is known here."""
+    words = WORDS | more
+    return re.sub(r"\{(\w+)\}", lambda piece: words.get(piece[1], piece[0]), path).encode()
+
 
 async def document(target: str = "/openapi.json") -> Any:
     """Return the document at `target`."""
@@ -46,7 +55,7 @@ def everywhere(value: Any) -> Iterator[dict[str, Any]]:
 async def test_every_operation_is_one_of_the_door() -> None:
     """The path as written leads to a resource that has the method; its query is the door's."""
     for path, method, operation in operations(await document()):
-        route = parse(path.replace("{id}", "l1").replace("{token}", "t").replace("{blueprint}", "new").encode())
+        route = parse(given(path, blueprint="new"))
         if route.resource is Resource.HEALTH:
             continue
         assert route.resource is not None, path
@@ -60,7 +69,7 @@ async def test_every_operation_of_the_door_is_written_out() -> None:
     found = await document()
     written = set()
     for path, method, _ in operations(found):
-        route = parse(path.replace("{id}", "l1").replace("{token}", "t").encode())
+        route = parse(given(path))
         written.add((route.resource, method))
     assert written - {(Resource.HEALTH, "GET")} == {
         (resource, method) for resource, methods in OPERATIONS.items() for method in methods

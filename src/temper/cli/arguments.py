@@ -157,14 +157,51 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser, only: s
     make.add_argument("--admin", action="store_true", help="may push, roll back and make tokens")
     make.add_argument("--acts-for", help="the person behind an agent")
     make.add_argument("--ttl", help="how long it is good, such as 12h (default: until it is revoked)")
+    make.add_argument("--team", action="append", default=[], help="a team, which policies may ask for; may repeat")
+    make.add_argument(
+        "--attribute", action="append", default=[], metavar="NAME=VALUE",
+        help="what else policies may ask for; may repeat",
+    )  # fmt: skip
+    make.add_argument(
+        "--scope", action="append", metavar="BLUEPRINT[/ENTITY[/ID]]",
+        help="what it reaches; may repeat (default: everything)",
+    )  # fmt: skip
+    make.add_argument("--read-only", action="store_true", help="changes nothing")
     listed = verbs.add_parser("list", help="list all tokens, without their secrets")
-    revoke = verbs.add_parser("revoke", help="revoke a token at once")
+    rotate = verbs.add_parser("rotate", help="give a token another secret and print it, once")
+    rotate.add_argument("id", metavar="ID", help="the token's id, as `list` shows it")
+    rotate.add_argument(
+        "--grace", default="0s", help="how long the secret that it had stays good (default: %(default)s)"
+    )
+    revoke = verbs.add_parser("revoke", help="revoke a token at once, and the sessions that were started with it")
     revoke.add_argument("id", metavar="ID", help="the token's id, as `list` shows it")
-    for verb in (make, listed, revoke):
+    for verb in (make, listed, rotate, revoke):
         verb.add_argument("--json", action="store_true", help=JSON)
         _settings(verb)
         verb.add_argument("--server", help="ask a server instead of its data folder")
         verb.set_defaults(run="tokens:token")
+
+    session = command("session", "sessions:session", "start, list and end sessions: credentials for your agents")
+    verbs = session.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=kind)
+    start = verbs.add_parser("start", help="start a session that acts for you, and print its token, once")
+    start.add_argument("name", metavar="NAME", help="the agent, or what it is to do")
+    start.add_argument("--role", action="append", help="one of your roles; may repeat (default: all of them)")
+    start.add_argument(
+        "--entity", action="append", metavar="BLUEPRINT[/ENTITY[/ID]]",
+        help="what it reaches; may repeat (default: what you reach)",
+    )  # fmt: skip
+    start.add_argument("--read-only", action="store_true", help="changes nothing")
+    start.add_argument("--admin", action="store_true", help="may push and roll back, as you may")
+    start.add_argument("--ttl", default="1h", help="how long it is good (default: %(default)s)")
+    ongoing = verbs.add_parser("list", help="list your sessions that have not ended")
+    end = verbs.add_parser("end", help="end a session at once, and those that it has started")
+    end.add_argument("id", metavar="ID", help="its id, as `list` shows it")
+    for verb in (start, ongoing, end):
+        verb.add_argument("--json", action="store_true", help=JSON)
+        _remote(verb)
+        verb.set_defaults(run="sessions:session")
+    whoami = command("whoami", "sessions:whoami", "say who your token names, for whom it acts, and how far it reaches")
+    _remote(whoami)
 
     # --- changing ---
     plan = command("plan", "changing:plan", "say what pushing a bundle would change and strand")

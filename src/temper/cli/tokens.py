@@ -17,71 +17,125 @@ from temper.cli.exits import Exit, Stop
 from temper.cli.paint import Paint, coloured, table
 from temper.cli.settings import settings
 from temper.runtime import PostgresTokens, Registry, StoreFault, SystemClock, TokenStore
-from temper.service import duration_ms, token_problems, token_view, wire
+from temper.service import (
+    Loaded,
+    TokenWanted,
+    duration_ms,
+    kept_token,
+    principals_of_others,
+    token_problems,
+    token_view,
+    wire,
+)
+
+# How much longer than its lease a server may take until it has heard that a token is revoked.
+_HEARD_S = 5.0
 
 
 def token(args: argparse.Namespace) -> int:
-    """Make, list or revoke tokens."""
-    ttl_ms = None
-    if args.verb == "make" and args.ttl:
-        try:
-            ttl_ms = duration_ms(args.ttl)
-        except ValueError as error:
-            raise Stop(Exit.USAGE, str(error)) from error
+    """Make, list, rotate or revoke tokens."""
     if args.server or (os.environ.get("TEMPER_SERVER") and not args.data and not args.settings):
-        answer = _through_server(args, ttl_ms)
+        answer = _through_server(args)
     else:
-        answer = _in_folder(args, ttl_ms)
+        answer = _in_folder(args)
     _tell(args, answer)
     return Exit.FINE
 
 
-def _through_server(args: argparse.Namespace, ttl_ms: int | None) -> Any:
+def _through_server(args: argparse.Namespace) -> Any:
     with Client.of(args) as client:
-        if args.verb == "list":
-            return client.get("/v1/tokens")
-        if args.verb == "revoke":
-            return client.delete(f"/v1/tokens/{quote(args.id, safe='')}")
-        return client.post("/v1/tokens", _wanted(args, ttl_ms))
+        match args.verb:
+            case "list":
+                return client.get("/v1/tokens")
+            case "revoke":
+                return client.delete(f"/v1/tokens/{quote(args.id, safe='')}")
+            case "rotate":
+                _duration(args.grace)
+                return client.post(f"/v1/tokens/{quote(args.id, safe='')}/rotate", {"grace": args.grace})
+            case _:
+                return client.post("/v1/tokens", _body(args))
 
 
-def _wanted(args: argparse.Namespace, ttl_ms: int | None) -> dict[str, Any]:
-    body = {"principal": args.principal, "roles": args.role, "admin": args.admin}
-    if args.acts_for:
-        body["acts_for"] = args.acts_for
-    if ttl_ms is not None:
-        body["ttl"] = args.ttl
-    return body
+def _body(args: argparse.Namespace) -> dict[str, Any]:
+    wanted = _wanted(args)
+    body = {"principal": wanted.principal, "roles": wanted.roles, "admin": wanted.admin}
+    more = {
+        "acts_for": wanted.acts_for,
+        "ttl": args.ttl,
+        "teams": wanted.teams,
+        "attributes": wanted.attributes,
+        "scope": wanted.scope,
+        "read_only": wanted.read_only,
+    }
+    return body | {name: value for name, value in more.items() if value}
 
 
-def _in_folder(args: argparse.Namespace, ttl_ms: int | None) -> Any:
-    with _kept(args) as store:
+def _wanted(args: argparse.Namespace) -> TokenWanted:
+    attributes = dict(pair.partition("=")[::2] for pair in args.attribute)
+    if any("=" not in pair for pair in args.attribute) or len(attributes) < len(args.attribute):
+        raise Stop(Exit.USAGE, "an attribute is `NAME=VALUE`, and each name is given once")
+    return TokenWanted(
+        args.principal,
+        tuple(args.role),
+        args.admin,
+        args.acts_for,
+        _duration(args.ttl) if args.ttl else None,
+        tuple(args.team),
+        attributes,
+        tuple(args.scope) if args.scope else None,
+        read_only=args.read_only,
+    )
+
+
+def _duration(text: str) -> int:
+    try:
+        return duration_ms(text)
+    except ValueError as error:
+        raise Stop(Exit.USAGE, str(error)) from error
+
+
+def _in_folder(args: argparse.Namespace) -> Any:
+    loaded = settings(args)
+    with _kept(args, loaded) as store:
         now = SystemClock().now()
-        if args.verb == "list":
-            return {"items": [wire.as_json(token_view(row)) for row in store.all()]}
-        if args.verb == "revoke":
-            row = store.revoke(args.id, at=now)
-            if row is None:
-                raise Stop(Exit.USAGE, f"there is no token `{args.id}`", help="`temper token list` shows their ids")
-            return wire.as_json(token_view(row))
-        problems = token_problems(args.principal, args.role, args.acts_for, ttl_ms)
-        if problems:
-            raise Stop(Exit.USAGE, "; ".join(f"{each.path} {each.message}" for each in problems))
-        text, row = store.make(
-            args.principal,
-            tuple(args.role),
-            at=now,
-            admin=args.admin,
-            acts_for=args.acts_for,
-            expires_at=now + ttl_ms if ttl_ms is not None else None,
-        )
-        return wire.as_json(wire.NewToken(token=text, info=token_view(row)))
+        match args.verb:
+            case "list":
+                return {"items": [wire.as_json(token_view(row)) for row in store.all()]}
+            case "revoke":
+                row = store.revoke(args.id, at=now)
+                if row is None:
+                    raise _nobody(args.id)
+                _settle(store, loaded)
+                return wire.as_json(token_view(row))
+            case "rotate":
+                rotated = store.rotate(args.id, at=now, grace_ms=_duration(args.grace))
+                if rotated is None:
+                    raise _nobody(args.id)
+                _settle(store, loaded)
+                text, row = rotated
+                return wire.as_json(wire.NewToken(token=text, info=token_view(row)))
+            case _:
+                wanted = _wanted(args)
+                problems = token_problems(wanted, principals_of_others(loaded.settings.identity))
+                if problems:
+                    raise Stop(Exit.USAGE, "; ".join(f"{each.path} {each.message}" for each in problems))
+                text, row = kept_token(store, wanted, now)
+                return wire.as_json(wire.NewToken(token=text, info=token_view(row)))
+
+
+def _nobody(id: str) -> Stop:
+    return Stop(Exit.USAGE, f"there is no token `{id}` that has not ended", help="`temper token list` shows their ids")
+
+
+def _settle(store: TokenStore | PostgresTokens, loaded: Loaded) -> None:
+    """Wait until the servers of a database know it; of a data folder they see it by themselves."""
+    if isinstance(store, PostgresTokens):
+        store.settle(duration_ms(loaded.settings.server.lease) / 1000 + _HEARD_S)
 
 
 @contextmanager
-def _kept(args: argparse.Namespace) -> Iterator[TokenStore | PostgresTokens]:
+def _kept(args: argparse.Namespace, loaded: Loaded) -> Iterator[TokenStore | PostgresTokens]:
     """The tokens where the settings have them: in the data folder, or in a PostgreSQL."""
-    loaded = settings(args)
     problem = loaded.store_problem()
     if problem is not None:
         raise Stop(Exit.USAGE, str(problem))
@@ -122,24 +176,38 @@ def _tell(args: argparse.Namespace, answer: Any) -> None:
         print(json.dumps(answer, indent=2))
         return
     paint = Paint(colour=coloured(sys.stdout))
-    if args.verb == "make":
-        # The token alone on standard output, so that `TOKEN=$(temper token make ...)` works.
-        info = answer["info"]
-        roles = ", ".join(info["roles"]) or ("administrator" if info.get("admin") else "no roles")
-        print(f"token {info['id']} of {info['principal']} ({roles}); it is shown once", file=sys.stderr)
-        print(answer["token"])
+    if args.verb in ("make", "rotate"):
+        told(answer)
         return
     if args.verb == "revoke":
         print(f"token {answer['id']} of {answer['principal']} is revoked")
         return
+    print(listed(answer["items"], paint))
+
+
+def told(answer: Any) -> None:
+    """Print a new token: it alone on standard output, so that `TOKEN=$(temper token make ...)` works."""
+    info = answer["info"]
+    roles = ", ".join(info["roles"]) or ("administrator" if info.get("admin") else "no roles")
+    until = f", until {info['expires_at']}" if info.get("expires_at") else ""
+    print(f"token {info['id']} of {info['principal']} ({roles}){until}; it is shown once", file=sys.stderr)
+    print(answer["token"])
+
+
+def listed(items: list[Any], paint: Paint) -> str:
+    """Return tokens as lines: whose they are, for whom, how far they reach, until when, and when last used."""
     rows = [
         (
             each["id"],
             each["principal"],
+            each.get("acts_for") or "",
             ", ".join(each["roles"]) + (" administrator" if each.get("admin") else ""),
+            " ".join(each.get("scope") or ()) + (" read-only" if each.get("read_only") else ""),
             each.get("expires_at") or "",
+            each.get("last_used_at") or "never",
             "revoked" if each.get("revoked") else "",
         )
-        for each in answer["items"]
+        for each in items
     ]
-    print(table(rows, paint=paint, heads=("id", "principal", "roles", "expires", "")))
+    heads = ("id", "principal", "for", "roles", "scope", "expires", "last used", "")
+    return table(rows, paint=paint, heads=heads)

@@ -36,7 +36,7 @@ from temper.runtime.postgres import PostgresStore, PostgresTokens, Registry
 from temper.runtime.ranks import Rank, Ranks, Span, rank_place, ranked_value
 from temper.runtime.secrets import InFile, Output, Variable
 from temper.runtime.sqlite import SqliteStore
-from temper.runtime.tokens import TokenRow, TokenStore
+from temper.runtime.tokens import More, ParentGone, TokenRow, TokenStore
 from temper.runtime.tools import (
     Adapter,
     Answered,
@@ -91,9 +91,11 @@ __all__ = [
     "Live",
     "Member",
     "Modules",
+    "More",
     "NotPacked",
     "Output",
     "PostgresStill",
+    "ParentGone",
     "Policies",
     "PostgresStore",
     "PostgresTokens",

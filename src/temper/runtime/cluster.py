@@ -26,6 +26,9 @@ _log = logging.getLogger("temper.runtime")
 _TICK_S = 0.5
 # A server stops deciding when this much of its lease has passed: clocks may drift, and an answer takes its time.
 _DECIDES = 0.7
+# A server that has not heard of tokens for this much of its lease lets nobody in. The others wait for it to know who
+# was revoked until its lease is over, and this is before.
+_FRESH = 0.5
 # Who wants to know how things stand now waits no longer than this.
 _HEARD_S = 5.0
 _PAUSE_MAX_S = 10.0
@@ -67,7 +70,7 @@ class Cluster:
         self.joined = joined
         self.name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         """New with each start: whoever comes back after a crash is another."""
-        self.tokens = PostgresTokens(registry)
+        self.tokens = PostgresTokens(registry, fresh_s=joined.lease_s * _FRESH)
         self._registry = registry
         self._address = joined.address
         self._spaces: dict[str, _Space] = {}
@@ -126,11 +129,18 @@ class Cluster:
         owner = space.owners.get(part) if space is not None else None
         return self._beat.servers.get(owner) if owner is not None and owner != self.name else None
 
+    async def settled(self) -> None:
+        """Return once every server knows what has been changed of tokens here; of one that is gone, its lease ends."""
+        self._soon.set()
+        await asyncio.to_thread(self.tokens.settle, self.joined.lease_s + _HEARD_S)
+
     async def leave(self) -> None:
         """Give everything back, for others to take at once, and let go of the database; close the spaces before."""
         if self._left:
             return
         self._left = True
+        with contextlib.suppress(StoreFault):
+            await asyncio.to_thread(self.tokens.close)
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
@@ -193,13 +203,14 @@ class Cluster:
     def _tick(self) -> Mapping[str, _Found]:
         """Look after everything once, in the keeper's thread; return what was found of each space."""
         lease_s = self.joined.lease_s
-        if self._address and now_s() >= self._beaten + lease_s / 3:
-            began = now_s()
-            self._beat = self._registry.beat(self.name, self._address, seconds=lease_s)
+        began = now_s()
+        if self._address and began >= self._beaten + lease_s / 3:
+            self._beat = self._registry.beat(self.name, self._address, seconds=lease_s, seen=self.tokens.known)
             self._beaten = began
         else:
             self._beat = self._registry.look()
-        self.tokens.seen(self._beat.tokens)
+        if self.tokens.seen(self._beat.tokens, began):
+            self._registry.saw(self.name, self._beat.tokens)
         found: dict[str, _Found] = {}
         for name, space in list(self._spaces.items()):
             taken, spare = self._share(space) if self._address else ((), 0)

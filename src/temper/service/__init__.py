@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from temper.service.answers import Answers
     from temper.service.beside import Team, team_for
     from temper.service.bundle import BundleUnreadable, Checked, check_texts, read_bundle
+    from temper.service.credentials import TokenWanted, kept_token, token_problems, token_view
     from temper.service.declined import Declined
     from temper.service.findings import finding
+    from temper.service.identity import principals_of_others
     from temper.service.judge_process import Judged, judge
     from temper.service.judgement import questions, verify_table
     from temper.service.learning import (
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
     )
     from temper.service.levels import LEVELS
     from temper.service.measured import Measurements
-    from temper.service.people import Person, token_problems, token_view
+    from temper.service.people import Person
     from temper.service.remembered import Remembered, Verified, judgement_key
+    from temper.service.sessions import SessionWanted
     from temper.service.settings import Loaded, SettingProblem, Settings, duration_ms, load_settings
     from temper.service.texts import (
         explain_code,
@@ -65,9 +68,11 @@ _LATE = {
     "NotKept": "learning",
     "Person": "people",
     "Remembered": "remembered",
+    "SessionWanted": "sessions",
     "SettingProblem": "settings",
     "Settings": "settings",
     "Team": "beside",
+    "TokenWanted": "credentials",
     "Verified": "remembered",
     "Workshop": "workshop",
     "team_for": "beside",
@@ -85,15 +90,17 @@ _LATE = {
     "keep_history": "learning",
     "keep_report": "learning",
     "keep_seed": "learning",
+    "kept_token": "credentials",
     "known_codes": "texts",
     "load_settings": "settings",
     "measure_table": "learning",
+    "principals_of_others": "identity",
     "questions": "judgement",
     "read_bundle": "bundle",
     "text_from_json": "texts",
     "text_to_json": "texts",
-    "token_problems": "people",
-    "token_view": "people",
+    "token_problems": "credentials",
+    "token_view": "credentials",
     "verify_table": "judgement",
 }
 
@@ -126,9 +133,11 @@ __all__ = [
     "NotKept",
     "Person",
     "Remembered",
+    "SessionWanted",
     "SettingProblem",
     "Settings",
     "Team",
+    "TokenWanted",
     "Verified",
     "Workshop",
     "check_texts",
@@ -145,9 +154,11 @@ __all__ = [
     "keep_history",
     "keep_report",
     "keep_seed",
+    "kept_token",
     "known_codes",
     "load_settings",
     "measure_table",
+    "principals_of_others",
     "questions",
     "read_bundle",
     "team_for",

@@ -1,7 +1,8 @@
-"""Who asks: persons and their tokens."""
+"""Who asks, as the door has made it out."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,11 @@ from temper.kernel import NO_FACTS, Facts
 from temper.service import wire
 from temper.service.declined import Declined
 from temper.table import Caller
+
+ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+PRINCIPAL_MAX = 200
+# A moment after the year 9999 can't be written down; nobody means more than this.
+TTL_MAX_MS = 36_525 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def must_write(whose: Scoped, blueprint: str, entity: str = "", id: str = "") ->
 def must_reach_whole(whose: Scoped, blueprint: str) -> None:
     """Decline with "out-of-scope" what speaks of all of a blueprint, to whom reaches only a part."""
     if not reaches(whose, blueprint):
-        raise out_of_scope(f"this credential does not reach all of `{blueprint}`", f"it reaches {_paths(whose)}")
+        raise out_of_scope(f"this credential does not reach all of `{blueprint}`", reach(whose))
 
 
 def must_be_unbounded(whose: Scoped) -> None:
@@ -70,7 +70,7 @@ def must_be_unbounded(whose: Scoped) -> None:
 def beyond(whose: Scoped, blueprint: str, entity: str, id: str) -> Declined:
     """Return what is said to whoever would change what is outside."""
     where = "/".join(piece for piece in (blueprint, entity, id) if piece)
-    return out_of_scope(f"this credential does not reach `{where}`", f"it reaches {_paths(whose)}")
+    return out_of_scope(f"this credential does not reach `{where}`", reach(whose))
 
 
 def out_of_scope(title: str, help: str = "") -> Declined:
@@ -94,6 +94,11 @@ def scope_problem(paths: Iterable[str]) -> str | None:
         if not PATH.fullmatch(path):
             return f"`{path[:200]}` is not `BLUEPRINT`, `BLUEPRINT/ENTITY` or `BLUEPRINT/ENTITY/ID`"
     return None
+
+
+def reach(whose: Scoped) -> str:
+    """Return in words how far a credential reaches."""
+    return "it reaches everything" if whose.entities is None else f"it reaches {_paths(whose)}"
 
 
 def _paths(whose: Scoped) -> str:

@@ -90,6 +90,57 @@ class PushSection(Section, frozen=True):
     """How many MiB a process that judges may take; past it the verdict is *unknown*."""
 
 
+class OidcSection(Section, frozen=True, kw_only=True):
+    """An identity provider whose tokens are taken. There may be any number, each with a name of its own."""
+
+    issuer: str
+    """The provider's address, exactly as its tokens have it in `iss`; `https`, or `http` on this machine alone."""
+    audience: str | tuple[str, ...]
+    """Whom its tokens have to be for (`aud`): this server, by one or several names."""
+    jwks: str = ""
+    """Where its keys are; by default, where `/.well-known/openid-configuration` below the issuer says."""
+    principal_claim: str = "sub"
+    """The claim that says who it is. The principal is `NAME:` and that, so that no provider can speak for another's."""
+    roles_claim: str = ""
+    """The claim that lists groups; without one, its people hold no roles."""
+    roles: dict[str, str | tuple[str, ...]] = {}
+    """For each of these groups, the role or roles that it gives. A group that is not here gives none."""
+    admins: tuple[str, ...] = ()
+    """The groups of `roles_claim` whose members are administrators."""
+    teams_claim: str = ""
+    """The claim that lists teams, which policies may ask for."""
+    attributes: tuple[str, ...] = ()
+    """Claims that policies may ask for, as text."""
+    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
+    """How its tokens may be signed: by public keys alone, whatever a token says of itself."""
+    skew: str = "60s"
+    """How far its clock may be from the server's."""
+    keys_kept: str = "24h"
+    """How long its keys go on to be trusted while it can't be reached; then its tokens are refused."""
+
+
+class ProxySection(Section, frozen=True, kw_only=True):
+    """A proxy that says who calls, in headers of its own."""
+
+    peers: tuple[str, ...] = msgspec.field(name="from")
+    """The networks that the proxy connects from, as `10.0.0.7/32`. From nowhere else are its headers taken."""
+    principal_header: str
+    """The header that says who it is. The principal is `proxy:` and that."""
+    roles_header: str = ""
+    """The header that lists roles, with commas between them."""
+    teams_header: str = ""
+    """The header that lists teams, with commas between them."""
+
+
+class IdentitySection(Section, frozen=True):
+    """Who may come in beside those who bear a token of the server's own."""
+
+    session_max: str = "24h"
+    """The longest that a session of an agent may be started for."""
+    oidc: dict[str, OidcSection] = {}
+    proxy: ProxySection | None = None
+
+
 class WebhookSection(Section, frozen=True, kw_only=True):
     """A webhook that comes in at `/hooks/NAME`: who may send it, and what it has done. There may be any number."""
 
@@ -161,6 +212,7 @@ class Settings(Section, frozen=True):
     secrets: dict[str, SecretSection] = {}
     webhooks: dict[str, WebhookSection] = {}
     approvals: ApprovalsSection = ApprovalsSection()
+    identity: IdentitySection = IdentitySection()
     retention: dict[str, RetentionSection] = {}
 
 

@@ -424,6 +424,38 @@ class Letter(Wire, frozen=True):
 
 
 class ToolState(Wire, frozen=True, omit_defaults=False):
+    teams: tuple[str, ...] = ()
+    attributes: dict[str, str] = {}
+    scope: tuple[str, ...] | None = None
+    """How far it reaches: `BLUEPRINT`, `BLUEPRINT/ENTITY` or `BLUEPRINT/ENTITY/ID`; without it, no bound."""
+    read_only: bool = False
+    session: str | None = None
+    """The name of the session that it is the credential of."""
+    parent: str | None = None
+    """The id of the token that the session was started with."""
+    rotated_at: str | None = None
+    last_used_at: str | None = None
+    """To the minute."""
+
+
+class Me(Wire, frozen=True):
+    """Who asks, as the credential says."""
+
+    principal: str
+    acts_for: str | None = None
+    """The person behind an agent."""
+    roles: tuple[str, ...] = ()
+    admin: bool = False
+    teams: tuple[str, ...] = ()
+    attributes: dict[str, str] = {}
+    session: str | None = None
+    scope: tuple[str, ...] | None = None
+    """How far it reaches; without it, no bound."""
+    read_only: bool = False
+    expires_at: str | None = None
+    token: str | None = None
+    """The token's id; not there where an identity provider or a proxy says who it is."""
+    parent: str | None = None
     """How this server calls a tool now.
 
     `circuit` is "closed", "open" or "half-open"; `failed` counts the failures in a row. `waiting` counts calls in the

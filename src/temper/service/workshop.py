@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -58,7 +58,8 @@ from temper.runtime import (
     place_of,
     place_text,
 )
-from temper.service import outbox, retention, scope, webhooks, wire
+from temper.service import credentials, outbox, retention, scope, webhooks, wire
+from temper.service import sessions as agents
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
 from temper.service.decisions import Decisions
 from temper.service.declined import (
@@ -74,6 +75,7 @@ from temper.service.declined import (
     unavailable,
 )
 from temper.service.findings import site_place
+from temper.service.identity import principals_of_others
 from temper.service.judge_process import GuardPair, Judged
 from temper.service.judgements import Judgements
 from temper.service.listing import Listing, list_page
@@ -82,13 +84,11 @@ from temper.service.modules import LETTERS_MAX, is_module
 from temper.service.office import NAME as OFFICE
 from temper.service.office import Office
 from temper.service.pauses import Pauses
-from temper.service.office import NAME as OFFICE
-from temper.service.office import Office
-from temper.service.pauses import Pauses
 from temper.service.people import Person, must_be_administrator
 from temper.service.policies import policy_clauses, possibly, visible
 from temper.service.requests import asked_for, creating_action, fingerprint, moment_of, params_of, scoped_key, wanted_id
 from temper.service.seen import Sees, seen
+from temper.service.sessions import SessionWanted
 from temper.service.settings import Loaded, SettingProblem, duration_ms
 from temper.service.space import BadExpression, Space, version_report, version_table
 from temper.service.views import acted, entity_view, history_entry, moment, past_view, possible_action, refusal
@@ -117,8 +117,9 @@ PUSHES_MAX = 5
 # Requests that are asked again of a candidate: some thousand take a second.
 SHADOW_MAX = 10_000
 # Words that stand where a blueprint's name stands in a path.
-RESERVED_BLUEPRINTS = frozenset({"decisions", "grants", "pauses", "temper", "tokens"})
+RESERVED_BLUEPRINTS = frozenset({"decisions", "grants", "me", "pauses", "sessions", "temper", "tokens"})
 
+T = TypeVar("T")
 Then: TypeAlias = Callable[[wire.Acted | BaseException], None]
 """Hears what came of a request, on the loop: what was done, or the `Declined` (or the bug) in its place."""
 
@@ -298,7 +299,7 @@ class Workshop:
                     help="send `Authorization: Bearer <token>`; an administrator makes one with `temper token make`",
                 )
             )
-        return Person(row.principal, frozenset(row.roles), row.admin, row.acts_for)
+        return credentials.person_of(row)
 
     # --- bundles ---
 
@@ -1091,7 +1092,11 @@ class Workshop:
         section = self.loaded.settings.webhooks.get(name)
         return section.blueprint if section is not None else ""
 
-    # --- tokens ---
+    # --- tokens and sessions ---
+
+    def me(self, person: Person) -> wire.Me:
+        """Return who asks, for whom, how far the credential reaches, and until when."""
+        return agents.identity(person, moment(person.expires_at) if person.expires_at is not None else None)
 
     def make_token(
         self,
@@ -1101,35 +1106,65 @@ class Workshop:
         *,
         admin: bool = False,
         acts_for: str | None = None,
+        teams: tuple[str, ...] = (),
+        attributes: Mapping[str, str] | None = None,
+        scope: tuple[str, ...] | None = None,
+        read_only: bool = False,
         ttl_ms: int | None = None,
     ) -> wire.NewToken:
-        scope.must_be_unbounded(person)
         """Make a token; its secret is in the answer and nowhere else. Needs an administrator."""
-        must_be_administrator(person, "make a token")
-        now = self.clock.now()
-        problems = token_problems(principal, roles, acts_for, ttl_ms)
-        if problems:
-            raise Declined(
-                wire.Problem(type="bad-request", title="the token cannot be made", status=422, errors=problems)
-            )
-        expires = now + ttl_ms if ttl_ms is not None else None
-        text, row = self._tokens.make(principal, roles, at=now, admin=admin, acts_for=acts_for, expires_at=expires)
-        return wire.NewToken(token=text, info=token_view(row))
+        wanted = credentials.TokenWanted(
+            principal, roles, admin, acts_for, ttl_ms, teams, attributes or {}, scope, read_only=read_only
+        )
+        reserved = principals_of_others(self.loaded.settings.identity)
+        return credentials.make(self._tokens, person, wanted, self.clock.now(), reserved)
 
     def tokens(self, person: Person) -> tuple[wire.Token, ...]:
-        scope.must_be_unbounded(person)
         """Return all tokens without their secrets. Needs an administrator."""
-        must_be_administrator(person, "list tokens")
-        return tuple(token_view(row) for row in self._tokens.all())
+        return credentials.listed(self._tokens, person)
 
-    def revoke_token(self, person: Person, id: str) -> wire.Token:
-        scope.must_be_unbounded(person)
-        """Revoke at once. Needs an administrator."""
-        must_be_administrator(person, "revoke a token")
-        row = self._tokens.revoke(id, at=self.clock.now())
-        if row is None:
-            raise Declined(wire.Problem(type="not-found", title=f"there is no token `{id}`", status=404))
-        return token_view(row)
+    async def revoke_token(self, person: Person, id: str) -> wire.Token:
+        """Revoke a token and the sessions that were started with it: once this returns, no server lets them in.
+
+        Needs an administrator.
+        """
+        return await self._everywhere(lambda: credentials.revoke(self._tokens, person, id, self.clock.now()))
+
+    async def rotate_token(self, person: Person, id: str, *, grace_ms: int = 0) -> wire.NewToken:
+        """Give a token another secret; the one that it had is good for `grace_ms` more. Needs an administrator."""
+        return await self._everywhere(lambda: credentials.rotate(self._tokens, person, id, grace_ms, self.clock.now()))
+
+    async def start_session(self, person: Person, wanted: SessionWanted) -> wire.NewToken:
+        """Start a session of the person: a credential for an agent, no larger than the person's own."""
+        most_ms = duration_ms(self.loaded.settings.identity.session_max)
+        return await self._beside(lambda: agents.start(self._tokens, person, wanted, self.clock.now(), most_ms))
+
+    async def sessions(self, person: Person) -> tuple[wire.Token, ...]:
+        """Return the sessions that the person may end, and that have not ended."""
+        return await self._beside(lambda: agents.listed(self._tokens, person, self.clock.now()))
+
+    async def end_session(self, person: Person, id: str) -> wire.Token:
+        """End a session and those that it has started: once this returns, no server lets them in."""
+        return await self._everywhere(lambda: agents.end(self._tokens, person, id, self.clock.now()))
+
+    async def _beside(self, work: Callable[[], T]) -> T:
+        """Return what comes of `work` on the tokens; where they are in a database, beside the loop."""
+        try:
+            return work() if self._cluster is None else await asyncio.to_thread(work)
+        except StoreFault as fault:
+            raise unavailable(fault.text) from fault
+
+    async def _everywhere(self, work: Callable[[], T]) -> T:
+        """Return what comes of a change of tokens, once every server knows it."""
+        done = await self._beside(work)
+        if self._cluster is not None:
+            try:
+                await self._cluster.settled()
+            except StoreFault as fault:
+                raise unavailable(
+                    f"it is done here, and whether every server knows it is not known: {fault.text}"
+                ) from fault
+        return done
 
     # --- inside ---
 
@@ -1152,6 +1187,8 @@ class Workshop:
         now = space.live.read(entity, id) if scope.reaches(person, space.name, entity, id) else None
         sees = self._sees(person, space)
         if now is None or (sees is not None and not sees(now)):
+        return now
+
             raise Declined(no_such_entity(entity, id))
     def _sees(self, person: Person, space: Space) -> Sees | None:
         """Return what says whom the person may see, `None` where that is everybody."""

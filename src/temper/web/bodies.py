@@ -27,3 +27,24 @@ class TokenWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin: bool = False
     acts_for: str | None = None
     ttl: str | None = None
+    teams: tuple[str, ...] = ()
+    attributes: dict[str, str] = {}
+    scope: tuple[str, ...] | None = None
+    read_only: bool = False
+
+
+class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the secret that a token had goes on to be good."""
+
+    grace: str = "0s"
+
+
+class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A session that is to be started. Without `roles` or `entities` it has those of whoever starts it."""
+
+    name: str
+    roles: tuple[str, ...] | None = None
+    entities: tuple[str, ...] | None = None
+    read_only: bool = False
+    admin: bool = False
+    ttl: str = "1h"

@@ -17,8 +17,8 @@ import msgspec
 
 from temper import __version__
 from temper.service import Person, Workshop, wire
-from temper.web.ask import Parameter
-from temper.web.bodies import Bundle, Rollback, TokenWanted
+from temper.web.ask import DURATION, Parameter
+from temper.web.bodies import Bundle, Rollback, Rotation, Session, TokenWanted
 from temper.web.limits import Limits
 from temper.web.paths import Resource
 from temper.web.problems import KINDS
@@ -84,14 +84,19 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.EVENTS, "GET"): (404, 422),
     (Resource.WAIT, "GET"): (404, 422),
     (Resource.ACT, "POST"): (412, *_DECIDED),
-    (Resource.LETTERS, "GET"): (404, 422),
-    (Resource.LETTER, "GET"): (404,),
+    (Resource.LETTERS, "GET"): (403, 404, 422),
+    (Resource.LETTER, "GET"): (403, 404),
     (Resource.RETRY, "POST"): (403, 404, 409),
     (Resource.DISCARD, "POST"): (403, 404, 409),
-    (Resource.TOOLS, "GET"): (404,),
+    (Resource.TOOLS, "GET"): (403, 404),
     (Resource.TOKENS, "GET"): (403,),
     (Resource.TOKENS, "POST"): (403, *_BODY),
     (Resource.TOKEN, "DELETE"): (403, 404),
+    (Resource.ROTATE, "POST"): (403, 404, 409, *_BODY),
+    (Resource.SESSIONS, "GET"): (),
+    (Resource.SESSIONS, "POST"): (403, 409, *_BODY),
+    (Resource.SESSION, "DELETE"): (404,),
+    (Resource.ME, "GET"): (),
 }
 
 _PROBLEMS: Final = {
@@ -231,9 +236,50 @@ class Writer:
             Resource.TOKEN,
             "DELETE",
             "tokens_revoke",
-            "Revoke a token at once",
+            "Revoke a token at once, and the sessions that were started with it",
             ok=("The token, revoked.", _ref("Token")),
             parameters=[_path_parameter("token", {"type": "string", "minLength": 1})],
+        )
+        self._add(
+            Resource.ROTATE,
+            "POST",
+            "tokens_rotate",
+            "Give a token another secret",
+            ok=("The token. Its new secret is in this answer and nowhere else.", _ref("NewToken")),
+            body=_body(_ref("Rotation"), {"grace": "10m"}),
+            parameters=[_path_parameter("token", {"type": "string", "minLength": 1})],
+        )
+        self._identity()
+
+    def _identity(self) -> None:
+        self._add(
+            Resource.ME, "GET", "me", "Say who calls, for whom, and how far the credential reaches",
+            ok=("Who calls.", _ref("Me")),
+        )  # fmt: skip
+        self._add(
+            Resource.SESSIONS,
+            "GET",
+            "sessions_list",
+            "List the caller's sessions that have not ended",
+            ok=("Its sessions.", _items("Token")),
+        )
+        self._add(
+            Resource.SESSIONS,
+            "POST",
+            "sessions_start",
+            "Start a session: a credential for an agent that acts for the caller, and has no more than the caller has",
+            ok=("The session. Its token is in this answer and nowhere else.", _ref("NewToken")),
+            status=201,
+            body=_body(_ref("Session"), {"name": "deploy", "ttl": "1h"}),
+            links={"end": _link("sessions_end", {"session": "$response.body#/info/id"})},
+        )
+        self._add(
+            Resource.SESSION,
+            "DELETE",
+            "sessions_end",
+            "End a session at once, and those that it has started",
+            ok=("The session, ended.", _ref("Token")),
+            parameters=[_path_parameter("session", {"type": "string", "minLength": 1})],
         )
 
     def _shape(self, at: str, name: str, tag: str, parameters: list[Json]) -> None:
@@ -595,7 +641,7 @@ def _components() -> dict[str, Json]:
     structs = (
         wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity,
         wire.Plan, wire.Possible, wire.Problem, wire.Pushed, wire.Shadow, wire.Token, wire.ToolState, wire.Version,
-        wire.Waited, wire.WhyNot, Bundle, Rollback, TokenWanted,
+        wire.Waited, wire.WhyNot, wire.Me, Bundle, Rollback, Rotation, Session, TokenWanted,
     )  # fmt: skip
     _, found = msgspec.json.schema_components(structs, ref_template=_REF)
     schemas = {name: copy.deepcopy(schema) for name, schema in sorted(found.items())}
@@ -613,11 +659,38 @@ def _components() -> dict[str, Json]:
     wanted["principal"] = principal
     wanted["acts_for"] = {"anyOf": [principal, {"type": "null"}], "default": None}
     wanted["roles"]["items"] = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"}
-    wanted["ttl"] = {
-        "anyOf": [{"type": "string", "pattern": "^[1-9][0-9]{0,8}(ms|s|m|h|d)$"}, {"type": "null"}],
-        "default": None,
+    lasts = {"type": "string", "pattern": "^[1-9][0-9]{0,8}(ms|s|m|h|d)$"}
+    wanted["ttl"] = {"anyOf": [lasts, {"type": "null"}], "default": None}
+    wanted["attributes"] |= {
+        "maxProperties": 32, "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$"},
+        "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 200},
+    }  # fmt: skip
+    wanted["teams"] |= {"maxItems": 64, "items": principal}
+    wanted["scope"] = _SCOPE
+    schemas["Rotation"]["properties"]["grace"] = {"type": "string", "pattern": f"^{DURATION.pattern}$", "default": "0s"}
+    schemas["Session"]["properties"] |= {
+        "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"},
+        "entities": _SCOPE,
+        "ttl": lasts | {"default": "1h"},
     }
     return schemas
+
+
+_SCOPE: Final[Json] = {
+    "anyOf": [
+        {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 256,
+            "items": {
+                "type": "string",
+                "pattern": "^[a-z][a-z0-9_]{0,63}(/[A-Z][A-Za-z0-9]{0,63}(/[A-Za-z0-9][A-Za-z0-9._~-]{0,63})?)?$",
+            },
+        },
+        {"type": "null"},
+    ],
+    "default": None,
+}
 
 
 def _refined(schema: Json, **properties: Json) -> Json:

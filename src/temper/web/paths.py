@@ -23,6 +23,10 @@ class Resource(Enum):
     BLUEPRINTS = "/v1"
     TOKENS = "/v1/tokens"
     TOKEN = "/v1/tokens/{token}"  # noqa: S105 - a template of a path, no secret
+    ROTATE = "/v1/tokens/{token}/rotate"
+    SESSIONS = "/v1/sessions"
+    SESSION = "/v1/sessions/{session}"
+    ME = "/v1/me"
     BLUEPRINT = "/v1/{blueprint}"
     BLUEPRINT_OPENAPI = "/v1/{blueprint}/openapi.json"
     PLAN = "/v1/{blueprint}/plan"
@@ -95,6 +99,14 @@ def parse(raw: bytes) -> Route:
             return Route(R.TOKENS)
         case ["v1", "tokens", token] if token:
             return Route(R.TOKEN, id=token)
+        case ["v1", "tokens", token, "rotate"] if token:
+            return Route(R.ROTATE, id=token)
+        case ["v1", "sessions"]:
+            return Route(R.SESSIONS)
+        case ["v1", "sessions", session] if session:
+            return Route(R.SESSION, id=session)
+        case ["v1", "me"]:
+            return Route(R.ME)
         case ["v1", blueprint] if blueprint:
             return Route(R.BLUEPRINT, blueprint)
         case ["v1", blueprint, word] if word in OF_BLUEPRINT:

@@ -13,11 +13,11 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from temper.service import Declined, Workshop, wire
+from temper.service import Declined, SessionWanted, Workshop, wire
 from temper.web import answer
 from temper.web.answer import Answer
 from temper.web.ask import Ask, Parameter, Unfit, duration, flag, moment, number, place, span, text, unsupported
-from temper.web.bodies import Bundle, Rollback, TokenWanted
+from temper.web.bodies import Bundle, Rollback, Rotation, Session, TokenWanted
 from temper.web.limits import Limits
 from temper.web.openapi import Documents
 from temper.web.paths import Resource, path
@@ -52,6 +52,8 @@ _WAIT_MS: Final = 30_000
 _BUNDLE: Final = msgspec.json.Decoder(Bundle)
 _ROLLBACK: Final = msgspec.json.Decoder(Rollback)
 _TOKEN: Final = msgspec.json.Decoder(TokenWanted)
+_ROTATION: Final = msgspec.json.Decoder(Rotation)
+_SESSION: Final = msgspec.json.Decoder(Session)
 
 # --- entities ---------------------------------------------------------------------------------------------------------
 
@@ -334,18 +336,28 @@ async def tools(desk: Desk, ask: Ask) -> Answer:
     return _items(await desk.workshop.tools(ask.person, ask.route.blueprint))
 
 
-# --- tokens -----------------------------------------------------------------------------------------------------------
+# --- tokens and sessions ----------------------------------------------------------------------------------------------
+
+
+async def me(desk: Desk, ask: Ask) -> Answer:
+    """Return who asks."""
+    return answer.json(desk.workshop.me(ask.person))
 
 
 async def make_token(desk: Desk, ask: Ask) -> Answer:
     """Make a token; this answer alone holds its secret."""
     wanted = await ask.json_as(_TOKEN, ask.limits.body_max)
-    try:
-        ttl_ms = duration(wanted.ttl) if wanted.ttl is not None else None
-    except Unfit as unfit:
-        decline("bad-request", 422, "the body is not of the right shape", errors=[("/ttl", str(unfit))])
     made = desk.workshop.make_token(
-        ask.person, wanted.principal, wanted.roles, admin=wanted.admin, acts_for=wanted.acts_for, ttl_ms=ttl_ms
+        ask.person,
+        wanted.principal,
+        wanted.roles,
+        admin=wanted.admin,
+        acts_for=wanted.acts_for,
+        ttl_ms=_duration("ttl", wanted.ttl) if wanted.ttl is not None else None,
+        teams=wanted.teams,
+        attributes=wanted.attributes,
+        scope=wanted.scope,
+        read_only=wanted.read_only,
     )
     return answer.json(made, 201)
 
@@ -357,7 +369,45 @@ async def tokens(desk: Desk, ask: Ask) -> Answer:
 
 async def revoke_token(desk: Desk, ask: Ask) -> Answer:
     """Revoke a token at once."""
-    return answer.json(desk.workshop.revoke_token(ask.person, ask.route.id))
+    return answer.json(await desk.workshop.revoke_token(ask.person, ask.route.id))
+
+
+async def rotate_token(desk: Desk, ask: Ask) -> Answer:
+    """Give a token another secret."""
+    wanted = await ask.json_as(_ROTATION, ask.limits.body_max)
+    grace_ms = _duration("grace", wanted.grace)
+    return answer.json(await desk.workshop.rotate_token(ask.person, ask.route.id, grace_ms=grace_ms))
+
+
+async def start_session(desk: Desk, ask: Ask) -> Answer:
+    """Start a session; this answer alone holds its token."""
+    wanted = await ask.json_as(_SESSION, ask.limits.body_max)
+    session = SessionWanted(
+        wanted.name,
+        wanted.roles,
+        wanted.entities,
+        read_only=wanted.read_only,
+        admin=wanted.admin,
+        ttl_ms=_duration("ttl", wanted.ttl),
+    )
+    return answer.json(await desk.workshop.start_session(ask.person, session), 201)
+
+
+async def sessions(desk: Desk, ask: Ask) -> Answer:
+    """Return the caller's sessions."""
+    return _items(await desk.workshop.sessions(ask.person))
+
+
+async def end_session(desk: Desk, ask: Ask) -> Answer:
+    """End a session at once."""
+    return answer.json(await desk.workshop.end_session(ask.person, ask.route.id))
+
+
+def _duration(name: str, text: str) -> int:
+    try:
+        return duration(text)
+    except Unfit as unfit:
+        decline("bad-request", 422, "the body is not of the right shape", errors=[(f"/{name}", str(unfit))])
 
 
 def _items(items: tuple[wire.Wire, ...]) -> Answer:
@@ -468,6 +518,10 @@ OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
     Resource.TOOLS: {"GET": _takes(tools)},
     Resource.TOKENS: {"GET": _takes(tokens), "POST": _takes(make_token)},
     Resource.TOKEN: {"DELETE": _takes(revoke_token)},
+    Resource.ROTATE: {"POST": _takes(rotate_token)},
+    Resource.SESSIONS: {"GET": _takes(sessions), "POST": _takes(start_session)},
+    Resource.SESSION: {"DELETE": _takes(end_session)},
+    Resource.ME: {"GET": _takes(me)},
 }
 
 BEGUN: Final[dict[Resource | None, Begin]] = {Resource.ACT: begin_act, Resource.ENTITIES: begin_create}

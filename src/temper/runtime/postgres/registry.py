@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hmac
-import time
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from temper.kernel import StoreFault
 from temper.runtime.postgres.line import Line, fault
-from temper.runtime.tokens import TokenRow, hash_of, id_of, new_token
+from temper.runtime.tokens import FORGOTTEN_MS, ParentGone, Secret, TokenRow
 
 # A space's own schema has its name behind an underscore, so that none can be called like this.
 SCHEMA = "temper"
-FORMAT = 1
+FORMAT = 2
 _LOCK = 0x74656D706572
 
 _TABLES = f"""
@@ -25,11 +24,18 @@ create table {SCHEMA}.tokens(
   id text primary key, hash bytea not null, principal text not null, roles text[] not null, admin boolean not null,
   acts_for text, created_at bigint not null, expires_at bigint, revoked_at bigint
 );
-insert into {SCHEMA}.meta values('format', {FORMAT}), ('tokens', 0);
+insert into {SCHEMA}.meta values('format', 1), ('tokens', 0);
 """
 
-# A token that is not known is looked for in the database, but not more often than this: made-up ones cost no more.
-_LOOK_S = 0.1
+# What format 1 becomes format 2 by.
+_SECOND = f"""
+alter table {SCHEMA}.servers add column seen bigint not null default 0;
+alter table {SCHEMA}.tokens
+  add column teams text[] not null default '{{}}', add column attributes text not null default '{{}}',
+  add column scope text[], add column read_only boolean not null default false, add column parent text,
+  add column session text, add column rotated_at bigint, add column used_at bigint, add column old_hash bytea,
+  add column old_until bigint;
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +68,24 @@ class Registry:
                 if not await writer.fetchval("select to_regclass($1) is not null", f"{SCHEMA}.meta"):
                     await writer.execute(_TABLES)
                 found = await writer.fetchval("select value from meta where name = 'format'")
+                if found == 1:
+                    await writer.execute(_SECOND)
+                    await writer.execute("update meta set value = $1 where name = 'format'", FORMAT)
+                    found = FORMAT
         except Exception as problem:
             raise fault(problem) from problem
         if found != FORMAT:
             raise StoreFault(f"the servers here have format {found}, and this Temper reads format {FORMAT}")
 
-    def beat(self, server: str, url: str, *, seconds: float) -> Beat:
-        """Say that a server is there, for so much longer; return who is, and what there is."""
+    def beat(self, server: str, url: str, *, seconds: float, seen: int) -> Beat:
+        """Say that a server is there, for so much longer, and which tokens it knows; return who is there, and what."""
         self._all(
-            "insert into servers values($1, $2, now() + make_interval(secs => $3))"
-            " on conflict(name) do update set url = excluded.url, until = excluded.until",
+            "insert into servers(name, url, until, seen) values($1, $2, now() + make_interval(secs => $3), $4)"
+            " on conflict(name) do update set url = excluded.url, until = excluded.until, seen = excluded.seen",
             server,
             url,
             seconds,
+            seen,
         )
         return self.look()
 
@@ -94,7 +105,7 @@ class Registry:
     # --- tokens ---
 
     def make_token(self, row: TokenRow, hashed: bytes) -> None:
-        """Keep a token."""
+        """Keep a token. Raises `ParentGone` where it has a parent that lets nobody in any more."""
         self._line.ask(self._token_made(row, hashed, first=False))
 
     def make_first_token(self, row: TokenRow, hashed: bytes) -> bool:
@@ -105,32 +116,89 @@ class Registry:
         writer = await self._line.writer()
         try:
             async with writer.transaction():
-                # Whoever else makes one waits here, and then sees this one.
+                # Whoever else makes or revokes one waits here, and then sees this one.
                 await writer.execute("update meta set value = value + 1 where name = 'tokens'")
                 if first and await writer.fetchval("select exists(select from tokens)"):
                     return False
+                if row.parent is not None and not await writer.fetchval(
+                    "select exists(select from tokens where id = $1 and revoked_at is null"
+                    " and coalesce(expires_at > $2, true))", row.parent, row.created_at,
+                ):  # fmt: skip
+                    raise ParentGone
+                if row.session is not None:
+                    await writer.execute(
+                        "delete from tokens where session is not null and least(expires_at, revoked_at) < $1",
+                        row.created_at - FORGOTTEN_MS,
+                    )
                 await writer.execute(
-                    "insert into tokens values($1, $2, $3, $4, $5, $6, $7, $8, null)",
+                    "insert into tokens(id, hash, principal, roles, admin, acts_for, created_at, expires_at, teams,"
+                    " attributes, scope, read_only, parent, session)"
+                    " values($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
                     row.id, hashed, row.principal, list(row.roles), row.admin, row.acts_for, row.created_at,
-                    row.expires_at,
+                    row.expires_at, list(row.teams), json.dumps(dict(row.attributes)),
+                    None if row.scope is None else list(row.scope), row.read_only, row.parent, row.session,
                 )  # fmt: skip
                 return True
+        except ParentGone:
+            raise
         except Exception as problem:
             raise fault(problem) from problem
 
-    def tokens(self) -> Sequence[tuple[bytes, TokenRow]]:
-        """Return every token, oldest first, with the hash of its secret."""
-        return [(row["hash"], _token(row)) for row in self._all("select * from tokens order by created_at, id")]
+    def tokens(self) -> Sequence[tuple[Secret, TokenRow]]:
+        """Return every token, oldest first, with what is kept of its secret."""
+        return [_token(row) for row in self._all("select * from tokens order by created_at, id")]
+
+    def token(self, id: str) -> tuple[Secret, TokenRow] | None:
+        """Return a token, with what is kept of its secret."""
+        found = self._all("select * from tokens where id = $1", id)
+        return _token(found[0]) if found else None
 
     def revoke_token(self, id: str, at: int) -> TokenRow | None:
-        """Revoke a token; `None` where there is none of that id."""
-        found = self._all(
-            "with one as (update meta set value = value + 1 where name = 'tokens')"
-            " update tokens set revoked_at = coalesce(revoked_at, $2) where id = $1 returning *",
+        """Revoke a token and all sessions that were started with it; `None` where there is none of that id."""
+        self._all(
+            "with recursive one as (update meta set value = value + 1 where name = 'tokens'), gone(id) as"
+            " (select $1::text union select tokens.id from tokens join gone on parent = gone.id)"
+            " update tokens set revoked_at = coalesce(revoked_at, $2) where id in (select id from gone) returning id",
             id,
             at,
         )
-        return _token(found[0]) if found else None
+        found = self.token(id)
+        return found[1] if found else None
+
+    def rotate_token(self, id: str, hashed: bytes, at: int, until: int) -> TokenRow | None:
+        """Give a token another secret; the one that it had is good until then. `None` where it lets nobody in."""
+        found = self._all(
+            "with one as (update meta set value = value + 1 where name = 'tokens')"
+            " update tokens set old_hash = hash, old_until = $4, hash = $2, rotated_at = $3 where id = $1"
+            " and revoked_at is null and coalesce(expires_at > $3, true) returning *",
+            id, hashed, at, until,
+        )  # fmt: skip
+        return _token(found[0])[1] if found else None
+
+    def tokens_used(self, used: Mapping[str, int]) -> None:
+        """Write down when tokens were last used."""
+        self._all(
+            "update tokens set used_at = greatest(used_at, at) from unnest($1::text[], $2::bigint[]) as used(id, at)"
+            " where tokens.id = used.id",
+            list(used),
+            list(used.values()),
+        )
+
+    def saw(self, server: str, changes: int) -> None:
+        """Say up to which change of tokens a server knows them."""
+        self._all("update servers set seen = $2 where name = $1", server, changes)
+
+    def changes(self) -> int:
+        """Return how often tokens have changed."""
+        found: int = self._all("select value from meta where name = 'tokens'")[0]["value"]
+        return found
+
+    def seen_by_all(self, changes: int) -> bool:
+        """Say whether every server that is there knows the tokens up to that change."""
+        found: bool = self._all(
+            "select not exists(select from servers where until > now() and seen < $1) as all", changes
+        )[0]["all"]
+        return found
 
     def close(self) -> None:
         """Let go of the database."""
@@ -140,90 +208,25 @@ class Registry:
         return self._line.ask(self._line.read(sql, given))
 
 
-class PostgresTokens:
-    """The tokens of a database, as `TokenStore` has those of a folder.
-
-    What another server revokes counts here with the next beat.
-    """
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._seen = -1
-        self._rows: dict[str, tuple[bytes, TokenRow]] = {}
-        self._looked = 0.0
-
-    def seen(self, changes: int) -> None:
-        """Read the tokens again if there have been changes since they were read."""
-        if changes != self._seen:
-            self._read()
-            self._seen = changes
-
-    def first(self, *, at: int) -> str | None:
-        """Return the administrator's token where there is none yet, else `None`: two servers make one."""
-        text, row = new_token("administrator", (), at=at, admin=True)
-        made = self._registry.make_first_token(row, hash_of(text))
-        self._read()
-        return text if made else None
-
-    def make(
-        self,
-        principal: str,
-        roles: tuple[str, ...],
-        *,
-        at: int,
-        admin: bool = False,
-        acts_for: str | None = None,
-        expires_at: int | None = None,
-    ) -> tuple[str, TokenRow]:
-        """Return a new token's secret text, which is kept nowhere, and its row."""
-        text, row = new_token(principal, roles, at=at, admin=admin, acts_for=acts_for, expires_at=expires_at)
-        self._registry.make_token(row, hash_of(text))
-        self._read()
-        return text, row
-
-    def find(self, text: str, *, at: int) -> TokenRow | None:
-        """Return the row of a token that is neither expired nor revoked, else `None`."""
-        id = id_of(text)
-        if id is None:
-            return None
-        found = self._rows.get(id)
-        if found is None:
-            if time.monotonic() < self._looked + _LOOK_S:
-                return None
-            self._read()
-            found = self._rows.get(id)
-        # The id finds the row; the secret part is compared in constant time.
-        if found is None or not hmac.compare_digest(found[0], hash_of(text)):
-            return None
-        return found[1] if found[1].lets_in(at) else None
-
-    def all(self) -> tuple[TokenRow, ...]:
-        """Return every token, oldest first."""
-        self._read()
-        return tuple(row for _, row in self._rows.values())
-
-    def revoke(self, id: str, *, at: int) -> TokenRow | None:
-        """Revoke at once and return the row; `None` where there is no such token."""
-        row = self._registry.revoke_token(id, at)
-        self._read()
-        return row
-
-    def close(self) -> None:
-        """Let go of nothing: the registry is its opener's."""
-
-    def _read(self) -> None:
-        self._rows = {row.id: (hashed, row) for hashed, row in self._registry.tokens()}
-        self._looked = time.monotonic()
-
-
-def _token(row: Any) -> TokenRow:
-    return TokenRow(
-        row["id"],
-        row["principal"],
-        tuple(row["roles"]),
-        row["admin"],
-        row["acts_for"],
-        row["created_at"],
-        row["expires_at"],
-        row["revoked_at"],
+def _token(row: Any) -> tuple[Secret, TokenRow]:
+    return (
+        Secret(row["hash"], row["old_hash"], row["old_until"]),
+        TokenRow(
+            id=row["id"],
+            principal=row["principal"],
+            roles=tuple(row["roles"]),
+            admin=row["admin"],
+            acts_for=row["acts_for"],
+            created_at=row["created_at"],
+            expires_at=row["expires_at"],
+            revoked_at=row["revoked_at"],
+            teams=tuple(row["teams"]),
+            attributes=json.loads(row["attributes"]),
+            scope=None if row["scope"] is None else tuple(row["scope"]),
+            read_only=row["read_only"],
+            parent=row["parent"],
+            session=row["session"],
+            rotated_at=row["rotated_at"],
+            used_at=row["used_at"],
+        ),
     )
