@@ -17,6 +17,7 @@ from temper.cli.bundles import read
 from temper.cli.changing import change_lines
 from temper.cli.client import problem_stop
 from temper.cli.exits import Exit, Stop
+from temper.cli.logs import log_to_standard_error
 from temper.cli.paint import Paint, coloured
 from temper.cli.settings import settings
 from temper.runtime import watch
@@ -43,6 +44,7 @@ def serve(args: argparse.Namespace) -> int:
 
 def _until_told(args: argparse.Namespace) -> int:
     loaded = settings(args)
+    log_to_standard_error(loaded.vault.hide)
     if args.watch and not args.paths:
         raise Stop(Exit.USAGE, "there is nothing to watch", help="name the bundles: `temper serve --watch PATH`")
     try:

@@ -1,0 +1,350 @@
+"""Secrets planted wherever one can be named, tools that fail in every way and say what they know: nothing of it stays.
+
+A real server, real tools on loopback and a real command. Each secret is another canary, and each is looked for, in
+every form that it may have taken, in what the server keeps, answers, exports and prints.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import html
+import json
+import os
+import socket
+import socketserver
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import pytest
+
+from tests.cli.run import temper
+
+# As awkward as a secret may be where it is used: a header takes ASCII, a variable anything but a zero byte.
+CANARIES = {
+    "in_header": "canary-header/5f2a+b7 c",
+    "in_url": "canary-url/91c4+e0",
+    "in_host": "canaryhost7d20",
+    "in_json": 'canary-json-<"&é>-33',
+    "in_form": "canary form+&=/7a",
+    "in_text": "canary-text\nsecond line of it",
+    "key": "canary-key-c07d1e",
+    "old_key": "canary-old-key-11",
+    "hook": "canary-hook-8b3c55",
+    "in_env": "canary-env-$HOME-`x`-'q'",
+    "in_arg": "canary-arg --option \\ 4",
+    "in_input": "canary-input-ü-09",
+    "from_file": "canary-file-aa01",
+    "from_command": "canary-command-bb02",
+    "never_used": "canary-never-cc03",
+}
+HEADERS = "headers = { X-One = '{secret:in_header}', X-Two = 'f {secret:from_file} c {secret:from_command}' }"
+URL = "http://127.0.0.1:PORT/PATH/{secret:in_url}?x={secret:in_url}&y={secret:in_host}"
+JSON = "json = { one = '{secret:in_json}', two = ['{secret:in_header}'] }"
+FORM = "form = { one = '{secret:in_form}' }"
+TEXT = "text = 'a {secret:in_text} b'"
+# Of each tool: the path it asks for, and what differs for it.
+TOOLS = {
+    "says": ("echo/200", JSON),
+    "fails": ("echo/500", FORM),
+    "rejects": ("echo/422", TEXT),
+    "moves": ("move", JSON),
+    "leads": ("lead", f"{JSON}\nredirects = true"),
+    "drops": ("drop", TEXT),
+    "rubbish": ("rubbish", TEXT),
+    "half": ("half", JSON),
+    "sleeps": ("sleep", FORM),
+    "closed": ("closed", JSON),
+    "plain": ("plain", JSON),
+    "long": ("long", "text = 'x'\nmax_answer_bytes = 64"),
+}
+# Of each command's tool: how it ends.
+COMMANDS = ("print", "fail", "temporary", "crash", "hang", "noise")
+COMMAND = """#!PYTHON
+import json, os, signal, sys, time
+how, said = sys.argv[1], " ".join([*sys.argv[2:], sys.stdin.read(), *os.environ.values()])
+print(said, file=sys.stderr, flush=True)
+if how == "print":
+    print(json.dumps({"said": said}))
+elif how == "noise":
+    print("NOT JSON", said)
+elif how == "crash":
+    os.kill(os.getpid(), signal.SIGKILL)
+elif how == "hang":
+    time.sleep(60)
+sys.exit({"fail": 3, "temporary": 75}.get(how, 0))
+"""
+ENTITY = """
+tool t.NAME(x: string) -> (said: string)
+  timeout 2s
+
+entity OfKIND
+  states Calling, Fine, Bad, Open
+  final Fine, Bad, Open
+
+  asked: string
+  said: string?
+
+  action Begin(asked) by maker from new to Calling
+    set asked
+    call t.NAME(asked) then Answered(result.said) else Failed(error.text) unknown Lost
+
+  action Answered(what: string) by system from Calling to Fine
+    set said = what
+
+  action Failed(what: string) by system from Calling to Bad
+    set said = what
+
+  action Lost by system from Calling to Open
+
+  late Answered, Failed, Lost ignore
+"""
+
+
+def kind(name: str) -> str:
+    """The entity whose tool it is."""
+    return "Of" + "".join(word.capitalize() for word in name.split("_"))
+
+
+class Reflecting(socketserver.StreamRequestHandler):
+    """Says back what it is told, in every form, and in every way to go wrong."""
+
+    def handle(self) -> None:
+        line = self.rfile.readline().decode("latin-1")
+        head = [line]
+        while (each := self.rfile.readline()) not in (b"\r\n", b""):
+            head.append(each.decode("latin-1"))
+        length = next((int(each.split(":")[1]) for each in head if each.lower().startswith("content-length")), 0)
+        body = self.rfile.read(length)
+        seen: list[str] = self.server.seen  # type: ignore[attr-defined]
+        told = "".join(head) + body.decode("utf-8", "replace")
+        seen.append(told)
+        # As if it knew what others were told too; what nothing names, nobody has told anybody.
+        plain = " ".join((told, *(canary for name, canary in CANARIES.items() if name != "never_used")))
+        encoded = base64.b64encode(b"user:" + plain.encode()).decode()
+        said = " ".join((plain, quote(plain), html.escape(plain), encoded, plain.encode().hex(), repr(plain)))
+        first = line.split("/")[1] if line.count("/") > 1 else ""
+        match first:
+            case "echo":
+                self._answer(line.split("/")[2], said)
+            case "move" | "lead":
+                host = CANARIES["in_host"]
+                self._answer("302", said, f"Location: http://{host}.example:81/{quote(CANARIES['in_url'])}\r\n")
+            case "rubbish":
+                self.wfile.write(said.encode("utf-8", "replace"))
+            case "half":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n" + said.encode())
+            case "sleep":
+                self.wfile.write(b"HTTP/1.1 200 " + quote(said)[:900].encode())
+                self.wfile.flush()
+                time.sleep(4)
+            case "long":
+                self._answer("200", said)
+
+    def _answer(self, status: str, said: str, head: str = "") -> None:
+        body = json.dumps({"said": said, said: said}).encode()
+        start = f"HTTP/1.1 {status} {quote(CANARIES['in_header'])}\r\nX-Echo: {quote(said)}\r\n{head}"
+        self.wfile.write(f"{start}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: whoever asked has gone, as was meant."""
+
+
+@contextmanager
+def reflecting() -> Iterator[tuple[int, list[str]]]:
+    with _Server(("127.0.0.1", 0), Reflecting) as server:
+        server.seen = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_address[1], server.seen  # type: ignore[attr-defined]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def settings(folder: Path, port: int) -> str:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        closed = nobody.getsockname()[1]
+    (folder / "secret.file").write_text(CANARIES["from_file"] + "\n")
+    command = folder / "command"
+    command.write_text(COMMAND.replace("PYTHON", sys.executable))
+    command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    lines = [
+        "[limits]\npage = 200\n[push]\nlevels = ['algebra', 'search']\n[secrets]",
+        'from_file = { file = "secret.file" }',
+        f"from_command = {{ command = {json.dumps([sys.executable, '-c', 'import os; print(os.environ[chr(67)])'])} }}",
+        *(f"{name} = {{ env = 'PLANTED_{name}' }}" for name in CANARIES if not name.startswith("from_")),
+        "[webhooks.in]\nsecret = ['hook', 'old_key']\nblueprint = 'planted'\nentity = 'OfSays'\naction = 'Begin'",
+        "params = { asked = 'asked' }\nprincipal = 'sender'\nroles = ['maker']",
+        f"[adapters.process.commands]\nit = '{command}'",
+    ]
+    for name, (path, more) in TOOLS.items():
+        port_of = {"closed": closed}.get(name, port)
+        url = URL.replace("PORT", str(port_of)).replace("PATH", path)
+        scheme = url.replace("http:", "https:") if name == "plain" else url
+        lines += [f'[tools."t.{name}"]\nadapter = "http"\nmethod = "POST"\nurl = "{scheme}"', HEADERS, more]
+        lines += [f"sign = 'key'\nresult = {{ said = 'said' }}\negress = ['127.0.0.1:{port_of}']"]
+    for how in COMMANDS:
+        lines += [f'[tools."t.cmd_{how}"]\nadapter = "process"\ncommand = "it"\nresult = {{ said = "said" }}']
+        lines += [f"args = ['{how}', '--with', '{{secret:in_arg}}']\nenvironment = {{ TOKEN = '{{secret:in_env}}' }}"]
+        lines += ["json = { x = '{secret:in_input}', y = '{secret:from_file}' }\nretry_codes = [75]"]
+    return "\n".join(lines)
+
+
+def forms(canary: str) -> set[bytes]:
+    """The bytes of a canary as they may be kept: as they are, or as URLs, JSON, HTML, base64 or hexadecimal have it."""
+    raw = canary.encode()
+    found = {raw, quote(canary, safe="").encode(), quote(canary).encode(), json.dumps(canary)[1:-1].encode()}
+    found |= {html.escape(canary).encode(), raw.hex().encode(), raw.hex().upper().encode()}
+    for before in range(3):
+        # Without what depends on the letters beside it.
+        found.add(base64.b64encode(b"\0" * before + raw)[4:-4])
+    return found
+
+
+def leaks(content: bytes, where: str) -> list[str]:
+    return [f"{name} in {where}" for name, canary in CANARIES.items() for form in forms(canary) if form in content]
+
+
+def test_the_looking_finds_what_is_there() -> None:
+    for name, canary in CANARIES.items():
+        for shown in (canary, quote(canary), repr(base64.b64encode(b"user:" + canary.encode()))):
+            assert leaks(f"x {shown} y".encode(), "here")[0] == f"{name} in here"
+    assert leaks(b"{secret:in_header} canary", "here") == []
+
+
+def test_no_secret_is_kept_shown_or_said(tmp_path: Path) -> None:
+    env = {key: value for key, value in os.environ.items() if not key.startswith("TEMPER_")}
+    env |= {f"PLANTED_{name}": value for name, value in CANARIES.items()} | {"C": CANARIES["from_command"]}
+    names = [*TOOLS, *(f"cmd_{how}" for how in COMMANDS)]
+    (tmp_path / "planted.blueprint").write_text(
+        "blueprint planted\n\nrole maker\n"
+        + "".join(ENTITY.replace("NAME", name).replace("OfKIND", kind(name)) for name in names)
+    )
+    said: dict[str, bytes] = {}
+    with reflecting() as (port, seen):
+        (tmp_path / "temper.toml").write_text(settings(tmp_path, port))
+        command = [sys.executable, "-m", "temper", "serve", "planted.blueprint", "--port", "0", "--json"]
+        with (
+            (tmp_path / "out").open("wb") as out,
+            (tmp_path / "err").open("wb") as err,
+            subprocess.Popen(command, cwd=tmp_path, env=env, stdout=out, stderr=err) as process,
+        ):
+            try:
+                url, token = _started(process, tmp_path / "out")
+                said |= _asked(url, token, names)
+                for words in (["export", "planted"], ["tools", "planted"], ["letters", "list", "planted"]):
+                    ran = temper(*words, env={"TEMPER_SERVER": url, "TEMPER_TOKEN": token})
+                    said[" ".join(words)] = (ran.out + ran.err).encode()
+            finally:
+                process.terminate()
+                process.wait(30)
+    for path in (tmp_path / "out", tmp_path / "err", *sorted((tmp_path / "temper-data").rglob("*"))):
+        if path.is_file():
+            said[path.name] = path.read_bytes()
+    # It did go out, and the answers did come back: what is missing below was there to be taken out.
+    told = "\n".join(seen)
+    for name in ("in_header", "from_file", "from_command", "in_host"):
+        assert CANARIES[name] in told
+    assert quote(CANARIES["in_url"]) in told
+    states = {name: json.loads(said[kind(name)]) for name in names}
+    ends = {name: found["state"] for name, found in states.items()}
+    assert ends == {name: END.get(name, "Bad") for name in names}
+    for name in ("says", "fails", "rejects", "cmd_print", "cmd_fail"):
+        assert "{secret:" in states[name]["fields"]["said"], name
+    assert b"{secret:in_host}.example" in said["history of OfLeads"]
+    assert [leak for where, content in said.items() for leak in leaks(content, where)] == []
+    assert {"planted.db", "openapi.json", "history of OfSays", "export planted"} <= set(said)
+
+
+# What becomes of those that do not end as failed.
+END = {
+    "says": "Fine", "cmd_print": "Fine",
+    **dict.fromkeys(("leads", "drops", "rubbish", "half", "sleeps", "cmd_crash", "cmd_hang"), "Open"),
+}  # fmt: skip
+
+
+def _started(process: subprocess.Popen[bytes], out: Path) -> tuple[str, str]:
+    token, deadline = "", time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for line in out.read_text().splitlines():
+            event = json.loads(line)
+            token = event.get("token", token)
+            if event["event"] == "ready":
+                return event["url"], token
+        assert process.poll() is None, out.read_text() + (out.parent / "err").read_text()
+        time.sleep(0.02)
+    raise AssertionError("it does not begin")
+
+
+def _asked(url: str, token: str, names: list[str]) -> dict[str, bytes]:
+    """Have every tool called, and return what the server answers to whatever can be asked."""
+    said: dict[str, bytes] = {}
+    with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+        made = client.post("/v1/tokens", json={"principal": "mary", "roles": ["maker"]}).json()["token"]
+        mary = {"Authorization": f"Bearer {made}"}
+        for name in names:
+            answer = client.post(f"/v1/planted/{kind(name)}", json={"id": "i", "asked": "x"}, headers=mary)
+            assert answer.status_code == 201, answer.text
+            said[f"create {name}"] = answer.content
+        # A delivery that is signed, one that is not, and one that is signed and does not fit.
+        for number, (key, body) in enumerate((("hook", '{"asked": "x"}'), ("in_url", "{}"), ("old_key", "{}"))):
+            at = str(int(time.time()))
+            text = f"{at}.d{number}.{body}".encode()
+            signature = hmac.new(CANARIES[key].encode(), text, hashlib.sha256).hexdigest()
+            head = {"Temper-Timestamp": at, "Temper-Delivery": f"d{number}", "Temper-Signature": f"v1={signature}"}
+            said[f"delivery {number}"] = client.post("/hooks/in", content=body, headers=head).content
+        for name in names:
+            of = f"/v1/planted/{kind(name)}"
+            paths = {
+                f"wait {name}": f"{of}/i/wait?until=not+(state+is+Calling)&timeout=15s",
+                kind(name): f"{of}/i",
+                f"history of {kind(name)}": f"{of}/i/history",
+                f"list of {kind(name)}": of,
+            }
+            said |= {where: _read(client, path) for where, path in paths.items()}
+        for path in ("openapi.json", "v1/planted", "v1/planted/tools", "v1/planted/letters", "v1/planted/versions"):
+            said[path] = _read(client, f"/{path}")
+    return said
+
+
+def _read(client: httpx2.Client, path: str) -> bytes:
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ("postgresql://u:{secret:PASSWORD}@127.0.0.1:1/x", "Connection refused"),
+        ("postgresql://u:{secret:PASSWORD}@no-such-host.invalid/x", "server.store"),
+        ("{secret:WHOLE}", "is not the address of a PostgreSQL"),
+    ],
+)
+def test_a_store_that_can_not_be_reached_is_told_without_its_password(tmp_path: Path, store: str, said: str) -> None:
+    (tmp_path / "temper.toml").write_text(f'[server]\nstore = "{store}"\n')
+    canary = "canary-store/8 d"
+    env = {**os.environ, "PASSWORD": canary, "WHOLE": f"mysql://u:{canary}@h/x"}
+    command = [sys.executable, "-m", "temper", "serve", "--port", "0"]
+    ran = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=60, check=False)
+    assert ran.returncode == 2
+    shown = ran.stdout + ran.stderr
+    assert said in shown.decode()
+    assert [form for form in forms(canary) if form in shown] == []
