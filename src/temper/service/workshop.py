@@ -58,7 +58,7 @@ from temper.runtime import (
     place_of,
     place_text,
 )
-from temper.service import credentials, outbox, retention, scope, webhooks, wire
+from temper.service import credentials, outbox, retention, scope, webhooks, whatif, wire
 from temper.service import sessions as agents
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
 from temper.service.decisions import Decisions
@@ -85,7 +85,7 @@ from temper.service.office import NAME as OFFICE
 from temper.service.office import Office
 from temper.service.pauses import Pauses
 from temper.service.people import Person, must_be_administrator
-from temper.service.policies import policy_clauses, possibly, visible
+from temper.service.policies import policies_view, policy_clauses, possibly, visible
 from temper.service.requests import asked_for, creating_action, fingerprint, moment_of, params_of, scoped_key, wanted_id
 from temper.service.seen import Sees, seen
 from temper.service.sessions import SessionWanted
@@ -95,6 +95,7 @@ from temper.service.views import acted, entity_view, history_entry, moment, past
 from temper.table import (
     Act,
     Change,
+    Possible,
     Refused,
     Snapshot,
     Table,
@@ -1106,11 +1107,11 @@ class Workshop:
         *,
         admin: bool = False,
         acts_for: str | None = None,
+        ttl_ms: int | None = None,
         teams: tuple[str, ...] = (),
         attributes: Mapping[str, str] | None = None,
         scope: tuple[str, ...] | None = None,
         read_only: bool = False,
-        ttl_ms: int | None = None,
     ) -> wire.NewToken:
         """Make a token; its secret is in the answer and nowhere else. Needs an administrator."""
         wanted = credentials.TokenWanted(
@@ -1187,9 +1188,9 @@ class Workshop:
         now = space.live.read(entity, id) if scope.reaches(person, space.name, entity, id) else None
         sees = self._sees(person, space)
         if now is None or (sees is not None and not sees(now)):
+            raise Declined(no_such_entity(entity, id))
         return now
 
-            raise Declined(no_such_entity(entity, id))
     def _sees(self, person: Person, space: Space) -> Sees | None:
         """Return what says whom the person may see, `None` where that is everybody."""
         whole = scope.reaches(person, space.name)
