@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from temper.service import Remembered, Verified, judgement_key
 from temper.service.remembered import KEPT_MAX

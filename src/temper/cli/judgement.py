@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from temper.cli.bundles import read, shown
 from temper.cli.exits import Exit, Stop
-from temper.cli.paint import Paint, Progress, coloured
+from temper.cli.paint import Paint, Progress, coloured, columns
 from temper.service import LEVELS, Measurements, Remembered, judgement_key
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def verify(args: argparse.Namespace) -> int:
         "seed": args.seed,
         "seeds": args.seeds,
         "colour": colour,
-        "width": _width(),
+        # Whoever pipes it gets the same everywhere.
+        "width": columns() if sys.stdout.isatty() else WIDTH,
     }
     remembered = Remembered.of_user(os.environ)
     key = judgement_key(files, before=sorted(before.items()), memory=args.memory, **bounds)
@@ -122,15 +123,6 @@ def verify(args: argparse.Namespace) -> int:
     if verified.undecided:
         return Exit.UNKNOWN
     return Exit.FINE if verified.passed else Exit.BROKEN
-
-
-def _width() -> int:
-    """Return how wide the report may be: whoever pipes it gets the same everywhere."""
-    if not sys.stdout.isatty():
-        return WIDTH
-    import shutil
-
-    return shutil.get_terminal_size().columns
 
 
 def _strength_lines(strength: Mapping[str, Any] | None, path: str, paint: Paint) -> Iterator[str]:

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -17,7 +16,7 @@ from typing import Any, NoReturn
 from temper import __version__
 from temper.cli.arguments import build
 from temper.cli.exits import Exit, Stop
-from temper.cli.paint import Paint, coloured
+from temper.cli.paint import Paint, coloured, columns
 
 Command = Callable[[argparse.Namespace], int]
 INTERRUPTED = 130
@@ -53,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception:  # noqa: BLE001 - whatever it is, a script must not take it for a broken blueprint
+        import traceback
+
         traceback.print_exc()
         print(f"temper {__version__} has a defect; please report what stands above", file=sys.stderr)
         return DEFECT
@@ -80,10 +81,20 @@ class _Misused(Exception):
         self.help = help
 
 
+class _Pages(argparse.HelpFormatter):
+    """Help as wide as the terminal."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=columns() - 2)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that takes options and words in any order, and whose complaints are told like every other."""
 
     _reading = False
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**{"formatter_class": _Pages, **named})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, with options between the words too: `act helix/Rollout/r1 Start --key k reason=none`."""

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -28,6 +29,17 @@ def coloured(stream: TextIO) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def columns() -> int:
+    """Return how wide the terminal is, as `shutil` does, which brings in all kinds of compression; 80 without one."""
+    with suppress(KeyError, ValueError):
+        if (told := int(os.environ["COLUMNS"])) > 0:
+            return told
+    with suppress(AttributeError, ValueError, OSError):
+        if (measured := os.get_terminal_size(sys.__stdout__.fileno()).columns) > 0:  # type: ignore[union-attr]  # None has none
+            return measured
+    return 80
 
 
 class Paint:

@@ -19,17 +19,17 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-# Its names are loaded where they are used: processes are forked before any of them is there.
-from temper import verify
+from msgspec import Struct
+
 from temper.service.disks import disks_for
 
+# What judges is loaded where it is used: processes are forked before any of it is there.
 if TYPE_CHECKING:
-    from temper.verify import Done, Limits, Outcome, Unit
+    from temper.verify import Done, Limits, Lost, Outcome, Unit
 
 MEMORY_MIB = 4096
 # A unit watches its own clock; past this much more its process is stopped.
@@ -41,8 +41,8 @@ _PULSE_SECONDS = 0.1
 _SELDOM = (100_000, 20, 50)
 # What a process loads before it is asked anything, and so which units it should rather get.
 _FIRST = (
-    ("algebra", ("temper.verify.symbolic.judge",)),
-    ("search", ("temper.verify.system.found", "temper.verify.system.led")),
+    ("algebra", ("temper.verify.symbolic.judge", "temper.verify.units")),
+    ("search", ("temper.verify.system.found", "temper.verify.system.led", "temper.verify.units")),
 )
 _RATHER = (frozenset({"algebra", "algebra of several", "properties"}), frozenset({"search", "fair runs", "simulation"}))
 
@@ -61,8 +61,7 @@ def team_for(levels: Collection[str], *, memory_mib: int = MEMORY_MIB) -> Abstra
     return Team(levels, memory_mib=memory_mib) if can_fork() else nullcontext()
 
 
-@dataclass
-class _Worker:
+class _Worker(Struct):
     """One process: `unit` is the place of what it judges, `None` while it waits."""
 
     number: int
@@ -119,11 +118,13 @@ class Team:
         left = [place for place in range(len(units)) if place not in known]
         self._hand_out(units, left, outcomes, until)
 
+        from temper.verify import Lost
+
         def judging() -> Iterator[tuple[int, Outcome]]:
             while left or any(worker.unit is not None for worker in self._workers):
                 if time.monotonic() >= until:
                     for place in left:
-                        yield place, verify.Lost(f"stopped after {limits.seconds:g} s")
+                        yield place, Lost(f"stopped after {limits.seconds:g} s")
                     left.clear()
                 for place, outcome in self._heard(progress, until + GRACE_SECONDS, limits):
                     outcomes[place] = outcome
@@ -176,6 +177,8 @@ class Team:
             for worker in busy.values():
                 yield self._lost(worker, f"stopped after {limits.seconds:g} s")
             return
+        from temper.verify import Done, Lost
+
         for end in readable:
             worker = busy[end]
             more = os.read(end, _CHUNK)
@@ -187,25 +190,27 @@ class Team:
                 match said:
                     case str():
                         progress(said)
-                    case verify.Done() | verify.Lost():
+                    case Done() | Lost():
                         place, worker.unit = worker.unit, None
                         assert place is not None, "who answers was asked"
                         yield place, said
                     case _:
                         raise Broken(*said)
 
-    def _lost(self, worker: _Worker, why: str = "") -> tuple[int, verify.Lost]:
+    def _lost(self, worker: _Worker, why: str = "") -> tuple[int, Lost]:
         """Return that a unit has no answer, and put another process in the place of the one that had it.
 
         Without a reason, the process has ended by itself.
         """
+        from temper.verify import Lost
+
         place = worker.unit
         assert place is not None, "it was asked"
         status = self._end(worker, kill=bool(why))
         # Whoever is forked closes the ends of all that are there: those of the one that is gone may be its own by now.
         self._workers.remove(worker)
         self._workers.append(self._forked(worker.number))
-        return place, verify.Lost(why or _how(status))
+        return place, Lost(why or _how(status))
 
     def _forked(self, number: int) -> _Worker:
         level, first = _FIRST[number % len(_FIRST)]
@@ -328,12 +333,14 @@ def _answered(question: tuple[Unit, float, Outcome | None, int], answers: int) -
             told = time.monotonic()
             _write(answers, text)
 
+    from temper.verify import Lost, judged
+
     try:
         with disks_for((unit.kind.level,)) as disk:
-            return verify.judged(unit, seconds, guide, progress, disk)
+            return judged(unit, seconds, guide, progress, disk)
     except MemoryError:
-        return verify.Lost(f"stopped at {memory_mib:,} MiB of memory")
+        return Lost(f"stopped at {memory_mib:,} MiB of memory")
     except Exception as error:  # noqa: BLE001 - it is told where it can be reported
         if "out of memory" in str(error):  # The solver says so in an exception of its own.
-            return verify.Lost(f"stopped at {memory_mib:,} MiB of memory")
+            return Lost(f"stopped at {memory_mib:,} MiB of memory")
         return (traceback.format_exc(),)

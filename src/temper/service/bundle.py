@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from temper.service.modules import LETTERS_MAX, bring, is_module
 from temper.text import Diagnostic, Severity, Source
@@ -32,8 +33,7 @@ class BundleUnreadable(Exception):
         self.help = help
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """What the texts say. `table` is `None` while there is an error among the `problems`."""
 
     sources: Mapping[str, Source]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from temper.text import Code, Diagnostic, Label, Source
 
@@ -17,8 +18,7 @@ SUFFIXES = (".wasm", ".wat")
 LETTERS_MAX = 12_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Brought:
+class Brought(Struct, frozen=True):
     """What the tools name: `sources` are the files as they travel, `digests` say what is in them, by name."""
 
     problems: tuple[Diagnostic, ...] = ()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from temper.service.release import release
 KEPT_MAX = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """A report: as JSON-able data, and drawn; `again` as it is drawn when it is looked up.
 
     `undecided` when nothing is broken, but something is unknown, or not checked because a level was left out.
