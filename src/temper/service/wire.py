@@ -397,33 +397,6 @@ class Token(Wire, frozen=True):
     created_at: str = ""
     expires_at: str | None = None
     revoked: bool = False
-
-
-class Letter(Wire, frozen=True):
-    """An order that has not ended, or a dead letter: one that nobody has a place for.
-
-    `state` is "waiting", "started", "dead", or "ended" where what came of an order is all that is left of it. `kind` is
-    "call" (of `tool`, with `args`), "send" (`to` an entity), or "" where the order has ended. `at` is when it died; of
-    one that has not, when it was made. `entity` and `id` are those of who ordered it, or had no place for what came.
-    """
-
-    order: str
-    entity: str
-    id: str
-    at: str
-    state: str
-    text: str = ""
-    kind: str = ""
-    tool: str = ""
-    args: dict[str, Any] = {}
-    to: str = ""
-    dead: bool = False
-    attempts: int = 0
-    last_error: str = ""
-    next_attempt_at: str | None = None
-
-
-class ToolState(Wire, frozen=True, omit_defaults=False):
     teams: tuple[str, ...] = ()
     attributes: dict[str, str] = {}
     scope: tuple[str, ...] | None = None
@@ -456,6 +429,33 @@ class Me(Wire, frozen=True):
     token: str | None = None
     """The token's id; not there where an identity provider or a proxy says who it is."""
     parent: str | None = None
+
+
+class Letter(Wire, frozen=True):
+    """An order that has not ended, or a dead letter: one that nobody has a place for.
+
+    `state` is "waiting", "started", "dead", or "ended" where what came of an order is all that is left of it. `kind` is
+    "call" (of `tool`, with `args`), "send" (`to` an entity), or "" where the order has ended. `at` is when it died; of
+    one that has not, when it was made. `entity` and `id` are those of who ordered it, or had no place for what came.
+    """
+
+    order: str
+    entity: str
+    id: str
+    at: str
+    state: str
+    text: str = ""
+    kind: str = ""
+    tool: str = ""
+    args: dict[str, Any] = {}
+    to: str = ""
+    dead: bool = False
+    attempts: int = 0
+    last_error: str = ""
+    next_attempt_at: str | None = None
+
+
+class ToolState(Wire, frozen=True, omit_defaults=False):
     """How this server calls a tool now.
 
     `circuit` is "closed", "open" or "half-open"; `failed` counts the failures in a row. `waiting` counts calls in the

@@ -58,7 +58,7 @@ from temper.runtime import (
     place_of,
     place_text,
 )
-from temper.service import credentials, outbox, retention, scope, webhooks, whatif, wire
+from temper.service import credentials, outbox, retention, scope, webhooks, wire
 from temper.service import sessions as agents
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
 from temper.service.decisions import Decisions
@@ -85,7 +85,7 @@ from temper.service.office import NAME as OFFICE
 from temper.service.office import Office
 from temper.service.pauses import Pauses
 from temper.service.people import Person, must_be_administrator
-from temper.service.policies import policies_view, policy_clauses, possibly, visible
+from temper.service.policies import policy_clauses, possibly, visible
 from temper.service.requests import asked_for, creating_action, fingerprint, moment_of, params_of, scoped_key, wanted_id
 from temper.service.seen import Sees, seen
 from temper.service.sessions import SessionWanted
@@ -95,7 +95,6 @@ from temper.service.views import acted, entity_view, history_entry, moment, past
 from temper.table import (
     Act,
     Change,
-    Possible,
     Refused,
     Snapshot,
     Table,
