@@ -193,7 +193,7 @@ class SwapLosesCalls(Host):
 def _without_calls(change: Change) -> Change:
     if not _is_swap(change):
         return change
-    return replace(change, snapshots=tuple(replace(now, calls=()) for now in change.snapshots))
+    return replace(change, snapshots=tuple(msgspec.structs.replace(now, calls=()) for now in change.snapshots))
 
 
 def _is_swap(change: Change) -> bool:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.kernel import Cause, Entry, RefusedEntry
 from temper.table import (
@@ -108,8 +109,7 @@ def conform(table: Table, entries: Iterable[Entry], *, whole: bool = True, anywa
     return _Conforming(table, whole, anyway).run(entries)
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
+class _Choice(Struct, frozen=True):
     """What an entity may be. `open`: it may have calls, timers and deferred ones besides those."""
 
     now: Snapshot
@@ -658,9 +658,7 @@ class _Conforming:
         visit = before.visit + 1 if before is not None else 1
         now = Snapshot(kind.name, entry.id, entry.after, ordered, entry.version, visit, born, entry.at)
         calls, timers, deferred = (before.calls, before.timers, before.deferred) if before else ((), (), ())
-        self._set(
-            key, (_Choice(msgspec.structs.replace(now, calls=calls, timers=timers, deferred=deferred), open=True),)
-        )
+        self._set(key, (_Choice(replace(now, calls=calls, timers=timers, deferred=deferred), open=True),))
 
 
 @dataclass(frozen=True, slots=True)
