@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from temper.service import Declined, Elsewhere, Loaded, Person, Settings, Workshop, wire
+from temper.service import Declined, Elsewhere, Loaded, Person, SessionWanted, Settings, Workshop, wire
 from temper.service.settings import PushSection, ServerSection
 from tests.runtime.postgres import Server
 from tests.runtime.test_shared import BANK
@@ -251,10 +251,13 @@ async def test_a_token_is_good_at_all_and_revoked_at_all(shops: Shops) -> None:
     assert two.first_token is None
     made = one.make_token(ADMIN, "ann", ("clerk",))
     assert two.authenticate(made.token).principal == "ann"
-    one.revoke_token(ADMIN, made.info.id)
-    await two.look_around()
+    bot = await two.start_session(two.authenticate(made.token), SessionWanted("bot"))
+    assert one.authenticate(bot.token).acts_for == "ann"
+    await one.revoke_token(ADMIN, made.info.id)
     with pytest.raises(Declined):
         two.authenticate(made.token)
+    with pytest.raises(Declined):
+        two.authenticate(bot.token)
 
 
 async def test_a_store_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ async def test_an_agents_agent_acts_for_the_same_person(shop: Workshop) -> None:
     ann = await _bearer(shop, "ann", "operator", "builder")
     bot = await _started(shop, ann, "bot", roles=("builder",))
     helper = await _started(shop, bot, "helper")
-    assert (helper.principal, helper.acts_for, helper.roles) == ("ann#bot#helper", "ann", {"builder"})
+    assert (helper.principal, helper.acts_for, helper.roles) == ("ann#bot#helper", "ann", frozenset({"builder"}))
     made = await _bearer(shop, "robot", "operator", acts_for="ann")
     assert (await _started(shop, made, "a")).acts_for == "ann"
 
@@ -82,7 +82,7 @@ async def test_a_session_only_ever_shrinks(shop: Workshop, wanted: dict[str, Any
 async def test_what_is_less_is_granted(shop: Workshop) -> None:
     bot = await _bearer(shop, "bot", "builder", "operator", scope=("helix/Rollout",), read_only=True)
     less = await _started(shop, bot, "a", roles=(), entities=("helix/Rollout/r1",), ttl_ms=60_000)
-    assert (less.roles, less.entities, less.read_only) == (frozenset(), {"helix/Rollout/r1"}, True)
+    assert (less.roles, less.entities, less.read_only) == (frozenset[str](), frozenset({"helix/Rollout/r1"}), True)
     same = await _started(shop, bot, "b")
     assert (same.roles, same.entities, same.read_only) == (bot.roles, bot.entities, True)
 
