@@ -118,6 +118,13 @@ class Fake:
     def versions(self, person: Person, blueprint: str) -> Any:
         return self._answer("versions", (), blueprint)
 
+    def policies(self, person: Person, blueprint: str, number: int | None = None) -> Any:
+        found = wire.PoliciesView(blueprint="lamp", text="", policies=(), schema_text="", schema={}, version=1)
+        return self._answer("policies", found, blueprint, number)
+
+    async def simulate_policy(self, person: Person, blueprint: str, files: Any = None, **named: Any) -> Any:
+        return self._answer("simulate_policy", wire.WhatIf(blueprint="lamp", version=1), blueprint, files, **named)
+
     async def rollback(self, person: Person, blueprint: str, number: int | None = None, **named: Any) -> Any:
         return self._answer("rollback", PUSHED, blueprint, number, **named)
 

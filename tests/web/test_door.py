@@ -59,6 +59,11 @@ FILES = {"files": {"a": "b"}}
         ("GET", "/v1/lamp/versions", None, 200, ("versions", "lamp")),
         ("GET", "/v1/lamp/sources?version=1", None, 200, ("sources", "lamp", 1)),
         ("POST", "/v1/lamp/rollback", {"to": 1, "note": "n"}, 200, ("rollback", "lamp", 1, {"note": "n"})),
+        ("GET", "/v1/lamp/policies?version=1", None, 200, ("policies", "lamp", 1)),
+        (
+            "POST", "/v1/lamp/simulate-policy", {"entity": "Lamp", "action": "Switch", "files": {"a": "b"}}, 200,
+            ("simulate_policy", "lamp", {"a": "b"}, {"entity": "Lamp", "action": "Switch", "id": None}),
+        ),
         ("POST", "/v1/lamp/rollback", None, 200, ("rollback", "lamp", None, {"note": ""})),
         ("GET", "/v1/lamp/letters", None, 200, ("letters", "lamp")),
         ("GET", "/v1/lamp/letters?after=o0&limit=3", None, 200, ("letters", "lamp", {"after": "o0", "limit": 3})),

@@ -33,6 +33,8 @@ R = Resource
         (b"/v1/helix/sources", Route(R.SOURCES, "helix")),
         (b"/v1/helix/rollback", Route(R.ROLLBACK, "helix")),
         (b"/v1/helix/shadow", Route(R.SHADOW, "helix")),
+        (b"/v1/helix/policies", Route(R.POLICIES, "helix")),
+        (b"/v1/helix/simulate-policy", Route(R.SIMULATE_POLICY, "helix")),
         (b"/v1/helix/events", Route(R.BLUEPRINT_EVENTS, "helix")),
         (b"/v1/helix/openapi.json", Route(R.BLUEPRINT_OPENAPI, "helix")),
         (b"/v1/helix/tools", Route(R.TOOLS, "helix")),

@@ -228,6 +228,22 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser, only: s
     rollback.add_argument("--note", default="", help="a word for the list of versions")
     _remote(rollback)
 
+    policies = command("policies", "policies:policies", "print all of who may, as Cedar: what `by` says, and the files")
+    policies.add_argument("path", nargs="?", metavar="PATH", help="a bundle's folder, or one file (default: here)")
+    policies.add_argument("--blueprint", help="what a server serves by this name, in place of a PATH")
+    policies.add_argument("--schema", action="store_true", help="the schema that `*.cedar` files are held against")
+    _remote(policies)
+    simulate = command(
+        "simulate-policy", "policies:simulate_policy", "say who could do what, and what other policies would change"
+    )
+    simulate.add_argument("target", metavar="BLUEPRINT[/ENTITY[/ID]]", help="what is asked about")
+    simulate.add_argument("action", nargs="?", metavar="ACTION", help="an action, or `read` (default: all)")
+    simulate.add_argument(
+        "--with", dest="candidate", metavar="PATH",
+        help="a `.cedar` file in place of all that are in force, or a bundle: what would change?",
+    )  # fmt: skip
+    _remote(simulate)
+
     # --- working ---
     act = command("act", "working:act", "take an action")
     act.add_argument("target", metavar="BLUEPRINT/ENTITY[/ID]", help="without an id, the action creates an entity")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from temper.cli.bundles import read, shown
+from temper.cli.bundles import checked, read
 from temper.cli.client import Client
 from temper.cli.exits import Exit, Stop
 from temper.cli.paint import Paint, Progress, coloured, table
@@ -211,12 +211,6 @@ def _bundle(text: str) -> tuple[str, dict[str, str]]:
     """Return a bundle's name and files; one that does not compile is told of here, with its places on this disk."""
     path = Path(text)
     files = read(path)
-    checked = check_texts({shown(path, name): content for name, content in files.items()})
-    if checked.table is None:
-        findings = [finding(each, checked.sources, colour=coloured(sys.stderr)) for each in checked.problems]
-        raise Stop(
-            Exit.BROKEN,
-            "the blueprint is broken, and was not sent\n\n" + "\n".join(each.rendered for each in findings).rstrip(),
-            data={"passed": False, "findings": [wire.as_json(each) for each in findings]},
-        )
-    return checked.table.blueprint, files
+    table = checked(path, files, "the blueprint is broken, and was not sent").table
+    assert table is not None, "it compiles"
+    return table.blueprint, files

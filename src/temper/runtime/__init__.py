@@ -8,8 +8,22 @@ Never: decides what happens to an entity (the kernel does), judges a table, read
 """
 
 from temper.kernel import StoreFault
-from temper.runtime.cedar import Gate, Policies, Ruling, read_policies
 from temper.runtime.archiving import archive as archive_space
+from temper.runtime.cedar import (
+    Could,
+    Gate,
+    Policies,
+    Ruling,
+    Somebody,
+    actions_of,
+    could_act,
+    could_read,
+    generated,
+    read_policies,
+    schema_text,
+    whole_text,
+)
+from temper.runtime.cedar import schema as cedar_schema
 from temper.runtime.clock import Alarm, Clock, SystemClock, new_id
 from temper.runtime.cluster import Cluster, Joined
 from temper.runtime.cluster_feed import place_of, place_text
@@ -75,6 +89,7 @@ __all__ = [
     "Call",
     "Clock",
     "Cluster",
+    "Could",
     "Declared",
     "Difference",
     "Elsewhere",
@@ -103,6 +118,8 @@ __all__ = [
     "Rank",
     "Ranks",
     "Registry",
+    "Ruling",
+    "Somebody",
     "Span",
     "SqliteStill",
     "Ruling",
@@ -118,13 +135,18 @@ __all__ = [
     "Vault",
     "Working",
     "Written",
+    "actions_of",
     "archive_space",
     "audit_space",
+    "cedar_schema",
+    "could_act",
+    "could_read",
     "digest_of",
     "exported",
     "extract",
     "flaw_of",
     "found",
+    "generated",
     "imports_of",
     "load_grants",
     "load_tools",
@@ -137,8 +159,11 @@ __all__ = [
     "plant_postgres",
     "rank_place",
     "ranked_value",
+    "read_policies",
+    "schema_text",
     "space_of",
     "unpack",
     "read_policies",
     "watch",
+    "whole_text",
 ]

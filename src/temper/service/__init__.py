@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from temper.service.levels import LEVELS
     from temper.service.measured import Measurements
     from temper.service.people import Person
+    from temper.service.policies import policies_view
     from temper.service.remembered import Remembered, Verified, judgement_key
     from temper.service.sessions import SessionWanted
     from temper.service.settings import Loaded, SettingProblem, Settings, duration_ms, load_settings
@@ -94,6 +95,7 @@ _LATE = {
     "known_codes": "texts",
     "load_settings": "settings",
     "measure_table": "learning",
+    "policies_view": "policies",
     "principals_of_others": "identity",
     "questions": "judgement",
     "read_bundle": "bundle",
@@ -158,6 +160,7 @@ __all__ = [
     "known_codes",
     "load_settings",
     "measure_table",
+    "policies_view",
     "principals_of_others",
     "questions",
     "read_bundle",

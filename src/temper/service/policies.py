@@ -5,17 +5,52 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from temper.kernel import StoreFault
-from temper.runtime import Gate, Ruling
+from temper.kernel import Facts, StoreFault
+from temper.runtime import Gate, Ruling, actions_of, cedar_schema, generated, schema_text, whole_text
 from temper.service import wire
 from temper.service.findings import site_place
 from temper.service.people import Person
 from temper.service.seen import Sees
 from temper.service.space import Space
-from temper.table import Act, Possible, Refused, Snapshot, Why
+from temper.table import Act, Caller, Possible, Refused, Snapshot, Table, Why, World
 
 # Of the policies that are asked about an action, as many are shown besides those that decide.
 SHOWN_MAX = 20
+
+
+def policies_view(table: Table, version: int | None = None) -> wire.PoliciesView:
+    """Return all of who may, by a table: what its blueprint comes to, and what its files say."""
+    of_blueprint = tuple(
+        wire.PolicyView(
+            id=each.id,
+            effect="forbid" if each.text.startswith("forbid") else "permit",
+            origin="blueprint",
+            text=each.text,
+            actions=each.covers,
+            note=each.note,
+        )
+        for each in generated(table)
+    )
+    of_files = tuple(
+        wire.PolicyView(
+            id=each.id,
+            effect=each.effect,
+            origin="file",
+            text=each.text,
+            actions=actions_of(table, each),
+            otherwise=each.otherwise or "",
+            place=site_place(table, each.site),
+        )
+        for each in table.policies
+    )
+    return wire.PoliciesView(
+        blueprint=table.blueprint,
+        text=whole_text(table),
+        policies=(*of_blueprint, *of_files),
+        schema_text=schema_text(table),
+        schema=cedar_schema(table),
+        version=version,
+    )
 
 
 def visible(gate: Gate, person: Person, space: Space, at: int, within: Sees | None) -> Sees | None:
@@ -38,25 +73,42 @@ def visible(gate: Gate, person: Person, space: Space, at: int, within: Sees | No
 
 
 def possibly(
-    gate: Gate, person: Person, space: Space, now: Snapshot | None, at: int, each: Iterable[Possible]
+    gate: Gate,
+    table: Table,
+    caller: Caller,
+    facts: Facts,
+    now: Snapshot | None,
+    at: int,
+    world: World,
+    each: Iterable[Possible],
 ) -> tuple[Possible, ...]:
     """Return actions as they are possible where the policies have been asked too.
 
     What they say of the parameters is not known yet: where they look at any, it depends on those.
     """
-    return tuple(_possibly(gate, person, space, now, at, one) for one in each)
+    if not table.policies:
+        return tuple(each)
+    return tuple(_possibly(gate, table, caller, facts, now, at, world, one) for one in each)
 
 
-def _possibly(gate: Gate, person: Person, space: Space, now: Snapshot | None, at: int, one: Possible) -> Possible:
-    table = space.table
+def _possibly(
+    gate: Gate,
+    table: Table,
+    caller: Caller,
+    facts: Facts,
+    now: Snapshot | None,
+    at: int,
+    world: World,
+    one: Possible,
+) -> Possible:
     if one.status == "no" or not gate.asks(table, one.entity, one.action):
         return one
     looked_at = gate.looks_at(table, one.entity, one.action)
     on = tuple(param.name for param in one.params if param.name in looked_at)
     if on:
         return replace(one, status="depends", on=tuple(dict.fromkeys((*one.on, *on))))
-    event = Act("possible", at, one.action, {}, person.caller, one.entity, now.id if now is not None else "")
-    ruling = gate.ruling(table, now, event, person.facts, space.live.world())
+    event = Act("possible", at, one.action, {}, caller, one.entity, now.id if now is not None else "")
+    ruling = gate.ruling(table, now, event, facts, world)
     if ruling.allowed:
         return one
     return replace(one, status="no", refused=forbidden(ruling, one.action), on=())

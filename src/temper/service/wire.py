@@ -235,6 +235,90 @@ class Clause(Wire, frozen=True):
     place: Place | None = None
 
 
+class PolicyView(Wire, frozen=True):
+    """A policy: `origin` is "blueprint" where it is what the blueprint comes to, and "file" where a file says it."""
+
+    id: str
+    effect: str
+    origin: str
+    text: str
+    """In Cedar's own syntax; empty where Cedar has no words for it, and `note` says what it is."""
+    actions: tuple[str, ...] = ()
+    """What it speaks of: `Entity.Action`, `Entity.read`, `Entity.Action.approve`."""
+    otherwise: str = ""
+    """What a caller is told where it forbids."""
+    note: str = ""
+    place: Place | None = None
+
+
+class PoliciesView(Wire, frozen=True):
+    """All of who may: as one text of Cedar, policy by policy, and the schema that the files are held against."""
+
+    blueprint: str
+    text: str
+    policies: tuple[PolicyView, ...]
+    schema_text: str
+    schema: dict[str, Any]
+    version: int | None = None
+
+
+class CouldRow(Wire, frozen=True):
+    """Whether somebody with these roles, and no others, could do that: "yes", "no", or it "depends" on what else is so.
+
+    `action` is "read" for reading. `because` is "by", or the policies that decide.
+    """
+
+    entity: str
+    action: str
+    state: str
+    """"new" for a creation."""
+    could: str
+    roles: tuple[str, ...] = ()
+    agent: bool = False
+    because: tuple[str, ...] = ()
+
+
+class CouldChange(Wire, frozen=True):
+    """A row that a candidate answers otherwise."""
+
+    row: CouldRow
+    was: str
+    was_because: tuple[str, ...] = ()
+
+
+class CouldLiving(Wire, frozen=True):
+    """For how many of the `of` newest entities of a kind somebody `could` take an action, and `would` by a candidate.
+
+    State, guards, `by` and policies are asked, of a caller of whom only the roles are known.
+    """
+
+    entity: str
+    action: str
+    of: int
+    could: int
+    roles: tuple[str, ...] = ()
+    agent: bool = False
+    would: int | None = None
+    """`None` where there is no candidate, or where its fields are others."""
+
+
+class WhatIf(Wire, frozen=True):
+    """Who could do what, and what a candidate would newly allow or deny."""
+
+    blueprint: str
+    version: int
+    rows: tuple[CouldRow, ...] = ()
+    """Those that could, as it is."""
+    changes: tuple[CouldChange, ...] = ()
+    lines: tuple[str, ...] = ()
+    """The changes for people, those of one role by itself."""
+    living: tuple[CouldLiving, ...] = ()
+    left_out: int = 0
+    """Rows and changes past the bound of an answer."""
+    sampled_max: int = 0
+    """Of each kind so many living entities are asked about, the newest."""
+
+
 class WhyNot(Wire, frozen=True):
     """What would happen, and which clause decides it."""
 

@@ -58,7 +58,7 @@ from temper.runtime import (
     place_of,
     place_text,
 )
-from temper.service import credentials, outbox, retention, scope, webhooks, wire
+from temper.service import credentials, outbox, retention, scope, webhooks, whatif, wire
 from temper.service import sessions as agents
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
 from temper.service.decisions import Decisions
@@ -85,7 +85,7 @@ from temper.service.office import NAME as OFFICE
 from temper.service.office import Office
 from temper.service.pauses import Pauses
 from temper.service.people import Person, must_be_administrator
-from temper.service.policies import policy_clauses, possibly, visible
+from temper.service.policies import policies_view, policy_clauses, possibly, visible
 from temper.service.requests import asked_for, creating_action, fingerprint, moment_of, params_of, scoped_key, wanted_id
 from temper.service.seen import Sees, seen
 from temper.service.sessions import SessionWanted
@@ -95,6 +95,7 @@ from temper.service.views import acted, entity_view, history_entry, moment, past
 from temper.table import (
     Act,
     Change,
+    Possible,
     Refused,
     Snapshot,
     Table,
@@ -318,6 +319,36 @@ class Workshop:
         if number is None:
             return dict(space.table.notes.sources)
         return dict(version_table(self._numbered(space, number)).notes.sources)
+
+    def policies(self, person: Person, blueprint: str, number: int | None = None) -> wire.PoliciesView:
+        """Return all of who may, by a version (the current one by default)."""
+        space = self._space(person, blueprint)
+        version = space.version if number is None else self._numbered(space, number)
+        return policies_view(version_table(version), version.number)
+
+    async def simulate_policy(
+        self,
+        person: Person,
+        blueprint: str,
+        files: Mapping[str, str] | None = None,
+        *,
+        entity: str | None = None,
+        action: str | None = None,
+        id: str | None = None,
+    ) -> wire.WhatIf:
+        """Return who could do what, and what a candidate would newly allow or deny. Changes nothing.
+
+        The candidate is the bundle in force with these `files` in it; files of policies alone replace all of its own.
+        It need not have passed. Needs an administrator.
+        """
+        must_be_administrator(person, "simulate policies")
+        space = self._space(person, blueprint)
+        asked = whatif.Asked(entity, action, id)
+        whatif.must_be_there(space.table, asked)
+        if id is not None:
+            await space.reading(partial(self._snapshot, person, space, str(entity), id))
+        new = None if files is None else await self._compiled(blueprint, whatif.candidate(space.table, files))
+        return await space.reading(partial(whatif.simulated, self._gate, space, new, asked, self.clock.now()))
 
     async def plan(
         self, person: Person, blueprint: str, files: Mapping[str, str], *, strength: bool = False
@@ -795,7 +826,7 @@ class Workshop:
             if now is not None and sees is not None and refused.why is not Why.EXISTS and not sees(now):
                 return no_such_entity(entity, id)
             could = possible(space.table, entity, now, person.caller, at, space.live.world())
-            could = possibly(self._gate, person, space, now, at, could)
+            could = self._possibly(person, space, now, at, could)
         except StoreFault:
             could = ()  # It is refused all the same; what else is possible can't be read right now.
         return refusal(space.table, space.name, refused, now, could)
@@ -886,7 +917,7 @@ class Workshop:
             now = self._snapshot(person, space, entity, id) if id is not None else None
             at = self.clock.now()
             could = possible(table, entity, now, person.caller, at, space.live.world())
-            could = possibly(self._gate, person, space, now, at, could)
+            could = self._possibly(person, space, now, at, could)
             return tuple(
                 possible_action(table, each)
                 for each in possible(table, entity, now, person.caller, self.clock.now(), space.live.world())
@@ -1196,6 +1227,13 @@ class Workshop:
         within = None if whole else lambda now: scope.reaches(person, space.name, now.entity, now.id)
         return visible(self._gate, person, space, self.clock.now(), within)
 
+    def _possibly(
+        self, person: Person, space: Space, now: Snapshot | None, at: int, could: tuple[Possible, ...]
+    ) -> tuple[Possible, ...]:
+        """Return what is possible where the policies have been asked too."""
+        world = space.live.world()
+        return possibly(self._gate, space.table, person.caller, person.facts, now, at, world, could)
+
     async def _shows(self, person: Person, space: Space, entity: str, id: str) -> bool:
         """Say whether the person may see what happens to an entity."""
         if not scope.reaches(person, space.name, entity, id):
@@ -1284,6 +1322,9 @@ class Workshop:
             lines.append(
                 wire.ChangeLine(kind=each.kind, text=each.text, strength=next(strengths, "unknown") if paired else None)
             )
+        if old is not None:
+            said = await asyncio.to_thread(whatif.newly, old, new)
+            lines += [wire.ChangeLine(kind="who", text=text) for text in said]
         return tuple(lines), judged
 
     def _passes(self, report: Mapping[str, Any]) -> bool:

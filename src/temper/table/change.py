@@ -91,6 +91,7 @@ class _Difference:
             if old.modules.get(file) != new.modules.get(file):
                 how = "added" if file not in old.modules else "removed" if file not in new.modules else "changed"
                 yield Change(f"module {how}", file, f"`{file}`")
+        yield from self.policies()
 
     def roles(self) -> Iterator[Change]:
         old = {role.name: frozenset(role.excludes) for role in self.old.roles}
@@ -126,6 +127,20 @@ class _Difference:
         for key, one in old.items():
             if key not in new:
                 yield Change("property removed", one.site, f"`{one.name}`")
+
+    def policies(self) -> Iterator[Change]:
+        old = {policy.id: policy for policy in self.old.policies}
+        new = {policy.id: policy for policy in self.new.policies}
+        for id in _both(old, new):
+            before, after = old.get(id), new.get(id)
+            if before is None and after is not None:
+                yield Change("policy added", after.site, f"{after.effect} `{id}`")
+            elif after is None and before is not None:
+                yield Change("policy removed", before.site, f"{before.effect} `{id}`")
+            elif before is not None and after is not None and before.effect != after.effect:
+                yield Change("policy changed", after.site, f"`{id}` is a {after.effect}; it was a {before.effect}")
+            elif before is not None and after is not None and before.form != after.form:
+                yield Change("policy changed", after.site, f"{after.effect} `{id}`")
 
     # one entity
 

@@ -12,6 +12,17 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
+class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom and what is asked about, and a candidate's `files`: where those are policies alone, in place of all of its
+    policies.
+    """
+
+    files: dict[str, str] | None = None
+    entity: str | None = None
+    action: str | None = None
+    id: str | None = None
+
+
 class Rollback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """To which version; the one before the current if it is not said."""
 

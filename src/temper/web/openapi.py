@@ -18,7 +18,17 @@ import msgspec
 from temper import __version__
 from temper.service import Person, Workshop, wire
 from temper.web.ask import DURATION, Parameter
-from temper.web.bodies import Bundle, Rollback, Rotation, Session, TokenWanted
+from temper.web.bodies import (
+    Bundle,
+    DecisionAnswer,
+    PauseWanted,
+    Revocation,
+    Rollback,
+    Rotation,
+    Session,
+    Simulation,
+    TokenWanted,
+)
 from temper.web.limits import Limits
 from temper.web.paths import Resource
 from temper.web.problems import KINDS
@@ -72,6 +82,8 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.SHADOW, "POST"): (403, 404, *_BODY),
     (Resource.VERSIONS, "GET"): (404,),
     (Resource.SOURCES, "GET"): (404, 422),
+    (Resource.POLICIES, "GET"): (404, 422),
+    (Resource.SIMULATE_POLICY, "POST"): (403, 404, *_BODY),
     (Resource.ROLLBACK, "POST"): _DECIDED,
     (Resource.BLUEPRINT_EVENTS, "GET"): (404, 422),
     (Resource.ENTITIES, "GET"): (404, 422),
@@ -349,6 +361,18 @@ class Writer:
             Resource.SOURCES, "GET", f"{base}sources", "Return a version's files, as a push takes them",
             at=f"{at}/sources", tag=name,
             ok=("Its files, by name.", files | {"required": ["files"]}),
+        )  # fmt: skip
+        self._add(
+            Resource.POLICIES, "GET", f"{base}policies", "Return all of who may, as Cedar, and the schema of that",
+            at=f"{at}/policies", tag=name,
+            ok=("What the blueprint says, and its files.", _ref("PoliciesView")),
+        )  # fmt: skip
+        self._add(
+            Resource.SIMULATE_POLICY, "POST", f"{base}simulate_policy",
+            "Say who could do what, and what a candidate would newly allow or deny",
+            at=f"{at}/simulate-policy", tag=name,
+            ok=("Who could, and what would change.", _ref("WhatIf")),
+            body=_body(_ref("Simulation"), {}, required=False),
         )  # fmt: skip
         self._add(
             Resource.SHADOW, "POST", f"{base}shadow", "Say which requests a candidate would answer otherwise",
@@ -639,6 +663,7 @@ entity Lamp
 def _components() -> dict[str, Json]:
     """Return the schemas of the wire's structs, by name."""
     structs = (
+        wire.PoliciesView, wire.WhatIf, Simulation,
         wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity,
         wire.Plan, wire.Possible, wire.Problem, wire.Pushed, wire.Shadow, wire.Token, wire.ToolState, wire.Version,
         wire.Waited, wire.WhyNot, wire.Me, Bundle, Rollback, Rotation, Session, TokenWanted,

@@ -27,12 +27,21 @@ class Resource(Enum):
     SESSIONS = "/v1/sessions"
     SESSION = "/v1/sessions/{session}"
     ME = "/v1/me"
+    DECISIONS = "/v1/decisions"
+    DECISIONS_EVENTS = "/v1/decisions/events"
+    DECISION = "/v1/decisions/{decision}"
+    GRANTS = "/v1/grants"
+    GRANT = "/v1/grants/{grant}"
+    PAUSES = "/v1/pauses"
+    PAUSE = "/v1/pauses/{pause}"
     BLUEPRINT = "/v1/{blueprint}"
     BLUEPRINT_OPENAPI = "/v1/{blueprint}/openapi.json"
     PLAN = "/v1/{blueprint}/plan"
     SHADOW = "/v1/{blueprint}/shadow"
     VERSIONS = "/v1/{blueprint}/versions"
     SOURCES = "/v1/{blueprint}/sources"
+    POLICIES = "/v1/{blueprint}/policies"
+    SIMULATE_POLICY = "/v1/{blueprint}/simulate-policy"
     ROLLBACK = "/v1/{blueprint}/rollback"
     BLUEPRINT_EVENTS = "/v1/{blueprint}/events"
     LETTERS = "/v1/{blueprint}/letters"
@@ -75,8 +84,22 @@ def _by_word(*resources: Resource) -> dict[str, Resource]:
 R = Resource
 TOP: Final = _by_word(R.ROOT, R.HEALTH, R.OPENAPI, R.BLUEPRINTS)
 OF_BLUEPRINT: Final = _by_word(
-    R.BLUEPRINT_OPENAPI, R.PLAN, R.SHADOW, R.VERSIONS, R.SOURCES, R.ROLLBACK, R.BLUEPRINT_EVENTS, R.LETTERS, R.TOOLS
+    R.BLUEPRINT_OPENAPI,
+    R.PLAN,
+    R.SHADOW,
+    R.VERSIONS,
+    R.SOURCES,
+    R.POLICIES,
+    R.SIMULATE_POLICY,
+    R.ROLLBACK,
+    R.BLUEPRINT_EVENTS,
+    R.LETTERS,
+    R.TOOLS,
 )
+# What the office keeps is decided by a blueprint of the server's own, by whichever server has it.
+OFFICE_BLUEPRINT: Final = "temper"
+OFFICE: Final = _by_word(R.DECISIONS, R.GRANTS, R.PAUSES)
+OF_OFFICE: Final = {"decisions": R.DECISION, "grants": R.GRANT, "pauses": R.PAUSE}
 OF_LETTER: Final = _by_word(R.RETRY, R.DISCARD)
 OF_ENTITIES: Final = _by_word(R.ENTITIES_ACTIONS, R.ENTITIES_EVENTS)
 OF_ENTITY: Final = _by_word(R.HISTORY, R.ACTIONS, R.EVENTS, R.WAIT)
@@ -107,6 +130,12 @@ def parse(raw: bytes) -> Route:
             return Route(R.SESSION, id=session)
         case ["v1", "me"]:
             return Route(R.ME)
+        case ["v1", "decisions" | "grants" | "pauses" as word]:
+            return Route(OFFICE[word], OFFICE_BLUEPRINT)
+        case ["v1", "decisions", "events"]:
+            return Route(R.DECISIONS_EVENTS, OFFICE_BLUEPRINT)
+        case ["v1", "decisions" | "grants" | "pauses" as word, id] if id:
+            return Route(OF_OFFICE[word], OFFICE_BLUEPRINT, id=id)
         case ["v1", blueprint] if blueprint:
             return Route(R.BLUEPRINT, blueprint)
         case ["v1", blueprint, word] if word in OF_BLUEPRINT:

@@ -17,7 +17,7 @@ from temper.service import Declined, SessionWanted, Workshop, wire
 from temper.web import answer
 from temper.web.answer import Answer
 from temper.web.ask import Ask, Parameter, Unfit, duration, flag, moment, number, place, span, text, unsupported
-from temper.web.bodies import Bundle, Rollback, Rotation, Session, TokenWanted
+from temper.web.bodies import Bundle, Rollback, Rotation, Session, Simulation, TokenWanted
 from temper.web.limits import Limits
 from temper.web.openapi import Documents
 from temper.web.paths import Resource, path
@@ -50,6 +50,7 @@ class Operation:
 
 _WAIT_MS: Final = 30_000
 _BUNDLE: Final = msgspec.json.Decoder(Bundle)
+_SIMULATION: Final = msgspec.json.Decoder(Simulation)
 _ROLLBACK: Final = msgspec.json.Decoder(Rollback)
 _TOKEN: Final = msgspec.json.Decoder(TokenWanted)
 _ROTATION: Final = msgspec.json.Decoder(Rotation)
@@ -293,6 +294,20 @@ async def sources(desk: Desk, ask: Ask) -> Answer:
     return answer.json({"files": files})
 
 
+async def policies(desk: Desk, ask: Ask) -> Answer:
+    """Return all of who may, by a version."""
+    return answer.json(desk.workshop.policies(ask.person, ask.route.blueprint, ask.query.get("version")))
+
+
+async def simulate_policy(desk: Desk, ask: Ask) -> Answer:
+    """Say who could do what, and what a candidate would newly allow or deny."""
+    wanted = await ask.json_as(_SIMULATION, ask.limits.bundle_max)
+    found = await desk.workshop.simulate_policy(
+        ask.person, ask.route.blueprint, wanted.files, entity=wanted.entity, action=wanted.action, id=wanted.id
+    )
+    return answer.json(found)
+
+
 async def rollback(desk: Desk, ask: Ask) -> Answer:
     """Push an earlier version again."""
     wanted = await ask.json_as(_ROLLBACK, ask.limits.body_max)
@@ -457,6 +472,10 @@ OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
     Resource.SOURCES: {
         "GET": _takes(sources, number("Of which version; the current one's by default.", "version", low=1, high=None)),
     },
+    Resource.POLICIES: {
+        "GET": _takes(policies, number("Of which version; the current one's by default.", "version", low=1, high=None)),
+    },
+    Resource.SIMULATE_POLICY: {"POST": _takes(simulate_policy)},
     Resource.ROLLBACK: {"POST": _takes(rollback)},
     Resource.BLUEPRINT_EVENTS: {"GET": _takes(events, _AFTER)},
     Resource.ENTITIES: {

@@ -89,6 +89,15 @@ def form_of(text: str) -> tuple[Json, bool]:
     raise CannotParse(UNFINISHED)
 
 
+def text_of_form(form: Json) -> str:
+    """Return the text of a policy, made of Cedar's JSON form of it."""
+    from cedarpy import policies_from_json_str
+
+    return policies_from_json_str(
+        json.dumps({"templates": {}, "templateLinks": [], "staticPolicies": {"policy0": form}})
+    )
+
+
 def laid_out(text: str) -> str:
     """Return policies as Cedar lays them out, for people; as they are where it can't."""
     from cedarpy import format_policies

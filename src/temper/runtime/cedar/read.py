@@ -20,7 +20,6 @@ from temper.text import Code, Diagnostic, Label, Source, Span, suggest
 
 Json: TypeAlias = Any
 
-SUFFIX = ".cedar"
 # Each is asked about its own actions alone, so that many cost little; but somebody has to know them all.
 POLICIES_MAX = 2_000
 # Of one file's findings, those that are looked for in its text to the word; the rest are shown at their policy.
@@ -53,11 +52,6 @@ class _Read:
     piece: Piece
     form: Json
     policy: Policy
-
-
-def is_policies(name: str) -> bool:
-    """Say whether a file of a bundle holds policies, by its name."""
-    return name.endswith(SUFFIX)
 
 
 def read_policies(sources: Iterable[Source], table: Table | None) -> Policies:

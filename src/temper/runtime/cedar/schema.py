@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from temper.runtime.cedar.engine import Checker
 from temper.runtime.cedar.names import (
     APPROVE,
     GROUPS,
@@ -37,6 +38,11 @@ def schema(table: Table, *, creating: bool = False) -> Json:
     if namespace(table) == "temper":
         return {"temper": {"entityTypes": {**people, **entities}, "actions": ours["actions"]}}
     return {"temper": {"entityTypes": people, "actions": {}}, namespace(table): ours}
+
+
+def schema_text(table: Table) -> str:
+    """Return the schema in Cedar's own syntax, as editors and other tools of Cedar's read it."""
+    return Checker(schema(table)).text
 
 
 def creates(action: pieces.Action) -> bool:

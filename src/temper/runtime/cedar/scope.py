@@ -25,6 +25,20 @@ def forms(table: Table) -> tuple[tuple[Policy, Json], ...]:
     return known
 
 
+def covering(table: Table, name: ActionName) -> tuple[tuple[Policy, Json], ...]:
+    """Return the policies whose scope lets them speak of an action; found once for a table."""
+    known: dict[str, tuple[tuple[Policy, Json], ...]] = table.__dict__.setdefault("covering", {})
+    if name.id not in known:
+        known[name.id] = tuple((policy, form) for policy, form in forms(table) if covers(table, form, name))
+    return known[name.id]
+
+
+def actions_of(table: Table, policy: Policy) -> tuple[str, ...]:
+    """Return the ids of the actions that a policy of the table speaks of."""
+    form = next(form for each, form in forms(table) if each.id == policy.id)
+    return tuple(name.id for name in covered(table, form))
+
+
 def covered(table: Table, form: Json) -> tuple[ActionName, ...]:
     """Return the actions that a policy's scope lets it speak of, in the order of the schema."""
     return tuple(name for name in all_actions(table) if covers(table, form, name))

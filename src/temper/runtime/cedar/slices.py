@@ -14,7 +14,7 @@ from temper.kernel import Facts
 from temper.runtime.cedar.engine import Policies
 from temper.runtime.cedar.names import PRINCIPAL, ROLE, TEAM, ActionName, action_type, entity_type
 from temper.runtime.cedar.schema import NEW
-from temper.runtime.cedar.scope import FORBID, PERMIT, covers, forms, looks
+from temper.runtime.cedar.scope import FORBID, PERMIT, covering, looks
 from temper.runtime.cedar.values import CannotHold, Encoder, attributes, encoders, moment, reference
 from temper.table import Caller, Look, NoValue, Policy, Snapshot, Table, Value, evaluate, holds_references
 from temper.table import shape as pieces
@@ -83,7 +83,7 @@ class Slice:
 
     def __init__(self, table: Table, name: ActionName, *, let_in: bool) -> None:
         """Take them from the table. With `let_in`, who is not forbidden is allowed, and permits don't count."""
-        ours = [(policy, one) for policy, one in forms(table) if covers(table, one, name)]
+        ours = list(covering(table, name))
         if let_in:
             ours = [(policy, one) for policy, one in ours if policy.effect == FORBID]
         self.name = name
@@ -259,7 +259,7 @@ class Slice:
 
 def permits(table: Table, name: ActionName) -> bool:
     """Say whether a `permit` of the table covers an action."""
-    return any(policy.effect == PERMIT and covers(table, form, name) for policy, form in forms(table))
+    return any(policy.effect == PERMIT for policy, _ in covering(table, name))
 
 
 def _entity(kind: str, id: str, state: str, told: dict[str, Json]) -> Json:

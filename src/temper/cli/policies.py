@@ -1,0 +1,122 @@
+"""Commands about who may: policies, simulate-policy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from temper.cli.bundles import checked, read
+from temper.cli.client import Client
+from temper.cli.exits import Exit, Stop
+from temper.cli.paint import Paint, coloured, table
+from temper.service import policies_view, wire
+
+ROWS_SHOWN = 200
+
+
+def policies(args: argparse.Namespace) -> int:
+    """Print all of who may, as Cedar, or the schema."""
+    if args.path is not None and args.blueprint is not None:
+        raise Stop(Exit.USAGE, "a PATH and --blueprint are two places to read from", help="name one of them")
+    if args.blueprint is not None:
+        with Client.of(args) as client:
+            answer = client.get(f"/v1/{args.blueprint}/policies")
+    else:
+        answer = _of_bundle(args.path or ".")
+    if args.json:
+        print(json.dumps(answer["schema"] if args.schema else answer, indent=2, ensure_ascii=False))
+    else:
+        print(answer["schema_text"] if args.schema else answer["text"], end="")
+    return Exit.FINE
+
+
+def _of_bundle(text: str) -> dict[str, Any]:
+    path = Path(text)
+    files = read(path)
+    found = checked(path, files, "the bundle is broken").table
+    assert found is not None, "it compiles"
+    return wire.as_json(policies_view(found))
+
+
+def simulate_policy(args: argparse.Namespace) -> int:
+    """Say who could do what, and what other policies would newly allow or deny."""
+    blueprint, _, rest = args.target.partition("/")
+    entity, _, id = rest.partition("/")
+    body = {"entity": entity or None, "action": args.action, "id": id or None, "files": _candidate(args.candidate)}
+    with Client.of(args) as client:
+        said = {name: value for name, value in body.items() if value is not None}
+        answer = client.post(f"/v1/{blueprint}/simulate-policy", said, patient=True)
+    if args.json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        print(simulated(answer, Paint(colour=coloured(sys.stdout)), changes=args.candidate is not None))
+    return Exit.FINE
+
+
+def _candidate(text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    path = Path(text)
+    if path.suffix != ".cedar":
+        return read(path)
+    try:
+        return {path.name: path.read_text("utf-8")}
+    except (OSError, UnicodeDecodeError) as problem:
+        raise Stop(Exit.USAGE, f"`{path}` cannot be read: {problem}") from problem
+
+
+def simulated(answer: Mapping[str, Any], paint: Paint, *, changes: bool) -> str:
+    """Return who could do what, or what would change in that, as lines."""
+    lines = list(_changes(answer, paint) if changes else _rows(answer, paint))
+    lines += _living(answer, paint, changes=changes)
+    left_out = answer.get("left_out", 0)
+    if left_out:
+        lines.append(f"{left_out} more: name an entity or an action, or ask with --json")
+    return "\n".join(lines)
+
+
+def _changes(answer: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    said = answer.get("lines", [])
+    if not said:
+        yield "nothing changes in who may do what, of one role by itself"
+    for line in said:
+        newly = line.startswith(("newly", "lets without"))
+        yield f"  {paint('+' if newly else '-', 'red' if newly else 'green')} {line}"
+
+
+def _rows(answer: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    """One line for each action and roles, with its states: who has two roles can what either can, as a rule."""
+    found: dict[tuple[str, str, str, str, str], list[str]] = {}
+    for row in answer.get("rows", []):
+        who = " and ".join(row.get("roles", ())) or "everybody"
+        if row.get("agent"):
+            who += ", as an agent"
+        why = ", ".join(row.get("because", ()))
+        found.setdefault((row["entity"], row["action"], who, row["could"], why), []).append(row["state"])
+    rows = [
+        (f"{entity}.{action}", who, could, " ".join(states), why)
+        for (entity, action, who, could, why), states in found.items()
+    ]
+    yield table(rows[:ROWS_SHOWN], paint=paint, heads=("action", "who", "could", "in", "it depends on"))
+    if len(rows) > ROWS_SHOWN:
+        yield f"{len(rows) - ROWS_SHOWN} more: name an entity or an action, or ask with --json"
+
+
+def _living(answer: Mapping[str, Any], paint: Paint, *, changes: bool) -> Iterator[str]:
+    rows = []
+    for each in answer.get("living", []):
+        would = each.get("would")
+        if changes and would == each["could"]:
+            continue
+        who = " and ".join(each.get("roles", ())) or "everybody"
+        who += ", as an agent" if each.get("agent") else ""
+        counts = f"{each['could']} of {each['of']}"
+        rows.append((f"{each['entity']}.{each['action']}", who, counts, "?" if would is None else str(would)))
+    if rows:
+        heads = ("action", "who", "can now", "would") if changes else ("action", "who", "can now")
+        yield f"\nof the living, the newest {answer['sampled_max']} of a kind:"
+        yield table([row[: len(heads)] for row in rows[:ROWS_SHOWN]], paint=paint, heads=heads)
