@@ -134,7 +134,7 @@ async def test_every_answer_says_how_it_can_fail() -> None:
         for status, response in operation["responses"].items():
             if int(status) >= 400:
                 assert list(response["content"]) == ["application/problem+json"]
-            assert ("Retry-After" in response.get("headers", {})) == (status == "503")
+            assert ("Retry-After" in response.get("headers", {})) == (status in {"429", "503"})
             assert ("WWW-Authenticate" in response.get("headers", {})) == (status == "401")
         assert "401" in operation["responses"] or path == "/healthz"
 

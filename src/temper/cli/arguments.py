@@ -297,6 +297,47 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser, only: s
     tools.add_argument("blueprint", metavar="BLUEPRINT", help="its name")
     _remote(tools)
 
+    # --- deciding ---
+    decisions = command("decisions", "decisions:decisions", "list what waits for an approval, show it, or answer it")
+    decisions.add_argument("id", metavar="ID", nargs="?", help="a decision's id, as the list and a refusal tell it")
+    answer = decisions.add_mutually_exclusive_group()
+    for way, said in (
+        ("grant", "approve it: it is carried out at once"),
+        ("deny", "say no"),
+        ("withdraw", "take back what you have asked for"),
+    ):
+        answer.add_argument(f"--{way}", dest="answer", action="store_const", const=way, help=said)
+    decisions.add_argument(
+        "--scope", choices=("call", "entity", "action"), default="call",
+        help="grant this call, or beside it more of this entity, or of any by this action (default: %(default)s)",
+    )  # fmt: skip
+    decisions.add_argument("--for", dest="lasts", metavar="DURATION", help="how long more are granted (default: 1h)")
+    decisions.add_argument("--uses", type=_positive, help="how many more are granted (default: 1)")
+    decisions.add_argument("--reason", help="a word for whoever asked, and for the history")
+    decisions.add_argument("--wait", metavar="DURATION", help="wait for the end of the decision, such as 30s")
+    decisions.add_argument("--state", default="Pending", help="those in this state, or `all` (default: %(default)s)")
+    decisions.add_argument("--limit", type=_positive, default=50, help="decisions on a page (default: %(default)s)")
+    decisions.add_argument("--cursor", help="go on where a page ended")
+    decisions.add_argument("--follow", action="store_true", help="stay, and tell what happens to decisions")
+    _remote(decisions)
+    grants = command("grants", "decisions:grants", "list what is granted for more than one call, or end a grant")
+    grants.add_argument("--to", metavar="PRINCIPAL", help="only those to this principal")
+    grants.add_argument("--revoke", metavar="ID", help="end this one, at once")
+    grants.add_argument("--reason", help="why it is ended, for the history")
+    _remote(grants)
+    pause = command("pause", "pauses:pause", "stop a principal, a role, a tool or a blueprint, at once")
+    pause.add_argument("kind", choices=("principal", "role", "tool", "bundle"), help="what is stopped")
+    pause.add_argument("name", metavar="NAME", help="its name")
+    pause.add_argument("--reason", required=True, help="why: those who are stopped read it")
+    pause.add_argument("--blueprint", help="in this blueprint alone (default: in all)")
+    pause.add_argument("--for", dest="lasts", metavar="DURATION", help="how long, such as 1h (default: until `resume`)")
+    _remote(pause)
+    resume = command("resume", "pauses:resume", "let what was paused go on")
+    resume.add_argument("id", metavar="ID", help="the pause's id, as `temper pauses` shows it")
+    _remote(resume)
+    pauses = command("pauses", "pauses:pauses", "list what is paused")
+    _remote(pauses)
+
     # --- keeping ---
     audit = command("audit", "whole:audit", "walk a blueprint's journal, and say what in it is not what was written")
     _space(audit)

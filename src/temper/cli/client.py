@@ -84,9 +84,9 @@ class Client:
         """Put JSON, and return the answer's."""
         return self._ask("PUT", path, None, body, headers, timeout=PUSH_SECONDS)
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, body: Any = None) -> Any:
         """Delete what is there, and return the answer's JSON."""
-        return self._ask("DELETE", path)
+        return self._ask("DELETE", path, None, body)
 
     def _ask(
         self,

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from temper.kernel import Conflict, Done, Facts, No, PolicyGate, StoreFault
 from temper.runtime import Live
-from temper.service import wire
+from temper.service import scope, wire
 from temper.service.declined import Declined, unavailable
 from temper.service.office import Office, Paused
-from temper.service.people import PRINCIPAL_MAX, ROLE, TTL_MAX_MS, Person
+from temper.service.people import PRINCIPAL_MAX, ROLE, TTL_MAX_MS, Person, must_be_administrator
 from temper.service.space import Space
 from temper.service.views import moment
 from temper.table import Act, Caller, Look, Refused, Snapshot, Table, Why
@@ -104,6 +104,7 @@ class Pauses:
         self, person: Person, kind: str, name: str, *, within: str = "", reason: str, for_ms: int | None = None
     ) -> wire.Pause:
         """Pause, and return once nothing of what is paused is committed any more."""
+        _must_look_after(person, "pause anything")
         self._must_fit(kind, name, within, reason, for_ms)
         if len(self.office.pauses) >= ACTIVE_MAX:
             raise Declined(
@@ -137,6 +138,7 @@ class Pauses:
 
     async def resume(self, person: Person, id: str) -> wire.Pause:
         """Lift a pause. Whoever is paused: an administrator always may."""
+        _must_look_after(person, "lift a pause")
         if await self.office.read("Pause", id) is None:
             raise Declined(
                 wire.Problem(
@@ -161,8 +163,9 @@ class Pauses:
             case _:
                 raise unavailable("the pause could not be lifted: try again")
 
-    async def pauses(self) -> tuple[wire.Pause, ...]:
-        """Return what is paused, the oldest first."""
+    async def listed(self, person: Person) -> tuple[wire.Pause, ...]:
+        """Return what is paused, the oldest first. Needs an administrator: whoever is stopped is told of their own."""
+        _must_look_after(person, "list what is paused")
         active = sorted(self.active(), key=lambda each: each.id)
         found = [await self.office.read("Pause", each.id) for each in active]
         views = [self._view(each) for each in found if each is not None]
@@ -216,6 +219,11 @@ class Pauses:
         spaces = [self.spaces[within]] if within in self.spaces else list(self.spaces.values())
         if not any(name in space.table.tools for space in spaces):
             yield "name", "is no tool of a blueprint"
+
+
+def _must_look_after(person: Person, verb: str) -> None:
+    must_be_administrator(person, verb)
+    scope.must_be_unbounded(person)
 
 
 def told(paused: Paused) -> str:

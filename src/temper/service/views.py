@@ -176,6 +176,7 @@ def history_entry(entry: Entry, version: int | None = None) -> wire.HistoryEntry
         timer=entry.timer,
         late=entry.late,
         refused=_refused(entry),
+        consent=_consent(entry),
         table=entry.digest[:12],
         table_version=version,
         text=line(entry),
@@ -201,6 +202,22 @@ def _ended(entry: Entry) -> dict[str, Any] | None:
         "number": ended.number,
         "results": ended.results,
         "error": {"kind": ended.error_kind, "text": ended.error_text} if ended.error_kind else None,
+    }
+
+
+def _consent(entry: Entry) -> dict[str, Any] | None:
+    """Return who had asked and who has said yes, where somebody had to."""
+    said = entry.consent
+    if said is None:
+        return None
+    return {
+        "decision": said.decision,
+        "asked_by": {
+            "principal": said.asked.principal,
+            "roles": list(said.asked.roles),
+            "acts_for": said.asked.acts_for,
+        },
+        "answered_by": {"principal": said.by.principal, "roles": list(said.by.roles), "acts_for": said.by.acts_for},
     }
 
 
@@ -232,7 +249,11 @@ def _who(entry: Entry) -> str:
     if entry.timer is not None:
         return "timer"
     role = f" as {entry.actor}" if entry.actor not in ("", "system", "anyone") else ""
-    return f"{entry.by.principal}{role}"
+    said = entry.consent
+    if said is None:
+        return f"{entry.by.principal}{role}"
+    other = f"asked by {said.asked.principal}" if said.by == entry.by else f"approved by {said.by.principal}"
+    return f"{entry.by.principal}{role}, {other}"
 
 
 def _where(entry: Entry) -> str:

@@ -203,6 +203,8 @@ class HistoryEntry(Wire, frozen=True):
     timer: str | None = None
     late: str | None = None
     refused: dict[str, Any] | None = None
+    consent: dict[str, Any] | None = None
+    """Who asked and who has said yes, in which `decision`, where somebody had to; the principal is one of the two."""
     table: str = ""
     """The first 12 digits of the digest that decided it."""
     table_version: int | None = None

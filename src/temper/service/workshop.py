@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -735,7 +735,8 @@ class Workshop:
 
     async def _appealed(self, asked: _Asked, answer: Answer) -> wire.Acted:
         """Return what came of a request: of one that was refused, perhaps by what somebody has granted."""
-        return self._acted(asked, await self.decisions.appealed(asked.space, asked.person, asked.request, answer))
+        answer = await self.decisions.appeals.appealed(asked.space, asked.person, asked.request, answer)
+        return self._acted(asked, answer)
 
     async def _appeal(self, asked: _Asked, answer: Answer, then: Then) -> None:
         try:
@@ -749,7 +750,7 @@ class Workshop:
             try:
                 if isinstance(answer, BaseException):
                     raise answer
-                if self.decisions.may_be_appealed(asked.space, asked.request, answer):
+                if self.decisions.appeals.may_be_appealed(asked.space, asked.request, answer):
                     appeal = asyncio.get_running_loop().create_task(self._appeal(asked, answer, then))
                     self._appeals.add(appeal)
                     appeal.add_done_callback(self._appeals.discard)
@@ -982,6 +983,26 @@ class Workshop:
         if entity is not None:
             entity_of(space.table, entity)
         if entity is not None and id is not None:
+        async for each in self._streamed(space, entity, id, after, partial(self._shows, person, space)):
+            yield each
+
+    async def watch_decisions(
+        self, person: Person, *, after: int | str | None = None
+    ) -> AsyncIterator[wire.HistoryEntry]:
+        """Yield what happens to the decisions that the person may see, as it is committed."""
+        space = await self.office.opened()
+        shows = partial(self.decisions.cases.shows, person)
+        async for each in self._streamed(space, "Decision", None, after, shows):
+            yield each
+
+    async def _streamed(
+        self,
+        space: Space,
+        entity: str | None,
+        id: str | None,
+        after: int | str | None,
+        shows: Callable[[str, str], Awaitable[bool]],
+    ) -> AsyncIterator[wire.HistoryEntry]:
             await space.reading(partial(self._snapshot, person, space, entity, id))
         if self._streams >= self.loaded.settings.limits.streams:
             raise Declined(
@@ -994,7 +1015,6 @@ class Workshop:
                 )
             )
         self._streams += 1
-        shows = partial(self._shows, person, space)
         try:
             member = space.member
             if member is not None:

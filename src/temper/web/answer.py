@@ -54,6 +54,8 @@ def problem(of: wire.Problem, extra: Iterable[tuple[bytes, bytes]] = ()) -> Answ
     """Return a problem: its type as a reference to the page that explains it, and when to try again."""
     shown = msgspec.structs.replace(of, type=f"/problems/{of.type}")
     headers = [_PROBLEM, *KEPT_BY_NOBODY, *extra]
+    if of.decision:
+        headers.append((b"location", b"/v1/decisions/" + of.decision.encode()))
     if of.status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="temper"'))
     if of.retry_after_ms is not None:

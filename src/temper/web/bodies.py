@@ -59,3 +59,36 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     read_only: bool = False
     admin: bool = False
     ttl: str = "1h"
+
+
+class DecisionAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`answer` is "grant" or "deny".
+
+    A grant is for one `scope`: this "call", or beside it so many more `uses` until it `expires`, of this "entity" or of
+    any by this "action".
+    """
+
+    answer: str
+    scope: str = "call"
+    expires: str | None = None
+    uses: int | None = None
+    reason: str | None = None
+
+
+class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a grant is ended."""
+
+    reason: str | None = None
+
+
+class PauseWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who or what is to be paused: `kind` is "principal", "role", "tool" or "bundle". `for` is a duration.
+
+    Without `blueprint` it is paused in all of them, and without `for` until somebody lifts it.
+    """
+
+    kind: str
+    name: str
+    reason: str
+    blueprint: str = ""
+    lasts: str | None = msgspec.field(default=None, name="for")

@@ -11,6 +11,7 @@ import copy
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -87,7 +88,7 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.ROLLBACK, "POST"): _DECIDED,
     (Resource.BLUEPRINT_EVENTS, "GET"): (404, 422),
     (Resource.ENTITIES, "GET"): (404, 422),
-    (Resource.ENTITIES, "POST"): _DECIDED,
+    (Resource.ENTITIES, "POST"): (429, *_DECIDED),
     (Resource.ENTITIES_ACTIONS, "GET"): (404,),
     (Resource.ENTITIES_EVENTS, "GET"): (404, 422),
     (Resource.ENTITY, "GET"): (304, 404, 422),
@@ -95,7 +96,7 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.ACTIONS, "GET"): (404,),
     (Resource.EVENTS, "GET"): (404, 422),
     (Resource.WAIT, "GET"): (404, 422),
-    (Resource.ACT, "POST"): (412, *_DECIDED),
+    (Resource.ACT, "POST"): (412, 429, *_DECIDED),
     (Resource.LETTERS, "GET"): (403, 404, 422),
     (Resource.LETTER, "GET"): (403, 404),
     (Resource.RETRY, "POST"): (403, 404, 409),
@@ -109,6 +110,16 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.SESSIONS, "POST"): (403, 409, *_BODY),
     (Resource.SESSION, "DELETE"): (404,),
     (Resource.ME, "GET"): (),
+    (Resource.DECISIONS, "GET"): (422,),
+    (Resource.DECISIONS_EVENTS, "GET"): (422,),
+    (Resource.DECISION, "GET"): (404, 422),
+    (Resource.DECISION, "POST"): (412, 429, *_DECIDED),
+    (Resource.DECISION, "DELETE"): (403, 404, 409),
+    (Resource.GRANTS, "GET"): (422,),
+    (Resource.GRANT, "DELETE"): (403, 404, 409, *_BODY),
+    (Resource.PAUSES, "GET"): (403,),
+    (Resource.PAUSES, "POST"): (403, 409, *_BODY),
+    (Resource.PAUSE, "DELETE"): (403, 404, 409),
 }
 
 _PROBLEMS: Final = {
@@ -123,6 +134,7 @@ _PROBLEMS: Final = {
     414: "The path and the query are too long.",
     415: "The body's media type is not read here.",
     422: "It could be read, but does not fit: `errors` or `findings` say where.",
+    429: "More waits for somebody's approval, or is granted, than one principal may have.",
     500: "The server failed. Its log says more under the problem's `instance`.",
     503: "The server has no room for it now, or is being stopped.",
 }
@@ -262,6 +274,7 @@ class Writer:
             parameters=[_path_parameter("token", {"type": "string", "minLength": 1})],
         )
         self._identity()
+        self._office()
 
     def _identity(self) -> None:
         self._add(
@@ -293,6 +306,57 @@ class Writer:
             ok=("The session, ended.", _ref("Token")),
             parameters=[_path_parameter("session", {"type": "string", "minLength": 1})],
         )
+
+    def _office(self) -> None:
+        """Add what people decide: decisions, grants and pauses."""
+        self._tags.append({"name": "office", "description": "What people decide: decisions, grants and pauses."})
+        decision, grant, pause = (_path_parameter(name, _ID) for name in ("decision", "grant", "pause"))
+        add = partial(self._add, tag="office")
+        add(
+            Resource.DECISIONS, "GET", "decisions_list", "List the decisions that the caller may see, newest first",
+            ok=("A page of them.", _ref("Decisions")),
+        )  # fmt: skip
+        self._stream(
+            Resource.DECISIONS_EVENTS, "decisions_events", "Follow the decisions that the caller may see",
+            Resource.DECISIONS_EVENTS.value, "office", [],
+        )  # fmt: skip
+        add(
+            Resource.DECISION, "GET", "decisions_show", "Show a decision, or wait for its end",
+            ok=("It, as it is then.", _ref("Decision")), parameters=[decision],
+        )  # fmt: skip
+        add(
+            Resource.DECISION, "POST", "decisions_answer", "Grant or deny a request that waits",
+            ok=("The decision. What was granted has been carried out, if that took no longer than some seconds.",
+                _ref("Decision")),
+            parameters=[decision],
+            body=_body(_ref("DecisionAnswer"), {"answer": "grant", "reason": "checked with the owner"}),
+        )  # fmt: skip
+        add(
+            Resource.DECISION, "DELETE", "decisions_withdraw", "Take back what the caller has asked for",
+            ok=("The decision, withdrawn.", _ref("Decision")), parameters=[decision],
+        )  # fmt: skip
+        add(
+            Resource.GRANTS, "GET", "grants_list", "List the grants in force that the caller may see",
+            ok=("They, the oldest first.", _items("Grant")),
+        )  # fmt: skip
+        add(
+            Resource.GRANT, "DELETE", "grants_revoke", "End a grant at once",
+            ok=("The grant, revoked.", _ref("Grant")), parameters=[grant],
+            body=_body(_ref("Revocation"), {"reason": "no longer needed"}, required=False),
+        )  # fmt: skip
+        add(
+            Resource.PAUSES, "GET", "pauses_list", "List what is paused", ok=("It, the oldest first.", _items("Pause")),
+        )  # fmt: skip
+        add(
+            Resource.PAUSES, "POST", "pauses_begin", "Pause a principal, a role, a tool or a blueprint, at once",
+            ok=("The pause. Nothing of what is paused is committed any more.", _ref("Pause")), status=201,
+            body=_body(_ref("PauseWanted"), {"kind": "principal", "name": "bot", "reason": "it loops", "for": "1h"}),
+            links={"resume": _link("pauses_end", {"pause": "$response.body#/id"})},
+        )  # fmt: skip
+        add(
+            Resource.PAUSE, "DELETE", "pauses_end", "Lift a pause", ok=("The pause, lifted.", _ref("Pause")),
+            parameters=[pause],
+        )  # fmt: skip
 
     def _shape(self, at: str, name: str, tag: str, parameters: list[Json]) -> None:
         self._add(
@@ -624,7 +688,7 @@ class Writer:
         response = _json(_PROBLEMS[status], _ref("Problem"), PROBLEM)
         if status == 401:
             response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
-        if status == 503:
+        if status in (429, 503):
             response["headers"] = _RETRY
         return response
 
@@ -666,7 +730,9 @@ def _components() -> dict[str, Json]:
         wire.PoliciesView, wire.WhatIf, Simulation,
         wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity,
         wire.Plan, wire.Possible, wire.Problem, wire.Pushed, wire.Shadow, wire.Token, wire.ToolState, wire.Version,
-        wire.Waited, wire.WhyNot, wire.Me, Bundle, Rollback, Rotation, Session, TokenWanted,
+        wire.Waited, wire.WhyNot, wire.Me, wire.Decision, wire.Decisions, wire.Grant, wire.Pause,
+        Bundle, Rollback, Rotation, Session, TokenWanted,
+        DecisionAnswer, PauseWanted, Revocation,
     )  # fmt: skip
     _, found = msgspec.json.schema_components(structs, ref_template=_REF)
     schemas = {name: copy.deepcopy(schema) for name, schema in sorted(found.items())}
@@ -697,6 +763,19 @@ def _components() -> dict[str, Json]:
         "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"},
         "entities": _SCOPE,
         "ttl": lasts | {"default": "1h"},
+    }
+    answer = schemas["DecisionAnswer"]["properties"]
+    answer["answer"] = {"enum": ["grant", "deny"]}
+    answer["scope"] = {"enum": ["call", "entity", "action"], "default": "call"}
+    answer["expires"] = {"anyOf": [lasts, {"type": "null"}], "default": None}
+    answer["uses"] = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 1000}, {"type": "null"}], "default": None}
+    reason = {"anyOf": [{"type": "string", "maxLength": 500}, {"type": "null"}], "default": None}
+    answer["reason"] = schemas["Revocation"]["properties"]["reason"] = reason
+    schemas["PauseWanted"]["properties"] |= {
+        "kind": {"enum": ["principal", "role", "tool", "bundle"]},
+        "name": principal,
+        "reason": {"type": "string", "minLength": 1, "maxLength": 500},
+        "for": {"anyOf": [lasts, {"type": "null"}], "default": None},
     }
     return schemas
 

@@ -17,6 +17,10 @@ KINDS: Final[dict[str, str]] = {
     "bad-request": "The request can't be read as what it should be: `errors` names each member that is wrong.",
     "unauthenticated": "No valid bearer token came with the request.",
     "denied": "The token is valid, but who bears it may not do this.",
+    "needs-approval": "It was refused, and somebody may approve it: `decision` is where it waits for that, and how it "
+    "stands. Nothing was done.",
+    "too-many": "More waits for somebody, or is granted, than the server keeps for one principal. Nothing was done.",
+    "paused": "Who calls, a role of theirs, or the blueprint is paused: `detail` says by whom and why.",
     "out-of-scope": "The credential is valid, but made for a part of what there is: this is not in it.",
     "not-found": "Nothing is at this path.",
     "refused": "The blueprint refuses the action as things are: `detail` is its text, `clause` the clause that "

@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from temper.service import Declined, SessionWanted, Workshop, wire
-from temper.web import answer
+from temper.web import answer, office
 from temper.web.answer import Answer
 from temper.web.ask import Ask, Parameter, Unfit, duration, flag, moment, number, place, span, text, unsupported
 from temper.web.bodies import Bundle, Rollback, Rotation, Session, Simulation, TokenWanted
@@ -535,6 +535,27 @@ OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
     Resource.RETRY: {"POST": _takes(retry)},
     Resource.DISCARD: {"POST": _takes(discard)},
     Resource.TOOLS: {"GET": _takes(tools)},
+    Resource.DECISIONS: {
+        "GET": _takes(
+            office.decisions,
+            text("Those in this state.", "state", example="Pending"),
+            number("How many at the most.", "limit", low=1, high="page_max", default=50),
+            text("The `cursor` of the page before.", "cursor", most="expression_max"),
+        )
+    },
+    Resource.DECISIONS_EVENTS: {"GET": _takes(office.decision_events, _AFTER)},
+    Resource.DECISION: {
+        "GET": _takes(
+            office.decision,
+            span("How long to wait for its end; the server's own bound is kept.", "wait", default="0s"),
+        ),
+        "POST": _takes(office.answer_decision),
+        "DELETE": _takes(office.withdraw_decision),
+    },
+    Resource.GRANTS: {"GET": _takes(office.grants, text("Those to this principal.", "principal"))},
+    Resource.GRANT: {"DELETE": _takes(office.revoke_grant)},
+    Resource.PAUSES: {"GET": _takes(office.pauses), "POST": _takes(office.pause)},
+    Resource.PAUSE: {"DELETE": _takes(office.resume)},
     Resource.TOKENS: {"GET": _takes(tokens), "POST": _takes(make_token)},
     Resource.TOKEN: {"DELETE": _takes(revoke_token)},
     Resource.ROTATE: {"POST": _takes(rotate_token)},

@@ -1,0 +1,148 @@
+"""Decisions as they stand: what each is about by now, who may see and answer it, and what it would have done."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from temper.kernel import Request
+from temper.runtime import Elsewhere, Gate, new_id
+from temper.service import scope, wire
+from temper.service.declined import Declined
+from temper.service.office import Office
+from temper.service.office.known import Known, known_of
+from temper.service.people import Person
+from temper.service.requests import params_of
+from temper.service.space import Space
+from temper.table import Act, Caller, Consent, Snapshot, Value
+
+SERVER = Caller("temper")
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Reads decisions. `spaces` are the blueprints that are served."""
+
+    office: Office
+    spaces: Mapping[str, Space]
+    gate: Gate
+
+    def now(self) -> int:
+        """Return the time."""
+        return self.office.ground.clock.now()
+
+    async def seen(self, person: Person, id: str) -> Snapshot:
+        now = await self.office.read("Decision", id)
+        if now is None or not await self.may_see(person, now):
+            raise no_such_decision(id)
+        return await self.fresh(now)
+
+    async def read(self, id: str) -> Snapshot:
+        now = await self.office.read("Decision", id)
+        assert now is not None, "no decision goes away"
+        return now
+
+    async def fresh(self, now: Snapshot) -> Snapshot:
+        """Return a decision, which has gone stale where what it is about has moved on."""
+        if now.state != "Pending":
+            return now
+        moved = await self.moved_on(self.office.fields(now)["wanted"])
+        if moved:
+            with contextlib.suppress(Elsewhere, Declined):
+                await self.office.take("server", SERVER, "Decision", "GoStale", {"outcome": moved}, id=now.id)
+            return await self.read(now.id)
+        return now
+
+    async def moved_on(self, wanted: Mapping[str, Any]) -> str:
+        """Return what has changed since a decision was asked for, "" where nothing has."""
+        space = self.spaces.get(wanted["bundle"])
+        if space is None:
+            return ""  # It is not known here yet.
+        if space.version.digest != wanted["digest"]:
+            return f"version {space.version.number} of `{space.name}` is in force by now"
+        live = space.live
+        now = await space.reading(lambda: live.read(wanted["entity"], wanted["entity_id"]))
+        version = 0 if now is None else now.version
+        if version == wanted["version"]:
+            return ""
+        return f"{wanted['entity']} `{wanted['entity_id']}` is at version {version}, not {wanted['version']}"
+
+    async def shows(self, person: Person, _: str, id: str) -> bool:
+        """Say whether the person may see the decision of that id."""
+        now = await self.office.read("Decision", id)
+        return now is not None and await self.may_see(person, now)
+
+    async def may_see(self, person: Person, now: Snapshot) -> bool:
+        fields = self.office.fields(now)
+        parties = {fields["asked_by"], fields["asked_for"], fields["answered_by"], fields["answered_for"]}
+        if person.admin or person.principal in parties or person.behind in parties:
+            return True
+        return await self.may_approve(person, fields)
+
+    async def may_approve(self, person: Person, fields: Mapping[str, Any]) -> bool:
+        """Say whether the policies in force let somebody say yes to a decision's request."""
+        wanted = fields["wanted"]
+        space = self.spaces.get(wanted["bundle"])
+        if space is None or not scope.reaches(person, space.name, wanted["entity"], wanted["entity_id"]):
+            return False
+        table, live = space.table, space.live
+        kind = table.entities.get(wanted["entity"])
+        action = kind.actions.get(wanted["act"]) if kind is not None else None
+        if action is None or not self.gate.may_be_approved(table, wanted["entity"], wanted["act"]):
+            return False
+        try:
+            params = params_of(table, action, msgspec.json.decode(wanted["params"]))
+        except Declined:
+            return False  # By another version of the blueprint they don't fit any more.
+        asked = known_of(fields["asked_as"]).caller(fields["asked_by"])
+        at = self.now()
+        event = Act("", at, wanted["act"], params, asked, wanted["entity"], wanted["entity_id"])
+
+        def look() -> bool:
+            entity = live.read(wanted["entity"], wanted["entity_id"])
+            return self.gate.may_approve(table, person.caller, person.facts, at, entity, event, live.world()).allowed
+
+        return await space.reading(look)
+
+    def to_do(self, id: str, fields: Mapping[str, Any], by: str, answered: Known) -> tuple[Space, Request, Consent]:
+        """Return the request that a decision holds, as it is carried out once `by` has said yes."""
+        wanted = fields["wanted"]
+        space = self.spaces[wanted["bundle"]]
+        asked_as = known_of(fields["asked_as"])
+        asked, giver = asked_as.caller(fields["asked_by"]), answered.caller(by)
+        table = space.table
+        action = table.entities[wanted["entity"]].actions[wanted["act"]]
+        params: Mapping[str, Value] = params_of(table, action, msgspec.json.decode(wanted["params"]))
+        consent = Consent(id, asked, giver)
+        # What a policy refused is done as who asked; what `by` refused as who answered, who has what it takes.
+        caller, facts = (asked, asked_as.facts) if wanted["refused_by"] == "policy" else (giver, answered.facts)
+        entity, entity_id = wanted["entity"], wanted["entity_id"]
+        act = Act(new_id(), self.now(), wanted["act"], params, caller, entity, entity_id, consent=consent)
+        request = Request(
+            act,
+            entity,
+            entity_id,
+            if_version=wanted["version"] or None,
+            if_digest=wanted["digest"],
+            facts=facts,
+        )
+        return space, request, consent
+
+
+def is_party(person: Person, fields: Mapping[str, Any]) -> bool:
+    return not {person.principal, person.behind}.isdisjoint({fields["asked_by"], fields["asked_for"]})
+
+
+def no_such_decision(id: str) -> Declined:
+    return Declined(
+        wire.Problem(
+            type="not-found",
+            title=f"there is no decision `{id[:80]}`",
+            status=404,
+            help="`temper decisions` lists those that you may see",
+        )
+    )

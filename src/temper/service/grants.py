@@ -1,0 +1,191 @@
+"""Grants: so many more requests like one that was approved, for a while, by the same version of the blueprint."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from temper.kernel import Answer, Done, Facts, No, Request
+from temper.runtime import Elsewhere, new_id
+from temper.service import wire
+from temper.service.cases import SERVER, Cases
+from temper.service.declined import Declined, unavailable
+from temper.service.office import Granted
+from temper.service.office.known import digest_of, known_of
+from temper.service.pauses import Pauses
+from temper.service.people import Person
+from temper.service.space import Space
+from temper.service.views import moment
+from temper.table import Act, Caller, Consent, Refused, Snapshot, Why
+
+
+@dataclass(frozen=True)
+class Grants:
+    """The verbs of grants, and their use. `most` are those that one principal may hold."""
+
+    cases: Cases
+    pauses: Pauses
+    most: int
+
+    async def use(self, space: Space, person: Person, request: Request, refused: Refused) -> Answer | None:
+        """Take a use of a grant that is for this request, and have it decided under that; `None` where none is."""
+        event = request.event
+        assert isinstance(event, Act), "it was refused as one"
+        key = None if request.key is None else f"{request.key}\ngranted"
+        if key is not None:
+            before = await space.reading(lambda: space.store.answered(key))
+            if before is not None:  # The same request has had its use: its answer is said again.
+                return await space.live.submit(self._under(request, event.caller, None, request.facts, key))
+        for grant in list(self.cases.office.grants.get(person.principal, {}).values()):
+            if not self._covers(space, grant, person, request, refused):
+                continue
+            used = await self.cases.office.take(
+                "requester",
+                person.caller,
+                "Use",
+                "Make",
+                {"grant": grant.id, "request": digest_of(request.key) if request.key is not None else event.id},
+            )
+            if not isinstance(used, Done):
+                await self.cases.office.note("Grant", grant.id)
+                continue
+            await self.cases.office.note("Grant", grant.id)
+            as_answered = known_of(grant.answered_as)
+            giver = as_answered.caller(grant.answered_by)
+            consent = Consent(grant.decision, person.caller, giver)
+            if refused.why is Why.FORBIDDEN:
+                return await space.live.submit(self._under(request, person.caller, consent, request.facts, key))
+            return await space.live.submit(self._under(request, giver, consent, as_answered.facts, key))
+        return None
+
+    def _covers(self, space: Space, grant: Granted, person: Person, request: Request, refused: Refused) -> bool:
+        """Say whether a grant is for this request: of the same person behind, with no role more, and all as it was."""
+        wanted, event = grant.wanted, request.event
+        assert isinstance(event, Act), "it was refused as one"
+        as_asked, as_answered = known_of(grant.asked_as), known_of(grant.answered_as)
+        return (
+            grant.ends_at > self.cases.now()
+            and grant.behind == person.behind
+            and as_asked.acts_for == person.acts_for
+            and set(person.roles) <= set(as_asked.roles)
+            and (wanted["bundle"], wanted["entity"], wanted["act"]) == (space.name, request.entity, event.action)
+            and wanted["digest"] == space.version.digest
+            and grant.about in (None, request.id)
+            and wanted["refused_by"] == ("policy" if refused.why is Why.FORBIDDEN else "by")
+            and self.pauses.of(as_answered.caller(grant.answered_by), space.name) is None
+        )
+
+    @staticmethod
+    def _under(request: Request, caller: Caller, consent: Consent | None, facts: Facts, key: str | None) -> Request:
+        event = request.event
+        assert isinstance(event, Act), "an action"
+        act = Act(
+            new_id(), event.at, event.action, event.params, caller, event.entity, event.entity_id, consent=consent
+        )
+        return Request(
+            act,
+            request.entity,
+            request.id,
+            key=key,
+            fingerprint=request.fingerprint,
+            if_version=request.if_version,
+            facts=facts,
+        )
+
+    async def must_have_room(self, principal: str) -> None:
+        most = self.most
+        if len(self.cases.office.grants.get(principal, ())) >= most:
+            raise Declined(
+                wire.Problem(
+                    type="too-many",
+                    title=f"{most} grants to `{principal}` are in force already",
+                    status=429,
+                    help="revoke some of them (`temper grants`), or grant this call alone",
+                )
+            )
+
+    async def listed(self, person: Person, *, principal: str | None = None) -> tuple[wire.Grant, ...]:
+        """Return the grants in force that the person may see: all for an administrator, else their own and those that
+        they have given."""
+        found = []
+        for to, held in sorted(self.cases.office.grants.items()):
+            for grant in held.values():
+                mine = {person.principal, person.behind} & {to, grant.behind, grant.answered_by}
+                if (person.admin or mine) and principal in (None, to):
+                    now = await self.cases.office.read("Grant", grant.id)
+                    if now is not None and now.state == "Active":
+                        found.append(self._grant_view(now, grant.wanted, grant.answered_by, grant.asked_as))
+        return tuple(sorted(found, key=lambda each: each.at))
+
+    async def revoke(self, person: Person, id: str, *, reason: str | None = None) -> wire.Grant:
+        """End a grant at once: by whoever gave it, whoever could have, or an administrator."""
+        now = await self.cases.office.read("Grant", id)
+        decision = await self.cases.read(str(now.fields["decision"])) if now is not None else None
+        if now is None or decision is None or not await self.cases.may_see(person, decision):
+            raise Declined(
+                wire.Problem(
+                    type="not-found",
+                    title=f"there is no grant `{id[:80]}`",
+                    status=404,
+                    help="`temper grants` lists those in force",
+                )
+            )
+        fields = self.cases.office.fields(decision)
+        gave = person.principal == fields["answered_by"]
+        if not (person.admin or gave or await self.cases.may_approve(person, fields)):
+            raise Declined(wire.Problem(type="denied", title="you may not revoke this grant", status=403))
+        role = "administrator" if person.admin else "approver"
+        match await self.cases.office.take(role, person.caller, "Grant", "Revoke", {"reason": reason}, id=id):
+            case Done(snapshot=snapshot):
+                # A request that was let through before is done by the time that this is answered.
+                await self.pauses.settled()
+                return self._grant_view(
+                    snapshot, fields["wanted"], fields["answered_by"], msgspec.json.decode(fields["asked_as"])
+                )
+            case No(snapshot=snapshot) if snapshot is not None:
+                raise Declined(
+                    wire.Problem(
+                        type="conflict", title="it is over already", status=409, detail=f"it is {snapshot.state}"
+                    )
+                )
+            case _:
+                raise unavailable("the grant could not be revoked: try again")
+
+    def _grant_view(self, now: Snapshot, wanted: Mapping[str, Any], by: str, asked_as: Mapping[str, Any]) -> wire.Grant:
+        fields = self.cases.office.fields(now)
+        return wire.Grant(
+            id=now.id,
+            state=now.state,
+            decision=fields["decision"],
+            to=fields["granted_to"],
+            acts_for=asked_as.get("acts_for"),
+            blueprint=wanted["bundle"],
+            entity=wanted["entity"],
+            about=fields["about"],
+            action=wanted["act"],
+            by=by,
+            limit=fields["limit"],
+            uses=fields["uses"],
+            left=fields["limit"] - fields["uses"],
+            at=moment(now.created_at),
+            until=fields["ends_at"],
+            ended_by=fields["ended_by"],
+            reason=fields["reason"],
+        )
+
+    async def outdate(self, space: Space, why: str) -> None:
+        """End what was granted under an earlier version of a blueprint."""
+        for held in list(self.cases.office.grants.values()):
+            for grant in list(held.values()):
+                if grant.wanted["bundle"] == space.name and grant.wanted["digest"] != space.version.digest:
+                    with contextlib.suppress(Elsewhere, Declined):
+                        await self.cases.office.take("server", SERVER, "Grant", "Outdate", {"reason": why}, id=grant.id)
+
+    def of(self, decision: str) -> str | None:
+        """Return the grant in force that came of a decision, if one did."""
+        held = [each for held in self.cases.office.grants.values() for each in held.values()]
+        return next((each.id for each in held if each.decision == decision), None)

@@ -1,0 +1,64 @@
+"""What is kept of somebody, so that they can be asked about, or acted for, when they are not there any more."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from temper.kernel import Facts
+from temper.service.people import Person
+from temper.table import Caller, Refused
+
+
+class Known(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of somebody beside the principal and the person behind, as a decision keeps it."""
+
+    roles: tuple[str, ...] = ()
+    acts_for: str | None = None
+    teams: tuple[str, ...] = ()
+    attributes: dict[str, str] = {}
+    session: str | None = None
+    via: str = "http"
+    refused: str = ""
+    policies: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> Facts:
+        """Return what policies may ask of them."""
+        return Facts(frozenset(self.teams), self.attributes, self.session, self.via)
+
+    def caller(self, principal: str) -> Caller:
+        """Return them as an event names them."""
+        return Caller(principal, frozenset(self.roles), self.acts_for)
+
+
+def known(person: Person, refused: Refused | None = None) -> Known:
+    """Return what is kept of a person."""
+    return Known(
+        roles=tuple(sorted(person.roles)),
+        acts_for=person.acts_for,
+        teams=tuple(sorted(person.teams)),
+        attributes=dict(sorted(person.attributes.items())),
+        session=person.session,
+        via=person.via,
+        refused=refused.text if refused is not None else "",
+        policies=refused.policies if refused is not None else (),
+    )
+
+
+def known_of(said: str | Mapping[str, Any]) -> Known:
+    """Return what was kept, as text or as the data that this is."""
+    return msgspec.json.decode(said, type=Known) if isinstance(said, str) else msgspec.convert(said, Known)
+
+
+def text_of(value: Any) -> str:
+    """Return JSON as the one text that it has."""
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def digest_of(text: str) -> str:
+    """Return a text's digest."""
+    return hashlib.sha256(text.encode()).hexdigest()
