@@ -3,7 +3,9 @@
 ./run python bench/verify.py [PATH ...]
 
 Each row is the best of its rounds, in milliseconds of the wall and of the processors (of all its processes), and how
-many times the import of Z3 that is. "one line" is after a comment was added, which is all that is judged again.
+many times the import of Z3 that is, on the processors. "one line" is after a comment was added, which is all that is judged again.
+What is imported has been compiled before, as it is on a machine where somebody works: the compiled files lie in a
+folder of this run.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,20 +31,22 @@ class Took:
     cpu: float
 
 
-def whole(
-    command: Sequence[str], rounds: int, *, cache: Path | None = None, before: Callable[[], object] = lambda: None
-) -> Took:
-    """Return the best of some runs of a process and all that it starts; `before` is done before each."""
+def whole(command: Sequence[str], rounds: int, *, folder: Path, before: Callable[[], object] = lambda: None) -> Took:
+    """Return the best of some runs of a process and all that it starts, after one that is not counted.
+
+    What is kept and what is compiled lies in `folder`; `before` is done before each run.
+    """
     took = []
-    environment: Mapping[str, str] = os.environ if cache is None else {**os.environ, "TEMPER_CACHE": str(cache)}
-    for _ in range(rounds):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"TEMPER_CACHE": str(folder / "cache"), "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+    for _ in range(rounds + 1):
         before()
         began = time.perf_counter()
         silent = [(os.POSIX_SPAWN_OPEN, end, os.devnull, os.O_WRONLY, 0) for end in (1, 2)]
         pid = os.posix_spawn(command[0], command, environment, file_actions=silent)
         _, _, used = os.wait4(pid, 0)
         took.append(Took(time.perf_counter() - began, used.ru_utime + used.ru_stime))
-    return Took(min(each.wall for each in took), min(each.cpu for each in took))
+    return Took(min(each.wall for each in took[1:]), min(each.cpu for each in took[1:]))
 
 
 def main() -> None:
@@ -52,24 +56,25 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=5)
     args = arguments.parse_args()
     paths = args.paths or sorted(path.parent for path in (ROOT / "apps").glob("*/*.blueprint"))
-    python = whole([sys.executable, "-c", "pass"], args.rounds)
-    solver = whole([sys.executable, "-c", "import z3"], args.rounds)
-    print(f"{'':14}{'':28}{'wall':>8}{'cpu':>8}{'x z3':>7}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        python = whole([sys.executable, "-c", "pass"], args.rounds, folder=folder)
+        solver = whole([sys.executable, "-c", "import z3"], args.rounds, folder=folder)
+        print(f"{'':14}{'':28}{'wall':>8}{'cpu':>8}{'x z3':>7}")
 
-    def row(name: str, what: str, took: Took) -> None:
-        wall, cpu = took.wall * 1000, took.cpu * 1000
-        print(f"{name:14}{what:28}{wall:5.0f} ms{cpu:5.0f} ms{took.wall / solver.wall:7.1f}")
+        def row(name: str, what: str, took: Took) -> None:
+            wall, cpu = took.wall * 1000, took.cpu * 1000
+            print(f"{name:14}{what:28}{wall:5.0f} ms{cpu:5.0f} ms{took.cpu / solver.cpu:7.1f}", flush=True)
 
-    row("floor", "python -c pass", python)
-    row("", "python -c 'import z3'", solver)
-    with tempfile.TemporaryDirectory() as folder:
+        row("floor", "python -c pass", python)
+        row("", "python -c 'import z3'", solver)
         for path in paths:
-            copy = Path(folder) / path.name
+            copy = folder / path.name
             shutil.copytree(path, copy, dirs_exist_ok=True)
-            _bundle(copy, Path(folder) / "cache", args.rounds, row)
+            _bundle(copy, folder, args.rounds, row)
 
 
-def _bundle(path: Path, cache: Path, rounds: int, row: Callable[[str, str, Took], None]) -> None:
+def _bundle(path: Path, folder: Path, rounds: int, row: Callable[[str, str, Took], None]) -> None:
     verify = [sys.executable, "-m", "temper", "verify", str(path)]
     two = [*verify, "--levels", "algebra,search"]
     changed = min(path.glob("*.blueprint"))
@@ -78,10 +83,10 @@ def _bundle(path: Path, cache: Path, rounds: int, row: Callable[[str, str, Took]
         with changed.open("a", encoding="utf-8") as text:
             text.write("# A line more.\n")
 
-    row(path.name, "levels 1-2, anew", whole([*two, "--fresh"], rounds, cache=cache))
-    row("", "all levels, anew", whole([*verify, "--fresh"], rounds, cache=cache))
-    row("", "all levels, one line more", whole(verify, rounds, cache=cache, before=a_line_more))
-    row("", "all levels, looked up", whole(verify, rounds, cache=cache))
+    row(path.name, "levels 1-2, anew", whole([*two, "--fresh"], rounds, folder=folder))
+    row("", "all levels, anew", whole([*verify, "--fresh"], rounds, folder=folder))
+    row("", "all levels, one line more", whole(verify, rounds, folder=folder, before=a_line_more))
+    row("", "all levels, looked up", whole(verify, rounds, folder=folder))
 
 
 if __name__ == "__main__":
