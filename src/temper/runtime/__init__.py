@@ -10,6 +10,8 @@ Never: decides what happens to an entity (the kernel does), judges a table, read
 from temper.kernel import StoreFault
 from temper.runtime.archiving import archive as archive_space
 from temper.runtime.cedar import (
+    Administers,
+    Administration,
     Could,
     Gate,
     Policies,
@@ -19,6 +21,7 @@ from temper.runtime.cedar import (
     could_act,
     could_read,
     generated,
+    read_administration,
     read_policies,
     schema_text,
     whole_text,
@@ -81,6 +84,8 @@ from temper.runtime.wasm import (
 
 __all__ = [
     "Adapter",
+    "Administers",
+    "Administration",
     "Alarm",
     "Anchor",
     "Answered",
@@ -159,6 +164,7 @@ __all__ = [
     "plant_postgres",
     "rank_place",
     "ranked_value",
+    "read_administration",
     "read_policies",
     "schema_text",
     "space_of",

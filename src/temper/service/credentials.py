@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from temper.runtime import PostgresTokens, TokenRow, TokenStore
+from temper.runtime import Administers, PostgresTokens, TokenRow, TokenStore
 from temper.service import scope, wire
 from temper.service.declined import Declined
 from temper.service.people import PRINCIPAL_MAX, ROLE, TTL_MAX_MS, Person, must_be_administrator
@@ -138,6 +138,7 @@ def make(
     problems = token_problems(wanted, reserved)
     if problems:
         raise Declined(wire.Problem(type="bad-request", title="the token cannot be made", status=422, errors=problems))
+    _must_not_rise(person, wanted.admin)
     text, row = kept_token(store, wanted, now)
     return wire.NewToken(token=text, info=token_view(row))
 
@@ -181,6 +182,8 @@ def rotate(store: TokenStore | PostgresTokens, person: Person, id: str, grace_ms
         raise Declined(
             wire.Problem(type="bad-request", title="the token cannot be rotated", status=422, errors=(error,))
         )
+    was = store.get(id)
+    _must_not_rise(person, was is not None and was.admin)
     rotated = store.rotate(id, at=now, grace_ms=grace_ms)
     if rotated is None:
         if store.get(id) is None:
@@ -202,8 +205,16 @@ def no_such_token(id: str) -> wire.Problem:
     return wire.Problem(type="not-found", title=f"there is no token `{id[:80]}`", status=404)
 
 
+def _must_not_rise(person: Person, admin: bool) -> None:
+    """Decline to hand out an administrator's credential to whom the server's policies let look after the others'."""
+    if admin and not person.admin:
+        raise Declined(
+            wire.Problem(type="denied", title="only an administrator may make or renew an administrator", status=403)
+        )
+
+
 def _must_look_after_tokens(person: Person, verb: str) -> None:
-    must_be_administrator(person, verb)
+    must_be_administrator(person, verb, Administers.TOKENS)
     scope.must_be_unbounded(person)
     if person.session is not None:
         # What it made would go on when the session has ended.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from temper.kernel import Discard, Letter, OrderRow, OrderState, Retry, StoreFault
+from temper.runtime import Administers
 from temper.service import wire
 from temper.service.declined import Declined, unavailable
 from temper.service.people import Person, must_be_administrator
@@ -52,7 +53,7 @@ async def order(space: Space, id: str) -> wire.Letter:
 
 async def retry(space: Space, person: Person, id: str) -> wire.Letter:
     """Have an order tried now. Needs an administrator."""
-    must_be_administrator(person, "have an order tried again")
+    must_be_administrator(person, "have an order tried again", Administers.LETTERS, space.name)
     was = await order(space, id)
     if was.state == "ended":
         raise _conflict(
@@ -68,7 +69,7 @@ async def retry(space: Space, person: Person, id: str) -> wire.Letter:
 
 async def discard(space: Space, person: Person, id: str) -> wire.Letter:
     """Give an order up, and put its letter away. Needs an administrator."""
-    must_be_administrator(person, "give an order up")
+    must_be_administrator(person, "give an order up", Administers.LETTERS, space.name)
     was = await order(space, id)
     await _operate(space, Discard(id, person.principal))
     return msgspec.structs.replace(was, state="ended", dead=False, next_attempt_at=None)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from temper.kernel import Conflict, Done, Facts, No, PolicyGate, StoreFault
-from temper.runtime import Live
+from temper.runtime import Administers, Live
 from temper.service import scope, wire
 from temper.service.declined import Declined, unavailable
 from temper.service.office import Office, Paused
@@ -222,7 +222,7 @@ class Pauses:
 
 
 def _must_look_after(person: Person, verb: str) -> None:
-    must_be_administrator(person, verb)
+    must_be_administrator(person, verb, Administers.PAUSE)
     scope.must_be_unbounded(person)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from temper.kernel import NO_FACTS, Facts
+from temper.runtime import Administers, Ruling
 from temper.service import wire
 from temper.service.declined import Declined
 from temper.table import Caller
@@ -15,6 +17,14 @@ ROLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 PRINCIPAL_MAX = 200
 # A moment after the year 9999 can't be written down; nobody means more than this.
 TTL_MAX_MS = 36_525 * 86_400_000
+
+
+class Powers(Protocol):
+    """Says who may administer the server: its own policies."""
+
+    def rule(self, person: Person, action: Administers, blueprint: str | None) -> Ruling:
+        """Return whether a person may do that, to a blueprint or to the server as a whole."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,8 @@ class Person:
     """The token's id, which is no secret; `None` where the credential is no token of ours."""
     parent: str | None = None
     """The id of the token that the session was started with."""
+    powers: Powers | None = field(default=None, repr=False, compare=False)
+    """The server's policies on who may administer it; `None` where an administrator's credential alone decides."""
 
     @property
     def caller(self) -> Caller:
@@ -65,14 +77,29 @@ class Person:
         return self.acts_for if self.acts_for is not None else self.principal
 
 
-def must_be_administrator(person: Person, verb: str) -> None:
-    """Decline what only an administrator may do."""
-    if not person.admin:
+def must_be_administrator(person: Person, verb: str, action: Administers, blueprint: str | None = None) -> None:
+    """Decline what only an administrator may do, or whom the server's policies let.
+
+    `verb` is for people; `action` is what policies know it by, and `blueprint` what it is done to, if not the server.
+    """
+    ruling = Ruling(person.admin) if person.powers is None else person.powers.rule(person, action, blueprint)
+    if ruling.allowed:
+        return
+    if ruling.ids:
         raise Declined(
             wire.Problem(
                 type="denied",
-                title=f"only an administrator may {verb}",
+                title=f"the server's policies don't let you {verb}",
                 status=403,
-                help="use an administrator's token (`temper token make NAME --admin`)",
+                detail=ruling.text,
+                policies=ruling.ids,
             )
         )
+    raise Declined(
+        wire.Problem(
+            type="denied",
+            title=f"only an administrator may {verb}",
+            status=403,
+            help="use an administrator's token (`temper token make NAME --admin`)",
+        )
+    )

@@ -132,6 +132,13 @@ class ProxySection(Section, frozen=True, kw_only=True):
     """The header that lists teams, with commas between them."""
 
 
+class PoliciesSection(Section, frozen=True):
+    """Who may administer the server: policies of its own, beside those of bundles."""
+
+    files: tuple[str, ...] = ()
+    """Files in Cedar, relative to the settings file. They are read again once they have changed."""
+
+
 class IdentitySection(Section, frozen=True):
     """Who may come in beside those who bear a token of the server's own."""
 
@@ -213,6 +220,7 @@ class Settings(Section, frozen=True):
     webhooks: dict[str, WebhookSection] = {}
     approvals: ApprovalsSection = ApprovalsSection()
     identity: IdentitySection = IdentitySection()
+    policies: PoliciesSection = PoliciesSection()
     retention: dict[str, RetentionSection] = {}
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -37,6 +37,7 @@ from temper.kernel import (
 )
 from temper.runtime import (
     Adapter,
+    Administers,
     Clock,
     Cluster,
     Declared,
@@ -60,6 +61,7 @@ from temper.runtime import (
 )
 from temper.service import credentials, outbox, retention, scope, webhooks, whatif, wire
 from temper.service import sessions as agents
+from temper.service.administration import server_policies
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
 from temper.service.decisions import Decisions
 from temper.service.declined import (
@@ -169,6 +171,7 @@ class Workshop:
 
     def __post_init__(self) -> None:
         """Begin without a judgement."""
+        self._powers = server_policies(self.loaded, self.clock)
         self._judgements = Judgements(self.loaded.settings.push, self.loaded.data)
         self._measures = Measures()
         self.office = Office(self)
@@ -341,7 +344,7 @@ class Workshop:
         The candidate is the bundle in force with these `files` in it; files of policies alone replace all of its own.
         It need not have passed. Needs an administrator.
         """
-        must_be_administrator(person, "simulate policies")
+        must_be_administrator(person, "simulate policies", Administers.POLICIES, blueprint)
         space = self._space(person, blueprint)
         asked = whatif.Asked(entity, action, id)
         whatif.must_be_there(space.table, asked)
@@ -357,7 +360,7 @@ class Workshop:
 
         With `strength`, how much its properties notice too.
         """
-        must_be_administrator(person, "plan a push")
+        must_be_administrator(person, "plan a push", Administers.PLAN, blueprint)
         scope.must_reach_whole(person, blueprint)
         table = await self._compiled(blueprint, files)
         space = self._spaces.get(blueprint)
@@ -392,7 +395,7 @@ class Workshop:
 
         The candidate need not have passed: this may be why one looks.
         """
-        must_be_administrator(person, "replay requests on a candidate")
+        must_be_administrator(person, "replay requests on a candidate", Administers.SHADOW, blueprint)
         scope.must_reach_whole(person, blueprint)
         space = self._space(person, blueprint)
         if not 1 <= last <= SHADOW_MAX:
@@ -444,7 +447,12 @@ class Workshop:
 
         Declines with "broken-blueprint", "unverified", "stranded" or "stale"; then nothing has changed.
         """
-        must_be_administrator(person, "push")
+        must_be_administrator(person, "push", Administers.PUSH, blueprint)
+        return await self._push(person, blueprint, files, note, if_version)
+
+    async def _push(
+        self, person: Person, blueprint: str, files: Mapping[str, str], note: str, if_version: int | None
+    ) -> wire.Pushed:
         self.pauses.must_not_be_paused(person.caller)
         scope.must_write(person, blueprint)
         table = await self._compiled(blueprint, files)
@@ -564,7 +572,7 @@ class Workshop:
         self, person: Person, blueprint: str, number: int | None = None, *, note: str = ""
     ) -> wire.Pushed:
         """Push an earlier version again (the one before the current by default), under the same rules."""
-        must_be_administrator(person, "roll back")
+        must_be_administrator(person, "roll back", Administers.ROLLBACK, blueprint)
         scope.must_write(person, blueprint)
         space = self._space(person, blueprint)
         if number is None:
@@ -576,7 +584,7 @@ class Workshop:
                     )
                 )
         files = version_table(self._numbered(space, number)).notes.sources
-        return await self.push(person, blueprint, files, note=note or f"back to version {number}")
+        return await self._push(person, blueprint, files, note or f"back to version {number}", None)
 
     # --- entities ---
 

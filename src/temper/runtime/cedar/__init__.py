@@ -6,6 +6,7 @@ Out:   `Policy`s and what is wrong with them; a `Ruling`: whether it is let, and
 Never: lets a caller do what `by` does not let them; asks about `system`.
 """
 
+from temper.runtime.cedar.administration import Administers, Administration, administration_schema, read_administration
 from temper.runtime.cedar.gate import Gate
 from temper.runtime.cedar.permits import Permit, generated, whole_text
 from temper.runtime.cedar.read import POLICIES_MAX, Policies, read_policies
@@ -16,6 +17,8 @@ from temper.runtime.cedar.whatif import Could, Somebody, could_act, could_read
 
 __all__ = [
     "POLICIES_MAX",
+    "Administers",
+    "Administration",
     "Could",
     "Gate",
     "Permit",
@@ -23,9 +26,11 @@ __all__ = [
     "Ruling",
     "Somebody",
     "actions_of",
+    "administration_schema",
     "could_act",
     "could_read",
     "generated",
+    "read_administration",
     "read_policies",
     "schema",
     "schema_text",

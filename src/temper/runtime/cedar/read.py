@@ -64,8 +64,7 @@ def read_policies(sources: Iterable[Source], table: Table | None) -> Policies:
         reading.file(source)
     if table is not None:
         reading.problems += _Checking(table, reading.read).problems()
-    places = {each.policy.site: _place(each.piece.span) for each in reading.read}
-    return Policies(tuple(each.policy for each in reading.read), places, tuple(reading.problems))
+    return reading.policies()
 
 
 def _place(span: Span) -> tuple[str, int, int]:
@@ -81,6 +80,10 @@ class _Reading:
         self.problems: list[Diagnostic] = []
         self._ids: dict[str, Span] = {}
         self._seen = 0
+
+    def policies(self) -> Policies:
+        places = {each.policy.site: _place(each.piece.span) for each in self.read}
+        return Policies(tuple(each.policy for each in self.read), places, tuple(self.problems))
 
     def file(self, source: Source) -> None:
         for number, piece in enumerate(cut(source), 1):

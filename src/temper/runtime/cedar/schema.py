@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from temper.runtime.cedar.engine import Checker
@@ -34,10 +35,10 @@ def schema(table: Table, *, creating: bool = False) -> Json:
     """
     entities = {bare_type(table, each.name): _entity(table, each, creating) for each in table.entities.values()}
     ours: Json = {"entityTypes": entities, "actions": _actions(table, creating)}
-    people = _people(table)
+    who = people(role.name for role in table.roles)
     if namespace(table) == "temper":
-        return {"temper": {"entityTypes": {**people, **entities}, "actions": ours["actions"]}}
-    return {"temper": {"entityTypes": people, "actions": {}}, namespace(table): ours}
+        return {"temper": {"entityTypes": {**who, **entities}, "actions": ours["actions"]}}
+    return {"temper": {"entityTypes": who, "actions": {}}, namespace(table): ours}
 
 
 def schema_text(table: Table) -> str:
@@ -50,8 +51,9 @@ def creates(action: pieces.Action) -> bool:
     return any(NEW in case.froms for case in action.cases)
 
 
-def _people(table: Table) -> Json:
-    roles = [role.name for role in table.roles]
+def people(roles: Iterable[str]) -> Json:
+    """Return the types of those who ask. Where roles are listed, one that is not among them is a finding."""
+    listed = list(roles)
     return {
         "Principal": {
             "shape": _record(
@@ -65,8 +67,7 @@ def _people(table: Table) -> Json:
             "tags": {"type": "String"},
             "memberOfTypes": [ROLE, TEAM],
         },
-        # Listed, so that a role that is not there is a finding.
-        "Role": {"enum": roles} if roles else {},
+        "Role": {"enum": listed} if listed else {},
         "Team": {},
     }
 

@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 
 from temper.kernel import Facts
 from temper.runtime.cedar.engine import Policies
-from temper.runtime.cedar.names import PRINCIPAL, ROLE, TEAM, ActionName, action_type, entity_type
+from temper.runtime.cedar.names import PRINCIPAL, ActionName, action_type, entity_type
 from temper.runtime.cedar.schema import NEW
 from temper.runtime.cedar.scope import FORBID, PERMIT, covering, looks
+from temper.runtime.cedar.told import told_of_caller
 from temper.runtime.cedar.values import CannotHold, Encoder, attributes, encoders, moment, reference
 from temper.table import Caller, Look, NoValue, Policy, Snapshot, Table, Value, evaluate, holds_references
 from temper.table import shape as pieces
@@ -192,7 +193,7 @@ class Slice:
 
     def _told(self, asked: Asked, params: Mapping[str, Value]) -> tuple[list[Json], Json]:
         context = self._context(asked, params)
-        entities = {(PRINCIPAL, asked.caller.principal): self._principal(asked)}
+        entities = {(PRINCIPAL, asked.caller.principal): told_of_caller(asked.caller, asked.facts)}
         if asked.now is None:
             entities[self._kind, asked.id] = _entity(self._kind, asked.id, NEW, {})
         else:
@@ -212,20 +213,6 @@ class Slice:
         if self._all.reads("params"):
             context["params"] = attributes(self._params, params)
         return context
-
-    def _principal(self, asked: Asked) -> Json:
-        caller, facts = asked.caller, asked.facts
-        told: dict[str, Json] = {
-            "name": caller.principal,
-            "agent": caller.acts_for is not None,
-            "admin": facts.admin,
-        }
-        if caller.acts_for is not None:
-            told["acts_for"] = reference(PRINCIPAL, caller.acts_for)
-        parents = [{"type": ROLE, "id": role} for role in sorted(caller.roles)]
-        parents += [{"type": TEAM, "id": team} for team in sorted(facts.teams)]
-        uid = {"type": PRINCIPAL, "id": caller.principal}
-        return {"uid": uid, "attrs": told, "parents": parents, "tags": dict(facts.attributes)}
 
     def _told_of(self, now: Snapshot) -> Json:
         encoders_of = self._fields.get(now.entity)
