@@ -81,6 +81,7 @@ class Together:
         self.lemmas = lemmas
         self.budget = budget
         self.rlimit = rlimit
+        self._beginning = Beginning(table, budget)
         self.why: dict[int, str] = {}
         self.opened: set[str] = set()
         self.left_open: dict[Expr, None] = {}
@@ -118,7 +119,7 @@ class Together:
     def _by(
         self, left: Sequence[Asked], facts: Sequence[Fact], few: Sequence[Fact], lemmas: Lemmas
     ) -> dict[int, JointCertificate]:
-        first = [fact for fact in facts if begins(self.table, fact, self.budget)]
+        first = [fact for fact in facts if self._beginning.has(fact)]
         steps = [each for each in left if each.step]
         terms = Terms(self.table)
         questions = [Question(commit, first, steps, lemmas, self.budget) for commit in commits(terms, self.table)]
@@ -178,15 +179,28 @@ class Together:
 # --- certificates ---
 
 
-def begins(table: Table, fact: Fact, budget: Budget) -> bool:
-    """Say whether a fact holds where there is nothing yet."""
-    if fact[0] is not None:
-        return True
-    world = Empty(Terms(table), table, "nothing")
-    goal = z3.Not(holds(world, fact, None))
-    asking = Asking(world.terms, budget)
-    asking.add(world.facts, [goal])
-    return asking.any_of([goal], [])[0] is Found.NONE
+class Beginning:
+    """Says which facts hold where there is nothing yet."""
+
+    def __init__(self, table: Table, budget: Budget) -> None:
+        self.table = table
+        self.budget = budget
+        self._terms: Terms | None = None
+        self._known: dict[Fact, bool] = {}
+
+    def has(self, fact: Fact) -> bool:
+        """Say whether a fact holds there."""
+        if fact[0] is not None:
+            return True
+        if fact not in self._known:
+            # One vocabulary for all: to make one takes longer than to answer.
+            self._terms = self._terms or Terms(self.table)
+            world = Empty(self._terms, self.table, f"nothing {len(self._known)}")
+            goal = z3.Not(holds(world, fact, None))
+            asking = Asking(world.terms, self.budget)
+            asking.add(world.facts, [goal])
+            self._known[fact] = asking.any_of([goal], [])[0] is Found.NONE
+        return self._known[fact]
 
 
 def refusal(
@@ -207,7 +221,8 @@ def refusal(
     asked = Asked(index, certificate.entity, certificate.condition, certificate.step, certificate.reads_before, "")
     if not certificate.step and asked.fact not in facts:
         return "implication"
-    if not all(begins(table, fact, budget) for fact in facts):
+    beginning = Beginning(table, budget)
+    if not all(beginning.has(fact) for fact in facts):
         return "initiation"
     used = {entity: {state: list(es) for state, es in states.items()} for entity, states in certificate.lemmas.items()}
     steps = [asked] if certificate.step else []

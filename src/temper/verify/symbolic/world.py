@@ -357,11 +357,19 @@ class After(Population):
         self.base = base
         self.parts = tuple(parts)
         self.unknown = unknown
+        self._now: dict[tuple[str, str, int], tuple[Term, Term]] = {}
+        """What has been asked for, with the reference, so that its number stays its own."""
 
     def _of(self, entity: str) -> Iterator[Part]:
         return (part for part in self.parts if part.entity == entity)
 
-    def _over_parts(self, entity: str, ref: Term, otherwise: Term, now: Callable[[Part], Term]) -> Term:
+    def _over_parts(self, entity: str, name: str, ref: Term, otherwise: Term, now: Callable[[Part], Term]) -> Term:
+        key = (entity, name, ref.get_id())
+        if key not in self._now:
+            self._now[key] = ref, self._with_parts(entity, ref, otherwise, now)
+        return self._now[key][1]
+
+    def _with_parts(self, entity: str, ref: Term, otherwise: Term, now: Callable[[Part], Term]) -> Term:
         term = otherwise
         for part in self._of(entity):
             here = self.terms.both([part.active, ref == part.ref])
@@ -375,13 +383,13 @@ class After(Population):
             new = self.terms.function(f"{self.key} state {entity}", ref.sort(), z3.IntSort(self.terms.context))(ref)
             self.facts.append(z3.Or(was == 0, new != 0))
             was = new
-        return self._over_parts(entity, ref, was, lambda part: part.state)
+        return self._over_parts(entity, "", ref, was, lambda part: part.state)
 
     def field(self, entity: str, name: str, ref: Term) -> Term:
         was = self.base.field(entity, name, ref)
         if entity in self.unknown:
             was = self.terms.function(f"{self.key} {entity}.{name}", ref.sort(), was.sort())(ref)
-        return self._over_parts(entity, ref, was, lambda part: part.fields[name])
+        return self._over_parts(entity, name, ref, was, lambda part: part.fields[name])
 
     def total(self, e: Expr, scene: Scene) -> Term:
         terms, kind = self.terms, self.of_kind(e, scene)
