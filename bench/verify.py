@@ -3,9 +3,9 @@
 ./run python bench/verify.py [PATH ...]
 
 Each row is the best of its rounds, in milliseconds of the wall and of the processors (of all its processes), and how
-many times the import of Z3 that is, on the processors. "one line" is after a comment was added, which is all that is judged again.
-What is imported has been compiled before, as it is on a machine where somebody works: the compiled files lie in a
-folder of this run.
+many times the import of Z3 that is, on the processors. "one line" is after a comment was added, which is all that is
+judged again. What is imported has been compiled before, as it is where somebody works: that lies in a folder of this
+run.
 """
 
 from __future__ import annotations
