@@ -123,7 +123,7 @@ def _last_change(store: Historic, entity: str, id: str, version: int, *, until: 
             high = middle
         else:
             low = following.seq
-    (found,) = store.history(entity, id, after=low, limit=1)
+    found: Entry = store.history(entity, id, after=low, limit=1)[0]
     return found
 
 

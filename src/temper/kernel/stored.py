@@ -36,7 +36,9 @@ from temper.table import (
     fits,
     homeless,
     is_plain,
+    live_by,
     moving,
+    origin,
     shape,
     watched_fields,
 )
@@ -135,6 +137,20 @@ class Codec:
             self._keys[name] = tuple(types[part] for part in entity.key)
             self._uniques[name] = tuple(tuple(types[part] for part in unique.fields) for unique in entity.uniques)
         self._watched = {name: fields for name in table.entities if (fields := watched_fields(table, name))}
+        self.candidate: Codec | None = None
+        """Of the candidate, where the table has a canary. Its entries are the table's, since that is what is known."""
+        if table.canary is not None:
+            self.candidate = Codec(table.canary.table)
+            self.candidate.digest = self.digest
+
+    def of(self, entity: str, id: str, created_at: int) -> Codec:
+        """Return the codec of the table by which an entity lives."""
+        if self.candidate is None or live_by(self.table, entity, id, created_at) is self.table:
+            return self
+        return self.candidate
+
+    def _own(self, now: Snapshot) -> Codec:
+        return self if self.candidate is None else self.of(now.entity, now.id, now.created_at)
 
     # --- values ---
 
@@ -184,7 +200,7 @@ class Codec:
 
     def dump(self, now: Snapshot) -> bytes:
         """Return an entity as it is kept."""
-        return _to_json(self.stored(now))
+        return _to_json(self._own(now).stored(now))
 
     def stored(self, now: Snapshot) -> StoredEntity:
         """Return an entity as the struct that is kept."""
@@ -225,6 +241,10 @@ class Codec:
     def load(self, entity: str, id: str, data: bytes) -> Snapshot:
         """Return the entity that `dump` wrote with this table."""
         kept = _entity_from_json(data)
+        return self.of(entity, id, kept.created_at).decoded(entity, id, kept)
+
+    def decoded(self, entity: str, id: str, kept: StoredEntity) -> Snapshot:
+        """Return the entity of which `stored` made the struct with this table."""
         return Snapshot(
             entity=entity,
             id=id,
@@ -266,9 +286,13 @@ class Codec:
             ),
         )
 
+    def is_final(self, now: Snapshot) -> bool:
+        """Say whether the state of one that lives by this table itself is final."""
+        return now.state in self._final[now.entity]
+
     def is_live(self, now: Snapshot) -> bool:
         """Say whether something may still happen to the entity by itself or by an action that moves it."""
-        return now.state not in self._final[now.entity] or bool(now.calls or now.timers or now.deferred)
+        return not self._own(now).is_final(now) or bool(now.calls or now.timers or now.deferred)
 
     def key(self, now: Snapshot) -> str | None:
         """Return the entity's `key` as one text, or `None` if its kind has none."""
@@ -288,7 +312,7 @@ class Codec:
         found: dict[int, str] = {}
         for number, unique in enumerate(self.table.entities[now.entity].uniques):
             values = [now.fields[name] for name in unique.fields]
-            final = not unique.ever and now.state in self._final[now.entity]
+            final = not unique.ever and self._own(now).is_final(now)
             if not final and all(value is not None for value in values):
                 found[number] = self._text(self._uniques[now.entity][number], values)
         return found
@@ -325,12 +349,14 @@ class Codec:
         self, old: Codec, now: Snapshot, *, from_version: int, at: int | None = None
     ) -> Snapshot | tuple[str, ...]:
         """Return an entity of version `from_version` as this table has it, or why it has no place here."""
-        reasons = homeless(old.table, self.table, now, from_version=from_version)
-        return reasons or self.carry(now, from_version=from_version, at=at)
+        table, own, number = origin(old.table, self.table, now, from_version)
+        reasons = homeless(table, self.table, own, from_version=number)
+        return reasons or self.carry(old, now, from_version=from_version, at=at)
 
-    def carry(self, now: Snapshot, *, from_version: int, at: int | None = None) -> Snapshot:
+    def carry(self, old: Codec, now: Snapshot, *, from_version: int, at: int | None = None) -> Snapshot:
         """Return an entity of version `from_version`, which has a place here, as this table has it."""
-        after = carry(self.table, now, at=at, from_version=from_version)
+        _, own, number = origin(old.table, self.table, now, from_version)
+        after = carry(self.table, own, at=at, from_version=number)
         if not after.calls:
             return after
         # What a call was given is in its order, as it was given; what its outcomes read is in its handlers.
@@ -494,9 +520,12 @@ class Codecs:
             for later in self._way(number, entity, now.state).through:
                 old, new = self.of(later - 1), self.of(later)
                 at, by = self._pushed(later)
-                carried = new.carry(now, from_version=later - 1, at=at)
+                carried = new.carry(old, now, from_version=later - 1, at=at)
+                if old.candidate is not None and carried == now:
+                    continue  # What the step does, it does to the others: those in the canary, or those who are not.
                 after = replace(carried, version=now.version + 1, updated_at=max(at, now.updated_at))
-                steps.append(Step(later, by, old, new, now, after))
+                was = old.of(entity, id, now.created_at)
+                steps.append(Step(later, by, was, new.of(entity, id, now.created_at), now, after))
                 number, codec, now = later, new, after
                 if not new.is_live(now):
                     break

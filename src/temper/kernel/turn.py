@@ -45,7 +45,7 @@ from temper.kernel.ports import (
     Wake,
 )
 from temper.kernel.replay import replay
-from temper.kernel.stored import Kept
+from temper.kernel.stored import Codec, Kept
 from temper.table import (
     Accepted,
     Act,
@@ -64,6 +64,7 @@ from temper.table import (
     Refused,
     SendOrder,
     Snapshot,
+    Table,
     Value,
     Why,
     commit,
@@ -167,6 +168,8 @@ class Turn:
             return False
         rousing = _Rousing(self, self._host.limits.watchers_max)
         for kept in unmoved.kept:
+            if not kept.steps:
+                continue  # Of a canary and the others, the step makes others of the one or the other.
             if self._reads is not None:
                 self._reads.setdefault((kept.now.entity, kept.now.id), kept.version)
             self._rewrite(kept)
@@ -203,7 +206,7 @@ class Turn:
         first = self._created.get((entity, id))
         if first is None:
             first = next(iter(self._store.history(entity, id, limit=1)), None)
-        return None if first is None else self._codec.creation(first)
+        return None if first is None else self._codec.of(entity, id, first.at).creation(first)
 
     def taken(self, entity: str, unique: int, values: Sequence[Value], but_not: frozenset[str]) -> bool:
         text = self._codec.unique_text(entity, unique, values)
@@ -233,6 +236,14 @@ class Turn:
             still.extend(one for one in new if (field, id) in self._codec.references(changed[one]))
         return still
 
+    def _codec_of(self, entity: str, id: str, now: Snapshot | None) -> Codec:
+        """Return the codec of the table by which an entity lives, or would: it may be in a canary."""
+        codec = self._codec
+        return codec if codec.candidate is None else codec.of(entity, id, self._at if now is None else now.created_at)
+
+    def _codec_for(self, now: Snapshot) -> Codec:
+        return self._codec_of(now.entity, now.id, now)
+
     def _order(self, order: str) -> OrderRow | None:
         return self._orders[order] if order in self._orders else self._store.order(order)
 
@@ -250,9 +261,10 @@ class Turn:
             return Conflict(f"it is at version {now.version}, not {request.if_version}", now.version)
         if request.if_digest is not None and request.if_digest != self._codec.digest:
             return Conflict("another version of the blueprint is in force", another_table=True)
-        result = commit(self._table, now, event, self)
+        codec = self._codec_of(request.entity, request.id, now)
+        result = commit(codec.table, now, event, self)
         if self._host.gate is not None and type(event) is Act and not event.by_system:
-            result = self._gated(self._host.gate, request, now, event, result)
+            result = self._gated(self._host.gate, codec.table, request, now, event, result)
         if request.dry_run:
             return self._would(request, now, event, result)
         if self._host.behind:
@@ -274,12 +286,18 @@ class Turn:
         return done
 
     def _gated(
-        self, gate: PolicyGate, request: Request, now: Snapshot | None, event: Act, result: Commit | Refused
+        self,
+        gate: PolicyGate,
+        table: Table,
+        request: Request,
+        now: Snapshot | None,
+        event: Act,
+        result: Commit | Refused,
     ) -> Commit | Refused:
         """Ask the policies about what the table would take, or would refuse with a reason that tells of the entity."""
         if isinstance(result, Refused) and result.why in _BEFORE_POLICIES:
             return result
-        return gate.rule(self._table, now, event, request.facts, self) or result
+        return gate.rule(table, now, event, request.facts, self) or result
 
     def _replayed(self, key: str, fingerprint: str) -> Answer | None:
         """Return the answer under `key`, if there is one: what was answered is answered again."""
@@ -322,17 +340,18 @@ class Turn:
     def _entries(self, now: Snapshot | None, result: Commit) -> tuple[Entry, ...]:
         (main, done), *rest = ((part.event, part.accepted) for part in result.parts)
         if not rest:
-            return (record.accepted(self._codec, now, main, done, None, self._told(now)),)
+            return (record.accepted(self._codec_for(done.after), now, main, done, None, self._told(now)),)
         causes: dict[str, Event] = {}
         for part in result.parts:
             causes.update((join.event.id, part.event) for join in part.accepted.joins)
             causes.update((made.event.id, part.event) for made in part.accepted.creates)
-        entries = [record.accepted(self._codec, now, main, done, None, self._told(now))]
+        entries = [record.accepted(self._codec_for(done.after), now, main, done, None, self._told(now))]
         for event, accepted in rest:
             before = self.snapshot(accepted.after.entity, accepted.after.id)
             cause = causes.get(event.id, main)
             told = self._told(before)
-            entries.append(record.accepted(self._codec, before, event, accepted, record.event_id(cause), told))
+            codec = self._codec_for(accepted.after)
+            entries.append(record.accepted(codec, before, event, accepted, record.event_id(cause), told))
         return tuple(entries)
 
     def _told(self, now: Snapshot | None) -> Mapping[str, Any] | None:
@@ -377,7 +396,7 @@ class Turn:
     def _taken_alone(self, now: Snapshot | None, event: Act, done: Accepted) -> tuple[Change, tuple[Entry, ...]]:
         """What `_taken` returns of one entity's action that nobody watches: most are."""
         after = done.after
-        entries = (record.accepted(self._codec, now, event, done, None, self._told(now)),)
+        entries = (record.accepted(self._codec_for(after), now, event, done, None, self._told(now)),)
         self._put(after)
         if now is None:
             self._created[after.entity, after.id] = entries[0]
@@ -497,7 +516,7 @@ class Turn:
     def rouse(self, entity: str, id: str, caller: Caller) -> Snapshot | None:
         """Have an entity look at its `whenever`s; return it if what is due of it has changed."""
         now = self.snapshot(entity, id)
-        after = None if now is None else rouse(self._table, now, caller, self._at, self)
+        after = None if now is None else rouse(self._codec_for(now).table, now, caller, self._at, self)
         if after is None or after is now:
             return None
         if self._host.behind:
@@ -517,7 +536,7 @@ class Turn:
         """Return those in whose inverse set an entity is, or was."""
         now = None if snapshots else self.snapshot(stir.entity, stir.id)
         found = snapshots if now is None else [now]
-        return frozenset(id for now in found for id in field_references(self._table, now, hop.field))
+        return frozenset(id for now in found for id in field_references(self._codec_for(now).table, now, hop.field))
 
     # --- refusals ---
 
@@ -527,7 +546,7 @@ class Turn:
                 answer = No(no, now)
                 if no.why is Why.MISSING and now is None:
                     return answer
-                entry = record.refused(self._codec, now, request.entity, request.id, event, no)
+                entry = self._no(request, now, event, no)
                 key = None
                 # What is paused may be asked for again under the same key once it goes on.
                 if request.key is not None and no.why is not Why.PAUSED:
@@ -574,21 +593,24 @@ class Turn:
         until = self._at + wait_ms
         told = was is not None and was.version == now.version and was.text == no.text
         self._host.hold(key, Held(now.version, until, count, no.text))
-        entries = () if told else (record.refused(self._codec, now, request.entity, request.id, event, no),)
+        entries = () if told else (self._no(request, now, event, no),)
         wake = Wake(request.entity, request.id, self._host.wake(now, self._at))
         self._changes.append(Change(entries, wakes=(wake,)))
 
     def _dead(self, request: Request, now: Snapshot | None, event: Event, no: Refused, row: OrderRow) -> None:
         dead = replace(row, state=OrderState.DEAD, last_error=no.text)
         letter = Letter(row.order, request.entity, request.id, no.text, self._at)
-        entries = () if now is None else (record.refused(self._codec, now, request.entity, request.id, event, no),)
+        entries = () if now is None else (self._no(request, now, event, no),)
         self._orders[row.order] = dead
         self._changes.append(Change(entries, orders=(dead,), letters=(letter,)))
 
     def _lost_correction(self, request: Request, now: Snapshot | None, event: Outcome, no: Refused) -> None:
         letter = Letter(event.order, request.entity, request.id, no.text, self._at)
-        entry = record.refused(self._codec, now, request.entity, request.id, event, no)
-        self._changes.append(Change((entry,), letters=(letter,)))
+        self._changes.append(Change((self._no(request, now, event, no),), letters=(letter,)))
+
+    def _no(self, request: Request, now: Snapshot | None, event: Event, no: Refused) -> Entry:
+        codec = self._codec_of(request.entity, request.id, now)
+        return record.refused(codec, now, request.entity, request.id, event, no)
 
     def _drop(self, order: str) -> None:
         self._orders[order] = None

@@ -63,8 +63,9 @@ class Examination:
             return False
         found, self._after = self._store.living(self.moving.asked, after=self._after, limit=limit)
         for now in found:
-            self.touched += (now.entity, now.state) in self.moving.touched
-            self._count(now, stranded=self._ask(now))
+            after = self._ask(now)
+            self.touched += self._touches(now, after)
+            self._count(now, stranded=after is None)
         return self._after is not None
 
     def catch_up(self, limit: int = 256) -> bool:
@@ -106,12 +107,19 @@ class Examination:
         fate.deferred += len(now.deferred)
         fate.stranded += stranded
 
-    def _ask(self, now: Snapshot) -> bool:
+    def _touches(self, now: Snapshot, after: Snapshot | None) -> bool:
+        if (now.entity, now.state) not in self.moving.touched:
+            return False
+        # In a state of both, a canary's and the others are told apart by what becomes of them.
+        return self.old.candidate is None or after != now
+
+    def _ask(self, now: Snapshot) -> Snapshot | None:
+        """Return what becomes of one; `None` where it has no place."""
         after = self.new.carried(self.old, now, from_version=self.version.number - 1, at=self.version.at)
         reasons = self._clashes(after) if isinstance(after, Snapshot) else after
         if reasons:
             self._stranded[now.entity, now.id] = Stranded(now.entity, now.id, now.state, tuple(reasons))
-        return bool(reasons)
+        return None if reasons or not isinstance(after, Snapshot) else after
 
     def _clashes(self, now: Snapshot) -> tuple[str, ...]:
         """Return why the entity can't live beside the others: a `unique` of theirs, which may be new."""

@@ -12,6 +12,7 @@ Never: clocks, randomness, I/O. Time and ids arrive as data.
 from typing import TYPE_CHECKING, Any
 
 from temper.table import table as shape
+from temper.table.canary import SHARES, apart, live_by, origin, takes, with_canary
 from temper.table.carry import carry, homeless
 from temper.table.change import Change, change
 from temper.table.commit import Commit, Overlay, Part, Read, World, broken, commit
@@ -81,6 +82,7 @@ __all__ = [
     "DIGITS_MAX",
     "DURATION_MAX",
     "FAULTS",
+    "SHARES",
     "SPIN_MS",
     "TEXT_MAX",
     "TIME_MAX",
@@ -132,6 +134,7 @@ __all__ = [
     "Watch",
     "Why",
     "World",
+    "apart",
     "args_schema",
     "broken",
     "canonical_key",
@@ -158,20 +161,24 @@ __all__ = [
     "homeless",
     "is_plain",
     "json_schema",
+    "live_by",
     "load",
     "moving",
     "next_due",
+    "origin",
     "possible",
     "references",
     "rouse",
     "shape",
     "show_as",
     "step",
+    "takes",
     "upgrade_problems",
     "watched_fields",
     "watchers",
     "watches",
     "why",
+    "with_canary",
 ]
 
 

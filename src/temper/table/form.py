@@ -18,11 +18,20 @@ class BadTable(ValueError):
 def dump(table: Table, *, notes: bool = True) -> bytes:
     """Return the canonical JSON of a table: keys sorted, no spaces, UTF-8. `digest` is taken of it without notes."""
     plain = msgspec.to_builtins(table)
+    _spell(plain, notes=notes)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _spell(plain: dict[str, Any], *, notes: bool) -> None:
+    """Leave out what a table has not: it is spelt as it was before there were such things."""
     if not plain["policies"]:
-        del plain["policies"]  # A table without any is spelt as it was before there were policies.
+        del plain["policies"]
+    if plain["canary"] is None:
+        del plain["canary"]
+    else:
+        _spell(plain["canary"]["table"], notes=notes)
     if not notes:
         del plain["notes"]
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def load(data: bytes) -> Table:
@@ -70,7 +79,10 @@ def _in_text_order(table: Table) -> Table:
         name: msgspec.structs.replace(entity, actions=ordered(entity.actions))
         for name, entity in ordered(table.entities).items()
     }
-    return msgspec.structs.replace(table, entities=entities, tools=ordered(table.tools))
+    canary = table.canary
+    if canary is not None:
+        canary = msgspec.structs.replace(canary, table=_in_text_order(canary.table))
+    return msgspec.structs.replace(table, entities=entities, tools=ordered(table.tools), canary=canary)
 
 
 def _place(notes: Notes, site: str) -> tuple[bool, str, int, str]:

@@ -38,7 +38,28 @@ class Moving(Struct, frozen=True):
 
 
 def moving(old: Table, new: Table, from_version: int | None) -> Moving:
-    """Return what a step from `old` to `new` can do; `from_version` is the number of `old`, and finds the `upgrade`."""
+    """Return what a step from `old` to `new` can do; `from_version` is the number of `old`, and finds the `upgrade`.
+
+    Where `old` has a canary, it is what the step can do to either: who is which, `origin` says.
+    """
+    canary = old.canary
+    if canary is None:
+        return _moving(old, new, from_version)
+    ours, theirs = _moving(old, new, canary.number), _moving(canary.table, new, None)
+
+    def both(own: frozenset[KindState], other: frozenset[KindState]) -> frozenset[KindState]:
+        return own | {name for name in other if name[0] in canary.kinds}
+
+    return Moving(
+        both(ours.touched, theirs.touched),
+        both(ours.asked, theirs.asked),
+        both(ours.roused, theirs.roused),
+        ours.indexed | (theirs.indexed & set(canary.kinds)),
+        ours.becomes,
+    )
+
+
+def _moving(old: Table, new: Table, from_version: int | None) -> Moving:
     touched: set[KindState] = set()
     asked: set[KindState] = set()
     roused: set[KindState] = set()
@@ -137,10 +158,16 @@ def _rewrites(upgrade: UpgradeEntity | None) -> bool:
 
 
 def _calls(entity: Entity) -> bool:
+    return any(isinstance(clause, Call) for clause in clauses_in(entity))
+
+
+def clauses_in(entity: Entity) -> Iterator[AnyClause]:
+    """Yield every clause of an entity, those within others too."""
     bodies: list[Iterable[AnyClause]] = [action.body for action in entity.actions.values()]
     bodies += [case.body for action in entity.actions.values() for case in action.cases]
     bodies += [body for place in entity.places for body in (place.entry, place.exit)]
-    return any(isinstance(clause, Call) for body in bodies for clause in _all(body))
+    for body in bodies:
+        yield from _all(body)
 
 
 def _all(body: Iterable[AnyClause]) -> Iterator[AnyClause]:

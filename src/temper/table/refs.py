@@ -33,19 +33,24 @@ def references(type_: Type, value: Any, records: Records) -> Iterator[tuple[str,
             pass
 
 
-def holds_references(type_: Type, records: Records) -> bool:
-    """Say whether a value of this type may hold a reference. Records are never part of themselves."""
+def references_to(type_: Type, records: Records) -> frozenset[str]:
+    """Return the kinds to which a value of this type may refer. Records are never part of themselves."""
     match type_:
-        case ("ref", _):
-            return True
+        case ("ref", entity):
+            return frozenset({entity})
         case ("optional" | "set" | "list", of, *_):
-            return holds_references(of, records)
+            return references_to(of, records)
         case ("map", key, worth, _):
-            return holds_references(key, records) or holds_references(worth, records)
+            return references_to(key, records) | references_to(worth, records)
         case ("record", name):
-            return any(holds_references(part.type, records) for part in records[name])
+            return frozenset().union(*(references_to(part.type, records) for part in records[name]))
         case _:
-            return False
+            return frozenset()
+
+
+def holds_references(type_: Type, records: Records) -> bool:
+    """Say whether a value of this type may hold a reference."""
+    return bool(references_to(type_, records))
 
 
 def field_references(table: Table, now: Snapshot, field: str) -> frozenset[str]:

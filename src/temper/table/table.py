@@ -460,6 +460,20 @@ class Policy(Plain, frozen=True):
     otherwise: str | None = None
 
 
+class Canary(Plain, frozen=True):
+    """Some of the entities created since a time live by another table: see `temper.table.canary`."""
+
+    number: int
+    """The version beside which it is: the one in force without it."""
+    since: int
+    share: int
+    """Of the entities of these kinds, by their ids: so many of 10,000."""
+    named: tuple[str, ...]
+    """The ones that are in it whatever the share, as "Kind/id"."""
+    kinds: tuple[str, ...]
+    table: Table
+
+
 class Table(Plain, frozen=True, dict=True):
     """A whole bundle. Compare by `digest`; two tables with one digest do the same."""
 
@@ -477,4 +491,5 @@ class Table(Plain, frozen=True, dict=True):
     modules: dict[str, str] = {}
     """Digests of the bundle's WASM modules, by file name."""
     policies: tuple[Policy, ...] = ()
+    canary: Canary | None = None
     notes: Notes = Notes()
