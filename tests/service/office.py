@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from temper.service import Person
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from temper.service import Declined, Person, Workshop, wire
+from temper.service.settings import PushSection
+from tests.service.shop import Prepared, opened
 
 SHIP = {
     "ship.blueprint": """\
@@ -70,3 +78,39 @@ MAXBOT = Person("maxbot", frozenset({"manager"}), acts_for="max")
 ANN_MANAGES = Person("ann", frozenset({"manager"}))
 BOT_MANAGES = Person("bot2", frozenset({"manager"}), acts_for="ann")
 EVE = Person("eve", frozenset({"builder"}))
+
+
+PUSH = PushSection(levels=("algebra",), allow_unknown=True)
+
+
+async def prepare_ship(folder: Path) -> Prepared:
+    """Push the releases into a new data folder."""
+    async with opened(folder, push=PUSH) as workshop:
+        token = workshop.first_token
+        assert token is not None
+        await workshop.push(ADMIN, "ship", SHIP)
+    return Prepared(folder, token)
+
+
+async def ready(shop: Workshop, id: str = "r1") -> None:
+    """Make a release."""
+    await shop.create(ANN, "ship", "Release", None, {"id": id})
+
+
+async def refused(asked: Awaitable[Any]) -> wire.Problem:
+    """Return the problem with which a verb was declined."""
+    with pytest.raises(Declined) as caught:
+        await asked
+    return caught.value.problem
+
+
+async def decision_of(asked: Awaitable[Any]) -> str:
+    """Return the decision that a request has become."""
+    problem = await refused(asked)
+    assert (problem.type, problem.status) == ("needs-approval", 403), problem
+    return problem.decision
+
+
+async def lines(shop: Workshop, id: str = "r1") -> list[str]:
+    """Return the history of a release, as lines."""
+    return [entry.text for entry in await shop.history(ANN, "ship", "Release", id)]

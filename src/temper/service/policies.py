@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from temper.kernel import Facts, StoreFault
 from temper.runtime import Gate, Ruling, actions_of, cedar_schema, generated, schema_text, whole_text
