@@ -18,7 +18,8 @@ from temper.table import Ending, Table
 from temper.verify import Disks, Limits
 from temper.verify.simulate.decisions import Again, Ask, Crash, Reply, Swap, Turn, Wait
 from temper.verify.simulate.disk import Fate, Ill, MemoryDisk
-from temper.verify.simulate.level import guides_of
+from temper.verify.simulate.guide import guides_of
+from temper.verify.simulate.level import simulated
 from temper.verify.simulate.run import again, one, simulate
 from temper.verify.simulate.world import World
 from temper.verify.system.found import search_table
@@ -204,10 +205,36 @@ entity Safe
 def test_the_search_steers_to_where_chance_does_not_get() -> None:
     """Eight digits in a row, and a wrong one begins again."""
     table = compiled(SAFE)
-    guides = tuple(guides_of(search_table(table, Limits(), covered, lambda *_: None).explored))
+    guides = guides_of(search_table(table, Limits(), covered, lambda *_: None).explored)
     by_chance, steered = (simulate(table, seeds=Limits().seeds, guides=each) for each in ((), guides))
     assert by_chance.states["Safe", "Open"] == 0
     assert steered.states["Safe", "Open"] >= 3
+
+
+@pytest.mark.parametrize("app", APPS, ids=lambda path: path.parent.name)
+def test_what_the_search_takes_is_taken_in_a_run(app: Path) -> None:
+    """Each case of each app, in the runs that everybody gets."""
+    table = compiled(app.read_text("utf-8"))
+    explored = search_table(table, Limits(), covered, lambda *_: None).explored
+    done = simulate(table, seeds=Limits().seeds, steps=Limits().steps, guides=guides_of(explored))
+    reached = {key[1] for found in explored.values() for key in found.reached if key[0] == "case"}
+    assert [site for site in sorted(reached) if not done.cases[site]] == []
+
+
+def test_a_report_names_what_was_not_taken() -> None:
+    """By chance the safe is not opened, and nothing tells how."""
+    level, _, _ = simulated(compiled(SAFE), {"Safe": None}, Limits(), lambda _: None)
+    assert any("3 of 4 cases" in each for each in level.covered)
+    assert level.not_covered == ("not taken: Safe.Turn from Shut to Open",)
+
+
+def test_guides_lead_others_along_too() -> None:
+    """Those who act together are led together, each under a name of its own; no guide meets what others do anyway."""
+    ledger = compiled(next(app for app in APPS if app.stem == "ledger").read_text("utf-8"))
+    guides = guides_of(search_table(ledger, Limits(), covered, lambda *_: None).explored)
+    assert any(len({step.who for step in guide.steps}) > 1 for guide in guides)
+    meets = [guide.meets for guide in guides]
+    assert all(meet - frozenset().union(*meets[:number]) for number, meet in enumerate(meets))
 
 
 def test_a_swap_keeps_its_promises() -> None:

@@ -1,40 +1,34 @@
 """What happens next in a run, drawn by one source of chance and steered to what has seldom been seen.
 
-People ask mostly for what their entity's state has a case for, the rarest first; sometimes for anything at all. A
-guide is a shortest run of the search to a state or a case: a run that follows one gets where chance would not, and
-goes on from there with everything that can fail.
+People ask mostly for what their entity's state has a case for, the rarest first; sometimes for anything at all. A run
+that follows guides, one after the other, gets where chance would not, and goes on from there with everything that can
+fail.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from temper.table import (
-    Act,
     Ending,
-    Event,
-    Fire,
     NoValue,
-    Outcome,
-    Snapshot,
     Table,
     Type,
     Value,
     digest,
     encode,
-    encode_args,
     evaluate,
-    next_due,
     shape,
 )
 from temper.verify.clauses import NEW, admitted, by_people
 from temper.verify.explore.draws import Draws
 from temper.verify.simulate.decisions import Again, Ask, Crash, Decision, Operate, Reply, Swap, Turn, Wait
 from temper.verify.simulate.disk import Fate, Ill
+from temper.verify.simulate.guide import Guide
+from temper.verify.simulate.lead import Lead
 from temper.verify.simulate.watch import MANY
 from temper.verify.simulate.world import Flight, World
 
@@ -42,6 +36,13 @@ PEOPLE = ("ann", "bob", "cat")
 # Entities of one kind in a run: enough to meet each other.
 INSTANCES_MAX = 3
 WILD = 0.06
+# How many of the runs follow guides, and for how many decisions chance has its way between two of them.
+GUIDED = 0.75
+PAUSE = 8
+# How often a decision is the guide's: long ones are lost where much comes between.
+CLOSELY = (0.7, 0.95)
+# Of what may be referred to: mostly those who are not at their end, and not the same one twice in a request.
+APART = 0.85
 _FATES = tuple(Fate)
 # Those after which nobody knows whether an attempt has started.
 _UNSURE = (Fate.KEPT, Fate.LOST, Fate.LATENT, Fate.CRASH, Fate.CRASH_AFTER)
@@ -50,19 +51,12 @@ _PARTS = frozenset({Fate.CRASH, Fate.SCATTERED, Fate.CRASH_AFTER})
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
-class Guide:
-    """A run of one entity that leads somewhere, and where."""
-
-    entity: str
-    to: str
-    events: tuple[Event, ...]
-
-
 class Choice:
     """Draws decisions for one world. `chance` is the only source of them."""
 
-    def __init__(self, world: World, chance: Random, guides: Sequence[Guide] = (), *, swaps: bool = True) -> None:
+    def __init__(
+        self, world: World, chance: Random, guides: Sequence[Guide] = (), *, first: int = 0, swaps: bool = True
+    ) -> None:
         self._world = world
         self._chance = chance
         self._swaps = swaps
@@ -70,10 +64,12 @@ class Choice:
         self._asked = 0
         self._tries: Counter[tuple[str, str, str, int]] = Counter()
         self._people: dict[int, dict[str, Draws]] = {}
-        self._guide = chance.choice(guides) if guides and chance.random() < 0.75 else None
-        self._left: deque[Event] = deque(self._guide.events if self._guide else ())
-        self._guided: str | None = None
-        self._patience = 0
+        # Runs one after the other begin with different guides, and each has time for some.
+        start = first % len(guides) if guides and chance.random() < GUIDED else None
+        self._guides = deque((*guides[start:], *guides[:start]) if start is not None else ())
+        self._closely = chance.choice(CLOSELY) if self._guides else 0.0
+        self._lead: Lead | None = None
+        self._pause = 0
 
     @property
     def _table(self) -> Table:
@@ -84,13 +80,20 @@ class Choice:
         world, chance = self._world, self._chance
         if self._swaps and world.watch.claimed != self._digest and chance.random() < 0.02:
             return Swap(self._ill() if chance.random() < 0.3 else None)
-        if self._left and chance.random() < 0.7:
-            found = self._follow()
+        lead = self._leading()
+        if lead is not None and chance.random() < self._closely:
+            found = lead.next(chance)
             if found is not None:
                 return found
         if world.queue and chance.random() < 0.5:
             return self._turn()
-        open_flights = [flight for flight in world.flights.values() if flight.end is None]
+        # Whoever is led is left alone until it has got there, but for what fails.
+        led = lead.led if lead is not None else frozenset()
+        open_flights = [
+            flight
+            for flight in world.flights.values()
+            if flight.end is None and (flight.attempt.entity, flight.attempt.id) not in led
+        ]
         roll = chance.random()
         if open_flights and roll < 0.25:
             return self.reply(chance.choice(open_flights))
@@ -99,7 +102,7 @@ class Choice:
         if roll < 0.76:
             return self._turn()
         if roll < 0.88:
-            return self._wait()
+            return self._wait() if lead is None else self._turn()
         if roll < 0.91 and world.flights:
             return self.reply(chance.choice(list(world.flights.values())))
         if roll < 0.95 and world.asks:
@@ -110,6 +113,22 @@ class Choice:
         if roll < 0.985 and self._swaps:
             return Swap(self._ill() if chance.random() < 0.3 else None)
         return self._operate() or self._turn()
+
+    def _leading(self) -> Lead | None:
+        """Return the guide that is being followed. Where one has ended there is a pause, and then the next begins."""
+        if self._lead is not None and self._lead.over:
+            if not self._lead.arrived:
+                self._guides.append(self._lead.guide)  # Something came between: it is tried again, after the others.
+            self._lead, self._pause = None, PAUSE
+        if self._lead is None and self._guides:
+            self._pause -= 1
+            if self._pause <= 0:
+                self._lead = Lead(self._world, self._guides.popleft(), self._named_ask)
+        return self._lead
+
+    def _named_ask(self) -> str:
+        self._asked += 1
+        return f"a{self._asked}"
 
     # --- the host -----------------------------------------------------------------------------------------------------
 
@@ -223,8 +242,8 @@ class Choice:
             alive = sum(state not in entity.final for _, state in live)
             places = [(f"{kind[:1].lower()}{len(rows) + 1}", NEW)] if alive < INSTANCES_MAX else []
             for id, state in (*places, *live):
-                if self._left and id == self._guided:
-                    continue  # Whoever is led is left alone until it has got there.
+                if self._lead is not None and (kind, id) in self._lead.led:
+                    continue
                 for action in entity.actions.values():
                     cases = [case for case in action.cases if state in case.froms and by_people(admitted(action, case))]
                     if cases:
@@ -292,7 +311,7 @@ class Choice:
         for param in params:
             if (param.default is not None or param.type[0] == "optional") and self._chance.random() < 0.4:
                 continue
-            value = self._value(entity, param.type)
+            value = self._apart(param.type, values) or self._value(entity, param.type)
             if param.name in keys and param.type == ("string",) and self._used_up(entity, param.name):
                 value = f"{value}{self._asked}"
             values[param.name] = value
@@ -301,6 +320,15 @@ class Choice:
             for param in params
             if param.name in values
         }
+
+    def _apart(self, type_: Type, values: Mapping[str, Value]) -> str | None:
+        """Return one who is not at its end and is not referred to yet, mostly."""
+        if type_[0] != "ref" or self._chance.random() > APART:
+            return None
+        final = self._table.entities[type_[1]].final
+        rows = self._world.watch.rows.get(type_[1], {})
+        ids = [id for id, now in rows.items() if now.state not in final and id not in values.values()]
+        return self._chance.choice(ids) if ids else None
 
     def _value(self, entity: str, type_: Type) -> Value:
         chance = self._chance
@@ -325,67 +353,3 @@ class Choice:
         final = self._table.entities[kind].final
         ended = {now.fields.get(field) for now in self._world.watch.rows.get(kind, {}).values() if now.state in final}
         return ended.issuperset(self._draws_of(kind).of(("string",)).values)
-
-    # --- a guide ------------------------------------------------------------------------------------------------------
-
-    def _follow(self) -> Decision | None:
-        """Return what brings the guide's next event about, `None` where that is not for now."""
-        assert self._guide is not None, "its events are left"
-        kind, event = self._guide.entity, self._left[0]
-        now = self._world.watch.rows.get(kind, {}).get(self._guided or "")
-        self._patience += 1
-        if self._patience > 12:
-            self._left.clear()  # Something came between.
-            return None
-        match event:
-            case Act(by_system=False):
-                return self._guided_act(kind, event, now)
-            case Outcome():
-                for flight in self._world.flights.values():
-                    if flight.end is None and (flight.attempt.entity, flight.attempt.id) == (kind, self._guided):
-                        self._done()
-                        return self._guided_reply(flight, event)
-                return Turn()
-            case Fire():
-                due = next_due(now) if now is not None else None
-                self._done()
-                return Wait(max(0, due - self._world.at)) if due is not None else None
-            case _:
-                self._done()
-                return Turn()
-
-    def _done(self) -> None:
-        self._left.popleft()
-        self._patience = 0
-
-    def _guided_act(self, kind: str, event: Act, now: Snapshot | None) -> Decision | None:
-        entity = self._table.entities.get(kind)
-        action = entity.actions.get(event.action) if entity is not None else None
-        if action is None:
-            self._left.clear()
-            return None
-        if self._guided is not None and self._world.queue:
-            return Turn()
-        if self._guided is None:
-            self._guided = f"{kind[:1].lower()}{len(self._world.watch.rows.get(kind, {})) + 1}"
-        self._done()
-        self._asked += 1
-        params = {name: value for name, value in event.params.items() if name in {p.name for p in action.params}}
-        try:
-            encoded: Mapping[str, Any] = encode_args(action.params, params, self._table.records)
-        except (ArithmeticError, AttributeError, TypeError, ValueError):
-            return None  # Of the other version of the table.
-        return Ask(
-            f"a{self._asked}", kind, self._guided, event.action, encoded, event.caller.principal,
-            tuple(sorted(event.caller.roles)), event.caller.acts_for, keyed=self._chance.random() < 0.4,
-        )  # fmt: skip
-
-    def _guided_reply(self, flight: Flight, event: Outcome) -> Decision:
-        attempt = flight.attempt
-        tool = self._table.tools.get(attempt.tool)
-        if event.ending is Ending.UNKNOWN or tool is None:
-            return Wait(max(0, flight.until - self._world.at))
-        results = {}
-        if event.ending is Ending.ANSWERED:
-            results = encode_args(tool.results, event.results, self._table.records)
-        return Reply(attempt.order, attempt.number, event.ending, results, event.error_kind, event.error_text)

@@ -10,9 +10,10 @@ from random import Random
 from temper.kernel import Host
 from temper.table import Table
 from temper.verify.report import TraceStep
-from temper.verify.simulate.choose import Choice, Guide
+from temper.verify.simulate.choose import Choice
 from temper.verify.simulate.decisions import Decision, Turn
 from temper.verify.simulate.disk import Disks, MemoryDisk
+from temper.verify.simulate.guide import Guide
 from temper.verify.simulate.told import told
 from temper.verify.simulate.watch import Found
 from temper.verify.simulate.world import Hosts, World
@@ -125,7 +126,7 @@ def one(
     """Return the run of one seed, which decides all of it. Its world is to be closed by whoever asked."""
     chance = Random(seed)
     world = World(table, before=before, hosts=hosts, disk=disk)
-    choice = Choice(world, chance, guides)
+    choice = Choice(world, chance, guides, first=seed)
     made: list[Decision] = []
     wrong: Wrong | None = None
     try:
