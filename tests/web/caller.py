@@ -30,8 +30,10 @@ class Response:
         return msgspec.json.decode(self.body)
 
 
-def scope(method: str, target: str, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
-    """Return an ASGI scope for `target`, a path as it is sent, with its query."""
+def scope(
+    method: str, target: str, headers: Iterable[tuple[bytes, bytes]], client: tuple[str, int] | None = None
+) -> dict[str, Any]:
+    """Return an ASGI scope for `target`, a path as it is sent, with its query; `client` is where it comes from."""
     raw, _, query = target.encode().partition(b"?")
     return {
         "type": "http",
@@ -40,6 +42,7 @@ def scope(method: str, target: str, headers: Iterable[tuple[bytes, bytes]]) -> d
         "raw_path": raw,
         "query_string": query,
         "headers": list(headers),
+        "client": client,
         "http_version": "1.1",
         "scheme": "http",
         "root_path": "",
@@ -57,6 +60,7 @@ async def call(
     pieces: Iterable[bytes] | None = None,
     whole: bool = True,
     token: bool = True,
+    client: tuple[str, int] | None = None,
 ) -> Response:
     """Return the whole answer. `pieces` sends the body in several; without `whole` the last does not come."""
     sent: list[dict[str, Any]] = []
@@ -75,7 +79,7 @@ async def call(
     async def send(message: Any) -> None:
         sent.append(dict(message))
 
-    await door(scope(method, target, [*((BEARER,) if token else ()), *headers]), receive, send)
+    await door(scope(method, target, [*((BEARER,) if token else ()), *headers], client), receive, send)
     assert sent[0]["type"] == "http.response.start"
     assert not sent[-1].get("more_body", False), "the answer has an end"
     named = [(name.decode(), value.decode()) for name, value in sent[0]["headers"]]

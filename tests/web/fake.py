@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from temper.service import Declined, Person, Workshop, wire
+from temper.service.identity import Identity
+from temper.service.settings import IdentitySection
 from temper.web import Door, Limits, app
 
 TOKEN = "temper_1_secret"
@@ -71,6 +73,7 @@ class Fake:
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     says: dict[str, Any] = field(default_factory=dict)
     entries: asyncio.Queue[wire.HistoryEntry] = field(default_factory=asyncio.Queue)
+    identity: Identity = field(default_factory=lambda: Identity(IdentitySection()))
     short: int = 0
     """How many were begun without a task."""
 
@@ -78,6 +81,12 @@ class Fake:
         if token != TOKEN or "authenticate" in self.says:
             raise Declined(wire.Problem(type="unauthenticated", title="who calls is not known", status=401))
         return ANN
+
+    async def who(self, token: str | None) -> Person:
+        return self.authenticate(token)
+
+    def proxied(self, peer: str | None, headers: Any) -> Person | None:
+        return None
 
     def knows(self, blueprint: str) -> bool:
         return True

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from temper.service import Declined, Person, wire
 from temper.web import Limits
+from temper.web.ask import READ
 from temper.web.heads import HEADS_MAX, Heads
 from tests.web.fake import ACTED, ANN, TOKEN, Fake
 from tests.web.test_server import Running, refuses, running
@@ -44,7 +45,7 @@ class Parsed:
 
 
 def learnt(data: bytes) -> Heads:
-    heads, parsed = Heads(), Parsed(data)
+    heads, parsed = Heads(READ), Parsed(data)
     if parsed.whole == 1:
         heads.learn(data, parsed.headers)
     return heads
@@ -98,7 +99,7 @@ def test_what_needs_a_look_each_time_is_not_learnt(lines: bytes) -> None:
 
 
 def test_heads_are_kept_within_a_bound() -> None:
-    heads = Heads()
+    heads = Heads(READ)
     for number in range(HEADS_MAX + 1):
         sent = post("/a", LINES + b"\r\nx-number: %d" % number)
         heads.learn(sent, Parsed(sent).headers)

@@ -48,12 +48,23 @@ from temper.runtime.history import (
     space_of,
 )
 from temper.runtime.history import audit as audit_space
+from temper.runtime.identity import (
+    OIDC_ALGORITHMS,
+    BadToken,
+    Claims,
+    Issuer,
+    Issuers,
+    KeysAway,
+    KeysWanted,
+    is_safe_address,
+    oidc_installed,
+)
 from temper.runtime.live import Live, Working, found
 from temper.runtime.postgres import PostgresStore, PostgresTokens, Registry
 from temper.runtime.ranks import Rank, Ranks, Span, rank_place, ranked_value
 from temper.runtime.secrets import InFile, Output, Variable
 from temper.runtime.sqlite import SqliteStore
-from temper.runtime.tokens import More, ParentGone, TokenRow, TokenStore
+from temper.runtime.tokens import More, ParentGone, TokenRow, TokenStore, is_token
 from temper.runtime.tools import (
     Adapter,
     Answered,
@@ -83,6 +94,7 @@ from temper.runtime.wasm import (
 )
 
 __all__ = [
+    "OIDC_ALGORITHMS",
     "Adapter",
     "Administers",
     "Administration",
@@ -91,7 +103,9 @@ __all__ = [
     "Answered",
     "Attempt",
     "Audited",
+    "BadToken",
     "Call",
+    "Claims",
     "Clock",
     "Cluster",
     "Could",
@@ -107,16 +121,20 @@ __all__ = [
     "Grants",
     "Head",
     "InFile",
+    "Issuer",
+    "Issuers",
     "Joined",
+    "KeysAway",
+    "KeysWanted",
     "Live",
     "Member",
     "Modules",
     "More",
     "NotPacked",
     "Output",
-    "PostgresStill",
     "ParentGone",
     "Policies",
+    "PostgresStill",
     "PostgresStore",
     "PostgresTokens",
     "Problem",
@@ -127,7 +145,6 @@ __all__ = [
     "Somebody",
     "Span",
     "SqliteStill",
-    "Ruling",
     "SqliteStore",
     "Still",
     "StoreFault",
@@ -153,9 +170,12 @@ __all__ = [
     "found",
     "generated",
     "imports_of",
+    "is_safe_address",
+    "is_token",
     "load_grants",
     "load_tools",
     "new_id",
+    "oidc_installed",
     "pack",
     "parse_path",
     "place_of",
@@ -169,7 +189,6 @@ __all__ = [
     "schema_text",
     "space_of",
     "unpack",
-    "read_policies",
     "watch",
     "whole_text",
 ]

@@ -311,6 +311,11 @@ def id_of(text: str) -> str | None:
     return id if parted and prefix == PREFIX else None
 
 
+def is_token(text: str) -> bool:
+    """Say whether it looks like a token of ours, good or not."""
+    return id_of(text) is not None
+
+
 def hash_of(text: str) -> bytes:
     """Return what is kept of a token's secret."""
     # The secret has 256 random bits, so that one round is enough; slow hashes are for what people choose.

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from temper.runtime import Elsewhere
+    from temper.runtime import Elsewhere, KeysWanted
     from temper.service import wire
     from temper.service.answers import Answers
     from temper.service.beside import Team, team_for
@@ -63,6 +63,7 @@ _LATE = {
     "Elsewhere": "space",
     "Judged": "judge_process",
     "Kept": "learning",
+    "KeysWanted": "identity",
     "Loaded": "settings",
     "Measured": "learning",
     "Measurements": "measured",
@@ -129,6 +130,7 @@ __all__ = [
     "Elsewhere",
     "Judged",
     "Kept",
+    "KeysWanted",
     "Loaded",
     "Measured",
     "Measurements",

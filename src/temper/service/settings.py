@@ -333,7 +333,13 @@ def _vault(sections: Mapping[str, SecretSection], folder: Path, environment: Map
     return Vault(environment, sources)
 
 
-_NAMED = {"webhooks": WebhookSection, "secrets": SecretSection, "retention": RetentionSection}
+_NAMED = {
+    "identity.oidc": OidcSection,
+    "identity.proxy": ProxySection,
+    "webhooks": WebhookSection,
+    "secrets": SecretSection,
+    "retention": RetentionSection,
+}
 
 
 def _explain(error: msgspec.ValidationError) -> SettingProblem:
@@ -344,7 +350,7 @@ def _explain(error: msgspec.ValidationError) -> SettingProblem:
     if unknown is not None:
         named = _NAMED.get(key.partition("[")[0])
         section = named or (getattr(Settings(), key) if key else Settings)
-        near = suggest(unknown[1], section.__struct_fields__)
+        near = suggest(unknown[1], section.__struct_encode_fields__)
         message = f"there is no setting `{unknown[1]}`"
         help = f"did you mean `{near}`?" if near else help
     return SettingProblem(key or FILE, message[0].lower() + message[1:], help)

@@ -44,6 +44,7 @@ from temper.runtime import (
     Elsewhere,
     Gate,
     Joined,
+    KeysWanted,
     Live,
     Member,
     Modules,
@@ -53,6 +54,7 @@ from temper.runtime import (
     SystemClock,
     TokenStore,
     found,
+    is_token,
     load_grants,
     load_tools,
     new_id,
@@ -60,6 +62,7 @@ from temper.runtime import (
     place_text,
 )
 from temper.service import credentials, outbox, retention, scope, webhooks, whatif, wire
+from temper.service import identity as identities
 from temper.service import sessions as agents
 from temper.service.administration import server_policies
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
@@ -77,7 +80,7 @@ from temper.service.declined import (
     unavailable,
 )
 from temper.service.findings import site_place
-from temper.service.identity import principals_of_others
+from temper.service.identity import Identity, unauthenticated
 from temper.service.judge_process import GuardPair, Judged
 from temper.service.judgements import Judgements
 from temper.service.listing import Listing, list_page
@@ -164,6 +167,7 @@ class Workshop:
     _cluster: Cluster | None = None
     _gate: Gate = field(default_factory=Gate, repr=False)
     _appeals: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+    identity: Identity = field(init=False, repr=False)
     office: Office = field(init=False, repr=False)
     pauses: Pauses = field(init=False, repr=False)
     decisions: Decisions = field(init=False, repr=False)
@@ -174,6 +178,7 @@ class Workshop:
         self._powers = server_policies(self.loaded, self.clock)
         self._judgements = Judgements(self.loaded.settings.push, self.loaded.data)
         self._measures = Measures()
+        self.identity = Identity(self.loaded.settings.identity)
         self.office = Office(self)
         self.pauses = Pauses(self.office, self._spaces, self._gate)
         self.decisions = Decisions(self.office, self.pauses, self._spaces, self.loaded, self._gate)
@@ -188,10 +193,15 @@ class Workshop:
         problem = loaded.store_problem()
         if problem is not None:
             raise CannotOpen((problem,))
-        wrong = tuple(webhooks.problems(loaded.settings.webhooks, loaded.vault))
+        clock = clock or SystemClock()
+        powers = server_policies(loaded, clock)
+        wrong = (
+            *powers.problems,
+            *webhooks.problems(loaded.settings.webhooks, loaded.vault),
+            *identities.problems(loaded.settings.identity),
+        )
         if wrong:
             raise CannotOpen(wrong)
-        clock = clock or SystemClock()
         folder = loaded.data
         if loaded.store:
             return await cls._join(loaded, clock)
@@ -262,6 +272,7 @@ class Workshop:
         for adapter in self._adapters.values():
             await adapter.close()
         await self.decisions.close()
+        await self.identity.close()
         self._modules.close()
         self._tokens.close()
 
@@ -288,22 +299,44 @@ class Workshop:
     # --- who ---
 
     def authenticate(self, token: str | None) -> Person:
-        """Return who bears `token`. Declines with "unauthenticated" where there is none that is good."""
+        """Return who bears `token`. Declines with "unauthenticated" where there is none that is good.
+
+        Raises `KeysWanted` where the keys of an identity provider have to be fetched first: await `who` then.
+        """
+        if not token:
+            raise unauthenticated()
+        now = self.clock.now()
+        person = None if is_token(token) else self.identity.of_token(token, now)
+        if person is None:
+            try:
+                row = self._tokens.find(token, at=now)
+            except StoreFault as fault:
+                raise unavailable(fault.text) from fault
+            if row is None:
+                raise unauthenticated("the token is unknown, expired or revoked")
+            if row.session is None and row.principal.startswith(self.identity.reserved):
+                raise unauthenticated("the settings have given the principal's name to an identity provider")
+            person = credentials.person_of(row)
+        return self._empowered(person)
+
+    def _empowered(self, person: Person) -> Person:
+        return person if self._powers.plain else replace(person, powers=self._powers)
+
+    async def who(self, token: str | None) -> Person:
+        """Return who bears `token`, as `authenticate` does, once what that needs has been fetched."""
         try:
-            row = self._tokens.find(token, at=self.clock.now()) if token else None
-        except StoreFault as fault:
-            raise unavailable(fault.text) from fault
-        if row is None:
-            raise Declined(
-                wire.Problem(
-                    type="unauthenticated",
-                    title="who calls is not known" if token else "there is no token",
-                    status=401,
-                    detail="the token is unknown, expired or revoked" if token else "",
-                    help="send `Authorization: Bearer <token>`; an administrator makes one with `temper token make`",
-                )
-            )
-        return credentials.person_of(row)
+            return self.authenticate(token)
+        except KeysWanted as wanted:
+            await wanted.keys.fetched()
+        try:
+            return self.authenticate(token)
+        except KeysWanted as wanted:
+            raise unavailable(f"the keys of {wanted.keys.issuer} can't be fetched") from None
+
+    def proxied(self, peer: str | None, headers: Mapping[bytes, bytes]) -> Person | None:
+        """Return whom a request without a token is of, by what the proxy says that the settings name."""
+        person = self.identity.of_peer(peer, headers)
+        return None if person is None else self._empowered(person)
 
     # --- bundles ---
 
@@ -928,9 +961,7 @@ class Workshop:
             could = possible(table, entity, now, person.caller, at, space.live.world())
             could = self._possibly(person, space, now, at, could)
             return tuple(
-                possible_action(table, each)
-                for each in possible(table, entity, now, person.caller, self.clock.now(), space.live.world())
-                if asked_for(table, entity, each.action, new=now is None)
+                possible_action(table, each) for each in could if asked_for(table, entity, each.action, new=now is None)
             )
 
         return await space.reading(look)
@@ -991,6 +1022,7 @@ class Workshop:
         if entity is not None:
             entity_of(space.table, entity)
         if entity is not None and id is not None:
+            await space.reading(partial(self._snapshot, person, space, entity, id))
         async for each in self._streamed(space, entity, id, after, partial(self._shows, person, space)):
             yield each
 
@@ -1011,7 +1043,6 @@ class Workshop:
         after: int | str | None,
         shows: Callable[[str, str], Awaitable[bool]],
     ) -> AsyncIterator[wire.HistoryEntry]:
-            await space.reading(partial(self._snapshot, person, space, entity, id))
         if self._streams >= self.loaded.settings.limits.streams:
             raise Declined(
                 wire.Problem(
@@ -1175,8 +1206,7 @@ class Workshop:
         wanted = credentials.TokenWanted(
             principal, roles, admin, acts_for, ttl_ms, teams, attributes or {}, scope, read_only=read_only
         )
-        reserved = principals_of_others(self.loaded.settings.identity)
-        return credentials.make(self._tokens, person, wanted, self.clock.now(), reserved)
+        return credentials.make(self._tokens, person, wanted, self.clock.now(), self.identity.reserved)
 
     def tokens(self, person: Person) -> tuple[wire.Token, ...]:
         """Return all tokens without their secrets. Needs an administrator."""

@@ -232,11 +232,11 @@ class Ask:
         return int(sent)
 
 
-def headers(sent: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def headers(sent: Iterable[tuple[bytes, bytes]], read: frozenset[bytes] = READ) -> dict[bytes, bytes]:
     """Return the headers that the door reads. One that came twice is declined: which one counts would be a guess."""
     found: dict[bytes, bytes] = {}
     for name, value in sent:
-        if name in READ:
+        if name in read:
             if name in found:
                 title = name.decode().title().replace("Id", "ID")
                 decline("bad-request", 400, f"the header `{title}` came twice", errors=[(title, "is given once")])

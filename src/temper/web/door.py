@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NoReturn
 
-from temper.service import Declined, Elsewhere, Person, Workshop, wire
+from temper.service import Declined, Elsewhere, KeysWanted, Person, Workshop, wire
 from temper.web import answer, forward
 from temper.web.answer import Answer
-from temper.web.ask import Ask, Gone, Message, Receive, Scope, Send, headers, query
+from temper.web.ask import READ, Ask, Gone, Message, Receive, Scope, Send, headers, query
 from temper.web.limits import Limits
 from temper.web.openapi import Documents
 from temper.web.pages import pages
@@ -57,7 +57,9 @@ class Door:
         self._pages = pages()
         self._routes: dict[bytes, Route] = {}
         self._requests = 0
-        self._people: dict[str | None, Person] = {}
+        self._people: dict[str, Person] = {}
+        self.read = READ | workshop.identity.headers
+        """The headers that are read."""
         self._courier = forward.Courier()
         self._handing: set[asyncio.Task[None]] = set()
 
@@ -109,10 +111,18 @@ class Door:
         elif found is not None:
             await pour(found, self._desk.workshop, self._desk.closing, send)
 
-    def begin(self, target: bytes, head: dict[bytes, bytes], body: bytes, reply: Callable[[Answer], None]) -> bool:
+    def begin(
+        self,
+        target: bytes,
+        head: dict[bytes, bytes],
+        body: bytes,
+        reply: Callable[[Answer], None],
+        peer: str | None = None,
+    ) -> bool:
         """Begin a POST without a task where it is an action's or a creation's; `reply` hears its answer.
 
-        It is the answer that `__call__` would give. Where it is another's, nothing has happened, and `__call__` it is.
+        It is the answer that `__call__` would give. Where it is another's, or has to wait until it is known who calls,
+        nothing has happened, and `__call__` it is.
         """
         route = self._routes.get(target) or self._parse(target)
         begin = BEGUN.get(route.resource)
@@ -124,8 +134,12 @@ class Door:
             if self._requests > self._limits.requests_max:
                 _too_many()
             token = _bearer(head)
-            begun.ask = Ask(route, "POST", head, self._person(token), token or "", _nothing, self._limits)
+            person = self._person(token, head, peer)
+            begun.ask = Ask(route, "POST", head, person, token or "", _nothing, self._limits)
             begin(self._desk, begun.ask, body, begun)
+        except KeysWanted:
+            self._requests -= 1
+            return False
         except Exception as problem:  # noqa: BLE001 - as in `_http`
             begun(problem)
         return True
@@ -145,8 +159,13 @@ class Door:
         else:
             begun.reply(_bug("POST", begun.target, found))
 
-    def _person(self, token: str | None) -> Person:
-        """Return who bears the token; of requests that came at once it is asked once, whoever sent them."""
+    def _person(self, token: str | None, head: dict[bytes, bytes], peer: str | None) -> Person:
+        """Return who bears the token; of requests that came at once it is asked once, whoever sent them.
+
+        Without one it is whom the proxy says, where the request came from the proxy; that is asked for each.
+        """
+        if token is None:
+            return self._desk.workshop.proxied(peer, head) or self._desk.workshop.authenticate(None)
         people = self._people
         person = people.get(token)
         if person is None:
@@ -165,9 +184,12 @@ class Door:
         return route
 
     async def _answer(self, route: Route, method: str, scope: Scope, receive: Receive) -> Answer | Stream:
-        head = headers(scope["headers"])
+        head = headers(scope["headers"], self.read)
         token = _bearer(head)
-        person = self._desk.workshop.authenticate(token)
+        try:
+            person = self._person(token, head, (scope.get("client") or (None,))[0])
+        except KeysWanted:
+            person = await self._desk.workshop.who(token)
         if route.resource is None:
             self._lost(route, person)
         operations = OPERATIONS[route.resource]

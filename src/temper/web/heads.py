@@ -39,8 +39,9 @@ class Head:
 class Heads:
     """Those that a server knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: frozenset[bytes]) -> None:
         self._known: dict[bytes, Head] = {}
+        self._read = read
 
     def find(self, data: bytes) -> tuple[bytes, Head, bytes] | None:
         """Return the path, head and body of one whole POST whose head is known, if that is what `data` is."""
@@ -70,7 +71,7 @@ class Heads:
         if not _SPECIAL.isdisjoint(name for name, _ in parsed):
             return
         try:
-            known = Head(headers(parsed), int(length))
+            known = Head(headers(parsed, self._read), int(length))
         except Declined:
             return
         if len(self._known) >= HEADS_MAX:

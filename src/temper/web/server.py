@@ -158,7 +158,7 @@ def _bounded(limits: Limits, door: Door) -> type[HttpToolsProtocol]:
     is written when it is there, without a task and without messages. All else goes uvicorn's way. What comes while one
     is on the short way is held until its answer is out, and so are answers in the order of their requests.
     """
-    heads = Heads()
+    heads = Heads(door.read)
     stamped: list[tuple[bytes, bytes]] | None = None
     stamp = b""
 
@@ -217,7 +217,7 @@ def _bounded(limits: Limits, door: Door) -> type[HttpToolsProtocol]:
                 return False
             target, head, body = found
             self._begun = True
-            if not door.begin(target, head.headers, body, self._reply):
+            if not door.begin(target, head.headers, body, self._reply, self.client[0] if self.client else None):
                 self._begun = False
                 return False
             self._in_time()

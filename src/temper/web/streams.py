@@ -70,7 +70,8 @@ async def pour(stream: Stream, workshop: Workshop, closing: asyncio.Event, send:
         while (left := end - clock()) > 0:
             # Also on a busy stream: a token that was revoked has no more to read.
             if clock() >= check:
-                workshop.authenticate(ask.token)
+                if ask.token:
+                    await workshop.who(ask.token)
                 check = clock() + ask.limits.heartbeat
                 await _piece(send, b":\n\n")
             await asyncio.wait(
