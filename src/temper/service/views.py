@@ -338,12 +338,14 @@ def refusal(
         clause_text=site_text(table, refused.site),
         policies=refused.policies,
         next=next_actions(table, blueprint, now, could),
+        help=f"an administrator lifts it with `temper resume {refused.policies[0]}`" if kind == "paused" else "",
     )
 
 
 _FAULTS = {"OUT_OF_TYPE", "DIVISION", "TWICE", "BREAKS"}
 _KINDS = {
     "DENIED": ("denied", "the caller may not take this action", 403),
+    "PAUSED": ("paused", "it is paused, and nothing was done", 403),
     "FORBIDDEN": ("denied", "a policy forbids this action", 403),
     "UNKNOWN_ACTION": ("not-found", "there is no such action", 404),
     "MISSING": ("not-found", "there is no such entity", 404),

@@ -1,0 +1,261 @@
+"""The kill switch: what is paused, who is told so, what waits, and that nothing slips through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from temper.runtime import Answered, Attempt, Call, SystemClock
+from temper.service import Declined, Person, Workshop
+from tests.service.office import (
+    ADMIN,
+    ANN,
+    BOT,
+    EVE,
+    MAX,
+    PUSH,
+    SHIP,
+    decision_of,
+    prepare_ship,
+    ready,
+    refused,
+)
+from tests.service.shop import Prepared, copied, opened
+
+NOTES = {"notes": "fixes"}
+OTHER = {"other.blueprint": SHIP["ship.blueprint"].replace("blueprint ship", "blueprint other")}
+
+
+@pytest.fixture(scope="session")
+def docks(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """The releases, pushed through the real verifier."""
+    return anyio.run(prepare_ship, tmp_path_factory.mktemp("docks") / "data")
+
+
+@pytest.fixture
+async def shop(docks: Prepared, tmp_path: Path) -> AsyncIterator[Workshop]:
+    """A workshop of its own for one test, with one release."""
+    async with opened(copied(docks, tmp_path / "data"), push=PUSH) as workshop:
+        await ready(workshop)
+        yield workshop
+
+
+@dataclass
+class Port:
+    """The outside: counts the ships that sail."""
+
+    sailed: list[str] = field(default_factory=list)
+    first: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def call(self, call: Call) -> Attempt:
+        self.sailed.append(call.args["name"])
+        self.first.set()
+        return Answered({})
+
+    async def close(self) -> None: ...
+
+
+def touch(shop: Workshop, who: Person = ANN, **given: Any) -> Awaitable[Any]:
+    return shop.act(who, "ship", "Release", "r1", "Touch", {}, **given)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "stopped", "goes_on"),
+    [
+        ("principal", "bot", [BOT, replace(BOT, acts_for=None)], [ANN, EVE]),
+        # And whoever acts for them.
+        ("principal", "ann", [ANN, BOT], [EVE, replace(BOT, acts_for="eve")]),
+        ("role", "builder", [ANN, BOT, EVE, replace(MAX, roles=frozenset({"builder", "manager"}))], []),
+        ("role", "manager", [replace(MAX, roles=frozenset({"builder", "manager"}))], [ANN, BOT]),
+        ("bundle", "ship", [ANN, BOT, MAX], []),
+    ],
+)
+async def test_who_is_stopped_is_told_by_whom_and_why(
+    shop: Workshop, kind: str, name: str, stopped: list[Person], goes_on: list[Person]
+) -> None:
+    paused = await shop.pauses.pause(ADMIN, kind, name, reason="it loops")
+    for who in stopped:
+        problem = await refused(touch(shop, who))
+        assert (problem.type, problem.status, problem.why) == ("paused", 403, "paused")
+        what = "blueprint" if kind == "bundle" else kind
+        assert problem.detail == f"the {what} `{name}` is paused by `root`: it loops"
+        assert problem.help == f"an administrator lifts it with `temper resume {paused.id}`"
+        problem = await refused(shop.create(who, "ship", "Release", None, {}))
+        assert problem.type == "paused"
+        assert (await shop.read(who, "ship", "Release", "r1")).id == "r1", "reading goes on"
+    for who in goes_on:
+        await touch(shop, who)
+    await shop.pauses.resume(ADMIN, paused.id)
+    for who in stopped:
+        if "builder" in who.roles:
+            await touch(shop, who)
+
+
+async def test_a_pause_of_one_blueprint_is_of_no_other(docks: Prepared, tmp_path: Path) -> None:
+    async with opened(copied(docks, tmp_path / "data"), push=PUSH) as shop:
+        await ready(shop)
+        await shop.push(ADMIN, "other", OTHER)
+        await shop.create(ANN, "other", "Release", None, {"id": "r1"})
+        await shop.pauses.pause(ADMIN, "principal", "ann", within="other", reason="there alone")
+        await touch(shop)
+        assert (await refused(shop.act(ANN, "other", "Release", "r1", "Touch", {}))).type == "paused"
+        await shop.pauses.pause(ADMIN, "bundle", "ship", reason="all of it")
+        assert (await refused(touch(shop, EVE))).type == "paused"
+        await shop.act(EVE, "other", "Release", "r1", "Touch", {})
+
+
+async def test_what_was_on_its_way_is_refused_too_and_nothing_after_the_answer(shop: Workshop) -> None:
+    """Requests that wait to be decided meet the pause in the turn itself; those after it at the door."""
+    asked = [asyncio.ensure_future(touch(shop, BOT)) for _ in range(50)]
+    pausing = asyncio.create_task(shop.pauses.pause(ADMIN, "principal", "bot", reason="stop"))
+    while not pausing.done():
+        asked.append(asyncio.ensure_future(touch(shop, BOT)))
+        await asyncio.sleep(0)
+    version = (await shop.read(ANN, "ship", "Release", "r1")).version
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    done = [each for each in found if not isinstance(each, BaseException)]
+    assert {each.problem.type for each in found if isinstance(each, Declined)} == {"paused"}
+    assert (await shop.read(ANN, "ship", "Release", "r1")).version == version == 1 + len(done)
+
+
+async def test_a_request_that_met_a_pause_may_be_made_again_under_its_key(shop: Workshop) -> None:
+    paused = await shop.pauses.pause(ADMIN, "principal", "bot", reason="stop")
+    problem = await refused(touch(shop, BOT, key="k"))
+    assert problem.type == "paused"
+    await shop.pauses.resume(ADMIN, paused.id)
+    assert not (await touch(shop, BOT, key="k")).replayed
+
+
+async def test_the_calls_of_a_paused_tool_wait(shop: Workshop) -> None:
+    port = Port()
+    shop._adapters["port.sail"] = port
+    shop._spaces["ship"].live.bind({"port.sail": port})
+    await shop.act(ANN, "ship", "Release", "r1", "Promote", NOTES)
+    paused = await shop.pauses.pause(ADMIN, "tool", "port.sail", reason="storm")
+    await shop.act(ANN, "ship", "Release", "r1", "Sail", {})
+    for _ in range(3):
+        await touch(shop)
+    (tool,) = await shop.tools(ADMIN, "ship")
+    assert (port.sailed, tool.why, tool.waiting) == ([], "it is paused", 1)
+    await shop.pauses.resume(ADMIN, paused.id)
+    async with asyncio.timeout(5):
+        await port.first.wait()
+    assert port.sailed == ["r1"]
+
+
+class Moved(SystemClock):
+    """The system's clock, which can be moved on."""
+
+    by_ms = 0
+
+    def now(self) -> int:
+        return super().now() + self.by_ms
+
+
+async def test_the_timers_of_a_paused_blueprint_wait(shop: Workshop) -> None:
+    live = shop._spaces["ship"].live
+    paused = await shop.pauses.pause(ADMIN, "bundle", "ship", reason="all of it")
+    clock = Moved()
+    clock.by_ms = 3_600_000
+    live._clock = clock
+    live._work.set()
+    assert (await shop.wait(ANN, "ship", "Release", "r1", "state is Gone", timeout_ms=0)).met is False
+    await live.beside(lambda: None)
+    assert (await shop.read(ANN, "ship", "Release", "r1")).state == "Ready"
+    await shop.pauses.resume(ADMIN, paused.id)
+    assert (await shop.wait(ANN, "ship", "Release", "r1", "state is Gone", timeout_ms=5_000)).met
+
+
+async def test_what_is_granted_waits_while_its_requester_or_its_giver_is_paused(shop: Workshop) -> None:
+    id = await decision_of(shop.act(BOT, "ship", "Release", "r1", "Promote", NOTES))
+    paused = await shop.pauses.pause(ADMIN, "principal", "max", reason="away")
+    problem = await refused(shop.decisions.answer(MAX, id, "grant"))
+    assert problem.type == "paused"
+    assert (await shop.decisions.decision(ADMIN, id)).state == "Pending"
+    await shop.pauses.resume(ADMIN, paused.id)
+    asked = await decision_of(shop.act(EVE, "ship", "Release", "r1", "Move", {"by_": 1}))
+    await shop.decisions.answer(MAX, asked, "grant", scope_of="action", uses=5)
+    await shop.pauses.pause(ADMIN, "principal", "max", reason="away")
+    # It would be done as `max`, who is stopped.
+    await decision_of(shop.act(EVE, "ship", "Release", "r1", "Move", {"by_": 1}))
+
+
+async def test_a_pause_ends_at_its_time_and_at_the_latest_when_it_is_asked(shop: Workshop) -> None:
+    paused = await shop.pauses.pause(ADMIN, "principal", "bot", reason="an hour", for_ms=3_600_000)
+    problem = await refused(touch(shop, BOT))
+    assert problem.detail == f"the principal `bot` is paused by `root`, until {paused.until}: an hour"
+    clock = Moved()
+    clock.by_ms = 3_600_001
+    shop.clock = clock
+    await touch(shop, BOT)
+    assert await shop.pauses.listed(ADMIN) == ()
+
+
+async def test_an_administrator_who_is_paused_can_still_resume(shop: Workshop) -> None:
+    paused = await shop.pauses.pause(ADMIN, "principal", "root", reason="by mistake")
+    assert (await refused(shop.push(ADMIN, "ship", SHIP))).type == "paused"
+    assert (await refused(shop.pauses.resume(ANN, paused.id))).type == "denied"
+    assert (await shop.pauses.resume(ADMIN, paused.id)).state == "Lifted"
+    assert (await shop.push(ADMIN, "ship", SHIP)).unchanged
+
+
+@pytest.mark.parametrize(
+    ("who", "kind", "name", "given", "expected"),
+    [
+        (ANN, "principal", "bot", {}, "denied"),
+        (replace(ADMIN, entities=frozenset({"ship"})), "principal", "bot", {}, "out-of-scope"),
+        (ADMIN, "planet", "mars", {}, "bad-request"),
+        (ADMIN, "principal", "", {}, "bad-request"),
+        (ADMIN, "role", "No Role", {}, "bad-request"),
+        (ADMIN, "tool", "port.fly", {}, "bad-request"),
+        (ADMIN, "bundle", "ships", {}, "bad-request"),
+        (ADMIN, "bundle", "ship", {"within": "ship"}, "bad-request"),
+        (ADMIN, "principal", "bot", {"within": "ships"}, "bad-request"),
+        (ADMIN, "principal", "bot", {"reason": " "}, "bad-request"),
+        (ADMIN, "principal", "bot", {"for_ms": 0}, "bad-request"),
+    ],
+)  # fmt: skip
+async def test_what_can_t_be_paused(
+    shop: Workshop, who: Person, kind: str, name: str, given: dict[str, Any], expected: str
+) -> None:
+    problem = await refused(shop.pauses.pause(who, kind, name, **({"reason": "why"} | given)))
+    assert problem.type == expected
+    assert await shop.pauses.listed(ADMIN) == ()
+
+
+async def test_the_same_is_paused_once(shop: Workshop) -> None:
+    await shop.pauses.pause(ADMIN, "principal", "bot", reason="one")
+    assert (await refused(shop.pauses.pause(ADMIN, "principal", "bot", reason="two"))).type == "conflict"
+    await shop.pauses.pause(ADMIN, "role", "bot", reason="another kind")
+    assert [each.kind for each in await shop.pauses.listed(ADMIN)] == ["principal", "role"]
+    assert (await refused(shop.pauses.resume(ADMIN, "nothing"))).type == "not-found"
+
+
+async def test_a_pause_stands_before_anything_goes_on_after_a_restart(docks: Prepared, tmp_path: Path) -> None:
+    folder = copied(docks, tmp_path / "data")
+    async with opened(folder, push=PUSH) as shop:
+        await ready(shop)
+        await shop.act(ANN, "ship", "Release", "r1", "Promote", NOTES)
+        await shop.pauses.pause(ADMIN, "tool", "port.sail", reason="storm")
+        await shop.pauses.pause(ADMIN, "principal", "bot", reason="it loops")
+        await shop.act(ANN, "ship", "Release", "r1", "Sail", {})
+    async with opened(folder, push=PUSH) as shop:
+        assert (await refused(touch(shop, BOT))).type == "paused"
+        (tool,) = await shop.tools(ADMIN, "ship")
+        assert (tool.waiting, tool.failed, tool.running) == (1, 0, 0)
+        assert shop._spaces["ship"].live.pace("port.sail").why == "it is paused"
+        lifted = [await shop.pauses.resume(ADMIN, each.id) for each in await shop.pauses.listed(ADMIN)]
+        assert {each.state for each in lifted} == {"Lifted"}
+        await touch(shop, BOT)
+
+
+async def test_why_tells_of_a_pause(shop: Workshop) -> None:
+    await shop.pauses.pause(ADMIN, "principal", "bot", reason="it loops")
+    why = await shop.why(BOT, "ship", "Release", "r1", "Touch", {})
+    assert (why.would, why.why, why.text) == ("refuse", "paused", "the principal `bot` is paused by `root`: it loops")
