@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from temper.kernel import Facts
-from temper.runtime.cedar.names import ActionName, approves, reads, writes
-from temper.runtime.cedar.slices import ALLOWED, Asked, Ruling, Slice, permits
+from temper.runtime.cedar.names import APPROVE, READ, ActionName, approves, reads, writes
+from temper.runtime.cedar.scope import FORBID, PERMIT, covering
+from temper.runtime.cedar.slices import ALLOWED, Asked, Ruling, Slice
 from temper.table import Act, Caller, Look, Policy, Refused, Snapshot, Table, Why
 
 
@@ -83,8 +84,9 @@ def slice_of(table: Table, name: ActionName) -> Slice | None:
 
 
 def _slice(table: Table, name: ActionName) -> Slice | None:
-    permitted = permits(table, name)
-    if name.group == "approve":
-        return Slice(table, name, let_in=False) if permitted else None
-    chosen = Slice(table, name, let_in=name.group == "write" or not permitted)
-    return chosen if chosen.policies else None
+    effects = {policy.effect for policy, _ in covering(table, name)}
+    if name.group == APPROVE:
+        return Slice(table, name, let_in=False) if PERMIT in effects else None
+    if name.group == READ and PERMIT in effects:
+        return Slice(table, name, let_in=False)
+    return Slice(table, name, let_in=True) if FORBID in effects else None

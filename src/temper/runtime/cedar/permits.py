@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from temper.runtime.cedar.engine import laid_out, text_of_form
 from temper.runtime.cedar.names import PRINCIPAL, READ, ROLE, WRITE, ActionName, action_type, all_actions, entity_type
-from temper.runtime.cedar.scope import PERMIT, covered, forms
-from temper.runtime.cedar.slices import permits
+from temper.runtime.cedar.scope import PERMIT, covered, covering, forms
 from temper.table import Expr, Policy, Table, Type
 from temper.table import shape as pieces
 
@@ -39,7 +38,7 @@ def generated(table: Table) -> tuple[Permit, ...]:
         if name.group == WRITE and name.action is not None:
             action = table.entities[name.entity].actions[name.action]
             found += _of_action(table, name, action)
-        elif name.group == READ and not permits(table, name):
+        elif name.group == READ and not _permitted(table, name):
             text = f'permit (principal, action == {action_type(table)}::"{name.id}", resource);'
             note = "everybody may read what no `permit` speaks of"
             found.append(Permit(f"default/{name.id}", text, note, (name.id,)))
@@ -75,6 +74,10 @@ def _as_asked(table: Table, policy: Policy) -> str:
     return laid_out(
         text_of_form({**form, "action": scope, "annotations": {**form.get("annotations", {}), "id": policy.id}})
     )
+
+
+def _permitted(table: Table, name: ActionName) -> bool:
+    return any(policy.effect == PERMIT for policy, _ in covering(table, name))
 
 
 # --- `by` -------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from temper.kernel import Facts
 from temper.runtime.cedar.engine import Policies
 from temper.runtime.cedar.names import PRINCIPAL, ActionName, action_type, entity_type
 from temper.runtime.cedar.schema import NEW
-from temper.runtime.cedar.scope import FORBID, PERMIT, covering, looks
+from temper.runtime.cedar.scope import FORBID, covering, looks
 from temper.runtime.cedar.told import told_of_caller
 from temper.runtime.cedar.values import CannotHold, Encoder, attributes, encoders, moment, reference
 from temper.table import Caller, Look, NoValue, Policy, Snapshot, Table, Value, evaluate, holds_references
@@ -242,11 +242,6 @@ class Slice:
                     told = entities[kind, id] = self._told_of(now)
                     further += _references(told["attrs"])
             waiting = further
-
-
-def permits(table: Table, name: ActionName) -> bool:
-    """Say whether a `permit` of the table covers an action."""
-    return any(policy.effect == PERMIT for policy, _ in covering(table, name))
 
 
 def _entity(kind: str, id: str, state: str, told: dict[str, Json]) -> Json:
