@@ -88,6 +88,9 @@ class Fake:
     def proxied(self, peer: str | None, headers: Any) -> Person | None:
         return None
 
+    def lent(self, person: Person) -> bytes | None:
+        return None
+
     def knows(self, blueprint: str) -> bool:
         return True
 

@@ -71,6 +71,8 @@ class Cluster:
         self.name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         """New with each start: whoever comes back after a crash is another."""
         self.tokens = PostgresTokens(registry, fresh_s=joined.lease_s * _FRESH)
+        self.handing_key = b""
+        """By which servers know what one hands on to another."""
         self._registry = registry
         self._address = joined.address
         self._spaces: dict[str, _Space] = {}
@@ -90,6 +92,7 @@ class Cluster:
         """Return this server's place among those of the database. Raises `StoreFault` where that can't be reached."""
         registry = await asyncio.to_thread(Registry, joined.url)
         cluster = cls(joined, registry)
+        cluster.handing_key = await asyncio.to_thread(registry.handing_key)
         cluster._beat = await asyncio.to_thread(registry.look)
         await asyncio.to_thread(cluster.tokens.seen, cluster._beat.tokens)
         return cluster

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from temper.service.credentials import TokenWanted, kept_token, token_problems, token_view
     from temper.service.declined import Declined
     from temper.service.findings import finding
-    from temper.service.identity import principals_of_others
+    from temper.service.identity import LENT, principals_of_others
     from temper.service.judge_process import Judged, judge
     from temper.service.judgement import questions, verify_table
     from temper.service.learning import (
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 # A command must start at once: each thing is imported when it is asked for.
 _LATE = {
+    "LENT": "identity",
     "LEVELS": "levels",
     "Answers": "answers",
     "BadJournal": "learning",
@@ -120,6 +121,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "LENT",
     "LEVELS",
     "Answers",
     "BadJournal",

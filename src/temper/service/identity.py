@@ -31,11 +31,16 @@ proxy's name nobody.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from temper.runtime import (
     OIDC_ALGORITHMS,
@@ -63,6 +68,10 @@ _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 # a policy forbids.
 LISTED_MAX: Final = 512
 _LISTED_CHARACTERS: Final = 8_192
+# Between two servers, whose clocks may be some way from each other.
+_LENT_MS: Final = 60_000
+LENT: Final = b"temper-identity"
+"""The header in which one server tells another whom a proxy has named."""
 
 
 def principals_of_others(section: IdentitySection) -> tuple[str, ...]:
@@ -247,6 +256,30 @@ def _commas(text: bytes) -> list[str]:
     if len(pieces) > LISTED_MAX:
         raise BadToken("it lists more than is read here")
     return [piece for piece in pieces if piece and piece.isprintable()]
+
+
+# --- what one server hands on to another ------------------------------------------------------------------------------
+
+
+def lent(person: Person, key: bytes, at: int) -> bytes:
+    """Return what tells another server whom the proxy of this one has named; it is good for a minute."""
+    said = [person.principal, sorted(person.roles), sorted(person.teams), at]
+    text = base64.urlsafe_b64encode(msgspec.json.encode(said))
+    return text + b"." + hmac.new(key, text, hashlib.sha256).hexdigest().encode()
+
+
+def of_lent(said: bytes, key: bytes, at: int) -> Person | None:
+    """Return whom another server's proxy has named, `None` where no server of ours has said so, or long ago."""
+    text, _, mac = said.partition(b".")
+    made = hmac.new(key, text, hashlib.sha256).hexdigest().encode()
+    if not hmac.compare_digest(made, mac):
+        return None
+    principal, roles, teams, when = msgspec.json.decode(
+        base64.urlsafe_b64decode(text), type=tuple[str, list[str], list[str], int]
+    )
+    if abs(at - when) > _LENT_MS:
+        return None
+    return Person(principal, frozenset(roles), teams=frozenset(teams))
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------

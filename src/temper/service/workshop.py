@@ -336,7 +336,19 @@ class Workshop:
     def proxied(self, peer: str | None, headers: Mapping[bytes, bytes]) -> Person | None:
         """Return whom a request without a token is of, by what the proxy says that the settings name."""
         person = self.identity.of_peer(peer, headers)
+        said = headers.get(identities.LENT)
+        if person is None and said is not None and self._cluster is not None:
+            person = identities.of_lent(said, self._cluster.handing_key, self.clock.now())
         return None if person is None else self._empowered(person)
+
+    def lent(self, person: Person) -> bytes | None:
+        """Return what tells another server of the cluster who it is, `None` where a token does.
+
+        One whom the proxy names is known to this server alone.
+        """
+        if self._cluster is None or not person.principal.startswith(identities.PROXY) or person.token is not None:
+            return None
+        return identities.lent(person, self._cluster.handing_key, self.clock.now())
 
     # --- bundles ---
 

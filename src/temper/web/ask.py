@@ -36,6 +36,7 @@ READ: Final = frozenset(
         b"if-none-match",
         b"last-event-id",
         b"temper-forwarded",
+        b"temper-identity",
     }
 )
 _VERSION: Final = re.compile(r'"[0-9]{1,18}"')

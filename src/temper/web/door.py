@@ -233,7 +233,8 @@ class Door:
             url = workshop.server_of(ask.route.blueprint, elsewhere)
             if url is not None:
                 body = await ask.body(self._limits.bundle_max)
-                found = await self._courier.hand_on(url, ask.method, target, ask.headers, body)
+                lent = workshop.lent(ask.person) if not ask.token else None
+                found = await self._courier.hand_on(url, ask.method, target, ask.headers, body, lent)
                 if found is not None:
                     return found
             if asyncio.get_running_loop().time() > until:

@@ -1,7 +1,8 @@
 """A request that another server decides, handed on to it; its answer is handed back as it is.
 
-It goes out with the caller's own token, and once: whoever gets a request that was handed on and does not decide it
-either says so, and nothing has been done. A caller may as well ask that server itself: `Temper-Server` is its address.
+It goes out with the caller's own token, or with this server's word for whom a proxy has named; and once: whoever gets a
+request that was handed on and does not decide it either says so, and nothing has been done. A caller may as well ask
+that server itself: `Temper-Server` is its address.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from temper.service import wire
+from temper.service import LENT, wire
 from temper.web import answer
 from temper.web.answer import Answer
 from temper.web.problems import decline
@@ -38,9 +39,11 @@ class Courier:
         self._client: httpx2.AsyncClient | None = None
 
     async def hand_on(
-        self, url: str, method: str, target: bytes, head: Mapping[bytes, bytes], body: bytes
+        self, url: str, method: str, target: bytes, head: Mapping[bytes, bytes], body: bytes, lent: bytes | None = None
     ) -> Answer | None:
         """Return the other server's answer, `None` where nothing was done: it is not there, or does not decide.
+
+        `lent` says who calls, where no token does.
 
         Declines where it can't be known whether it was done.
         """
@@ -57,6 +60,8 @@ class Courier:
             )
         sent = [(name, head[name]) for name in _SENT if name in head]
         sent.append((HANDED_ON, b"1"))
+        if lent is not None:
+            sent.append((LENT, lent))
         try:
             found = await self._client.request(method, url + target.decode("ascii"), headers=sent, content=body)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):

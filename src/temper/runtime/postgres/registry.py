@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ alter table {SCHEMA}.tokens
   add column scope text[], add column read_only boolean not null default false, add column parent text,
   add column session text, add column rotated_at bigint, add column used_at bigint, add column old_hash bytea,
   add column old_until bigint;
+create table {SCHEMA}.keys(name text primary key, value bytea not null);
 """
 
 
@@ -70,6 +72,7 @@ class Registry:
                 found = await writer.fetchval("select value from meta where name = 'format'")
                 if found == 1:
                     await writer.execute(_SECOND)
+                    await writer.execute("insert into keys values('handing', $1)", secrets.token_bytes(32))
                     await writer.execute("update meta set value = $1 where name = 'format'", FORMAT)
                     found = FORMAT
         except Exception as problem:
@@ -199,6 +202,11 @@ class Registry:
             "select not exists(select from servers where until > now() and seen < $1) as all", changes
         )[0]["all"]
         return found
+
+    def handing_key(self) -> bytes:
+        """Return the key by which servers know what one hands on to another."""
+        key: bytes = self._all("select value from keys where name = 'handing'")[0]["value"]
+        return key
 
     def close(self) -> None:
         """Let go of the database."""
