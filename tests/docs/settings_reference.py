@@ -1,4 +1,4 @@
-"""`docs/reference/settings.md`, made from the settings' own docstrings: those of the server and those of the adapters.
+"""`docs/reference/settings.md`, made from the settings' own docstrings. The tools have a page of their own.
 
 `python -m tests.docs.settings_reference` writes it.
 """
@@ -53,19 +53,15 @@ Durations are written as in a blueprint, such as `250ms`, `30s` or `5m`.
 """
 
 TOOLS = """\
-## Tools
+## `[tools."NAME"]` and `[adapters.NAME]`
 
-A blueprint says which tools it calls; `[tools."NAME"]` says how, by naming an `adapter` and what that one needs.
-`[adapters.NAME]` holds what all tools of one adapter share.
-A tool that nothing is bound to can be pushed, with a note that says so, and its calls fail as `not_bound`.
-
-Secrets are named, never written out: see [`[secrets]`](#secrets).
+How the tools that blueprints call are carried out has [a page of its own](tools.md).
 """
 
 
 def page() -> str:
     """Return the whole page."""
-    return "\n".join([HEAD, *_sections(), *_secrets(), *_webhooks(), *_identity(), *_retention(), TOOLS, *_tools()])
+    return "\n".join([HEAD, *_sections(), *_secrets(), *_webhooks(), *_identity(), *_retention(), TOOLS])
 
 
 def _sections() -> Iterator[str]:
@@ -84,25 +80,25 @@ def _sections() -> Iterator[str]:
 
 
 def _secrets() -> Iterator[str]:
-    yield from _named("secrets", SecretSection, _sentences(inspect.getdoc(import_module("temper.runtime.vault")) or ""))
+    yield from _named("secrets", SecretSection, sentences(inspect.getdoc(import_module("temper.runtime.vault")) or ""))
 
 
 def _webhooks() -> Iterator[str]:
-    yield from _named("webhooks.NAME", WebhookSection, _sentences(inspect.getdoc(webhooks) or ""))
+    yield from _named("webhooks.NAME", WebhookSection, sentences(inspect.getdoc(webhooks) or ""))
 
 
 def _retention() -> Iterator[str]:
-    yield from _named("retention.NAME", RetentionSection, _sentences(inspect.getdoc(retention) or ""))
+    yield from _named("retention.NAME", RetentionSection, sentences(inspect.getdoc(retention) or ""))
 
 
 def _identity() -> Iterator[str]:
-    yield f"## `[identity]`\n\n{_sentences(inspect.getdoc(IdentitySection) or '')}\n"
+    yield f"## `[identity]`\n\n{sentences(inspect.getdoc(IdentitySection) or '')}\n"
     yield "| setting | default | means |\n|---|---|---|"
     kept = msgspec.structs.fields(IdentitySection)[0]
     yield f"| `{kept.name}` | `{_toml(kept.default)}` | {_meanings(IdentitySection)[kept.name]} |\n"
-    yield _sentences(inspect.getdoc(identity) or "") + "\n"
-    yield from _named("identity.oidc.NAME", OidcSection, _sentences(inspect.getdoc(OidcSection) or ""))
-    yield from _named("identity.proxy", ProxySection, _sentences(inspect.getdoc(ProxySection) or ""))
+    yield sentences(inspect.getdoc(identity) or "") + "\n"
+    yield from _named("identity.oidc.NAME", OidcSection, sentences(inspect.getdoc(OidcSection) or ""))
+    yield from _named("identity.proxy", ProxySection, sentences(inspect.getdoc(ProxySection) or ""))
 
 
 def _named(heading: str, kind: type[msgspec.Struct], text: str) -> Iterator[str]:
@@ -145,25 +141,7 @@ def _toml(value: Any) -> str:
             return str(value)
 
 
-def _tools() -> Iterator[str]:
-    for title, module in (
-        ("### Pace", "tools.pace"),
-        ("### Templates", "tools.template"),
-        ("### Paths", "tools.path"),
-        ("## The `http` adapter", "tools.http"),
-        ("### Egress", "egress"),
-        ("## The `kubernetes` adapter", "tools.kubernetes"),
-        ("### Conditions", "tools.condition"),
-        ("## The `process` adapter", "tools.process"),
-        ("## Adapters of other packages", "tools.others"),
-        ("## The `wasm` adapter", "wasm.grants"),
-    ):
-        text = inspect.getdoc(import_module(f"temper.runtime.{module}"))
-        assert text, f"{module} says what it is"
-        yield f"{title}\n\n{_sentences(text)}\n"
-
-
-def _sentences(text: str) -> str:
+def sentences(text: str) -> str:
     """The text with one sentence a line, as our pages are written; tables, lists and code as they are."""
     blocks = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
     return "".join(block if block.startswith("```") else _paragraphs(block) for block in blocks)

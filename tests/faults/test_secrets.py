@@ -44,6 +44,7 @@ CANARIES = {
     "in_env": "canary-env-$HOME-`x`-'q'",
     "in_arg": "canary-arg --option \\ 4",
     "in_input": "canary-input-ü-09",
+    "in_server": "canary-server-55/+e",
     "from_file": "canary-file-aa01",
     "from_command": "canary-command-bb02",
     "never_used": "canary-never-cc03",
@@ -69,6 +70,34 @@ TOOLS = {
     "long": ("long", "text = 'x'\nmax_answer_bytes = 64"),
 }
 # Of each command's tool: how it ends.
+# Of each tool of an MCP server, which is a program: the tool that is called there.
+SERVED = {"mcp_says": "says", "mcp_fails": "fails", "mcp_raises": "raises", "mcp_dies": "dies", "mcp_none": "none"}
+SERVER = """#!PYTHON
+import os, sys
+from mcp.server.mcpserver import MCPServer
+from mcp_types import CallToolResult, TextContent
+server = MCPServer("planted")
+told = " ".join([*sys.argv, *os.environ.values()])
+print(told, file=sys.stderr, flush=True)
+
+@server.tool()
+def says(x: str) -> dict[str, str]:
+    return {"said": told + x}
+
+@server.tool()
+def fails(x: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(text=told + x)], is_error=True)
+
+@server.tool()
+def raises(x: str) -> str:
+    raise ValueError(told + x)
+
+@server.tool()
+def dies(x: str) -> str:
+    os._exit(3)
+
+server.run("stdio")
+"""
 COMMANDS = ("print", "fail", "temporary", "crash", "hang", "noise")
 COMMAND = """#!PYTHON
 import json, os, signal, sys, time
@@ -86,7 +115,7 @@ sys.exit({"fail": 3, "temporary": 75}.get(how, 0))
 """
 ENTITY = """
 tool t.NAME(x: string) -> (said: string)
-  timeout 2s
+  timeout TIMEOUT
 
 entity OfKIND
   states Calling, Fine, Bad, Open
@@ -109,6 +138,11 @@ entity OfKIND
 
   late Answered, Failed, Lost ignore
 """
+
+
+def timeout(name: str) -> str:
+    """How long a call may take: what is meant to end has time for it, also on a busy machine."""
+    return "2s" if name in ("sleeps", "plain", "cmd_hang") else "30s"
 
 
 def kind(name: str) -> str:
@@ -140,6 +174,8 @@ class Reflecting(socketserver.StreamRequestHandler):
             case "move" | "lead":
                 host = CANARIES["in_host"]
                 self._answer("302", said, f"Location: http://{host}.example:81/{quote(CANARIES['in_url'])}\r\n")
+            case "drop":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Half: " + quote(said).encode())
             case "rubbish":
                 self.wfile.write(said.encode("utf-8", "replace"))
             case "half":
@@ -148,7 +184,7 @@ class Reflecting(socketserver.StreamRequestHandler):
                 self.wfile.write(b"HTTP/1.1 200 " + quote(said)[:900].encode())
                 self.wfile.flush()
                 time.sleep(4)
-            case "long":
+            case _:
                 self._answer("200", said)
 
     def _answer(self, status: str, said: str, head: str = "") -> None:
@@ -178,13 +214,17 @@ def reflecting() -> Iterator[tuple[int, list[str]]]:
             thread.join()
 
 
+def program(path: Path, text: str) -> Path:
+    path.write_text(text.replace("PYTHON", sys.executable))
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
 def settings(folder: Path, port: int) -> str:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         closed = nobody.getsockname()[1]
     (folder / "secret.file").write_text(CANARIES["from_file"] + "\n")
-    command = folder / "command"
-    command.write_text(COMMAND.replace("PYTHON", sys.executable))
-    command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    command = program(folder / "command", COMMAND)
     lines = [
         "[limits]\npage = 200\n[push]\nlevels = ['algebra', 'search']\n[secrets]",
         'from_file = { file = "secret.file" }',
@@ -193,6 +233,7 @@ def settings(folder: Path, port: int) -> str:
         "[webhooks.in]\nsecret = ['hook', 'old_key']\nblueprint = 'planted'\nentity = 'OfSays'\naction = 'Begin'",
         "params = { asked = 'asked' }\nprincipal = 'sender'\nroles = ['maker']",
         f"[adapters.process.commands]\nit = '{command}'",
+        f"[adapters.mcp.commands]\nit = '{program(folder / 'server', SERVER)}'",
     ]
     for name, (path, more) in TOOLS.items():
         port_of = {"closed": closed}.get(name, port)
@@ -204,6 +245,10 @@ def settings(folder: Path, port: int) -> str:
         lines += [f'[tools."t.cmd_{how}"]\nadapter = "process"\ncommand = "it"\nresult = {{ said = "said" }}']
         lines += [f"args = ['{how}', '--with', '{{secret:in_arg}}']\nenvironment = {{ TOKEN = '{{secret:in_env}}' }}"]
         lines += ["json = { x = '{secret:in_input}', y = '{secret:from_file}' }\nretry_codes = [75]"]
+    for name, tool in SERVED.items():
+        lines += [f'[tools."t.{name}"]\nadapter = "mcp"\ncommand = "it"\ntool = "{tool}"\nresult = {{ said = "said" }}']
+        lines += ["args = ['{secret:in_server}']\nenvironment = { TOKEN = '{secret:in_env}' }"]
+        lines += ["arguments = { x = '{secret:in_json} {secret:from_file}' }"]
     return "\n".join(lines)
 
 
@@ -232,10 +277,13 @@ def test_the_looking_finds_what_is_there() -> None:
 def test_no_secret_is_kept_shown_or_said(tmp_path: Path) -> None:
     env = {key: value for key, value in os.environ.items() if not key.startswith("TEMPER_")}
     env |= {f"PLANTED_{name}": value for name, value in CANARIES.items()} | {"C": CANARIES["from_command"]}
-    names = [*TOOLS, *(f"cmd_{how}" for how in COMMANDS)]
+    names = [*TOOLS, *(f"cmd_{how}" for how in COMMANDS), *SERVED]
     (tmp_path / "planted.blueprint").write_text(
         "blueprint planted\n\nrole maker\n"
-        + "".join(ENTITY.replace("NAME", name).replace("OfKIND", kind(name)) for name in names)
+        + "".join(
+            ENTITY.replace("NAME", name).replace("OfKIND", kind(name)).replace("TIMEOUT", timeout(name))
+            for name in names
+        )
     )
     said: dict[str, bytes] = {}
     with reflecting() as (port, seen):
@@ -266,7 +314,7 @@ def test_no_secret_is_kept_shown_or_said(tmp_path: Path) -> None:
     states = {name: json.loads(said[kind(name)]) for name in names}
     ends = {name: found["state"] for name, found in states.items()}
     assert ends == {name: END.get(name, "Bad") for name in names}
-    for name in ("says", "fails", "rejects", "cmd_print", "cmd_fail"):
+    for name in ("says", "fails", "rejects", "cmd_print", "cmd_fail", "mcp_says", "mcp_fails"):
         assert "{secret:" in states[name]["fields"]["said"], name
     assert b"{secret:in_host}.example" in said["history of OfLeads"]
     assert [leak for where, content in said.items() for leak in leaks(content, where)] == []
@@ -275,8 +323,8 @@ def test_no_secret_is_kept_shown_or_said(tmp_path: Path) -> None:
 
 # What becomes of those that do not end as failed.
 END = {
-    "says": "Fine", "cmd_print": "Fine",
-    **dict.fromkeys(("leads", "drops", "rubbish", "half", "sleeps", "cmd_crash", "cmd_hang"), "Open"),
+    "says": "Fine", "cmd_print": "Fine", "mcp_says": "Fine",
+    **dict.fromkeys(("leads", "drops", "rubbish", "half", "sleeps", "cmd_crash", "cmd_hang", "mcp_dies"), "Open"),
 }  # fmt: skip
 
 
@@ -296,7 +344,7 @@ def _started(process: subprocess.Popen[bytes], out: Path) -> tuple[str, str]:
 def _asked(url: str, token: str, names: list[str]) -> dict[str, bytes]:
     """Have every tool called, and return what the server answers to whatever can be asked."""
     said: dict[str, bytes] = {}
-    with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+    with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
         made = client.post("/v1/tokens", json={"principal": "mary", "roles": ["maker"]}).json()["token"]
         mary = {"Authorization": f"Bearer {made}"}
         for name in names:
@@ -313,7 +361,7 @@ def _asked(url: str, token: str, names: list[str]) -> dict[str, bytes]:
         for name in names:
             of = f"/v1/planted/{kind(name)}"
             paths = {
-                f"wait {name}": f"{of}/i/wait?until=not+(state+is+Calling)&timeout=15s",
+                f"wait {name}": f"{of}/i/wait?until=not+(state+is+Calling)&timeout=30s",
                 kind(name): f"{of}/i",
                 f"history of {kind(name)}": f"{of}/i/history",
                 f"list of {kind(name)}": of,

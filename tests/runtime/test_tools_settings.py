@@ -39,7 +39,7 @@ def problems_in(toml: str, declared: dict[str, Declared] = DECLARED) -> list[Pro
 
 
 def test_the_adapters_are_known_by_name() -> None:
-    assert list(ADAPTERS) == ["http", "kubernetes", "process"]
+    assert list(ADAPTERS) == ["http", "kubernetes", "mcp", "process"]
 
 
 def test_settings_that_are_in_order() -> None:
@@ -124,7 +124,7 @@ AT = 'tools."pager.page"'
         ("tools = 3", "tools", "this is not a table", "write `[tools.NAME]`"),
         ('[tools]\n"pager.page" = 3', AT, "this is not a table", 'write `[tools."pager.page"]`'),
         (f"[adapters.smoke]\n{PAGER}", "adapters.smoke", "there is no adapter `smoke`",
-         "adapters are `http`, `kubernetes`, `process`"),
+         "adapters are `http`, `kubernetes`, `mcp`, `process`"),
     ],
 )  # fmt: skip
 def test_problems(toml: str, where: str, text: str, help: str) -> None:
@@ -151,7 +151,7 @@ def test_a_declared_tool_that_nothing_is_bound_to() -> None:
     assert problem == Problem(
         "tools",
         "no adapter is bound to `pager.page`",
-        'add `[tools."pager.page"]` with an `adapter`; adapters are `http`, `kubernetes`, `process`',
+        'add `[tools."pager.page"]` with an `adapter`; adapters are `http`, `kubernetes`, `mcp`, `process`',
     )
 
 

@@ -26,6 +26,13 @@ for _name in (library + part for library in _LIBRARIES for part in _PARTS):
     logging.getLogger(_name).addFilter(_outside_of_attempts)
 
 
+def silence(*prefixes: str) -> None:
+    """Have the loggers that there are by now, below these names, keep silent during attempts too."""
+    for name in list(logging.root.manager.loggerDict):
+        if any(f"{name}.".startswith(f"{prefix}.") for prefix in prefixes):
+            logging.getLogger(name).addFilter(_outside_of_attempts)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep the libraries' loggers silent for what this task does inside."""

@@ -220,7 +220,7 @@ class HttpAdapter:
 
     def _request(self, call: Call) -> _Request:
         binding = self._binding
-        headers = [(name, fill_text(value, call, self._vault, _header_guard)) for name, value in binding.headers]
+        headers = [(name, fill_text(value, call, self._vault, header_guard)) for name, value in binding.headers]
         given = {name.lower() for name, _ in headers}
         content, content_type = self._content(call)
         ours = {"Idempotency-Key": _header_text(call.order), "Accept": "application/json", "User-Agent": "temper"}
@@ -231,20 +231,20 @@ class HttpAdapter:
             headers += self._signature(_header_text(call.order), content, binding.sign)
         # A short answer may unpack to a very long one.
         headers.append(("Accept-Encoding", "identity"))
-        return _Request(binding.method, binding.origin, self._target(call), headers, content, call.timeout_ms / 1000)
+        return _Request(
+            binding.method,
+            binding.origin,
+            target_of(binding.target, call, self._vault),
+            headers,
+            content,
+            call.timeout_ms / 1000,
+        )
 
     def _signature(self, delivery: str, content: bytes, secret: str) -> list[tuple[str, str]]:
         at = str(int(time.time()))
         text = f"{at}.{delivery}.".encode() + content
         made = hmac.new(self._vault.reveal(secret).encode(), text, hashlib.sha256).hexdigest()
         return [("Temper-Timestamp", at), ("Temper-Delivery", delivery), ("Temper-Signature", f"v1={made}")]
-
-    def _target(self, call: Call) -> str:
-        target = fill_text(self._binding.target, call, self._vault, _url_guard)
-        for segment in target.partition("?")[0].split("/"):
-            if segment in (".", ".."):
-                raise CannotFill("an argument would make the url's path climb")
-        return target
 
     def _content(self, call: Call) -> tuple[bytes, str]:
         body = self._binding.body
@@ -329,17 +329,12 @@ class HttpAdapter:
     def _judge(self, request: _Request, answer: _Answer) -> Attempt:
         if answer.status in self._binding.success:
             return self._answered(answer)
-        text = self._vault.hide(f"{request.method} {request.origin}: {_status_text(answer.status)}")
+        text = self._vault.hide(f"{request.method} {request.origin}: {status_text(answer.status)}")
         if answer.body:
             text += self._excerpt(answer.body)
         if 300 <= answer.status < 400:
             text += " (redirects are not followed)"
-        safe = self._binding.method in _SAFE
-        if answer.status in self._binding.unknown and not safe:
-            return Unknown(text)
-        if answer.status >= 500 or answer.status in _LATER:
-            return Failed(Kind.UNAVAILABLE, text, retry=True)
-        return Failed(Kind.REJECTED, text, retry=False)
+        return kind_of_status(answer.status, text, safe=self._binding.method in _SAFE, unknown=self._binding.unknown)
 
     def _answered(self, answer: _Answer) -> Attempt:
         if not self._binding.result:
@@ -373,7 +368,26 @@ def _url_guard(text: str, part: Part) -> str:
             return quote(text, safe="")
 
 
-def _header_guard(text: str, _part: Part) -> str:
+def target_of(template: Template, call: Call, vault: Vault) -> str:
+    """Return what follows the host. Raises `CannotFill` where an argument would lead elsewhere than the template."""
+    target = fill_text(template, call, vault, _url_guard)
+    for segment in target.partition("?")[0].split("/"):
+        if segment in (".", ".."):
+            raise CannotFill("an argument would make the url's path climb")
+    return target
+
+
+def kind_of_status(status: int, text: str, *, safe: bool, unknown: frozenset[int] = _UNKNOWN) -> Failed | Unknown:
+    """Return what a status that is no success says of an attempt; `safe` ones have changed nothing."""
+    if status in unknown and not safe:
+        return Unknown(text)
+    if status >= 500 or status in _LATER:
+        return Failed(Kind.UNAVAILABLE, text, retry=True)
+    return Failed(Kind.REJECTED, text, retry=False)
+
+
+def header_guard(text: str, _part: Part) -> str:
+    """Return a part of a header as it is. Raises `CannotFill` where it would be more than that."""
     return _header_text(text)
 
 
@@ -383,7 +397,8 @@ def _header_text(text: str) -> str:
     return text
 
 
-def _status_text(status: int) -> str:
+def status_text(status: int) -> str:
+    """Return a status with its name, if it has one."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -405,11 +420,8 @@ def build(table: Table, resolve: Resolve) -> HttpAdapter | None:
     """Return the adapter that a table describes, or `None` when it has problems, which it then notes."""
     before = len(table.problems)
     method = table.one_of("method", METHODS)
-    url = _url(table)
-    headers = table.texts_of_templates("headers")
-    for name, _ in headers:
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or name.lower() in _RESERVED:
-            table.note(f"headers.{name}", f"`{name}` can't be set here", "take it out: the adapter writes it")
+    url = url_of(table)
+    headers = headers_of(table, frozenset({"temper-timestamp", "temper-delivery", "temper-signature"}))
     body = _body(table)
     if body is not None and method in _SAFE:
         table.note("", f"{method} sends no body", "put what it asks for into the url")
@@ -417,11 +429,11 @@ def build(table: Table, resolve: Resolve) -> HttpAdapter | None:
     success, unknown = table.statuses("success", _SUCCESS), table.statuses("unknown", _UNKNOWN)
     redirects = table.flag("redirects")
     answer_bytes_max = table.number("max_answer_bytes", ANSWER_BYTES_MAX)
-    tls = _authorities(table)
+    tls = authorities(table)
     sign = table.text("sign")
     if sign is not None:
         table.secret("sign", sign)
-    egress = _egress(table, url[0] if url else None)
+    egress = egress_of(table, url[0] if url else None)
     table.finish()
     if len(table.problems) > before:
         return None
@@ -434,20 +446,21 @@ def build(table: Table, resolve: Resolve) -> HttpAdapter | None:
     return HttpAdapter(binding, table.vault, resolve)
 
 
-_RESERVED = (
-    "temper-timestamp",
-    "temper-delivery",
-    "temper-signature",
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "accept-encoding",
-)
+_RESERVED = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
 _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)\Z")
 
 
-def _url(table: Table) -> tuple[Origin, Template] | None:
+def headers_of(table: Table, reserved: frozenset[str]) -> tuple[tuple[str, Template], ...]:
+    """Return the headers that a table says, noting those that can't be said."""
+    headers = table.texts_of_templates("headers")
+    for name, _ in headers:
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or name.lower() in reserved | _RESERVED:
+            table.note(f"headers.{name}", f"`{name}` can't be set here", "take it out: the adapter writes it")
+    return headers
+
+
+def url_of(table: Table) -> tuple[Origin, Template] | None:
+    """Return the URL that a table says: where, which is fixed, and what follows, which is filled."""
     raw = table.text("url", required=True)
     if raw is None:
         return None
@@ -490,7 +503,8 @@ def _body(table: Table) -> Body | None:
     return Plain(text) if text is not None else None
 
 
-def _authorities(table: Table) -> ssl.SSLContext | None:
+def authorities(table: Table) -> ssl.SSLContext | None:
+    """Return what TLS is checked by, if a table says so."""
     file = table.text("ca_file")
     if file is None:
         return None
@@ -501,7 +515,8 @@ def _authorities(table: Table) -> ssl.SSLContext | None:
         return None
 
 
-def _egress(table: Table, origin: Origin | None) -> Egress | None:
+def egress_of(table: Table, origin: Origin | None) -> Egress | None:
+    """Return the list that a table says, without one that of the URL's own host, if that is public."""
     listed = table.texts("egress")
     where = f"{bracketed(origin.host)}:{origin.port}" if origin else ""
     if listed is None:

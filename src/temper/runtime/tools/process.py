@@ -38,39 +38,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
-import sys
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path as File
 
 from temper.runtime.tools.adapter import Answered, Attempt, Call, Failed, Kind, Unknown
 from temper.runtime.tools.path import Path, extract
 from temper.runtime.tools.reading import Table
-from temper.runtime.tools.template import Argument, CannotFill, Shape, Template, fill, fill_text
+from temper.runtime.tools.spawn import (
+    NOT_STARTED,
+    Bounds,
+    Commands,
+    argument_of,
+    end,
+    end_of,
+    environment_for,
+    said_in,
+    spawn,
+)
+from temper.runtime.tools.template import CannotFill, Shape, Template, fill, fill_text
 from temper.runtime.vault import Vault
 
 ANSWER_BYTES_MAX = 1_048_576
-SAID_MAX = 300
 _TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: a failure that may pass.
-_NOT_STARTED = 126  # As shells have it: found, and could not be run.
-_ERROR_BYTES = 262_144  # Of which little is shown; a secret that the cut goes through must not be all of it.
-_MIB = 1 << 20
-# Sets the bounds and becomes the command. In a process of its own, since between fork and exec of a program that has
-# threads Python must not run.
-_LAUNCHER = """
-import os, resource, sys
-cpu, memory, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
-resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-try:
-    os.execve(path, [path, *sys.argv[4:]], os.environ)
-except OSError as problem:
-    print("temper: cannot be started: " + str(problem.strerror), file=sys.stderr)
-    sys.exit(126)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +74,7 @@ class Binding:
     input: Shape | None
     result: tuple[tuple[str, Path], ...]
     retry_codes: frozenset[int]
-    cpu_s: int
-    memory: int
+    bounds: Bounds
     answer_bytes_max: int
 
 
@@ -103,7 +92,7 @@ class ProcessAdapter:
         """Run the command once, and say what came of it."""
         binding = self._binding
         try:
-            args = [_argument(template, call, self._vault) for template in binding.args]
+            args = [argument_of(template, call, self._vault) for template in binding.args]
             extra = {name: fill_text(value, call, self._vault) for name, value in binding.environment}
             given = fill(binding.input, call, self._vault) if binding.input is not None else dict(call.args)
             content = json.dumps(given, ensure_ascii=False).encode()
@@ -124,40 +113,29 @@ class ProcessAdapter:
 
     async def _run(self, call: Call, args: list[str], extra: dict[str, str], content: bytes, folder: str) -> Attempt:
         binding = self._binding
-        environment = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": folder, "TMPDIR": folder,
-            "TEMPER_ORDER": call.order, "TEMPER_ATTEMPT": str(call.attempt), **extra,
-        }  # fmt: skip
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", "-c", _LAUNCHER,
-            str(binding.cpu_s), str(binding.memory * _MIB), binding.path, *args,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            cwd=folder, env=environment, start_new_session=True,
-        )  # fmt: skip
+        environment = environment_for(call, folder, extra)
+        process = await spawn(binding.path, args, environment, folder, binding.bounds)
         try:
             async with asyncio.timeout(call.timeout_ms / 1000):
                 _, out, err = await asyncio.gather(
                     _feed(process, content),
                     _read(process.stdout, binding.answer_bytes_max),
-                    _read(process.stderr, _ERROR_BYTES, keep=True),
+                    end_of(process.stderr),
                 )
                 code = await process.wait()
         except TimeoutError:
             return Unknown(f"`{binding.command}` was killed: no answer in {call.timeout_ms} ms")
         finally:
-            # The group, for what it has started may outlive it.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        return self._judge(code, out, err or b"")
+            await end(process)
+        return self._judge(code, out, err)
 
     def _judge(self, code: int, out: bytes | None, err: bytes) -> Attempt:
         binding = self._binding
-        said = " ".join(self._vault.hide(_end(err, self._vault.longest())).split())[-SAID_MAX:]
+        said = said_in(err, self._vault)
         text = f"`{binding.command}` ended with {code}" + (f": {said}" if said else "")
         if code < 0:
             return Unknown(f"`{binding.command}` was killed by {_signal(-code)}" + (f": {said}" if said else ""))
-        if code == _NOT_STARTED and said.startswith("temper: cannot be started"):
+        if code == NOT_STARTED and said.startswith("temper: cannot be started"):
             return Failed(Kind.UNAVAILABLE, f"`{binding.command}` {said.removeprefix('temper: ')}", retry=True)
         if code in binding.retry_codes:
             return Failed(Kind.UNAVAILABLE, text, retry=True)
@@ -177,20 +155,6 @@ class ProcessAdapter:
         return Answered(self._vault.hide_in(found))
 
 
-def _argument(template: Template, call: Call, vault: Vault) -> str:
-    text = fill_text(template, call, vault)
-    first = template.parts[0] if template.parts else None
-    if isinstance(first, Argument) and text.startswith("-"):
-        raise CannotFill(f"the argument `{first.name}` would be an option")
-    return text
-
-
-def _end(err: bytes, longest: int) -> str:
-    """The end of what was said. Where it was cut, what may be the rest of a secret goes too."""
-    text = err.decode(errors="replace")
-    return text[longest:] if len(err) == _ERROR_BYTES else text
-
-
 async def _feed(process: asyncio.subprocess.Process, content: bytes) -> None:
     assert process.stdin is not None, "it was asked for"
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # It need not read.
@@ -201,14 +165,12 @@ async def _feed(process: asyncio.subprocess.Process, content: bytes) -> None:
         await process.stdin.wait_closed()
 
 
-async def _read(stream: asyncio.StreamReader | None, most: int, *, keep: bool = False) -> bytes | None:
-    """Return all of it, `None` where there is more than `most`; with `keep` the end of it."""
+async def _read(stream: asyncio.StreamReader | None, most: int) -> bytes | None:
+    """Return all of it, `None` where there is more than `most`."""
     assert stream is not None, "it was asked for"
     found: bytes | None = b""
     while chunk := await stream.read(65_536):
-        if keep:
-            found = ((found or b"") + chunk)[-most:]
-        elif found is not None:
+        if found is not None:
             found = found + chunk if len(found) + len(chunk) <= most else None
     return found
 
@@ -225,26 +187,6 @@ def _no_number(text: str) -> None:
 
 
 # --- settings -------------------------------------------------------------------------------------
-
-
-class Commands:
-    """The commands that tools may run, by name; read once, when the first tool asks."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self._found: dict[str, str] | None = None
-
-    def all(self) -> dict[str, str]:
-        """Return the path of each."""
-        if self._found is None:
-            self._found = {}
-            for name, path in self._table.texts_by_name("commands").items():
-                if not path.startswith("/") or not os.access(path, os.X_OK) or not File(path).is_file():
-                    self._table.note(f"commands.{name}", f"`{path}` is no program", "give the whole path of one")
-                else:
-                    self._found[name] = path
-            self._table.finish()
-        return self._found
 
 
 def build(table: Table, commands: Commands) -> ProcessAdapter | None:
@@ -268,7 +210,7 @@ def build(table: Table, commands: Commands) -> ProcessAdapter | None:
     assert command is not None, "its absence is a problem"
     sound = tuple(template for template in args if template is not None)
     binding = Binding(
-        command, known[command], sound, environment, shape, result, codes, max(1, -(-cpu_ms // 1000)), memory,
-        answer_bytes_max,
+        command, known[command], sound, environment, shape, result, codes,
+        Bounds(max(1, -(-cpu_ms // 1000)), memory), answer_bytes_max,
     )  # fmt: skip
     return ProcessAdapter(binding, table.vault)

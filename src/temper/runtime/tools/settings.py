@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from temper.runtime.egress import Resolve, resolve_by_system
-from temper.runtime.tools import http, kubernetes, process
+from temper.runtime.tools import http, kubernetes, mcp, process
 from temper.runtime.tools.adapter import Adapter
 from temper.runtime.tools.discreet import Discreet
 from temper.runtime.tools.others import Others
 from temper.runtime.tools.pace import Pace, Paced, read_pace
 from temper.runtime.tools.reading import Declared, Problem, Table, dotted
+from temper.runtime.tools.spawn import Commands
 from temper.runtime.vault import Vault
 
 
@@ -26,7 +27,8 @@ class Site:
 
     resolve: Resolve
     clusters: kubernetes.Clusters
-    commands: process.Commands
+    commands: Commands
+    servers: Commands
 
 
 Build = Callable[[Table, Site], Adapter | None]
@@ -34,6 +36,7 @@ Build = Callable[[Table, Site], Adapter | None]
 ADAPTERS: dict[str, Build] = {
     "http": lambda table, site: http.build(table, site.resolve),
     "kubernetes": lambda table, site: kubernetes.build(table, site.clusters),
+    "mcp": lambda table, site: mcp.build(table, site.servers, site.resolve),
     "process": lambda table, site: process.build(table, site.commands),
 }
 
@@ -65,7 +68,8 @@ def load_tools(
     # It is read when the first tool asks for it, so that without one the client is not imported.
     cluster = Table(("adapters", "kubernetes"), shared.get("kubernetes", {}), problems, vault)
     programs = Table(("adapters", "process"), shared.get("process", {}), problems, vault)
-    site = Site(resolve, kubernetes.Clusters(cluster), process.Commands(programs))
+    servers = Table(("adapters", "mcp"), shared.get("mcp", {}), problems, vault)
+    site = Site(resolve, kubernetes.Clusters(cluster), Commands(programs), Commands(servers))
     adapters: dict[str, Adapter] = {}
     for name, raw in tools.items():
         if raw.get("adapter") == MODULES:
