@@ -78,6 +78,9 @@ class Cluster:
         self._spaces: dict[str, _Space] = {}
         self._beat = Beat({}, (), 0)
         self._on_space: Callable[[str], Awaitable[None]] | None = None
+        self._on_news: Callable[[], Awaitable[None]] | None = None
+        self._heard = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="temper-leases")
         self._keeping: asyncio.Task[None] | None = None
         self._beaten = 0.0
@@ -112,10 +115,14 @@ class Cluster:
         self._spaces[name] = _Space(name, store, member)
         self._soon.set()
 
-    def keep(self, on_space: Callable[[str], Awaitable[None]]) -> None:
-        """Begin to keep leases; `on_space` is called with the name of a space that another server has made."""
-        self._on_space = on_space
-        self._keeping = asyncio.get_running_loop().create_task(self._kept(), name="temper leases")
+    def keep(self, on_space: Callable[[str], Awaitable[None]], on_news: Callable[[], Awaitable[None]]) -> None:
+        """Begin to keep leases; `on_space` is called with the name of a space that another server has made.
+
+        `on_news` is called before this server says that it knows what `tell` told of.
+        """
+        self._on_space, self._on_news = on_space, on_news
+        self._loop = asyncio.get_running_loop()
+        self._keeping = self._loop.create_task(self._kept(), name="temper leases")
 
     async def listening(self, address: str) -> None:
         """Take a share from now on: requests for it are answered at this address."""
@@ -131,6 +138,14 @@ class Cluster:
         space = self._spaces.get(name)
         owner = space.owners.get(part) if space is not None else None
         return self._beat.servers.get(owner) if owner is not None and owner != self.name else None
+
+    async def tell(self) -> None:
+        """Tell every server that there are news, and return once they have acted on them.
+
+        Of one that is gone, its lease ends.
+        """
+        await asyncio.to_thread(self._registry.news)
+        await self.settled()
 
     async def settled(self) -> None:
         """Return once every server knows what has been changed of tokens here; of one that is gone, its lease ends."""
@@ -208,18 +223,44 @@ class Cluster:
         lease_s = self.joined.lease_s
         began = now_s()
         if self._address and began >= self._beaten + lease_s / 3:
-            self._beat = self._registry.beat(self.name, self._address, seconds=lease_s, seen=self.tokens.known)
+            self._beat = self._registry.beat(self.name, self._address, seconds=lease_s, seen=self._known)
             self._beaten = began
         else:
             self._beat = self._registry.look()
-        if self.tokens.seen(self._beat.tokens, began):
-            self._registry.saw(self.name, self._beat.tokens)
+        before = self._known
+        self._hear(self._beat.tokens)
+        self.tokens.seen(self._beat.tokens, began)
+        if self._known != before:
+            self._registry.saw(self.name, self._known)
         found: dict[str, _Found] = {}
         for name, space in list(self._spaces.items()):
             taken, spare = self._share(space) if self._address else ((), 0)
             space.owners = space.store.owners()
             found[name] = _Found(space.store.latest(), taken, spare)
         return found
+
+    @property
+    def _known(self) -> int:
+        """Up to which change all that is told is known here."""
+        return min(self.tokens.known, self._heard)
+
+    def _hear(self, changes: int) -> None:
+        """Act on news, on the loop; where that can't be done now, they are not known yet."""
+        if changes == self._heard or self._on_news is None or self._loop is None:
+            self._heard = max(self._heard, changes)
+            return
+        acting = asyncio.run_coroutine_threadsafe(self._acted(self._on_news), self._loop)
+        try:
+            acting.result(self.joined.lease_s / 3)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, what is leased has to be renewed
+            acting.cancel()
+            _log.warning("news can't be acted on: %r", problem)
+        else:
+            self._heard = changes
+
+    @staticmethod
+    async def _acted(on_news: Callable[[], Awaitable[None]]) -> None:
+        await on_news()
 
     def _share(self, space: _Space) -> tuple[Sequence[int], int]:
         """Renew a space's leases, and take what is free up to a fair share; return that, and how many are too many."""

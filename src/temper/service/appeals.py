@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from temper.kernel import Answer, Done, Facts, No, Request
-from temper.runtime import new_id
+from temper.runtime import Elsewhere, new_id
 from temper.service import wire
 from temper.service.cases import Cases
 from temper.service.declined import Declined, unavailable
@@ -59,10 +59,13 @@ class Appeals:
         if not self.may_be_appealed(space, request, answer):
             return answer
         assert isinstance(answer, No), "it was refused"
-        granted = await self.grants.use(space, person, request, answer.refused)
+        try:
+            granted = await self.grants.use(space, person, request, answer.refused)
+            id = None if granted is not None else await self._asked(space, person, request, answer)
+        except Elsewhere as elsewhere:  # This server has no share of the office just now.
+            raise unavailable("no decision can be noted just now, and nothing was done") from elsewhere
         if granted is not None:
             return granted
-        id = await self._asked(space, person, request, answer)
         if id is None:
             return answer
         now = await self.cases.read(id)

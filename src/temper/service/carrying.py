@@ -17,6 +17,9 @@ from temper.service.office.known import known_of
 from temper.service.pauses import Pauses
 from temper.table import Why
 
+# Decisions that are looked at in one round for those to carry out.
+_ROUND = 200
+
 _log = logging.getLogger("temper.service")
 
 
@@ -38,6 +41,22 @@ class CarryOut:
     async def close(self) -> None:
         """There is nothing to let go of."""
 
+    async def for_others(self) -> None:
+        """Do what is granted of what this server decides for, whoever keeps the decision.
+
+        Whoever keeps it finds it done: an attempt is the outbox's to make, and can be made where the decision is alone.
+        """
+        office = self.cases.office.space
+        if office is None:
+            return
+        page = await office.reading(lambda: office.store.list("Decision", states=("Granted",), limit=_ROUND))
+        for now in page.items:
+            wanted = self.cases.office.fields(now)["wanted"]
+            space = self.cases.spaces.get(wanted["bundle"])
+            member = space.member if space is not None else None
+            if member is not None and member.home(wanted["entity"], wanted["entity_id"]) is None:
+                await self.call(Call("", "", {"decision": now.id}, 1, 0))
+
     async def _carried_out(self, id: str) -> Attempt:
         now = await self.cases.office.read("Decision", id)
         if now is None or now.state != "Granted":
@@ -49,11 +68,14 @@ class CarryOut:
             return _later(f"the blueprint `{wanted['bundle']}` is not served here")
         key = f"\ndecision/{id}"
         try:
+            # In this order: what has moved on by its being done is told as done.
+            moved = await self.cases.moved_on(wanted)
             kept = await space.reading(lambda: space.store.answered(key))
             if kept is not None:
                 return _told(kept.entry)
-            if space.version.digest != wanted["digest"]:
-                return _ended("stale", await self.cases.moved_on(wanted))
+            if moved:
+                return _ended("stale", moved)
+            space.must_be_ours(wanted["entity"], wanted["entity_id"])
             by = fields["answered_by"]
             _, request, consent = self.cases.to_do(id, fields, by, known_of(fields["answered_as"]))
             for caller in (consent.asked, consent.by):
@@ -73,7 +95,7 @@ class CarryOut:
                 )
             )
         except Elsewhere:
-            return _later("another server decides for the entity")
+            return _later("the server that decides for the entity carries it out")
         except (Declined, StoreFault) as problem:
             return _later(str(problem))
         match answer:

@@ -66,6 +66,7 @@ class Decisions:
     cases: Cases = field(init=False)
     grants: Grants = field(init=False)
     appeals: Appeals = field(init=False)
+    carrying: CarryOut = field(init=False)
     adapters: dict[str, Adapter] = field(init=False)
     """What carries out the office's own tools."""
 
@@ -73,7 +74,8 @@ class Decisions:
         """Bind the office's tools: the second where the settings name a webhook."""
         settings = self.loaded.settings
         self.cases = Cases(self.office, self.spaces, self.gate)
-        self.adapters = {CARRY_OUT: CarryOut(self.cases, self.pauses)}
+        self.carrying = CarryOut(self.cases, self.pauses)
+        self.adapters = {CARRY_OUT: self.carrying}
         self.adapters |= announcing(settings.approvals, self.loaded.vault)[0]
         self.grants = Grants(self.cases, self.pauses, settings.limits.grants)
         self.appeals = Appeals(

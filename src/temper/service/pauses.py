@@ -8,7 +8,7 @@ a tool, whose calls wait, and a blueprint, whose timers and calls do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from temper.kernel import Conflict, Done, Facts, No, PolicyGate, StoreFault
@@ -33,6 +33,8 @@ class Pauses:
     office: Office
     spaces: Mapping[str, Space]
     inner: PolicyGate | None = None
+    everywhere: Callable[[], Awaitable[None]] | None = None
+    """Tells the other servers, and returns once they stand still, too."""
 
     def __post_init__(self) -> None:
         """Hold back what is paused from the moment that it is known."""
@@ -95,7 +97,18 @@ class Pauses:
         live.hold(frozenset(tools), whole=whole)
 
     async def settled(self) -> None:
-        """Return once everything that was being decided is committed, in every space."""
+        """Return once everything that was being decided is committed, in every space and by every server."""
+        await self.settled_here()
+        if self.everywhere is not None:
+            try:
+                await self.everywhere()
+            except StoreFault as fault:
+                raise unavailable(
+                    f"it is noted, and whether every server knows it is not known: {fault.text}"
+                ) from fault
+
+    async def settled_here(self) -> None:
+        """Return once everything that was being decided by this server is committed."""
         await asyncio.gather(*(_settled(space) for space in list(self.spaces.values())))
 
     # --- verbs ---

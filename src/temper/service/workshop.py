@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -126,6 +127,11 @@ SHADOW_MAX = 10_000
 RESERVED_BLUEPRINTS = frozenset({"decisions", "grants", "me", "pauses", "sessions", "temper", "tokens"})
 
 T = TypeVar("T")
+# Between two looks for what is granted of this server's share.
+_CARRY_S = 0.5
+
+_log = logging.getLogger("temper.service")
+
 Then: TypeAlias = Callable[[wire.Acted | BaseException], None]
 """Hears what came of a request, on the loop: what was done, or the `Declined` (or the bug) in its place."""
 
@@ -167,6 +173,7 @@ class Workshop:
     _cluster: Cluster | None = None
     _gate: Gate = field(default_factory=Gate, repr=False)
     _appeals: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+    _carrying: asyncio.Task[None] | None = None
     identity: Identity = field(init=False, repr=False)
     office: Office = field(init=False, repr=False)
     pauses: Pauses = field(init=False, repr=False)
@@ -252,7 +259,9 @@ class Workshop:
         except StoreFault as fault:
             await workshop.close()
             raise CannotOpen((SettingProblem("server.store", fault.text),)) from fault
-        cluster.keep(workshop._wake_shared)
+        cluster.keep(workshop._wake_shared, workshop._news)
+        workshop.pauses.everywhere = cluster.tell
+        workshop._carrying = asyncio.create_task(workshop._carry_for_others(), name="temper decisions")
         workshop.notices = workshop._unbound()
         return workshop
 
@@ -261,6 +270,9 @@ class Workshop:
         drain_ms = duration_ms(self.loaded.settings.server.drain)
         await self._retention.close()
         await self.office.close()
+        if self._carrying is not None:
+            self._carrying.cancel()
+            await asyncio.gather(self._carrying, return_exceptions=True)
         # The office first: what it is having done is done in the others.
         for space in (*([self.office.space] if self.office.space is not None else []), *self._spaces.values()):
             await space.live.close(drain_ms=drain_ms)
@@ -284,6 +296,24 @@ class Workshop:
             await self._cluster.listening(url)
 
     def knows(self, blueprint: str) -> bool:
+    async def _news(self) -> None:
+        """Take in what other servers have paused, and return once this one stands still."""
+        assert self._cluster is not None, "there are others"
+        if self.office.space is not None:
+            await self.office.look()
+        elif OFFICE in self._cluster.spaces():
+            await self._wake_shared(OFFICE)
+        await self.pauses.settled_here()
+
+    async def _carry_for_others(self) -> None:
+        """Do what is granted of this server's share, where another keeps the decision."""
+        while True:
+            await asyncio.sleep(_CARRY_S)
+            try:
+                await self.decisions.carrying.for_others()
+            except Exception as problem:  # noqa: BLE001 - whatever it is, the next round is another
+                _log.warning("decisions can't be carried out just now: %s", problem)
+
         """Say whether there is a blueprint of that name, as far as this server has heard."""
         return self._cluster is None or self._has(blueprint)
 

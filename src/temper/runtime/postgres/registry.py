@@ -196,6 +196,10 @@ class Registry:
         found: int = self._all("select value from meta where name = 'tokens'")[0]["value"]
         return found
 
+    def news(self) -> None:
+        """Count a change that is none of tokens, and that every server has to act on, too."""
+        self._all("update meta set value = value + 1 where name = 'tokens'")
+
     def seen_by_all(self, changes: int) -> bool:
         """Say whether every server that is there knows the tokens up to that change."""
         found: bool = self._all(

@@ -138,10 +138,12 @@ class Office:
         assert space is not None, "it is open"
         pauses = await space.reading(lambda: list(self._active(space, "Pause")))
         grants = await space.reading(lambda: list(self._active(space, "Grant")))
-        self.pauses = {}
-        self.grants = {}
-        for snapshot in (*pauses, *grants):
-            await self._note(space, snapshot)
+        self.pauses = {now.id: _paused(now) for now in pauses}
+        found: dict[str, dict[str, Granted]] = {}
+        for now in grants:
+            granted = await self._granted(space, now)
+            found.setdefault(granted.to, {})[now.id] = granted
+        self.grants = found
         self._tell()
 
     @staticmethod
@@ -171,34 +173,28 @@ class Office:
             self._tell()
 
     async def _note(self, space: Space, now: Snapshot) -> None:
-        fields = now.fields
+        # What decides reads them from other threads, too: they are replaced, and never changed.
         if now.entity == "Pause":
-            if now.state != "Active":
-                self.pauses.pop(now.id, None)
-                return
-            kind, name, within = str(fields["kind"]), str(fields["name"]), str(fields["within"])
-            until = fields["until"]
-            assert until is None or isinstance(until, int), "a time"
-            self.pauses[now.id] = Paused(
-                now.id, kind, name, within, str(fields["reason"]), str(fields["paused_by"]), until
-            )
+            others = {id: each for id, each in self.pauses.items() if id != now.id}
+            self.pauses = others | ({now.id: _paused(now)} if now.state == "Active" else {})
             return
-        to = str(fields["granted_to"])
-        if now.state != "Active":
-            held = self.grants.get(to, {})
-            held.pop(now.id, None)
-            if not held:
-                self.grants.pop(to, None)
-            return
+        to = str(now.fields["granted_to"])
+        held = {id: each for id, each in self.grants.get(to, {}).items() if id != now.id}
+        if now.state == "Active":
+            held[now.id] = await self._granted(space, now)
+        self.grants = {who: each for who, each in self.grants.items() if who != to} | ({to: held} if held else {})
+
+    async def _granted(self, space: Space, now: Snapshot) -> Granted:
+        fields = now.fields
         decision = await space.reading(partial(space.live.read, "Decision", str(fields["decision"])))
         assert decision is not None, "a grant comes from a decision"
         asked = self.fields(decision)
         about, ends_at = fields["about"], fields["ends_at"]
         assert isinstance(ends_at, int), "a time"
-        self.grants.setdefault(to, {})[now.id] = Granted(
+        return Granted(
             id=now.id,
             decision=decision.id,
-            to=to,
+            to=str(fields["granted_to"]),
             behind=str(fields["granted_for"]),
             about=None if about is None else str(about),
             wanted=asked["wanted"],
@@ -278,3 +274,11 @@ def _created(space: Space, done: Done) -> Iterator[Snapshot]:
         now = space.live.read(entry.entity, entry.id) if entry.entity in ("Pause", "Grant") else None
         if now is not None:
             yield now
+
+
+def _paused(now: Snapshot) -> Paused:
+    fields = now.fields
+    until = fields["until"]
+    assert until is None or isinstance(until, int), "a time"
+    kind, name, within, reason, by = (str(fields[each]) for each in ("kind", "name", "within", "reason", "paused_by"))
+    return Paused(now.id, kind, name, within, reason, by, until)
