@@ -21,6 +21,9 @@ POLICIES_SUFFIX = ".cedar"
 # What a bundle may bring to a server: a blueprint is a page long; ten thousand times that is a mistake or an attack.
 FILES_MAX = 200
 BYTES_MAX = 4_000_000
+# What is judged is gone through many times over: a blueprint that fits in a head has some ten of each.
+STATES_MAX = 1_000
+PIECES_MAX = 10_000
 MODULE_BYTES_MAX = 32_000_000
 
 
@@ -114,6 +117,24 @@ def with_policies(table: Table, policies: Policies) -> Table:
         return table
     notes = replace(table.notes, places={**table.notes.places, **policies.places})
     return replace(table, policies=policies.policies, notes=notes)
+
+
+def too_large(table: Table) -> str | None:
+    """Return what a server would not have judged for its size, `None` where nothing is."""
+    for entity in table.entities.values():
+        if len(entity.states) > STATES_MAX:
+            return f"`{entity.name}` has {len(entity.states):,} states; an entity has at most {STATES_MAX:,}"
+    pieces = sum(
+        len(entity.states)
+        + len(entity.fields)
+        + len(entity.places)
+        + sum(len(a.cases) for a in entity.actions.values())
+        for entity in table.entities.values()
+    )
+    pieces += len(table.properties) + sum(len(each.steps) for each in table.scenarios)
+    if pieces > PIECES_MAX:
+        return f"it has {pieces:,} states, fields, cases, properties and lines of scenarios; at most {PIECES_MAX:,}"
+    return None
 
 
 def _with_modules(folder: Path, texts: Mapping[str, str]) -> dict[str, str]:

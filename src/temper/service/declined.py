@@ -9,10 +9,12 @@ from temper.service.bundle import Checked
 from temper.service.findings import finding
 from temper.table import Table
 from temper.table import shape as pieces
-from temper.text import suggest
+from temper.text import Severity, suggest
 
 # How many stranded entities a problem lists; the rest is counted.
 STRANDED_MAX = 100
+# Of what is wrong with a bundle, so much is told at once; errors first.
+FINDINGS_MAX = 100
 
 
 class Declined(Exception):
@@ -26,12 +28,15 @@ class Declined(Exception):
 def broken(checked: Checked) -> wire.Problem:
     """Return the problem of a blueprint that does not compile."""
     errors = checked.errors
+    told = checked.problems
+    if len(told) > FINDINGS_MAX:
+        told = (*errors, *(each for each in told if each.severity is not Severity.ERROR))[:FINDINGS_MAX]
     return wire.Problem(
         type="broken-blueprint",
         title="the blueprint is broken, and nothing was changed",
         status=422,
         detail=f"{len(errors)} error{'s' if len(errors) != 1 else ''}: {errors[0].message}",
-        findings=tuple(finding(each, checked.sources) for each in checked.problems),
+        findings=tuple(finding(each, checked.sources) for each in told),
     )
 
 

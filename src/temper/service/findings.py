@@ -8,6 +8,8 @@ from temper.service import wire
 from temper.table import Table
 from temper.text import Diagnostic, Source, Span, render
 
+# Of the line that a place stands in: a line of a blueprint is shorter.
+TEXT_MAX = 1_000
 DOCS = "docs/reference/diagnostics/{code}.md"
 
 
@@ -38,7 +40,7 @@ def place(span: Span, sources: Mapping[str, Source]) -> wire.Place | None:
         column=start.column,
         end_line=end.line,
         end_column=end.column,
-        text=source.line(start.line).strip(),
+        text=source.line(start.line).strip()[:TEXT_MAX],
     )
 
 

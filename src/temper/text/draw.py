@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from temper.text.codes import Severity
@@ -15,6 +16,8 @@ TAB_WIDTH = 4
 # A generated line can be thousands of columns long; what stands around the mark is enough to find it.
 COLUMNS_MAX = 100
 COLUMNS_BEFORE = 40
+# Letters on either side of a mark that are looked at at all.
+LETTERS_NEAR = 1_000
 
 _RESET = "\x1b[0m"
 _BOLD = "\x1b[1m"
@@ -122,12 +125,22 @@ def _snippet(source: Source, marks: Sequence[_Mark], gutter: int, paint: _Paint)
     out: list[str] = []
     for line in sorted({mark.line for mark in marks}):
         here = [mark for mark in marks if mark.line == line]
-        text, columns = _shown(source.line(line), min(mark.start for mark in here))
+        near, here = _near(source.line(line), here)
+        text, columns = _shown(near, min(mark.start for mark in here))
         out.append(paint.frame(f"  {line:>{gutter}} |") + f" {text}")
         out.extend(f"{empty} {row}" for row in _rows(here, columns, paint))
         if any(mark.goes_on for mark in here):
             out.append(paint.frame("  " + "." * max(3, gutter)))
     return out
+
+
+def _near(line: str, marks: list[_Mark]) -> tuple[str, list[_Mark]]:
+    """Return the part of a very long line that may be shown, and the marks as they stand in it."""
+    if len(line) <= 2 * LETTERS_NEAR:
+        return line, marks
+    begin = max(0, min(mark.start for mark in marks) - LETTERS_NEAR)
+    moved = [msgspec.structs.replace(mark, start=mark.start - begin, end=mark.end - begin) for mark in marks]
+    return line[begin : begin + 2 * LETTERS_NEAR], moved
 
 
 def _shown(line: str, first_mark: int) -> tuple[str, list[int]]:
