@@ -66,7 +66,7 @@ from temper.service import credentials, outbox, retention, scope, webhooks, what
 from temper.service import identity as identities
 from temper.service import sessions as agents
 from temper.service.administration import server_policies
-from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts
+from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts, too_large
 from temper.service.decisions import Decisions
 from temper.service.declined import (
     STRANDED_MAX,
@@ -1400,6 +1400,17 @@ class Workshop:
         checked = check_texts(files)
         if checked.table is None:
             raise Declined(broken(checked))
+        large = too_large(checked.table)
+        if large is not None:
+            raise Declined(
+                wire.Problem(
+                    type="bad-request",
+                    title="the blueprint is too large",
+                    status=422,
+                    detail=large,
+                    help="part it into several blueprints",
+                )
+            )
         if checked.table.blueprint != blueprint:
             raise Declined(
                 wire.Problem(
