@@ -160,9 +160,9 @@ class Reflecting(socketserver.StreamRequestHandler):
             head.append(each.decode("latin-1"))
         length = next((int(each.split(":")[1]) for each in head if each.lower().startswith("content-length")), 0)
         body = self.rfile.read(length)
-        seen: list[str] = self.server.seen  # type: ignore[attr-defined]
         told = "".join(head) + body.decode("utf-8", "replace")
-        seen.append(told)
+        assert isinstance(self.server, _Server)
+        self.server.seen.append(told)
         # As if it knew what others were told too; what nothing names, nobody has told anybody.
         plain = " ".join((told, *(canary for name, canary in CANARIES.items() if name != "never_used")))
         encoded = base64.b64encode(b"user:" + plain.encode()).decode()
@@ -197,6 +197,10 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.seen: list[str] = []
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: whoever asked has gone, as was meant."""
 
@@ -204,11 +208,10 @@ class _Server(socketserver.ThreadingTCPServer):
 @contextmanager
 def reflecting() -> Iterator[tuple[int, list[str]]]:
     with _Server(("127.0.0.1", 0), Reflecting) as server:
-        server.seen = []  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
-            yield server.server_address[1], server.seen  # type: ignore[attr-defined]
+            yield server.server_address[1], server.seen
         finally:
             server.shutdown()
             thread.join()

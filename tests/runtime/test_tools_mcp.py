@@ -98,9 +98,9 @@ def ask(request: pytest.FixtureRequest, program: str, listening: int) -> Callabl
     async def asked(
         tool: str, settings: dict[str, Any] | None = None, timeout_ms: int = 20_000, **args: Any
     ) -> Attempt:
-        where = {"command": "it"}
+        where: dict[str, Any] = {"command": "it"}
         if request.param == "url":
-            where = {"url": f"http://127.0.0.1:{listening}/mcp", "egress": [f"127.0.0.1:{listening}"]}  # type: ignore[dict-item]
+            where = {"url": f"http://127.0.0.1:{listening}/mcp", "egress": [f"127.0.0.1:{listening}"]}
         return await attempt({**where, "tool": tool, **(settings or {})}, timeout_ms, program, **args)
 
     return asked
