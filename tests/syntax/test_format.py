@@ -168,6 +168,7 @@ def test_the_example_of_the_language_is_in_the_style() -> None:
         # Fields may be named like the words of quantifiers, here and elsewhere.
         ("const x = (every not in (a, b))", "const x = every not in (a, b)"),
         ('scenario "s"\n  all fails in (s): x', 'scenario "s"\n  all fails in s: x'),
+        ('scenario "s"\n  a ,b(c  for  d) e . F', 'scenario "s"\n  a, b(c for d) e.F'),
         ("const x = (state) == (A)", "const x = state == (A)"),
         ("const x = (if A then B else C)", "const x = if A then B else C"),
     ],

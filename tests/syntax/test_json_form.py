@@ -177,6 +177,13 @@ for _ in range(40):
             [("B094", "`/declarations/0`: expected")],
         ),
         (
+            {
+                "blueprint": "x",
+                "declarations": [{"scenario": "s", "steps": [{"act": "r.Go", "as": ["agent"], "acts_for": "ann"}]}],
+            },
+            [("B095", "`/declarations/0/steps/0`: `acts_for` says for whom a `principal` acts, which is missing")],
+        ),
+        (
             {"blueprint": "x", "description": "\ud800", "declarations": [{"scenario": "\ud800"}]},
             [
                 ("B094", "`/description`: `\ud800` is not a text: half of a surrogate pair"),

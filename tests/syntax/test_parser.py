@@ -416,29 +416,31 @@ def test_part_of_an_action(text: str, found: str) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("operator(ann) r.Start -> Rolling", "Act([operator] ann - r Invoke(Start []) [BecomesState(Rolling)])"),
+        ("operator(ann) r.Start -> Rolling", "Act([operator] ann - r Invoke(Start []) [BecomesState(Rolling)] -)"),
         (
             'builder(bob) r = Rollout.Plan(cluster: "h") -> Planned',
-            "Act([builder] bob r Rollout Invoke(Plan [cluster:'h']) [BecomesState(Planned)])",
+            "Act([builder] bob r Rollout Invoke(Plan [cluster:'h']) [BecomesState(Planned)] -)",
         ),
-        ("builder(bob) Rollout.Plan -> r", "Act([builder] bob - Rollout Invoke(Plan []) [Names(r)])"),
-        ("operator, builder(bob) r.Start", "Act([operator builder] bob - r Invoke(Start []) [])"),
+        ("builder(bob) Rollout.Plan -> r", "Act([builder] bob - Rollout Invoke(Plan []) [Names(r)] -)"),
+        ("agent(bot for ann) r.Start", "Act([agent] bot - r Invoke(Start []) [] ann)"),
+        ("agent, builder(bot for ann) r.Start", "Act([agent builder] bot - r Invoke(Start []) [] ann)"),
+        ("operator, builder(bob) r.Start", "Act([operator builder] bob - r Invoke(Start []) [] -)"),
         (
             "system r.Moved -> r is Halted, r.moved == 1",
-            "Act([system] - - r Invoke(Moved []) [Holds(Is(r False Halted -)) Holds((r.moved == 1))])",
+            "Act([system] - - r Invoke(Moved []) [Holds(Is(r False Halted -)) Holds((r.moved == 1))] -)",
         ),
-        ("operator(ann) r.Start -> any", "Act([operator] ann - r Invoke(Start []) [Anything()])"),
-        ("operator(ann) r.Start -> denied", "Act([operator] ann - r Invoke(Start []) [Denied()])"),
-        ("operator(ann) r.Start -> refused", "Act([operator] ann - r Invoke(Start []) [RefusedWith(-)])"),
+        ("operator(ann) r.Start -> any", "Act([operator] ann - r Invoke(Start []) [Anything()] -)"),
+        ("operator(ann) r.Start -> denied", "Act([operator] ann - r Invoke(Start []) [Denied()] -)"),
+        ("operator(ann) r.Start -> refused", "Act([operator] ann - r Invoke(Start []) [RefusedWith(-)] -)"),
         (
             'operator(ann) r.Start -> refused "no case"',
-            "Act([operator] ann - r Invoke(Start []) [RefusedWith('no case')])",
+            "Act([operator] ann - r Invoke(Start []) [RefusedWith('no case')] -)",
         ),
         (
             "operator(ann) r.Start -> A -> r.x == 1",
-            "Act([operator] ann - r Invoke(Start []) [BecomesState(A) Holds((r.x == 1))])",
+            "Act([operator] ann - r Invoke(Start []) [BecomesState(A) Holds((r.x == 1))] -)",
         ),
-        ("operator(ann) r.Start\n  -> A", "Act([operator] ann - r Invoke(Start []) [BecomesState(A)])"),
+        ("operator(ann) r.Start\n  -> A", "Act([operator] ann - r Invoke(Start []) [BecomesState(A)] -)"),
         ("given Rollout r(state: Rolling, moved: 1)", "Given(Rollout r [state:Rolling moved:1])"),
         ("given Rollout r", "Given(Rollout r [])"),
         (

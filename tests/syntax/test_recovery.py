@@ -228,6 +228,7 @@ SLIPS_AT_THE_TOP = [
     ("scope Account.balance 3", "1:B062", None),
     ("scenario x", "1:B035", None),
     ('scenario "s"\n  operator("ann") r.Go', "2:B035", 'scenario "s"\n  operator(ann) r.Go'),
+    ('scenario "s"\n  agent(bot for) r.Go', "2:B035", None),
     ('scenario "s"\n  operator(ann) r.Go Done', "2:B035", 'scenario "s"\n  operator(ann) r.Go -> Done'),
     ('scenario "s"\n  operator(ann) Go', "2:B035", None),
     ('scenario "s"\n  operator(ann) r.Go ->', "2:B035", None),

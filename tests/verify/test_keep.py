@@ -90,6 +90,20 @@ def test_people_tools_and_time_are_told() -> None:
     assert "e.n == 3" not in lines, "what the last entry did not set is not told"
 
 
+def test_whoever_acts_for_somebody_is_told_so() -> None:
+    """What was kept comes out again where the blueprint asks for whom it was done."""
+    text = CALLS.replace(
+        "action Go by r from A, D to B", "action Go by r from A, D to B when caller.acts_for != caller"
+    )
+    table = table_of(text)
+    driver = Driver(table)
+    driver.act("E", "e", "Make", ANN, n=3)
+    driver.act("E", "e", "Go", Caller("bot-7", frozenset({"r"}), "ann@home"))
+    scenario = history_text(table, entries_of(driver), "on behalf")
+    assert "r(bot_7 for ann_home) e.Go -> B" in scenario
+    assert played(table, scenario) == [True]
+
+
 @pytest.mark.parametrize("count", range(1, 4))
 def test_every_beginning_comes_out_as_it_happened(count: int) -> None:
     table = table_of(CALLS)

@@ -146,6 +146,34 @@ def _text(lines: str) -> str:
     return dedent(f'{ORDER}\n    scenario "s"\n{indented}\n').lstrip("\n")
 
 
+AGENTS = """
+blueprint agents
+role person, agent
+entity Work
+  states Asked, Done
+  final Done
+  owner: principal
+  action Ask by person from new to Asked
+    set owner = caller
+  action Do by agent from Asked to Done
+    when caller.acts_for == owner else "not yours"
+
+scenario "an agent does what its person has asked for"
+  person(ann) w = Work.Ask -> Asked
+  agent(bot) w.Do -> refused "not yours"
+  agent(bot for bob) w.Do -> refused "not yours"
+  person(ann for bob) w.Do -> denied
+  agent, person(bot for ann) w.Do -> Done
+  w.owner == "ann"
+"""
+
+
+def test_behind_an_agent_there_is_a_person() -> None:
+    """Whoever has nobody behind it acts for itself."""
+    (result,) = run_scenarios(table_of(AGENTS))
+    assert result.passed, result.problem
+
+
 def test_a_fault_fails_a_line_whatever_it_expects() -> None:
     """The tenth reminder does not fit its type."""
     result = play(PLACED + "wait 20d -> o is Cancelled", ORDER.replace("after 3d do Cancel", "after 19d do Cancel"))

@@ -359,6 +359,7 @@ class ActStep(Struct, frozen=True):
     args: Args
     expect: tuple[Expect, ...]
     span: Span
+    acts_for: str | None = None
 
 
 class GivenStep(Struct, frozen=True):

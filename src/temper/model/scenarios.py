@@ -87,7 +87,8 @@ class ScenarioReader:
         if action is None:
             return None
         principal = None if step.principal is None else step.principal.text
-        return m.ActStep(roles, principal, entity.name, target, creates, action.name, args, found, step.span)
+        acts_for = None if step.acts_for is None else step.acts_for.text
+        return m.ActStep(roles, principal, entity.name, target, creates, action.name, args, found, step.span, acts_for)
 
     def _made(self, action: world.Action) -> list[world.Entity]:
         """Return what the action creates besides, in the order of the text."""

@@ -377,7 +377,8 @@ def _head(part: t.Line) -> Doc:
         case t.Act():
             # In one piece: on a line of its own, a role named `key` with a name behind it would begin something else.
             roles = ", ".join(role.text for role in part.roles)
-            who = f"{roles}({part.principal.text})" if part.principal else roles
+            behind = f" for {part.acts_for.text}" if part.acts_for else ""
+            who = f"{roles}({part.principal.text}{behind})" if part.principal else roles
             creates = f"{part.creates.text} = " if part.creates else ""
             return cat(who, " ", creates, part.target.text, ".", _invoke(part.invoke), _expect(part.expect))
         case t.Given():

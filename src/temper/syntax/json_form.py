@@ -837,6 +837,8 @@ _EXPECT = Key(
 
 
 def _act(act: tuple[t.Name, t.Invoke], **others: Any) -> t.Act:
+    if others["acts_for"] is not None and others["principal"] is None:
+        raise ValueError("`acts_for` says for whom a `principal` acts, which is missing")
     return t.Act(target=act[0], invoke=act[1], **others)
 
 
@@ -870,6 +872,7 @@ _STEPS = _listed(
         ),
         Key("as", Array(_lower_ref("A name"), "The roles of who does it; `system` for the runtime"), "roles"),
         Key("principal", _lower_ref("Who does it; nobody for `system`"), absent=None),
+        Key("acts_for", _lower_ref("The person for whom an agent does it"), absent=None),
         Key("creates", _lower("A name for what is created"), absent=None),
         _EXPECT,
         make=_act,
@@ -877,6 +880,7 @@ _STEPS = _listed(
             "act": (act.target, act.invoke),
             "roles": act.roles,
             "principal": act.principal,
+            "acts_for": act.acts_for,
             "creates": act.creates,
             "expect": act.expect,
         },

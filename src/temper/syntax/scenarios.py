@@ -78,7 +78,7 @@ class ScenarioReader(PropertyReader):
             return True
         if following == "(":
             closing = i + 3 if self.texts[i + 2] != ")" else i + 2
-            if self.texts[closing] != ")" and self.texts[closing] not in {"-", "@", "."}:
+            if self.texts[closing] != ")" and self.texts[closing] not in {"-", "@", ".", "for"}:
                 return False
             while self.texts[closing] != ")" and self.kinds[closing] != END:
                 closing += 1
@@ -89,6 +89,7 @@ class ScenarioReader(PropertyReader):
         first = self.i
         roles: list[t.Name] = []
         principal: t.Name | None = None
+        acts_for: t.Name | None = None
         while True:
             role = self.name("a role")
             if role is None:
@@ -110,7 +111,12 @@ class ScenarioReader(PropertyReader):
                     self.i += 1
                 else:
                     principal = self.name("a principal")
-                self.expect(")", help="write `role(principal)`; several roles are written `a, b(principal)`")
+                if self.take("for"):
+                    acts_for = self.name("the person for whom it acts")
+                self.expect(
+                    ")",
+                    help="write `role(principal)` or `role(agent for person)`; several roles are `a, b(principal)`",
+                )
                 break
             if not self.take(","):
                 break
@@ -134,7 +140,17 @@ class ScenarioReader(PropertyReader):
             self.fail_here("`->`", help="what comes of a step stands behind `->`", fix=self.insert(" ->"))
         expect = self.expectations()
         out.append(
-            t.Act(tuple(roles), principal, creates, target, invoke, expect, span=self.span(first), trivia=row.trivia())
+            t.Act(
+                tuple(roles),
+                principal,
+                creates,
+                target,
+                invoke,
+                expect,
+                acts_for,
+                span=self.span(first),
+                trivia=row.trivia(),
+            )
         )
 
     def given(self, row: Row, out: list[t.ScenarioStep]) -> None:

@@ -714,7 +714,8 @@ class Act(Line, frozen=True):
     """`operator(ann) r.Start -> Rolling`, `builder(bob) r = Rollout.Plan(..) -> Planned`.
 
     `target` is a name of the scenario's, or an entity for a creating action; `creates` is the name given on the left.
-    Several roles are written `operator, builder(bob)`; `system` takes no principal.
+    Several roles are written `operator, builder(bob)`; `system` takes no principal. Behind an agent there may be a
+    person: `worker(bot for ann)`.
     """
 
     roles: tuple[Name, ...]
@@ -723,6 +724,7 @@ class Act(Line, frozen=True):
     target: Name
     invoke: Invoke
     expect: tuple[Expectation, ...] = ()
+    acts_for: Name | None = None
 
 
 class Given(Line, frozen=True):

@@ -370,6 +370,7 @@ class _Compiler:
                     step.action,
                     _args(step.args),
                     _expect(step.expect),
+                    step.acts_for,
                 )
             case machine.GivenStep(entity, name, state, fields):
                 return shape.GivenStep(site, entity, name, state, _args(fields))

@@ -360,7 +360,7 @@ class Step(Plain, frozen=True, tag_field="step"):
     site: str
 
 
-class ActStep(Step, frozen=True, tag="act"):
+class ActStep(Step, frozen=True, tag="act", omit_defaults=True):
     """`target` is the scenario's name for an entity; `None` where the step creates one, which `creates` may name."""
 
     roles: tuple[str, ...]
@@ -371,6 +371,7 @@ class ActStep(Step, frozen=True, tag="act"):
     action: str
     args: Args
     expect: tuple[Expect, ...]
+    acts_for: str | None = None
 
 
 class GivenStep(Step, frozen=True, tag="given"):

@@ -485,7 +485,7 @@ def scenario_text(result: PropertyResult, table: Table) -> str:
 
     For a witness (`can reach`) it passes while the run goes through. Entities are named as they come about.
     """
-    lines = [*_untold(result.trace), f'scenario "{_title(result, table)}"']
+    lines = [f'scenario "{_title(result, table)}"']
     clock = 0
     broken = result.verdict.value == "broken"
     steps = [step for step in result.trace if step.event["kind"] != "fault"]
@@ -511,13 +511,6 @@ def scenario_text(result: PropertyResult, table: Table) -> str:
 
 
 _LINES = frozenset({"act", "outcome", "timer"})
-
-
-def _untold(trace: Sequence[TraceStep]) -> Iterator[str]:
-    """What a scenario has no words for: on whose behalf somebody acts."""
-    pairs = {(step.event["principal"], step.event["acts_for"]) for step in trace if step.event.get("acts_for")}
-    for principal, person in sorted(pairs):
-        yield f"# in the run {principal} acts for {person}, which no line of a scenario says"
 
 
 def _is(step: TraceStep, expect: str, names: Names) -> str:
@@ -552,7 +545,8 @@ def _line(table: Table, step: TraceStep, expect: str, made: Sequence[str], names
             entity = table.entities[step.entity]
             args = _scenario_args(table, entity.actions[event["action"]].params, event["params"], names)
             roles = ", ".join(event["roles"]) or "anyone"
-            who = f"{roles}({event['principal']})"
+            behind = f" for {event['acts_for']}" if event.get("acts_for") is not None else ""
+            who = f"{roles}({event['principal']}{behind})"
             call = f"{event['action']}({args})" if args else event["action"]
             made = made if expect and expect != " -> refused" else ()
             expected = ", ".join((expect, *made))

@@ -114,7 +114,8 @@ class _Keeping:
     def _act(self, known: shape.Entity, entry: Entry, created: Sequence[Entry]) -> str:
         assert entry.action is not None, "a request is for an action"
         roles = ", ".join(entry.by.roles) or "anyone"
-        who = f"{roles}({_word(entry.by.principal)})"
+        behind = f" for {_word(entry.by.acts_for)}" if entry.by.acts_for is not None else ""
+        who = f"{roles}({_word(entry.by.principal)}{behind})"
         params = known.actions[entry.action].params if entry.action in known.actions else ()
         args = self._args(params, entry.params)
         call = f"{entry.action}({args})" if args else entry.action
@@ -202,5 +203,5 @@ def plain(text: str) -> str:
 
 def _word(principal: str) -> str:
     """Return a principal as a scenario may write it, or as near as can be."""
-    word = "".join(sign if sign.isalnum() or sign in "-@._" else "_" for sign in principal)
-    return word or "somebody"
+    word = "".join(sign if sign.isascii() and sign.isalnum() else "_" for sign in principal)
+    return word if word[:1].isalpha() else f"p_{word}"

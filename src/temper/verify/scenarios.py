@@ -174,7 +174,7 @@ class Play:
     def _act(self, step: shape.ActStep) -> None:
         roles = frozenset(step.roles) - {"system", "anyone"}
         principal = step.principal or (step.roles[0] if step.roles else "somebody")
-        caller = Caller(principal, roles)
+        caller = Caller(principal, roles, step.acts_for)
         params = {name: self._value(e) for name, e in step.args}
         if step.target is None:
             entity, id, now = step.entity, self._new_id(step.entity), None
