@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from temper.kernel import Batch, Cause, Change, Codec, Entry, Read, ReadSet, Stir, StoreFault, dump_caller, path_text
+from temper.runtime.chain import chained, is_mark
 from temper.table import Snapshot, next_due
 
 _to_json = msgspec.json.Encoder().encode
@@ -24,13 +25,13 @@ class Lost(StoreFault):
 
 # One column each, in the order of the function's parameters.
 _ROWS: Mapping[str, int] = {
-    "home": 2,
-    "parts": 3,
+    "parts": 7,
     "reads": 3,
     "sets": 5,
-    "entities": 8,
+    "entities": 9,
     "wakes": 3,
-    "log": 5,
+    "log": 7,
+    "marks": 3,
     "holds": 5,
     "keys": 3,
     "refs": 4,
@@ -45,6 +46,12 @@ _ROWS: Mapping[str, int] = {
 }
 
 
+Name = tuple[str, str]
+"""An entity and its id."""
+End = tuple[int, bytes]
+"""The number and the hash of a partition's last entry."""
+
+
 @dataclass
 class Columns:
     """What one batch does, and where its entries go."""
@@ -56,8 +63,10 @@ class Columns:
     """The partitions that are written, and how many entries each gets."""
     seen: set[int] = field(default_factory=set)
     """Those that are only read."""
-    places: list[tuple[Entry, int, int]] = field(default_factory=list)
-    """Each entry with its partition, and its place among what the partition gets."""
+    places: list[tuple[Entry, int, int, bytes]] = field(default_factory=list)
+    """Each entry with its partition, its place among what the partition gets, and as it is kept."""
+    ends: dict[int, End] = field(default_factory=dict)
+    """Where the log of each partition that is written ends after it."""
     kept: dict[str, dict[tuple[Any, ...], tuple[Any, ...] | None]] = field(
         default_factory=lambda: {"orders": {}, "letters": {}, "stirs": {}}
     )
@@ -67,8 +76,8 @@ class Columns:
     dues: list[int] = field(default_factory=list)
     """When its entities are due."""
 
-    def of(self, batch: Batch) -> Columns:
-        """Take all of a batch in."""
+    def of(self, batch: Batch, versions: Callable[[Sequence[Name]], Mapping[Name, int]]) -> Columns:
+        """Take all of a batch in. `versions` says which version those are at that it writes and has not read."""
         last: dict[tuple[str, str], tuple[Snapshot | None, int | None]] = {}
         for change in batch.changes:
             self._deciding(change)
@@ -77,6 +86,10 @@ class Columns:
             for wake in change.wakes:
                 name = (wake.entity, wake.id)
                 last[name] = (last[name][0] if name in last else None, wake.at)
+        befores = {(one.entity, one.id): one.version or 0 for one in batch.reads if isinstance(one, Read)}
+        unread = [name for name, (after, _) in last.items() if after is not None and name not in befores]
+        if unread:
+            befores.update(versions(unread))
         for (kind, id), (after, due) in last.items():
             self._written(kind, id)
             if due is not None:
@@ -84,7 +97,7 @@ class Columns:
             if after is None:
                 self.rows["wakes"].append((kind, id, due))
             else:
-                self._entity(after, due)
+                self._entity(after, due, befores.get((kind, id), 0))
         for change in batch.changes:
             first = len(self.places)
             for entry in change.entries:
@@ -96,19 +109,44 @@ class Columns:
             self.rows[kind] = [row for row in kept.values() if row is not None]
         for kind, gone in (("orders", "ended"), ("letters", "unlettered"), ("stirs", "unstirred")):
             self.rows[gone] = [name for name, row in self.kept[kind].items() if row is None]
-        self._read(batch.reads)
+        # Of whom it writes, that is seen with the writing.
+        written = {name for name, (after, _) in last.items() if after is not None}
+        self._read(read for read in batch.reads if isinstance(read, ReadSet) or (read.entity, read.id) not in written)
         return self
 
-    def arrays(self, epochs: Mapping[int, int]) -> Sequence[list[Any]]:
-        """Return the columns, by the epochs of what is leased. Raises `StoreFault` where something else is decided."""
+    def arrays(self, epochs: Mapping[int, int], ends: Mapping[int, End]) -> Sequence[list[Any]]:
+        """Return the columns, by the epochs of what is leased, and by where the logs that it writes to end before it.
+
+        Raises `StoreFault` where something else is decided.
+        """
         missing = self.deciding - epochs.keys()
         if missing:
             raise Lost(min(missing))
-        self.rows["home"] = [(part, epochs[part]) for part in sorted(self.counts.keys() & epochs.keys())]
+        self._chain(ends)
         self.rows["parts"] = [
-            (part, self.counts.get(part, 0), part in self.counts) for part in sorted(self.counts.keys() | self.seen)
+            (part, True, epochs.get(part), *ends[part], *self.ends[part])
+            if part in self.counts
+            else (part, False, None, None, None, None, None)
+            for part in sorted(self.counts.keys() | self.seen)
         ]
         return [list(column) for name, width in _ROWS.items() for column in _turned(self.rows[name], width)]
+
+    def _chain(self, ends: Mapping[int, End]) -> None:
+        """Give each entry its number and its hash."""
+        written = {(row[0], row[1]) for row in self.rows["entities"]}
+        log: list[tuple[Any, ...]] = []
+        marks: dict[tuple[str, str], int] = {}
+        now = {part: ends[part] for part in self.counts}
+        for entry, part, _, body in self.places:
+            seq, head = now[part]
+            now[part] = seq, head = seq + 1, chained(head, body)
+            name = (entry.entity, entry.id)
+            log.append((part, seq, *name, name in written, body, head))
+            if is_mark(head) or name in marks:
+                marks[name] = seq
+        self.ends = now
+        self.rows["log"] = log
+        self.rows["marks"] = [(*name, seq) for name, seq in marks.items()]
 
     # --- pieces ---
 
@@ -137,11 +175,11 @@ class Columns:
         self.counts.setdefault(part, 0)
         return part
 
-    def _entity(self, after: Snapshot, due: int | None) -> None:
+    def _entity(self, after: Snapshot, due: int | None, before: int) -> None:
         codec, name = self.codec, (after.entity, after.id)
         live = codec.is_live(after)
         self.rows["entities"].append(
-            (*name, self.part(*name), after.state, live, due, after.version, codec.dump(after))
+            (*name, self.part(*name), after.state, live, due, before, after.version, codec.dump(after))
         )
         key = codec.key(after)
         if key is not None:
@@ -161,10 +199,8 @@ class Columns:
     def _entry(self, entry: Entry) -> None:
         part = self._written(entry.entity, entry.id)
         self.counts[part] += 1
-        nth = self.counts[part]
-        self.places.append((entry, part, nth))
         msgspec.structs.force_setattr(entry, "seq", 0)
-        self.rows["log"].append((part, nth, entry.entity, entry.id, _to_json(entry)))
+        self.places.append((entry, part, self.counts[part], _to_json(entry)))
 
     def _order_part(self, entity: str, id: str, send: Any) -> int:
         # A send is carried out by whoever decides for its target.
@@ -194,12 +230,12 @@ class Columns:
                 self.part(stir.entity, stir.id), *_name(stir), dump_caller(stir.caller), stir.after,
             )  # fmt: skip
 
-    def _request(self, key: tuple[str, str], change: Change, places: Sequence[tuple[Entry, int, int]]) -> None:
+    def _request(self, key: tuple[str, str], change: Change, places: Sequence[tuple[Entry, int, int, bytes]]) -> None:
         name, fingerprint = key
         entry = change.entries[0]
         body = self.codec.dump(change.snapshots[0]) if change.snapshots else None
-        parts = "{" + ",".join(str(part) for _, part, _ in places) + "}"
-        nths = "{" + ",".join(str(nth) for _, _, nth in places) + "}"
+        parts = "{" + ",".join(str(part) for _, part, _, _ in places) + "}"
+        nths = "{" + ",".join(str(nth) for _, _, nth, _ in places) + "}"
         self.rows["requests"].append((name, fingerprint, parts, nths, entry.entity, entry.id, body))
 
     def _read(self, reads: Iterable[Read | ReadSet]) -> None:

@@ -38,7 +38,7 @@ class Line:
         self._writer: asyncpg.Connection[Any] | None = None
         self._idle: list[asyncpg.Connection[Any]] = []
         self._readers = asyncio.Semaphore(_READERS_MAX)
-        self._listening: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def now(self) -> float:
         """Return the time by which waiting is measured, in seconds."""
@@ -47,6 +47,16 @@ class Line:
     def ask(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Return what comes of `work`, which is done on the line's own loop. Raises `StoreFault`."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin what is done on the line's own loop until it ends, or the line does."""
+
+        def begun() -> None:
+            task = self._loop.create_task(work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        self._loop.call_soon_threadsafe(begun)
 
     async def read(self, sql: str, given: Sequence[Any]) -> Sequence[Any]:
         """Return the rows; where a connection was lost the question is put again, once, on a new one."""
@@ -97,16 +107,7 @@ class Line:
                 except Exception:  # noqa: BLE001 - what is told is a hint: whoever waits looks by itself, too
                     await asyncio.sleep(_AGAIN_S)
 
-        async def begin() -> None:
-            self._listening = asyncio.create_task(keep())
-
-        self.ask(begin())
-
-    @property
-    def backend(self) -> int | None:
-        """The number of the backend that writes, by which what we told ourselves is known."""
-        writer = self._writer
-        return None if writer is None or writer.is_closed() else writer.get_server_pid()
+        self.begin(keep)
 
     async def writer(self) -> asyncpg.Connection[Any]:
         """Return the connection that writes."""
@@ -147,9 +148,10 @@ class Line:
         self._loop.close()
 
     async def _closed(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for connection in (self._writer, *self._idle):
             if connection is not None and not connection.is_closed():
                 try:

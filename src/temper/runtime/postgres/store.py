@@ -48,10 +48,11 @@ from temper.runtime.postgres.archive import (
     put_away,
     unpacked,
 )
-from temper.runtime.postgres.columns import Columns, Lost
+from temper.runtime.postgres.columns import Columns, End, Lost, Name
 from temper.runtime.postgres.founding import Indexed, Swapping, opened
+from temper.runtime.postgres.herald import Herald, told_by
 from temper.runtime.postgres.line import Line, fault, is_loss
-from temper.runtime.postgres.schema import CALL, LOST, STALE, SUPERSEDED
+from temper.runtime.postgres.schema import CALL, LOST, MOVED, STALE, SUPERSEDED
 from temper.table import Snapshot, Table, Value, load, moving
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ _ANSWER_S = 30.0
 _RESOLVE_S = 60.0
 _AGAIN_S = 0.2
 _PAGE = 1_000
+# Times that a batch is put together for logs that others append to meanwhile.
+_GONE_ON_MAX = 10
 
 _ORDERS = (
     "select name, kind, entity, id, tool, args, send, number, state, attempts, next_at, created_at, lane, unsure,"
@@ -136,7 +139,9 @@ class PostgresStore:
         self._alone: asyncpg.transaction.Transaction | None = None
         self._codecs = Codecs(self._table, self._pushed)
         self._codecs.current = self._one("select value from meta where name = 'version'") or 0
-        self._last_seqs: dict[int, int] = {}
+        self._ends: dict[int, End] = {}
+        """Where the logs of partitions end, as far as is known: who appends is told if it has become another place."""
+        self._herald = Herald(self._line, self.schema, server) if self.parts > 1 else None
 
     @property
     def shared(self) -> bool:
@@ -581,8 +586,9 @@ class PostgresStore:
         That is a hint: what is told while the connection is made anew is missed.
         """
 
-        def told(backend: int, payload: str) -> None:
-            heard(backend == self._line.backend, [int(part) for part in payload.split(",") if part])
+        def told(_: int, payload: str) -> None:
+            server, parts = told_by(payload)
+            heard(server == self.server, parts)
 
         self._line.listen(self.schema, told)
 
@@ -633,25 +639,57 @@ class PostgresStore:
         version = next((change.version for change in batch.changes if change.version is not None), None)
         codec = self._codec if version is None else Codec(load(version.table))
         number = self._codecs.current if version is None else version.number
-        columns = Columns(codec, self.part).of(batch)
-        arrays = columns.arrays(self.deciding())
+        columns = Columns(codec, self.part).of(batch, self._versions)
         at = max((entry.at for change in batch.changes for entry in change.entries), default=0)
         id = secrets.token_hex(8)
-        channel = self.schema if self.parts > 1 else None
-        forget = (at - KEYS_KEPT_MS, 2 * KEYS_KEPT_MIN)
-        given = (self.server, id, at, number, self._lock, channel, *forget, *arrays)
+        given = (self.server, id, at, number, self._lock, at - KEYS_KEPT_MS, 2 * KEYS_KEPT_MIN)
         before = None if version is None else self._swapping(version, codec)
         moved = next((change.moved for change in batch.changes if change.moved is not None), None)
-        bases = self._line.ask(self._append(id, given, before, moved))
-        base = dict(zip(sorted(columns.counts.keys() | columns.seen), bases, strict=True))
-        for entry, part, nth in columns.places:
-            msgspec.structs.force_setattr(entry, "seq", base[part] + nth)
-        for part, count in columns.counts.items():
-            self._last_seqs[part] = base[part] + count
+        ends = self._appended(columns, id, given, before, moved)
+        for entry, part, nth, _ in columns.places:
+            msgspec.structs.force_setattr(entry, "seq", ends[part][0] + nth)
+        self._ends.update(columns.ends)
+        if self._herald is not None:
+            self._herald.tell(columns.counts)
         self._agenda.appended(columns.dues, batch)
         if version is not None:
             self._codecs.put(number, codec)
-        return self._last_seqs.get(0, 0)
+        return self._ends.get(0, (0, b""))[0]
+
+    def _appended(
+        self, columns: Columns, id: str, given: Sequence[Any], before: Swapping | None, moved: Upto | None
+    ) -> Mapping[int, End]:
+        """Append, and return where the logs ended before it, of the partitions that it wrote to."""
+        unknown = columns.counts.keys() - self._ends.keys()
+        if unknown:
+            self._ends.update(self._ask_ends(unknown))
+        ends = {part: self._ends[part] for part in columns.counts}
+        for _ in range(_GONE_ON_MAX):
+            arrays = columns.arrays(self.deciding(), ends)
+            try:
+                self._line.ask(self._append(id, (*given, *arrays), before, moved))
+            except _GoneOn as gone_on:
+                # What another server decides has taken along somebody of ours, or this is somebody of another's.
+                ends = {**ends, **gone_on.ends}
+            except StoreFault:
+                self._ends.clear()
+                raise
+            else:
+                return ends
+        raise Stale("others keep appending there")
+
+    def _versions(self, names: Sequence[Name]) -> Mapping[Name, int]:
+        found = self._all(
+            "select e.kind, e.id, e.version from unnest($1::text[], $2::text[]) as w(kind, id)"
+            " join entities e on e.kind = w.kind and e.id = w.id",
+            [kind for kind, _ in names],
+            [id for _, id in names],
+        )
+        return {(row["kind"], row["id"]): row["version"] for row in found}
+
+    def _ask_ends(self, parts: Iterable[int]) -> Mapping[int, End]:
+        found = self._all("select part, seq, head from partitions where part = any($1)", list(parts))
+        return {row["part"]: (row["seq"], row["head"]) for row in found}
 
     # --- the archive ---
 
@@ -731,29 +769,26 @@ class PostgresStore:
             except Exception:  # noqa: BLE001 - what is not committed is gone either way
                 self._line.drop()
 
-    async def _append(
-        self, id: str, given: Sequence[Any], swapping: Swapping | None, moved: Upto | None
-    ) -> Sequence[int]:
+    async def _append(self, id: str, given: Sequence[Any], swapping: Swapping | None, moved: Upto | None) -> None:
         sent = False
         try:
             writer = await self._line.writer()
             sent = True
             if moved is not None:
                 async with writer.transaction():
-                    told: Sequence[int] = await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
+                    await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
                     await writer.execute(_MOVED, moved.row, list(self.leased), timeout=_ANSWER_S)
-                return told
+                return
             if swapping is None:
-                bases: Sequence[int] = await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
-                return bases
+                await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
+                return
             if self._alone is None:
                 self._alone = writer.transaction()
                 await self._alone.start()
             await swapping.write(writer, self._lock)
-            swapped: Sequence[int] = await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
+            await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
             alone, self._alone = self._alone, None
             await alone.commit()
-            return swapped
         except StoreFault:
             await self._let_go()
             raise
@@ -765,13 +800,11 @@ class PostgresStore:
             self._line.drop()
             if not sent:
                 raise fault(problem) from problem
-            found = await self._resolved(id, problem)
-            if found is None:
+            if not await self._resolved(id, problem):
                 raise Stale("the connection was lost before it was done") from problem
-            return found
 
-    async def _resolved(self, id: str, problem: Exception) -> Sequence[int] | None:
-        """Return what became of an append whose answer was lost: its bases if it was done, `None` if it never will be.
+    async def _resolved(self, id: str, problem: Exception) -> bool:
+        """Say whether an append whose answer was lost has been done; if not, it never will be.
 
         Raising the epochs waits for whatever still runs there, and refuses what has not begun. It writes even where
         nothing is leased: a standby that has taken over, or will, then has all that was found.
@@ -793,8 +826,8 @@ class PostgresStore:
                         timeout=_ANSWER_S,
                     )
                     # Where a lease is lost whoever took it has waited and refuses, as we would.
-                    last = await writer.fetchrow(
-                        "update batches set id = id where server = $1 returning id, bases",
+                    last = await writer.fetchval(
+                        "update batches set id = id where server = $1 returning id",
                         self.server,
                         timeout=_ANSWER_S,
                     )
@@ -802,7 +835,7 @@ class PostgresStore:
                 with self._leases:
                     # What was given back meanwhile is not taken again.
                     self.leased = {part: raised.get(part, epoch) for part, epoch in self.leased.items()}
-                return list(last["bases"]) if last is not None and last["id"] == id else None
+                return bool(last == id)
             except Exception as again:  # noqa: BLE001 - whatever it is, it is asked again
                 self._line.drop()
                 if self._line.now() > until:
@@ -913,6 +946,14 @@ class PostgresStore:
         )
 
 
+class _GoneOn(StoreFault):
+    """Logs do not end where an append goes on from: where they do, for it to be put together anew."""
+
+    def __init__(self, found: Sequence[tuple[int, int, str]]) -> None:
+        super().__init__("the log of a partition has gone on")
+        self.ends = {part: (seq, bytes.fromhex(head)) for part, seq, head in found}
+
+
 class _Ahead:
     """What was read ahead, for one thread."""
 
@@ -942,6 +983,8 @@ def _refusal(problem: Exception) -> StoreFault:
     text = str(problem)
     if code == SUPERSEDED:
         return Superseded(text)
+    if code == MOVED:
+        return _GoneOn(_from_json(getattr(problem, "detail", None) or "[]"))
     if code == LOST:
         return Lost(int(getattr(problem, "detail", None) or -1))
     # Of two that wait for each other one is told to try again.
