@@ -17,7 +17,7 @@ from temper.verify.clauses import (
     outcomes,
     targets,
 )
-from temper.verify.explore.canon import home, reachable_from
+from temper.verify.explore.canon import home, led_to, steps_of
 from temper.verify.explore.cone import sent_to
 from temper.verify.expressions import walk
 
@@ -123,9 +123,9 @@ def _quiet(where: shape.Late | shape.Place | None) -> bool:
 
 def unreachable(entity: shape.Entity) -> list[str]:
     """Return the states that no chain of cases leads to."""
-    reach = reachable_from(entity)
     first = {case.to for action in entity.actions.values() for case in action.cases if "new" in case.froms and case.to}
-    seen = set().union(*(reach[state] for state in first)) if first else set()
+    # Not what each of them leads to: of ten thousand states in a row that takes gigabytes.
+    seen = led_to(steps_of(entity), first)
     return [state for state in entity.states if state not in seen]
 
 
@@ -133,8 +133,12 @@ def dead_ends(entity: shape.Entity) -> list[str]:
     """Return the states from which no chain of cases leads to a final state, if there are final ones."""
     if not entity.final:
         return []
-    reach = reachable_from(entity)
-    return [state for state in entity.states if not reach[state] & set(entity.final)]
+    back: dict[str, list[str]] = {}
+    for before, afters in steps_of(entity).items():
+        for after in afters:
+            back.setdefault(after, []).append(before)
+    living = led_to(back, entity.final)
+    return [state for state in entity.states if state not in living]
 
 
 def recovers(entity: shape.Entity) -> bool:

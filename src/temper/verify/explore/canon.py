@@ -7,6 +7,7 @@ of whose outcomes are ignored wherever the entity can still get to is dropped: i
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -190,21 +191,31 @@ def moment(type_: Type, value: Value, at: int) -> Any:
 
 def reachable_from(entity: shape.Entity) -> dict[str, frozenset[str]]:
     """Return, for each state, the states that its cases lead to, itself included, whatever their guards say."""
+    steps = steps_of(entity)
+    return {state: led_to(steps, [state]) for state in entity.states}
+
+
+def steps_of(entity: shape.Entity) -> dict[str, set[str]]:
+    """Return, for each state, those that one case leads to, whatever its guards say."""
     steps: dict[str, set[str]] = {state: {state} for state in entity.states}
     for action in entity.actions.values():
         for case in action.cases:
             for before, after in targets(case):
                 if before in steps:
                     steps[before].add(after)
-    found = {}
-    for state in entity.states:
-        seen, todo = {state}, [state]
-        while todo:
-            for after in steps[todo.pop()] - seen:
+    return steps
+
+
+def led_to(steps: Mapping[str, Collection[str]], first: Iterable[str]) -> frozenset[str]:
+    """Return what any number of steps lead to from one of these states, which are among it."""
+    seen = set(first)
+    todo = list(seen)
+    while todo:
+        for after in steps.get(todo.pop(), ()):
+            if after not in seen:
                 seen.add(after)
                 todo.append(after)
-        found[state] = frozenset(seen)
-    return found
+    return frozenset(seen)
 
 
 def home(entity: shape.Entity, state: str, action: str) -> shape.Late | shape.Place | None:
