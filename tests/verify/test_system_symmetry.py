@@ -255,7 +255,7 @@ def lamps(**changes: object) -> System:
         (Question("all on", "never", ("and", *(eq(("var", k), one) for k in range(3)))),),
         orbits=(Orbit(((0,), (1,), (2,))),),
     )
-    return replace(base, **changes)  # type: ignore[arg-type]  # one row, one change
+    return replace(base, **changes)
 
 
 @pytest.mark.parametrize(
