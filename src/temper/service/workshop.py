@@ -67,6 +67,7 @@ from temper.service import identity as identities
 from temper.service import sessions as agents
 from temper.service.administration import server_policies
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts, too_large
+from temper.service.announcing import announcing
 from temper.service.decisions import Decisions
 from temper.service.declined import (
     STRANDED_MAX,
@@ -1611,7 +1612,11 @@ def _bind(loaded: Loaded, tables: Iterable[Table]) -> tuple[dict[str, Adapter], 
     declared = {name: declared for table in tables for name, declared in _outside(table).items()}
     adapters, problems = load_tools(_bindings(loaded), declared, loaded.vault)
     _, more = load_grants(_bindings(loaded))
-    return adapters, tuple(SettingProblem(each.where, each.text, each.help) for each in (*problems, *more))
+    _, telling = announcing(loaded.settings.approvals, loaded.vault)
+    return adapters, (
+        *(SettingProblem(each.where, each.text, each.help) for each in (*problems, *more)),
+        *telling,
+    )
 
 
 def _bindings(loaded: Loaded) -> dict[str, Any]:
