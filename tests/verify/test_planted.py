@@ -95,3 +95,84 @@ def test_an_engine_finds_no_shorter_run(path: Path) -> None:
     ]  # fmt: skip
     # Where nothing leads out at all, the table alone says so, without a run.
     assert min(lengths) == steps or (steps == 0 and lengths)
+
+
+@pytest.mark.parametrize("path", [path for path in RUNS if planted(path)[2]], ids=name_of)
+def test_a_story_says_what_would_have_stopped_it(path: Path) -> None:
+    """The guard that is missing, or the case that was taken: of an action of the last commit, and no idle talk."""
+    table, name, _ = planted(path)
+    broken = result_of(verify(table, levels=LEVELS), name)
+    assert broken.help is not None
+    assert "not true" not in broken.help
+    assert "false implies" not in broken.help
+    if name not in UNWRITTEN and not name.startswith("never"):
+        begins = max(number for number, step in enumerate(broken.trace) if not step.part)
+        actions = [step.action for step in broken.trace[begins:]]
+        assert any(f"`{action}`" in broken.help or f".{action}`" in broken.help for action in actions)
+    assert all(step.place is not None for step in broken.trace)
+
+
+# What stands in the mended twin's guard, as the story asks for it.
+WHATEVER = "breaks it whatever the fields hold: give it no such case, or let it do something else"
+SEVERAL = "ask there for what keeps it, or take along those it is about (`with`)"
+GUARDS = {
+    "earlier_visit/attempt": "add `when which == attempt` to `Finished` from `Running`; it asks for nothing",
+    "forgotten_guard/blood_bank": (
+        "add `when promised < units` to `Promise` from `Open`; it asks for `promised < 4` alone"
+    ),
+    "forgotten_guard/elevator": f"`OpenInside` from `Moving` {WHATEVER}",
+    "inverse_set/last_guest": (
+        "add `when size(guests) == 0` to `Shut` from `Open`; it asks for `size(guests) <= 1` alone"
+    ),
+    "inverse_set/moved": f"`Box.Move` from `Stored` breaks it, and asks for nothing: {SEVERAL}",
+    "late_outcome/revived": (
+        "`Rebuild` from `TornDown` leads to `Building` whatever the fields hold; give it another case, or no such `to`"
+    ),
+    "timer_callback/heartbeats": "add `when not answered` to `GiveUp` from `Suspect`; it asks for nothing",
+    "timer_callback/warned_first": "add `when warned` to `CutOff` from `Overdue`; it asks for nothing",
+    "race/transfer": (
+        f"`Account.Pay` from `Open` breaks it, and asks for `to != this` and `balance > 0` alone: {SEVERAL}"
+    ),
+}
+
+
+@pytest.mark.parametrize("which", GUARDS)
+def test_a_missing_guard_is_named(which: str) -> None:
+    table, name, _ = planted(PLANTED / f"{which}.blueprint")
+    assert result_of(verify(table, levels=LEVELS), name).help == GUARDS[which]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=name_of)
+def test_the_mended_twin_passes(path: Path) -> None:
+    report = verify(mended(path), levels=LEVELS)
+    assert report.passed
+    assert not report.findings
+
+
+@pytest.mark.parametrize("path", LASSOS, ids=name_of)
+def test_a_fair_run_never_gets_there_and_where_it_is_mended_all_do(path: Path) -> None:
+    """The run comes round to a state that it has been in, or ends; no fair run of the mended twin stays away."""
+    table, name, _ = planted(path)
+    broken = result_of(verify(table, levels=LEVELS), name)
+    assert broken.by == "fair runs"
+    assert ("again and again" in broken.why) != ("nothing has to happen" in broken.why)
+    assert result_of(verify(mended(path), levels=LEVELS), name).verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize("path", PATHS, ids=name_of)
+def test_a_planted_blueprint_is_laid_out(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert format_text(path.name, text) == text
+
+
+@pytest.mark.parametrize("path", PATHS, ids=name_of)
+def test_level_1_breaks_nothing_that_a_run_would_have_to_show(path: Path) -> None:
+    """Its formulas allow more than runs do: alone it says that something can never be, and of all else that it does not
+    know."""
+    table, _, _ = planted(path)
+    written = {each.site: each for each in table.properties}
+    for each in verify(table, levels=("algebra",)).properties:
+        if each.verdict is Verdict.BROKEN:
+            assert each.by in {"induction", "algebra", "table"}
+            assert each.trace == ()
+            assert each.site is None or isinstance(written.get(each.site), shape.CanReach | None)
