@@ -140,6 +140,19 @@ class Fake:
     async def rollback(self, person: Person, blueprint: str, number: int | None = None, **named: Any) -> Any:
         return self._answer("rollback", PUSHED, blueprint, number, **named)
 
+    async def start_canary(self, person: Person, blueprint: str, files: Any, wanted: Any, **named: Any) -> Any:
+        return self._answer("start_canary", PUSHED, blueprint, files, wanted, **named)
+
+    async def canary(self, person: Person, blueprint: str) -> Any:
+        found = wire.Canary(blueprint="lamp", version=2, beside=1, digest="d", since="", share=0.5)
+        return self._answer("canary", found, blueprint)
+
+    async def promote(self, person: Person, blueprint: str, **named: Any) -> Any:
+        return self._answer("promote", PUSHED, blueprint, **named)
+
+    async def withdraw(self, person: Person, blueprint: str, **named: Any) -> Any:
+        return self._answer("withdraw", PUSHED, blueprint, **named)
+
     async def letters(self, person: Person, blueprint: str, **named: Any) -> Any:
         return self._answer("letters", (LETTER,), blueprint, **named)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from temper.service import Declined, SessionWanted, wire
+from temper.service import CanaryWanted, Declined, SessionWanted, wire
 from temper.web import Limits
 from temper.web.paths import Resource
 from temper.web.verbs import OPERATIONS
@@ -66,6 +66,13 @@ FILES = {"files": {"a": "b"}}
             ("simulate_policy", "lamp", {"a": "b"}, {"entity": "Lamp", "action": "Switch", "id": None}),
         ),
         ("POST", "/v1/lamp/rollback", None, 200, ("rollback", "lamp", None, {"note": ""})),
+        ("GET", "/v1/lamp/canary", None, 200, ("canary", "lamp")),
+        (
+            "POST", "/v1/lamp/canary", {**FILES, "share": 0.25, "named": ["Lamp/l9"], "note": "n"}, 201,
+            ("start_canary", "lamp", {"a": "b"}, CanaryWanted(0.25, ("Lamp/l9",)), {"note": "n"}),
+        ),
+        ("POST", "/v1/lamp/canary/promote", {"note": "n"}, 200, ("promote", "lamp", {"note": "n"})),
+        ("POST", "/v1/lamp/canary/withdraw", None, 200, ("withdraw", "lamp", {"note": ""})),
         ("GET", "/v1/lamp/letters", None, 200, ("letters", "lamp")),
         ("GET", "/v1/lamp/letters?after=o0&limit=3", None, 200, ("letters", "lamp", {"after": "o0", "limit": 3})),
         ("GET", "/v1/lamp/letters/o1", None, 200, ("letter", "lamp", "o1")),

@@ -228,6 +228,19 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser, only: s
     rollback.add_argument("--note", default="", help="a word for the list of versions")
     _remote(rollback)
 
+    canary = command("canary", "canary:canary", "have some new entities live by a candidate, then all or none")
+    canary.add_argument("blueprint", metavar="BLUEPRINT", help="its name")
+    ends = canary.add_mutually_exclusive_group()
+    ends.add_argument("--start", metavar="PATH", help="begin, with this bundle as the candidate")
+    ends.add_argument("--promote", action="store_true", help="put the candidate in force for all")
+    ends.add_argument("--withdraw", action="store_true", help="carry those who live by the candidate back")
+    canary.add_argument("--share", default="0%", help="of new entities, such as 5%% (default: %(default)s)")
+    canary.add_argument(
+        "--named", metavar="ENTITY/ID", action="append", default=[], help="one that is to be created; may be repeated"
+    )
+    canary.add_argument("--note", default="", help="a word for the list of versions")
+    _remote(canary)
+
     policies = command("policies", "policies:policies", "print all of who may, as Cedar: what `by` says, and the files")
     policies.add_argument("path", nargs="?", metavar="PATH", help="a bundle's folder, or one file (default: here)")
     policies.add_argument("--blueprint", help="what a server serves by this name, in place of a PATH")

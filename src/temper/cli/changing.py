@@ -11,14 +11,13 @@ from typing import Any
 
 from temper.cli.bundles import checked, read
 from temper.cli.client import Client
-from temper.cli.exits import Exit, Stop
+from temper.cli.exits import Exit
 from temper.cli.paint import Paint, Progress, coloured, table
-from temper.service import check_texts, finding, wire
 
 
 def plan(args: argparse.Namespace) -> int:
     """Say what a push would change."""
-    blueprint, files = _bundle(args.path)
+    blueprint, files = bundle(args.path)
     with Client.of(args) as client, Progress("judging the candidate"):
         query = {"strength": "true"} if args.strength else None
         answer = client.post(f"/v1/{blueprint}/plan", {"files": files}, query, patient=True)
@@ -122,7 +121,7 @@ def change_lines(changes: list[dict[str, Any]], paint: Paint) -> list[str]:
 
 def shadow(args: argparse.Namespace) -> int:
     """Say which of the last requests a bundle would have answered otherwise."""
-    blueprint, files = _bundle(args.path)
+    blueprint, files = bundle(args.path)
     with Client.of(args) as client, Progress("asking the candidate"):
         query = {"last": str(args.last)}
         answer = client.post(f"/v1/{blueprint}/shadow", {"files": files}, query, patient=True)
@@ -149,11 +148,11 @@ def shadow_text(answer: dict[str, Any], paint: Paint) -> str:
 
 def push(args: argparse.Namespace) -> int:
     """Push a bundle."""
-    blueprint, files = _bundle(args.path)
+    blueprint, files = bundle(args.path)
     headers = {"If-Match": f'"{args.if_version}"'} if args.if_version is not None else {}
     with Client.of(args) as client, Progress("verifying, then swapping"):
         answer = client.put(f"/v1/{blueprint}", {"files": files, "note": args.note}, headers)
-    _tell(args, answer)
+    tell(args, answer)
     return Exit.FINE
 
 
@@ -164,11 +163,11 @@ def rollback(args: argparse.Namespace) -> int:
         body["to"] = args.to
     with Client.of(args) as client, Progress("verifying, then swapping"):
         answer = client.post(f"/v1/{args.blueprint}/rollback", body, patient=True)
-    _tell(args, answer)
+    tell(args, answer)
     return Exit.FINE
 
 
-def _tell(args: argparse.Namespace, answer: dict[str, Any]) -> None:
+def tell(args: argparse.Namespace, answer: dict[str, Any]) -> None:
     if args.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
         return
@@ -207,7 +206,7 @@ def versions(args: argparse.Namespace) -> int:
     return Exit.FINE
 
 
-def _bundle(text: str) -> tuple[str, dict[str, str]]:
+def bundle(text: str) -> tuple[str, dict[str, str]]:
     """Return a bundle's name and files; one that does not compile is told of here, with its places on this disk."""
     path = Path(text)
     files = read(path)

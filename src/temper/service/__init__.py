@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from temper.service.answers import Answers
     from temper.service.beside import Team, team_for
     from temper.service.bundle import BundleUnreadable, Checked, check_texts, read_bundle
+    from temper.service.canary import CanaryWanted
     from temper.service.credentials import TokenWanted, kept_token, token_problems, token_view
     from temper.service.declined import Declined
     from temper.service.findings import finding
@@ -58,6 +59,7 @@ _LATE = {
     "Answers": "answers",
     "BadJournal": "learning",
     "BundleUnreadable": "bundle",
+    "CanaryWanted": "canary",
     "CannotOpen": "workshop",
     "Checked": "bundle",
     "Declined": "declined",
@@ -126,6 +128,7 @@ __all__ = [
     "Answers",
     "BadJournal",
     "BundleUnreadable",
+    "CanaryWanted",
     "CannotOpen",
     "Checked",
     "Declined",

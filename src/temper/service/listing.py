@@ -107,7 +107,7 @@ def _page(space: Space, asked: Listing, rank: Rank | None) -> Generator[None, No
         items, cursor = yield from _by_rank(space, asked, rank, downwards=downwards)
     else:
         items, cursor = yield from _by_looking(space, asked, _sort_key(asked.kind, sort), downwards=downwards)
-    return wire.Page(items=tuple(entity_view(space.table, each) for each in items), cursor=cursor, count=total)
+    return wire.Page(items=tuple(entity_view(space.table_of(each.entity, each.id, each), each) for each in items), cursor=cursor, count=total)
 
 
 def _sort(asked: Listing) -> tuple[str, bool]:

@@ -19,7 +19,7 @@ from temper.service.findings import finding
 from temper.service.views import blueprint_shape
 from temper.service.wire import BlueprintShape, Finding
 from temper.syntax import parse_bundle, parse_expression
-from temper.table import Expr, Look, NoValue, Snapshot, Table, compile_expression, evaluate, load
+from temper.table import Expr, Look, NoValue, Snapshot, Table, compile_expression, evaluate, live_by, load, together
 from temper.text import Diagnostic, Severity, Source
 
 EXPRESSIONS_MAX = 256
@@ -53,6 +53,13 @@ class Space:
     def table(self) -> Table:
         """Return the table that is in force."""
         return self.live.table
+
+    def table_of(self, entity: str, id: str, now: Snapshot | None) -> Table:
+        """Return the table by which an entity lives, or would live if it were created now: it may be in a canary."""
+        table = self.live.table
+        if table.canary is None:
+            return table
+        return live_by(table, entity, id, self.live.now() if now is None else now.created_at)
 
     @property
     def member(self) -> Member | None:
@@ -156,8 +163,8 @@ class Compiled:
 
     @cached_property
     def shape(self) -> BlueprintShape:
-        """Return what the blueprint offers."""
-        return blueprint_shape(self.table, self.number)
+        """Return what the blueprint offers; where there is a canary, to those in it as well."""
+        return blueprint_shape(together(self.table), self.number)
 
     @cached_property
     def machine(self) -> Machine:

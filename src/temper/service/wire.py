@@ -472,6 +472,25 @@ class Pushed(Wire, frozen=True):
     report: dict[str, Any] = {}
 
 
+class Canary(Wire, frozen=True):
+    """Some of the entities created since then live by a candidate, beside the version `beside`.
+
+    `share` of them, from 0 to 1, and the `named`; of the `kinds` that the candidate changes. `entities` says how many
+    of them live, by "Entity.State"; all that there are where it is `whole`.
+    """
+
+    blueprint: str
+    version: int
+    beside: int
+    digest: str
+    since: str
+    share: float
+    named: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    entities: dict[str, int] = {}
+    whole: bool = True
+
+
 class Token(Wire, frozen=True):
     """A token without its secret."""
 

@@ -62,12 +62,13 @@ from temper.runtime import (
     place_of,
     place_text,
 )
+from temper.service import canary as canaries
 from temper.service import credentials, outbox, retention, scope, webhooks, whatif, wire
 from temper.service import identity as identities
 from temper.service import sessions as agents
 from temper.service.administration import server_policies
-from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts, too_large
 from temper.service.announcing import announcing
+from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts, too_large
 from temper.service.decisions import Decisions
 from temper.service.declined import (
     STRANDED_MAX,
@@ -127,12 +128,12 @@ SHADOW_MAX = 10_000
 # Words that stand where a blueprint's name stands in a path.
 RESERVED_BLUEPRINTS = frozenset({"decisions", "grants", "me", "pauses", "sessions", "temper", "tokens"})
 
-T = TypeVar("T")
 # Between two looks for what is granted of this server's share.
 _CARRY_S = 0.5
 
 _log = logging.getLogger("temper.service")
 
+T = TypeVar("T")
 Then: TypeAlias = Callable[[wire.Acted | BaseException], None]
 """Hears what came of a request, on the loop: what was done, or the `Declined` (or the bug) in its place."""
 
@@ -173,8 +174,8 @@ class Workshop:
     _founding: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _cluster: Cluster | None = None
     _gate: Gate = field(default_factory=Gate, repr=False)
-    _appeals: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
     _carrying: asyncio.Task[None] | None = None
+    _appeals: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
     identity: Identity = field(init=False, repr=False)
     office: Office = field(init=False, repr=False)
     pauses: Pauses = field(init=False, repr=False)
@@ -270,10 +271,10 @@ class Workshop:
         """Answer what waits, give calls under way the time that the settings say, and let go of the files."""
         drain_ms = duration_ms(self.loaded.settings.server.drain)
         await self._retention.close()
-        await self.office.close()
         if self._carrying is not None:
             self._carrying.cancel()
             await asyncio.gather(self._carrying, return_exceptions=True)
+        await self.office.close()
         # The office first: what it is having done is done in the others.
         for space in (*([self.office.space] if self.office.space is not None else []), *self._spaces.values()):
             await space.live.close(drain_ms=drain_ms)
@@ -296,7 +297,6 @@ class Workshop:
         if self._cluster is not None:
             await self._cluster.listening(url)
 
-    def knows(self, blueprint: str) -> bool:
     async def _news(self) -> None:
         """Take in what other servers have paused, and return once this one stands still."""
         assert self._cluster is not None, "there are others"
@@ -315,6 +315,7 @@ class Workshop:
             except Exception as problem:  # noqa: BLE001 - whatever it is, the next round is another
                 _log.warning("decisions can't be carried out just now: %s", problem)
 
+    def knows(self, blueprint: str) -> bool:
         """Say whether there is a blueprint of that name, as far as this server has heard."""
         return self._cluster is None or self._has(blueprint)
 
@@ -441,7 +442,7 @@ class Workshop:
         table = await self._compiled(blueprint, files)
         space = self._spaces.get(blueprint)
         old = space.table if space is not None else None
-        changes, judged = await self._judge(old, table)
+        changes, judged = await self._judge(old, table, newly=True)
         examination = await self._examined(person, space, table, judged) if space is not None else None
         stranded = _stranded(examination)
         wrong = upgrade_problems(space.table, table, space.version.number) if space is not None else ()
@@ -462,6 +463,7 @@ class Workshop:
             touched=_touched(examination),
             upgrade=wrong,
             strength=await self._measures.compared(old, table) if strength else None,
+            newly=tuple(wire.NewlyReached(e.role, e.entity, e.state, e.by, e.sure) for e in judged.newly),
         )
 
     async def shadow(
@@ -577,12 +579,20 @@ class Workshop:
             report=judged.report,
         )
 
-    async def _swap(self, person: Person, space: Space, table: Table, note: str, if_version: int | None) -> wire.Pushed:
+    async def _swap(
+        self,
+        person: Person,
+        space: Space,
+        table: Table,
+        note: str,
+        if_version: int | None,
+        wanted: canaries.CanaryWanted | None = None,
+    ) -> wire.Pushed:
         for _ in range(PUSHES_MAX):
             try:
                 if space.member is not None:
                     await space.member.up_to_date()
-                return await self._swap_once(person, space, table, note, if_version)
+                return await self._swap_once(person, space, table, note, if_version, wanted)
             except Superseded:
                 continue  # Another server has pushed meanwhile: it is judged anew, as a change of that version.
             except StoreFault as fault:
@@ -590,9 +600,19 @@ class Workshop:
         raise unavailable("other servers keep pushing: push again")
 
     async def _swap_once(
-        self, person: Person, space: Space, table: Table, note: str, if_version: int | None
+        self,
+        person: Person,
+        space: Space,
+        table: Table,
+        note: str,
+        if_version: int | None,
+        wanted: canaries.CanaryWanted | None,
     ) -> wire.Pushed:
         current = space.version
+        left = current.number if space.table.canary is None else space.table.canary.number
+        found = None
+        if wanted is not None:
+            found = await space.reading(partial(canaries.beside, space, table, wanted, at=self.clock.now()))
         if if_version is not None and if_version != current.number:
             raise stale(current.number, if_version)
         if digest(table) == current.digest:
@@ -605,7 +625,7 @@ class Workshop:
             )
         changes, judged = await self._judge(space.table, table)
         self._must_pass(judged, table)
-        wrong = upgrade_problems(space.table, table, current.number)
+        wrong = upgrade_problems(space.table, table, left)
         if wrong:
             raise Declined(
                 wire.Problem(
@@ -613,9 +633,10 @@ class Workshop:
                     title="the `upgrade` speaks of what is not in force",
                     status=422,
                     detail="; ".join(wrong),
-                    help=f"version {current.number} is in force: `temper versions` lists them",
+                    help=f"version {left} is in force: `temper versions` lists them",
                 )
             )
+        table = found or table
         version = self._new_version(person, table, judged, current.number + 1, note)
         swapped = await space.live.swap(table, version)
         if not isinstance(swapped, int):
@@ -661,6 +682,43 @@ class Workshop:
                 )
         files = version_table(self._numbered(space, number)).notes.sources
         return await self._push(person, blueprint, files, note or f"back to version {number}", None)
+
+    async def start_canary(
+        self, person: Person, blueprint: str, files: Mapping[str, str], wanted: canaries.CanaryWanted, *, note: str = ""
+    ) -> wire.Pushed:
+        """Have some new entities live by `files`, once they have passed. Needs an administrator.
+
+        Declines as a push does, and with "conflict" where the two can't live beside each other.
+        """
+        must_be_administrator(person, "start a canary", Administers.PUSH, blueprint)
+        self.pauses.must_not_be_paused(person.caller)
+        scope.must_write(person, blueprint)
+        canaries.must_make_sense(wanted)
+        table = await self._compiled(blueprint, files)
+        space = self._space(person, blueprint)
+        async with space.lock:
+            return await self._swap(person, space, table, note or "a canary", None, wanted)
+
+    async def canary(self, person: Person, blueprint: str) -> wire.Canary:
+        """Return the canary that is under way. Declines with "not-found" where there is none."""
+        space = self._space(person, blueprint)
+        return await space.reading(partial(canaries.view, space))
+
+    async def promote(self, person: Person, blueprint: str, *, note: str = "") -> wire.Pushed:
+        """Push the candidate of the canary, under the same rules. Needs an administrator."""
+        must_be_administrator(person, "promote a canary", Administers.PUSH, blueprint)
+        files = canaries.files_of(self._space(person, blueprint))
+        return await self._push(person, blueprint, files, note or "the canary is promoted", None)
+
+    async def withdraw(self, person: Person, blueprint: str, *, note: str = "") -> wire.Pushed:
+        """Push the version beside which the canary is, under the same rules. Needs an administrator.
+
+        Declines with "stranded" where some live by the candidate that have no place in it.
+        """
+        must_be_administrator(person, "withdraw a canary", Administers.ROLLBACK, blueprint)
+        space = self._space(person, blueprint)
+        files = version_table(self._numbered(space, canaries.number_of(space))).notes.sources
+        return await self._push(person, blueprint, files, note or "the canary is withdrawn", None)
 
     # --- entities ---
 
@@ -747,12 +805,14 @@ class Workshop:
         scope.must_write(person, blueprint, entity, id or "")
         space = self._space(person, blueprint)
         kind = entity_of(space.table, entity)
+        id = id or space.fresh_id(kind.name)
+        kind = space.table_of(entity, id, None).entities[entity]
         chosen = creating_action(kind, action)
         return self._asked(
             person,
             space,
             kind,
-            id or space.fresh_id(kind.name),
+            id,
             chosen,
             params,
             key=key,
@@ -777,6 +837,8 @@ class Workshop:
         scope.must_write(person, blueprint, entity, id)
         space = self._space(person, blueprint)
         kind = entity_of(space.table, entity)
+        if space.table.canary is not None:
+            kind = space.table_of(entity, id, space.live.read(entity, id)).entities[entity]
         chosen = action_of(kind, action)
         return self._asked(
             person, space, kind, id, chosen, body, key=key, asked=body, if_version=if_version, dry_run=dry_run
@@ -857,7 +919,9 @@ class Workshop:
                     raise Declined(
                         wire.Problem(type="conflict", title="there is one with this key already", status=409)
                     )
-                return acted(space.table, answer, asked.action, dry_run=request.dry_run)
+                now = answer.snapshot
+                table = space.table_of(now.entity, now.id, now)
+                return acted(table, answer, asked.action, dry_run=request.dry_run)
             case No():
                 entity, id = request.entity, request.id
                 raise Declined(self._refusal(space, asked.person, entity, id, answer.refused, answer.snapshot))
@@ -910,11 +974,12 @@ class Workshop:
             sees = self._sees(person, space)
             if now is not None and sees is not None and refused.why is not Why.EXISTS and not sees(now):
                 return no_such_entity(entity, id)
-            could = possible(space.table, entity, now, person.caller, at, space.live.world())
+            table = space.table_of(entity, id, now)
+            could = possible(table, entity, now, person.caller, at, space.live.world())
             could = self._possibly(person, space, now, at, could)
         except StoreFault:
             could = ()  # It is refused all the same; what else is possible can't be read right now.
-        return refusal(space.table, space.name, refused, now, could)
+        return refusal(space.table_of(entity, id, now), space.name, refused, now, could)
 
     async def read(self, person: Person, blueprint: str, entity: str, id: str) -> wire.EntityView:
         """Return the entity as it is."""
@@ -923,7 +988,8 @@ class Workshop:
 
         def look() -> wire.EntityView:
             now = self._snapshot(person, space, entity, id)
-            return retention.noted(space, entity_view(space.table, now, space.store.order if now.calls else None))
+            table = space.table_of(entity, id, now)
+            return retention.noted(space, entity_view(table, now, space.store.order if now.calls else None))
 
         return await space.reading(look)
 
@@ -997,9 +1063,9 @@ class Workshop:
         space = self._space(person, blueprint)
 
         def look() -> tuple[wire.Possible, ...]:
-            table = space.table
-            entity_of(table, entity)
+            entity_of(space.table, entity)
             now = self._snapshot(person, space, entity, id) if id is not None else None
+            table = space.table if id is None else space.table_of(entity, id, now)
             at = self.clock.now()
             could = possible(table, entity, now, person.caller, at, space.live.world())
             could = self._possibly(person, space, now, at, could)
@@ -1014,11 +1080,12 @@ class Workshop:
     ) -> wire.WhyNot:
         """Return what the action would do, or which clause would refuse it and with which values. Changes nothing."""
         space = self._space(person, blueprint)
-        table = space.table
-        kind = entity_of(table, entity)
-        chosen = action_of(kind, action)
+        entity_of(space.table, entity)
         now = None if id is None else await space.reading(partial(self._snapshot, person, space, entity, id))
         wanted, rest = wanted_id(body) if id is None else (None, body)
+        table = space.table_of(entity, id or wanted or "", now)
+        kind = entity_of(table, entity)
+        chosen = action_of(kind, action)
         if not scope.reaches(person, blueprint, entity, id or wanted or ""):
             raise scope.beyond(person, blueprint, entity, wanted or "")
         params = params_of(table, chosen, rest)
@@ -1166,7 +1233,7 @@ class Workshop:
         assert now is not None, "an entity never goes away"
         if self._gate.narrows_reading(space.table, entity):
             now = await space.reading(partial(self._snapshot, person, space, entity, id))
-        return wire.Waited(met=met, entity=entity_view(space.table, now))
+        return wire.Waited(met=met, entity=entity_view(space.table_of(entity, id, now), now))
 
     # --- the outbox ---
 
@@ -1423,10 +1490,12 @@ class Workshop:
             )
         return checked.table
 
-    async def _judge(self, old: Table | None, new: Table) -> tuple[tuple[wire.ChangeLine, ...], Judged]:
+    async def _judge(
+        self, old: Table | None, new: Table, *, newly: bool = False
+    ) -> tuple[tuple[wire.ChangeLine, ...], Judged]:
         changes = change(old, new) if old is not None else ()
         pairs = [_pair(each) for each in changes if each.old is not None and each.new is not None]
-        judged = await self._judgements.of(new, pairs, old)
+        judged = await self._judgements.of(new, pairs, old, newly=newly)
         strengths = iter(judged.strengths)
         lines = []
         for each in changes:

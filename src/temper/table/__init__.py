@@ -12,7 +12,7 @@ Never: clocks, randomness, I/O. Time and ids arrive as data.
 from typing import TYPE_CHECKING, Any
 
 from temper.table import table as shape
-from temper.table.canary import SHARES, apart, live_by, origin, takes, with_canary
+from temper.table.canary import SHARES, apart, live_by, origin, takes, together, with_canary
 from temper.table.carry import carry, homeless
 from temper.table.change import Change, change
 from temper.table.commit import Commit, Overlay, Part, Read, World, broken, commit
@@ -173,6 +173,7 @@ __all__ = [
     "show_as",
     "step",
     "takes",
+    "together",
     "upgrade_problems",
     "watched_fields",
     "watchers",

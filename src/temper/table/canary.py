@@ -64,6 +64,24 @@ def with_canary(old: Table, candidate: Table, *, number: int, since: int, share:
     return replace(old, tools={**candidate.tools, **old.tools}, canary=canary)
 
 
+def together(table: Table) -> Table:
+    """Return a table in which entities have what they have by either: to be shown, not to be lived by."""
+    canary = table.canary
+    if canary is None:
+        return table
+    entities = dict(table.entities)
+    for name in canary.kinds:
+        ours, theirs = table.entities[name], canary.table.entities[name]
+        entities[name] = replace(
+            ours,
+            states=tuple(dict.fromkeys((*ours.states, *theirs.states))),
+            final=tuple(dict.fromkeys((*ours.final, *theirs.final))),
+            fields=(*ours.fields, *(field for field in theirs.fields if field not in ours.fields)),
+            actions={**theirs.actions, **ours.actions},
+        )
+    return replace(table, entities=entities)
+
+
 def changed(old: Table, candidate: Table) -> list[str]:
     """Return the kinds that a candidate changes."""
     return sorted(

@@ -12,6 +12,24 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
+class CanaryBundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A candidate's files, and who is to live by it: of new entities a `share`, from 0 to 1, and those in `named`.
+
+    A name is `Entity/id`, of an entity that is not there yet.
+    """
+
+    files: dict[str, str]
+    share: float = 0.0
+    named: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A word for the list of versions."""
+
+    note: str = ""
+
+
 class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom and what is asked about, and a candidate's `files`: where those are policies alone, in place of all of its
     policies.

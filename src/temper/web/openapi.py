@@ -21,7 +21,9 @@ from temper.service import Person, Workshop, wire
 from temper.web.ask import DURATION, Parameter
 from temper.web.bodies import (
     Bundle,
+    CanaryBundle,
     DecisionAnswer,
+    Note,
     PauseWanted,
     Revocation,
     Rollback,
@@ -86,6 +88,10 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.POLICIES, "GET"): (404, 422),
     (Resource.SIMULATE_POLICY, "POST"): (403, 404, *_BODY),
     (Resource.ROLLBACK, "POST"): _DECIDED,
+    (Resource.CANARY, "GET"): (404,),
+    (Resource.CANARY, "POST"): _DECIDED,
+    (Resource.PROMOTE, "POST"): _DECIDED,
+    (Resource.WITHDRAW, "POST"): _DECIDED,
     (Resource.BLUEPRINT_EVENTS, "GET"): (404, 422),
     (Resource.ENTITIES, "GET"): (404, 422),
     (Resource.ENTITIES, "POST"): (429, *_DECIDED),
@@ -449,6 +455,7 @@ class Writer:
             at=f"{at}/rollback", tag=name,
             ok=("It is live.", _ref("Pushed")), body=_body(_ref("Rollback"), {"to": 1}, required=False), headers=_ETAG,
         )  # fmt: skip
+        self._canary(name, at, base)
         self._stream(
             Resource.BLUEPRINT_EVENTS, f"{base}events", f"Follow all that happens in `{name}`", f"{at}/events", name, []
         )
@@ -460,6 +467,28 @@ class Writer:
         self._outbox(name, at, base)
         for entity in shape.entities:
             self._entity(shape, entity)
+
+    def _canary(self, name: str, at: str, base: str) -> None:
+        self._add(
+            Resource.CANARY, "GET", f"{base}canary", "Say which new entities live by a candidate",
+            at=f"{at}/canary", tag=name,
+            ok=("The canary.", _ref("Canary")),
+        )  # fmt: skip
+        self._add(
+            Resource.CANARY, "POST", f"{base}start_canary", "Have some new entities live by a candidate",
+            at=f"{at}/canary", tag=name,
+            ok=("They do, from now on.", _ref("Pushed")), status=201, headers=_ETAG,
+            body={"required": True, "content": {"application/json": {"schema": _ref("CanaryBundle")}}},
+        )  # fmt: skip
+        for resource, verb, does, done in (
+            (Resource.PROMOTE, "promote", "Have all live by the candidate", "It is in force."),
+            (Resource.WITHDRAW, "withdraw", "Have nobody live by the candidate", "It is withdrawn."),
+        ):
+            self._add(
+                resource, "POST", f"{base}{verb}", does,
+                at=f"{at}/canary/{verb}", tag=name,
+                ok=(done, _ref("Pushed")), body=_body(_ref("Note"), {}, required=False), headers=_ETAG,
+            )  # fmt: skip
 
     def _outbox(self, name: str, at: str, base: str) -> None:
         order = [_path_parameter("order", {"type": "string", "minLength": 1})]
@@ -728,10 +757,10 @@ def _components() -> dict[str, Json]:
     """Return the schemas of the wire's structs, by name."""
     structs = (
         wire.PoliciesView, wire.WhatIf, Simulation,
-        wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity,
+        wire.Acted, wire.BlueprintShape, wire.Canary, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity,
         wire.Plan, wire.Possible, wire.Problem, wire.Pushed, wire.Shadow, wire.Token, wire.ToolState, wire.Version,
         wire.Waited, wire.WhyNot, wire.Me, wire.Decision, wire.Decisions, wire.Grant, wire.Pause,
-        Bundle, Rollback, Rotation, Session, TokenWanted,
+        Bundle, CanaryBundle, Note, Rollback, Rotation, Session, TokenWanted,
         DecisionAnswer, PauseWanted, Revocation,
     )  # fmt: skip
     _, found = msgspec.json.schema_components(structs, ref_template=_REF)

@@ -43,6 +43,9 @@ class Resource(Enum):
     POLICIES = "/v1/{blueprint}/policies"
     SIMULATE_POLICY = "/v1/{blueprint}/simulate-policy"
     ROLLBACK = "/v1/{blueprint}/rollback"
+    CANARY = "/v1/{blueprint}/canary"
+    PROMOTE = "/v1/{blueprint}/canary/promote"
+    WITHDRAW = "/v1/{blueprint}/canary/withdraw"
     BLUEPRINT_EVENTS = "/v1/{blueprint}/events"
     LETTERS = "/v1/{blueprint}/letters"
     LETTER = "/v1/{blueprint}/letters/{order}"
@@ -92,6 +95,7 @@ OF_BLUEPRINT: Final = _by_word(
     R.POLICIES,
     R.SIMULATE_POLICY,
     R.ROLLBACK,
+    R.CANARY,
     R.BLUEPRINT_EVENTS,
     R.LETTERS,
     R.TOOLS,
@@ -100,6 +104,7 @@ OF_BLUEPRINT: Final = _by_word(
 OFFICE_BLUEPRINT: Final = "temper"
 OFFICE: Final = _by_word(R.DECISIONS, R.GRANTS, R.PAUSES)
 OF_OFFICE: Final = {"decisions": R.DECISION, "grants": R.GRANT, "pauses": R.PAUSE}
+OF_CANARY: Final = _by_word(R.PROMOTE, R.WITHDRAW)
 OF_LETTER: Final = _by_word(R.RETRY, R.DISCARD)
 OF_ENTITIES: Final = _by_word(R.ENTITIES_ACTIONS, R.ENTITIES_EVENTS)
 OF_ENTITY: Final = _by_word(R.HISTORY, R.ACTIONS, R.EVENTS, R.WAIT)
@@ -140,6 +145,8 @@ def parse(raw: bytes) -> Route:
             return Route(R.BLUEPRINT, blueprint)
         case ["v1", blueprint, word] if word in OF_BLUEPRINT:
             return Route(OF_BLUEPRINT[word], blueprint)
+        case ["v1", blueprint, "canary", word] if word in OF_CANARY:
+            return Route(OF_CANARY[word], blueprint)
         case ["v1", blueprint, "letters", order] if order:
             return Route(R.LETTER, blueprint, id=order)
         case ["v1", blueprint, "letters", order, word] if order and word in OF_LETTER:

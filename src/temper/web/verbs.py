@@ -13,11 +13,11 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from temper.service import Declined, SessionWanted, Workshop, wire
+from temper.service import CanaryWanted, Declined, SessionWanted, Workshop, wire
 from temper.web import answer, office
 from temper.web.answer import Answer
 from temper.web.ask import Ask, Parameter, Unfit, duration, flag, moment, number, place, span, text, unsupported
-from temper.web.bodies import Bundle, Rollback, Rotation, Session, Simulation, TokenWanted
+from temper.web.bodies import Bundle, CanaryBundle, Note, Rollback, Rotation, Session, Simulation, TokenWanted
 from temper.web.limits import Limits
 from temper.web.openapi import Documents
 from temper.web.paths import Resource, path
@@ -52,6 +52,8 @@ _WAIT_MS: Final = 30_000
 _BUNDLE: Final = msgspec.json.Decoder(Bundle)
 _SIMULATION: Final = msgspec.json.Decoder(Simulation)
 _ROLLBACK: Final = msgspec.json.Decoder(Rollback)
+_CANARY: Final = msgspec.json.Decoder(CanaryBundle)
+_NOTE: Final = msgspec.json.Decoder(Note)
 _TOKEN: Final = msgspec.json.Decoder(TokenWanted)
 _ROTATION: Final = msgspec.json.Decoder(Rotation)
 _SESSION: Final = msgspec.json.Decoder(Session)
@@ -315,6 +317,33 @@ async def rollback(desk: Desk, ask: Ask) -> Answer:
     return answer.json(pushed, 200, [(b"etag", _tag(pushed.version).encode())])
 
 
+async def start_canary(desk: Desk, ask: Ask) -> Answer:
+    """Have some new entities live by a bundle."""
+    given = await ask.json_as(_CANARY, ask.limits.bundle_max)
+    wanted = CanaryWanted(given.share, given.named)
+    pushed = await desk.workshop.start_canary(ask.person, ask.route.blueprint, given.files, wanted, note=given.note)
+    return answer.json(pushed, 201, [(b"etag", _tag(pushed.version).encode())])
+
+
+async def canary(desk: Desk, ask: Ask) -> Answer:
+    """Return the canary that is under way."""
+    return answer.json(await desk.workshop.canary(ask.person, ask.route.blueprint))
+
+
+async def promote(desk: Desk, ask: Ask) -> Answer:
+    """Push the candidate of the canary."""
+    given = await ask.json_as(_NOTE, ask.limits.body_max)
+    pushed = await desk.workshop.promote(ask.person, ask.route.blueprint, note=given.note)
+    return answer.json(pushed, 200, [(b"etag", _tag(pushed.version).encode())])
+
+
+async def withdraw(desk: Desk, ask: Ask) -> Answer:
+    """Push the version beside which the canary is."""
+    given = await ask.json_as(_NOTE, ask.limits.body_max)
+    pushed = await desk.workshop.withdraw(ask.person, ask.route.blueprint, note=given.note)
+    return answer.json(pushed, 200, [(b"etag", _tag(pushed.version).encode())])
+
+
 async def document(desk: Desk, ask: Ask) -> Answer:
     """Return the OpenAPI document of what is live: of all, or of one blueprint."""
     body, tag = desk.documents.of(desk.workshop, ask.person, ask.route.blueprint or None)
@@ -477,6 +506,9 @@ OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
     },
     Resource.SIMULATE_POLICY: {"POST": _takes(simulate_policy)},
     Resource.ROLLBACK: {"POST": _takes(rollback)},
+    Resource.CANARY: {"GET": _takes(canary), "POST": _takes(start_canary)},
+    Resource.PROMOTE: {"POST": _takes(promote)},
+    Resource.WITHDRAW: {"POST": _takes(withdraw)},
     Resource.BLUEPRINT_EVENTS: {"GET": _takes(events, _AFTER)},
     Resource.ENTITIES: {
         "GET": _takes(
