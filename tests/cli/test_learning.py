@@ -183,7 +183,7 @@ def test_a_server_conforms_to_what_it_serves(server: RunningServer, folder: Path
 def test_another_version_is_asked_only_if_that_is_wanted(server: RunningServer, tmp_path: Path, folder: Path) -> None:
     text = (folder / "gate" / "gate.blueprint").read_text("utf-8")
     (tmp_path / "gate.blueprint").write_text(
-        text.replace("caller != asked_by else", "caller == asked_by else"), "utf-8"
+        text.replace("caller.acts_for != asked_by else", "caller.acts_for == asked_by else"), "utf-8"
     )
     ran = server.run("conform", str(tmp_path), as_=ANN)
     assert ran.code == 3

@@ -229,8 +229,9 @@ def test_a_blueprint_changes_while_it_is_served(server: RunningServer, tmp_path:
     assert server.run("push", str(path)).out.endswith("is in force already\n")
 
     server.run("act", "door/Request", "Ask", "id=d1", "what=x", as_=ANN)
-    path.write_text(text.replace("when caller != asked_by", 'when caller != asked_by and what != ""'))
-    stricter = '`Request.Approve` needs `caller != asked_by and what != ""`; it was `caller != asked_by` (stronger)'
+    path.write_text(text.replace("when caller.acts_for != asked_by", 'when caller.acts_for != asked_by and what != ""'))
+    was = "caller.acts_for != asked_by"
+    stricter = f'`Request.Approve` needs `{was} and what != ""`; it was `{was}` (stronger)'
     plan = server.run("plan", str(path))
     assert plan.code == 0, plan
     assert plan.out.splitlines()[1:] == [f"  ~ {stricter}", "  alive: 1 Request.Open", "it can be pushed"]
@@ -259,7 +260,7 @@ def test_what_cannot_be_pushed_changes_nothing(server: RunningServer, tmp_path: 
     assert f"{path}:18" in ran.err, "the place is one that a terminal can open"
     assert server.run("push", str(path), "--json").json["findings"][0]["code"] == "B101"
 
-    path.write_text(text.replace("    set decided_by = caller\n\n  action Reject", "\n  action Reject"))
+    path.write_text(text.replace("    set decided_by = caller.acts_for\n\n  action Reject", "\n  action Reject"))
     for command, stream in (("plan", "out"), ("push", "err")):
         ran = server.run(command, str(path))
         assert ran.code == 1, ran
