@@ -25,8 +25,8 @@ A principal that an identity provider names begins with the provider's name here
 Identity providers need the extra `oidc`.
 Their keys are fetched when the first of their tokens comes, again when one comes that another key has signed (at most
 every ten seconds), and every five minutes while they are in use.
-A token of the server's own counts before what a proxy says, and a proxy's headers from any other address than the
-proxy's name nobody.
+A bearer token counts before what a proxy says, and a proxy's headers from any other address than the proxy's name
+nobody.
 """
 
 from __future__ import annotations
