@@ -12,6 +12,7 @@ from temper.verify import Bounds, measure
 ROOT = Path(__file__).parents[2]
 
 TOLD = "a text for people"
+AGENT = "a policy forbids it to agents, and scenarios know none"
 # Of all changes that make a difference; what is left has its reason below.
 ENOUGH = 0.95
 
@@ -19,6 +20,10 @@ FINE: dict[str, dict[str, str]] = {
     "access": {
         "nothing forbids that `Preapprove` leads to `Activating`, not to `Scheduled`: intended?": "it is scheduled for "
         "now, and activated in the same moment",
+        "nothing forbids `Draft` to `Drafted` while `caller.acts_for != caller`: intended?": AGENT,
+        "nothing forbids `Drop` from `Drafted`, `InForce` to `Dropped` while `caller.acts_for != caller`: intended?": (
+            AGENT
+        ),
     },
     "work": {
         "nothing forbids that `Heartbeat` from `Active` leads to `Stopping`, not to `Active`: intended?": "a second "
