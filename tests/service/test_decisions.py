@@ -74,7 +74,7 @@ async def test_a_decision_holds_exactly_what_was_asked_for_and_shows_what_would_
         "Ready", "Live", {"notes": ["", "fixes"]},
     )  # fmt: skip
     assert set(held.allows) == {"call", "entity", "action"}
-    assert held.allows["call"] == "bot for ann has Promote done on Release r1 once, now, Ready -> Live"
+    assert held.allows["call"] == "bot for ann has Promote done on Release r1, once and now, Ready -> Live"
     assert (await shop.read(ANN, "ship", "Release", "r1")).state == "Ready"
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from temper.cli.client import Client
 from temper.cli.exits import Exit, Stop
-from temper.cli.paint import Paint, coloured, table
+from temper.cli.paint import Paint, coloured
 
 PAGE = 50
 _COLOURS = {"Pending": "yellow", "Granted": "cyan", "CarriedOut": "green", "Failed": "red", "Denied": "red"}
@@ -59,13 +59,13 @@ def grants(args: argparse.Namespace) -> int:
     if args.revoke is not None:
         print(f"grant {answer['id']} is revoked: {_granted(answer)}")
         return Exit.FINE
-    rows = [
-        (each["id"], _who(each["to"], each.get("acts_for")), _granted(each), f"{each['left']} of {each['limit']}",
-         _short(each["until"]), each["by"])
-        for each in answer["items"]
-    ]  # fmt: skip
-    heads = ("grant", "to", "may", "left", "until", "by")
-    print(table(rows, paint=paint, heads=heads) if rows else "nothing is granted")
+    if not answer["items"]:
+        print("nothing is granted")
+    for each in answer["items"]:
+        left = f"{each['left']} of {each['limit']} left, until {_short(each['until'])}"
+        print(f"{paint(each['id'], 'bold')}  {left}")
+        said = f"{_who(each['to'], each.get('acts_for'))} may {_granted(each)}, granted by {each['by']}"
+        print("\n".join(wrap(said, _width(), initial_indent="  ", subsequent_indent="    ")))
     return Exit.FINE
 
 

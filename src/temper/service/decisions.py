@@ -321,11 +321,11 @@ def _allows(fields: Mapping[str, Any], asked: Known) -> dict[str, str]:
     would = msgspec.json.decode(fields["would"])
     way = f", {would['before']} -> {would['after']}" if would.get("before") != would.get("after") else ""
     one = f"{wanted['entity']} {wanted['entity_id']}"
-    more = f"while this version of {wanted['bundle']} is in force, so often and so long as you say"
+    more = f"with any parameters, as often and as long as you say, by this version of {wanted['bundle']}"
     return {
-        "call": f"{who} has {wanted['act']} done on {one} once, now{way}",
-        "entity": f"that, and {who} may {wanted['act']} {one} again, with any parameters, {more}",
-        "action": f"that, and {who} may {wanted['act']} any {wanted['entity']}, with any parameters, {more}",
+        "call": f"{who} has {wanted['act']} done on {one}, once and now{way}",
+        "entity": f"that, and {who} may {wanted['act']} {one} again, {more}",
+        "action": f"that, and {who} may {wanted['act']} any {wanted['entity']}, {more}",
     }
 
 
