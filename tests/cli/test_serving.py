@@ -177,3 +177,32 @@ def test_a_token_is_not_made_of_bad_input(folder: Path, words: str, says: str) -
     ran = temper("token", *words.split(), folder=folder)
     assert ran.code == 2, ran
     assert says in ran.err
+
+
+def test_a_server_speaks_tls_to_who_trusts_its_authority(folder: Path) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-subj", "/CN=temper", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    (folder / "temper.toml").write_text(
+        '[server]\ntls_cert = "cert.pem"\ntls_key = "key.pem"\n[limits]\nrate = "3/h"\n'
+    )
+    with running_server("gate", folder=folder) as server:
+        assert server.url.startswith("https://127.0.0.1:")
+        asking = {"TEMPER_SERVER": server.url, "TEMPER_TOKEN": server.token}
+        trusting = asking | {"TEMPER_CA_FILE": str(folder / "cert.pem")}
+        assert temper("tools", "gate", env=trusting).code == 0
+        distrusting = temper("tools", "gate", env=asking)
+        assert (distrusting.code, "TEMPER_CA_FILE" in distrusting.err) == (4, True)
+        missing = temper("tools", "gate", env=asking | {"TEMPER_CA_FILE": str(folder / "none.pem")})
+        assert (missing.code, "no certificates can be read" in missing.err) == (2, True)
+        codes = [temper("tools", "gate", env=trusting) for _ in range(3)]
+        assert [ran.code == 0 for ran in codes] == [True, True, False]
+        assert "asks more often than a principal may" in codes[2].err
+
+
+def test_a_server_without_its_key_does_not_begin(folder: Path) -> None:
+    (folder / "temper.toml").write_text('[server]\ntls_cert = "cert.pem"\n')
+    ran = temper("serve", "gate", folder=folder)
+    assert (ran.code, "TLS can't be had by" in ran.err) == (2, True)

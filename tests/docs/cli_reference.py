@@ -39,6 +39,7 @@ Colour is for terminals; `NO_COLOR=1` turns it off and `FORCE_COLOR=1` on.
 | variable | means |
 |---|---|
 | `TEMPER_SERVER` | where the server is, for every command that asks one |
+| `TEMPER_CA_FILE` | the authorities that vouch for the server, as a file in PEM form (default: the well-known ones) |
 | `TEMPER_TOKEN` | the token to ask with |
 
 `eval "$(temper completion bash)"` completes commands and options.

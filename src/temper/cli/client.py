@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,14 +27,18 @@ STREAM_TIMEOUT = httpx2.Timeout(TIMEOUT_SECONDS, read=120.0)
 class Client:
     """Asks one server, as whoever the token names."""
 
-    def __init__(self, server: str, token: str) -> None:
+    def __init__(self, server: str, token: str, ca_file: str = "") -> None:
         parts = urlsplit(server)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Stop(Exit.USAGE, f"`{server}` is no server's address", help=f"such as {SERVER}")
         self.server = server.rstrip("/")
         # The environment's proxies are for the world outside; a server that is named is asked directly.
         self._http = httpx2.Client(
-            base_url=self.server, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_SECONDS, trust_env=False
+            base_url=self.server,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
+            verify=_authorities(ca_file) if ca_file else True,
         )
 
     @classmethod
@@ -54,7 +59,7 @@ class Client:
                 "there is no token",
                 help="put one into TEMPER_TOKEN; `temper serve` prints an administrator's at its first start",
             )
-        return cls(server, token)
+        return cls(server, token, os.environ.get("TEMPER_CA_FILE", ""))
 
     def __enter__(self) -> Self:
         """Ask within the block."""
@@ -145,6 +150,13 @@ class Client:
                 data={"error": "timeout", "server": self.server},
             ) from error
         except httpx2.TransportError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise Stop(
+                    Exit.UNREACHABLE,
+                    f"nobody that is trusted here vouches for the server at {self.server}",
+                    help="name the authorities' file in TEMPER_CA_FILE",
+                    data={"error": "untrusted", "server": self.server, "detail": str(error)},
+                ) from error
             raise Stop(
                 Exit.UNREACHABLE,
                 f"no server answers at {self.server}",
@@ -212,3 +224,10 @@ def target_path(target: str, *parts: int) -> list[str]:
             Exit.USAGE, f"`{target}` does not name a target", help=f"write {' or '.join(shapes[n] for n in parts)}"
         )
     return [quote(part, safe="") for part in given]
+
+
+def _authorities(file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise Stop(Exit.USAGE, f"no certificates can be read from `{file}`: {error}") from error

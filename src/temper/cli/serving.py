@@ -21,8 +21,8 @@ from temper.cli.logs import log_to_standard_error
 from temper.cli.paint import Paint, coloured
 from temper.cli.settings import settings
 from temper.runtime import watch
-from temper.service import CannotOpen, Declined, Loaded, Person, Workshop, check_texts, duration_ms, wire
-from temper.web import Limits
+from temper.service import CannotOpen, Declined, Loaded, Person, Workshop, check_texts, duration_ms, rate_of, wire
+from temper.web import Limits, Tls
 from temper.web import serve as serve_http
 
 # Who pushes what the command line names: it is on the machine where the data is.
@@ -70,13 +70,16 @@ async def _serve(args: argparse.Namespace, loaded: Loaded) -> int:
                 except Declined as declined:
                     raise problem_stop(wire.as_json(declined.problem)) from declined
             section = loaded.settings.server
+            tls = _tls(loaded)
             try:
                 await serve_http(
                     workshop,
                     section.host,
                     section.port,
                     limits=_limits(loaded),
-                    on_ready=partial(_ready, workshop, teller),
+                    origins=section.cors,
+                    tls=tls,
+                    on_ready=partial(_ready, workshop, teller, "http" if tls is None else "https"),
                 )
             except OSError as error:
                 raise Stop(
@@ -89,8 +92,8 @@ async def _serve(args: argparse.Namespace, loaded: Loaded) -> int:
     return Exit.FINE
 
 
-def _ready(workshop: Workshop, teller: _Teller, host: str, port: int) -> None:
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _ready(workshop: Workshop, teller: _Teller, scheme: str, host: str, port: int) -> None:
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     # Before it takes part it is told so, since others send it what it decides from then on.
     taking_part = asyncio.get_running_loop().create_task(workshop.listening(url))
     taking_part.add_done_callback(lambda _: teller.ready(url, port))
@@ -133,9 +136,33 @@ async def _watch(workshop: Workshop, paths: list[str], teller: _Teller) -> None:
                     teller.pushed(pushed)
 
 
+def _tls(loaded: Loaded) -> Tls | None:
+    section = loaded.settings.server
+    if not section.tls_cert:
+        return None
+    cert, key, client_ca, ca = (
+        loaded.folder / name if name else None
+        for name in (section.tls_cert, section.tls_key, section.tls_client_ca, section.tls_ca)
+    )
+    assert cert is not None, "there is one"
+    tls = Tls(cert, key or cert, client_ca, ca)
+    try:
+        tls.check()
+    except OSError as error:
+        raise Stop(
+            Exit.USAGE,
+            f"TLS can't be had by `{cert}`: {error.strerror or error}",
+            help="`tls_cert` and `tls_key` of `[server]` are files in PEM form that belong together",
+        ) from error
+    return tls
+
+
 def _limits(loaded: Loaded) -> Limits:
     limits = loaded.settings.limits
+    calls, per_s = rate_of(limits.rate) if limits.rate else (0, 1.0)
     return Limits(
+        rate_max=calls,
+        rate_per=per_s,
         body_max=limits.body_bytes,
         page_max=limits.page,
         wait_max=duration_ms(limits.wait) / 1000,

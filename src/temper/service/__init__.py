@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from temper.service.policies import policies_view
     from temper.service.remembered import Remembered, Verified, judgement_key
     from temper.service.sessions import SessionWanted
-    from temper.service.settings import Loaded, SettingProblem, Settings, duration_ms, load_settings
+    from temper.service.settings import Loaded, SettingProblem, Settings, duration_ms, load_settings, rate_of
     from temper.service.texts import (
         explain_code,
         fixed,
@@ -84,6 +84,7 @@ _LATE = {
     "check_texts": "bundle",
     "conform_table": "learning",
     "duration_ms": "settings",
+    "rate_of": "settings",
     "each_entry": "learning",
     "explain_code": "texts",
     "finding": "findings",
@@ -170,6 +171,7 @@ __all__ = [
     "policies_view",
     "principals_of_others",
     "questions",
+    "rate_of",
     "read_bundle",
     "team_for",
     "text_from_json",

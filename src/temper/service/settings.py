@@ -44,6 +44,17 @@ class ServerSection(Section, frozen=True):
     any number of servers share. The whole address, or a part such as the password, may be a `{secret:NAME}`."""
     url: str = ""
     """Where other servers of the same PostgreSQL reach this one; `http://HOST:PORT` by default."""
+    cors: tuple[str, ...] = ()
+    """Origins whose pages may read answers in browsers, such as `https://app.example.com`."""
+    tls_cert: str = ""
+    """A file with the server's certificate and those that lead to its authority, in PEM form, relative to the settings
+    file: with one, the server speaks TLS. It is read again once it has been renewed."""
+    tls_key: str = ""
+    """The file with its private key; without it, the key is in the file of the certificate."""
+    tls_client_ca: str = ""
+    """A file with authorities: only clients with a certificate of theirs may connect."""
+    tls_ca: str = ""
+    """With PostgreSQL: a file with the authorities of the other servers' certificates; without it, the well-known."""
     lease: str = "10s"
     """With PostgreSQL: how long a server that is gone keeps its share of the entities from the others."""
     partitions: int = 16
@@ -71,6 +82,9 @@ class LimitsSection(Section, frozen=True):
     """Calls of one tool that are under way at once."""
     decisions: int = 16
     """Requests of one principal that wait for somebody's approval, 64 at the most; one more is answered 429."""
+    rate: str = ""
+    """How often one principal may ask, such as `100/s`, `600/m` or `5000/h`, and as much at once after a quiet time; a
+    request more is answered 429 with Retry-After. Without it there is no such bound."""
     grants: int = 16
     """Grants to one principal that are in force, 64 at the most; one more can't be given."""
 
@@ -315,6 +329,37 @@ def duration_ms(text: str) -> int:
     return int(match[1]) * _UNITS_MS[match[2]]
 
 
+_RATE = re.compile(r"([1-9]\d{0,8})/(s|m|h)")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0}
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?")
+
+
+def rate_of(text: str) -> tuple[int, float]:
+    """Return how many in how many seconds. Raises `ValueError` for what is no rate."""
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"`{text}` is no rate; write one such as `100/s`, `600/m` or `5000/h`")
+    return int(match[1]), _SECONDS[match[2]]
+
+
+def _edges(settings: Settings) -> Iterator[SettingProblem]:
+    """What is wrong with how the server is reached."""
+    server = settings.server
+    if settings.limits.rate:
+        try:
+            rate_of(settings.limits.rate)
+        except ValueError as error:
+            yield SettingProblem("limits.rate", str(error))
+    for origin in server.cors:
+        if not _ORIGIN.fullmatch(origin):
+            yield SettingProblem(
+                "server.cors", f"`{origin}` is no origin", "write `https://app.example.com`, as browsers send it"
+            )
+    for key in ("tls_key", "tls_client_ca", "tls_ca"):
+        if getattr(server, key) and not server.tls_cert:
+            yield SettingProblem(f"server.{key}", "there is no certificate that it is for", "name one in `tls_cert`")
+
+
 def _bad(path: Path, problem: SettingProblem) -> Loaded:
     return Loaded(Settings(), path.resolve().parent, (problem,))
 
@@ -391,6 +436,7 @@ def _sense(settings: Settings) -> tuple[SettingProblem, ...]:
             duration_ms(text)
         except ValueError as error:
             problems.append(SettingProblem(key, str(error)))
+    problems += _edges(settings)
     problems += [problem for name, section in settings.secrets.items() for problem in _of_secret(name, section)]
     if settings.push.states < 1:
         problems.append(SettingProblem("push.states", "is below 1"))

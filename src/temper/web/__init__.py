@@ -8,5 +8,6 @@ Never: rules of a domain, and nothing but a bearer token says who calls.
 from temper.web.door import Door, app
 from temper.web.limits import Limits
 from temper.web.server import serve
+from temper.web.tls import Tls
 
-__all__ = ["Door", "Limits", "app", "serve"]
+__all__ = ["Door", "Limits", "Tls", "app", "serve"]

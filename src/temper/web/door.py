@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import ssl
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final, NoReturn
 
@@ -18,11 +21,13 @@ from temper.service import Declined, Elsewhere, KeysWanted, Person, Workshop, wi
 from temper.web import answer, forward
 from temper.web.answer import Answer
 from temper.web.ask import READ, Ask, Gone, Message, Receive, Scope, Send, headers, query
+from temper.web.cors import Cors
 from temper.web.limits import Limits
 from temper.web.openapi import Documents
 from temper.web.pages import pages
 from temper.web.paths import OF_BLUEPRINT, OF_ENTITY, TOP, Resource, Route, parse
 from temper.web.problems import KINDS, decline, nearest
+from temper.web.rates import Rates
 from temper.web.streams import Stream, pour
 from temper.web.verbs import BEGUN, OPERATIONS, QUERIES, Desk, Verb
 
@@ -43,15 +48,28 @@ _LOOK_S: Final = 0.1
 _PATH_KEPT: Final = 256
 
 
-def app(workshop: Workshop, *, limits: Limits | None = None) -> Door:
-    """Return the ASGI application that serves `workshop`."""
-    return Door(workshop, limits or Limits())
+def app(
+    workshop: Workshop,
+    *,
+    limits: Limits | None = None,
+    origins: Iterable[str] = (),
+    outgoing: ssl.SSLContext | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> Door:
+    """Return the ASGI application that serves `workshop`.
+
+    Pages of `origins` may read its answers in browsers. `outgoing` is TLS to other servers, where they use it; the pace
+    of each principal is counted by `now`, in seconds.
+    """
+    return Door(workshop, limits or Limits(), Cors(origins), forward.Courier(outgoing), now)
 
 
 class Door:
     """The ASGI application. `close` ends streams and waits; requests in flight still finish."""
 
-    def __init__(self, workshop: Workshop, limits: Limits) -> None:
+    def __init__(
+        self, workshop: Workshop, limits: Limits, cors: Cors, courier: forward.Courier, now: Callable[[], float]
+    ) -> None:
         self._desk = Desk(workshop, limits, Documents(limits, QUERIES))
         self._limits = limits
         self._pages = pages()
@@ -60,7 +78,9 @@ class Door:
         self._people: dict[str, Person] = {}
         self.read = READ | workshop.identity.headers
         """The headers that are read."""
-        self._courier = forward.Courier()
+        self._courier = courier
+        self._cors = cors
+        self._rates = Rates(limits.rate_max, limits.rate_per, limits.rates_max, now) if limits.rate_max else None
         self._handing: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
@@ -76,7 +96,11 @@ class Door:
             case "http":
                 self._requests += 1
                 try:
-                    await self._http(scope, receive, send)
+                    origin = self._cors.origin(scope)
+                    if origin is None:
+                        await self._http(scope, receive, send)
+                    else:
+                        await self._from_page(origin, scope, receive, send)
                 finally:
                     self._requests -= 1
             case "lifespan":
@@ -86,6 +110,14 @@ class Door:
                 await send({"type": "websocket.close", "code": 1008})
             case _:
                 raise ValueError(f"ASGI scopes of type {scope['type']!r} are not known here")
+
+    async def _from_page(self, origin: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        send = self._cors.sending(origin, send)
+        preflight = self._cors.preflight(scope)
+        if preflight is not None:
+            await answer.deliver(preflight, scope["method"], send)
+        else:
+            await self._http(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         method: str = scope["method"]
@@ -135,6 +167,7 @@ class Door:
                 _too_many()
             token = _bearer(head)
             person = self._person(token, head, peer)
+            self._paced(person)
             begun.ask = Ask(route, "POST", head, person, token or "", _nothing, self._limits)
             begin(self._desk, begun.ask, body, begun)
         except KeysWanted:
@@ -175,6 +208,19 @@ class Door:
             people[token] = person
         return person
 
+    def _paced(self, person: Person) -> None:
+        """Decline the request where it is one too many of this principal."""
+        wait = self._rates.take(person.principal) if self._rates is not None else None
+        if wait is not None:
+            decline(
+                "too-fast",
+                429,
+                f"`{person.principal[:80]}` asks more often than a principal may",
+                detail=f"{self._limits.rate_max} requests in {self._limits.rate_per:g} s",
+                help="wait as `Retry-After` says, and ask for a stream or a wait where it is news that is looked for",
+                retry_after_ms=math.ceil(wait * 1000),
+            )
+
     def _parse(self, raw: bytes) -> Route:
         route = parse(raw)
         if len(raw) <= _PATH_KEPT:
@@ -190,6 +236,9 @@ class Door:
             person = self._person(token, head, (scope.get("client") or (None,))[0])
         except KeysWanted:
             person = await self._desk.workshop.who(token)
+        # What another server has handed on was counted there.
+        if forward.HANDED_ON not in head:
+            self._paced(person)
         if route.resource is None:
             self._lost(route, person)
         operations = OPERATIONS[route.resource]

@@ -16,6 +16,8 @@ from temper.web.answer import Answer
 from temper.web.problems import decline
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 HANDED_ON: Final = b"temper-forwarded"
@@ -35,7 +37,8 @@ _NOT_BACK: Final = frozenset(
 class Courier:
     """Hands requests on. Its connections are kept, and made when they are first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._client: httpx2.AsyncClient | None = None
 
     async def hand_on(
@@ -57,6 +60,7 @@ class Courier:
                     max_connections=_CONNECTIONS_MAX, max_keepalive_connections=_CONNECTIONS_MAX, keepalive_expiry=4
                 ),
                 trust_env=False,
+                verify=self._tls or True,
             )
         sent = [(name, head[name]) for name in _SENT if name in head]
         sent.append((HANDED_ON, b"1"))

@@ -21,7 +21,7 @@ HEAD_MAX: Final = 2_048
 # A larger body comes in pieces anyway.
 _BODY_MAX: Final = 65_536
 # What changes how a request is read or answered: such ones are the parser's.
-_SPECIAL: Final = frozenset({b"connection", b"expect", b"transfer-encoding", b"upgrade"})
+_SPECIAL: Final = frozenset({b"connection", b"expect", b"origin", b"transfer-encoding", b"upgrade"})
 # Paths that nobody could read in two ways.
 _TARGET: Final = re.compile(rb"/[A-Za-z0-9._~/-]{1,255}")
 _BEFORE: Final = b"POST "

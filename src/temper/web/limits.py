@@ -11,6 +11,7 @@ class Limits:
 
     url_max: int = 32 * 1024  # 414, and the connection ends
     headers_max: int = 32 * 1024  # 431, and the connection ends
+    header_count_max: int = 100  # 431, and the connection ends
     head_timeout: float = 15.0  # for a request's head to arrive; then the connection ends
     body_max: int = 1024 * 1024  # of an action, a token, a rollback: 413
     bundle_max: int = 16 * 1024 * 1024  # of a push and a plan, which carry a bundle's files: 413
@@ -24,6 +25,9 @@ class Limits:
     shadow_max: int = 10_000  # requests that a candidate is asked again: 422
     wait_max: float = 60.0  # a longer `timeout` is cut to this one
     requests_max: int = 2048  # at once, streams and waits included: 503
+    rate_max: int = 0  # of one principal in `rate_per`, and as many at once: 429; without it there is no such bound
+    rate_per: float = 1.0  # in which they are counted
+    rates_max: int = 4096  # principals that are counted at once; then who asked longest ago begins anew
     stream_max: float = 3600.0  # then a stream ends, and its reader goes on from its last event
     heartbeat: float = 15.0  # between two comments of a quiet stream; also how soon a revoked token ends it
     handing_max: float = 2.0  # while no server decides for an entity, its requests wait this long: then 503

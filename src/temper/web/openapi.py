@@ -74,7 +74,7 @@ class Documents:
 _BODY: Final = (408, 413, 415, 422)
 _DECIDED: Final = (403, 404, 409, *_BODY)
 
-# Beyond what every operation may answer: 400, 401, 500, 503, and 414 where it takes a query.
+# Beyond what every operation may answer: 400, 401, 429, 500, 503, and 414 where it takes a query.
 _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.OPENAPI, "GET"): (304,),
     (Resource.BLUEPRINT_OPENAPI, "GET"): (304, 404),
@@ -140,7 +140,7 @@ _PROBLEMS: Final = {
     414: "The path and the query are too long.",
     415: "The body's media type is not read here.",
     422: "It could be read, but does not fit: `errors` or `findings` say where.",
-    429: "More waits for somebody's approval, or is granted, than one principal may have.",
+    429: "Who calls asks too often, or more waits for approval, or is granted, than one principal may have.",
     500: "The server failed. Its log says more under the problem's `instance`.",
     503: "The server has no room for it now, or is being stopped.",
 }
@@ -685,7 +685,7 @@ class Writer:
                     response["links"] = links
             responses[str(number)] = response
         known = self._queries[resource][method]
-        usual = {400, 401, 500, 503, *({414} if known else ())}
+        usual = {400, 401, 429, 500, 503, *({414} if known else ())}
         for number in sorted({*usual, *_ANSWERS[resource, method]}):
             responses[str(number)] = (
                 {"description": "The caller has it already."} if number == 304 else self._problem(number)

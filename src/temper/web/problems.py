@@ -20,6 +20,8 @@ KINDS: Final[dict[str, str]] = {
     "needs-approval": "It was refused, and somebody may approve it: `decision` is where it waits for that, and how it "
     "stands. Nothing was done.",
     "too-many": "More waits for somebody, or is granted, than the server keeps for one principal. Nothing was done.",
+    "too-fast": "Who calls asks more often than the settings let a principal. Nothing was done; try again after "
+    "`Retry-After`.",
     "paused": "Who calls, a role of theirs, or the blueprint is paused: `detail` says by whom and why.",
     "out-of-scope": "The credential is valid, but made for a part of what there is: this is not in it.",
     "not-found": "Nothing is at this path.",

@@ -7,8 +7,9 @@ import contextlib
 import gc
 import signal
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NoReturn
 
 import msgspec
@@ -20,6 +21,7 @@ from temper.web.answer import KEPT_BY_NOBODY, Answer, lines, whole
 from temper.web.door import Door, app
 from temper.web.heads import HEAD_MAX, Heads
 from temper.web.limits import Limits
+from temper.web.tls import Tls
 
 _BACKLOG: Final = 2048
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -34,6 +36,8 @@ async def serve(
     port: int = 8420,
     *,
     limits: Limits | None = None,
+    origins: Iterable[str] = (),
+    tls: Tls | None = None,
     on_ready: Callable[[str, int], None] | None = None,
     stop: asyncio.Event | None = None,
     signals: bool = True,
@@ -42,10 +46,10 @@ async def serve(
 
     `on_ready` hears the address and the real port, also where `port` is 0, once requests are answered. A second SIGINT
     does not wait for anyone. The workshop is left open: whoever opened it closes it. Raises `OSError` where it can't
-    listen.
+    listen. Pages of `origins` may read its answers in browsers.
     """
     bounds = limits or Limits()
-    door = app(workshop, limits=bounds)
+    door = app(workshop, limits=bounds, origins=origins, outgoing=tls.outgoing() if tls is not None else None)
     config = uvicorn.Config(
         door,
         http=_bounded(bounds, door),
@@ -55,20 +59,28 @@ async def serve(
         log_config=None,
         server_header=False,
         proxy_headers=False,
+        ssl_certfile=tls.cert if tls is not None else None,
+        ssl_keyfile=str(tls.key) if tls is not None else None,
+        ssl_ca_certs=str(tls.client_ca) if tls is not None and tls.client_ca is not None else None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if tls is not None and tls.client_ca is not None else ssl.CERT_NONE,
         timeout_graceful_shutdown=max(1, round(bounds.drain_timeout)),
     )
     # uvicorn would end the process where it can't listen; an error is the caller's to show.
     listener = await _listen(host, port)
     server = _Server(config, door, signals=signals, on_ready=on_ready)
-    stopping = asyncio.create_task(server.stop_at(stop)) if stop is not None else None
+    beside = [asyncio.create_task(server.stop_at(stop))] if stop is not None else []
+    if tls is not None:
+        config.load()
+        assert config.ssl is not None, "its files are given"
+        beside.append(asyncio.create_task(tls.renew(config.ssl)))
     try:
         with _seldom_collected():
             await server.serve(sockets=[listener])
     finally:
         listener.close()
-        if stopping is not None:
-            stopping.cancel()
-            await asyncio.gather(stopping, return_exceptions=True)
+        for each in beside:
+            each.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 @contextlib.contextmanager
@@ -273,6 +285,7 @@ def _bounded(limits: Limits, door: Door) -> type[HttpToolsProtocol]:
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._in_head, self._headers, self._between = True, 0, False
+            self._count = self._hosts = 0
             if self._late is None:
                 self._late = self.loop.call_later(limits.head_timeout, self._give_up)
 
@@ -288,11 +301,16 @@ def _bounded(limits: Limits, door: Door) -> type[HttpToolsProtocol]:
 
         def on_header(self, name: bytes, value: bytes) -> None:
             self._headers += len(name) + len(value) + 4  # as sent: with its colon, blank and line end
-            if self._headers > limits.headers_max:
+            self._count += 1
+            if self._headers > limits.headers_max or self._count > limits.header_count_max:
                 self._refuse(431, "the request's head is too large")
+            self._hosts += name.lower() == b"host"
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
+            # Two are read by one machine as the one, by another as the other (RFC 9112, 3.2).
+            if self._hosts > 1 or (self._hosts == 0 and self.parser.get_http_version() == "1.1"):
+                self._refuse(400, "the request has no `Host`, or more than one")
             self._in_head, self._head = False, 0
             self._in_time()
             super().on_headers_complete()
