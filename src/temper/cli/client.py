@@ -69,9 +69,9 @@ class Client:
         """Let go of the connection."""
         self._http.close()
 
-    def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Any:
-        """Return the JSON at `path`."""
-        return self._ask("GET", path, query)
+    def get(self, path: str, query: Mapping[str, str | int] | None = None, *, patient: bool = False) -> Any:
+        """Return the JSON at `path`; `patient` where the answer waits for something."""
+        return self._ask("GET", path, query, timeout=PUSH_SECONDS if patient else TIMEOUT_SECONDS)
 
     def post(
         self,

@@ -90,7 +90,7 @@ def _listed(client: Client, args: argparse.Namespace) -> Any:
 def _one(client: Client, args: argparse.Namespace) -> Any:
     path = f"/v1/decisions/{quote(args.id, safe='')}"
     if args.answer is None:
-        return client.get(path, {"wait": args.wait} if args.wait else None)
+        return client.get(path, {"wait": args.wait} if args.wait else None, patient=bool(args.wait))
     if args.answer == "withdraw":
         return client.delete(path)
     body = {"answer": args.answer, **(_reason(args) or {})}
