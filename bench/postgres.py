@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.durable import ACTIONS, CLERK, compiled, version_of
 from temper.kernel import Done, Request, Superseded
 from temper.runtime import Cluster, Joined, Member, PostgresStore, SystemClock, found, new_id
-from temper.table import Act
+from temper.table import Act, Value
 from tests.runtime.postgres import cluster
 
 # What an entry and an entity of the bench take, as they are kept.
@@ -115,10 +115,10 @@ async def server(url: str, asked: str, clients: int) -> None:
     assert isinstance(live, Member)
     joined.add(space, store, live)
 
-    async def told(_: str) -> None:
-        """No other space is of interest."""
+    async def told(*_: str) -> None:
+        """No other space is of interest, and nothing that is told of all."""
 
-    joined.keep(told)
+    joined.keep(told, told)
     await joined.listening("")
     while len(store.leased) != store.parts // int(number):  # noqa: ASYNC110 - until the other has its share
         await asyncio.sleep(0.05)
@@ -141,7 +141,8 @@ async def server(url: str, asked: str, clients: int) -> None:
             id = new_id()
             while live.home("Counter", id) is not None:
                 id = new_id()
-            for action, params in [("Make", {"name": id}), *[("Add", {"units": 1})] * ACTIONS]:
+            asked: list[tuple[str, dict[str, Value]]] = [("Make", {"name": id}), *[("Add", {"units": 1})] * ACTIONS]
+            for action, params in asked:
                 event = Act(new_id(), clock.now(), action, params, CLERK, "Counter", id)
                 answer = await live.submit(Request(event, "Counter", id))
                 assert isinstance(answer, Done), answer
