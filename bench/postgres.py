@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.durable import ACTIONS, CLERK, compiled, version_of
 from temper.kernel import Done, Request, Superseded
 from temper.runtime import Cluster, Joined, Member, PostgresStore, SystemClock, found, new_id
-from temper.table import Act, Value
+from temper.table import Act
 from tests.runtime.postgres import cluster
 
 # What an entry and an entity of the bench take, as they are kept.
@@ -141,8 +141,7 @@ async def server(url: str, asked: str, clients: int) -> None:
             id = new_id()
             while live.home("Counter", id) is not None:
                 id = new_id()
-            asked: list[tuple[str, dict[str, Value]]] = [("Make", {"name": id}), *[("Add", {"units": 1})] * ACTIONS]
-            for action, params in asked:
+            for action, params in [("Make", {"name": id}), *[("Add", {"units": 1})] * ACTIONS]:
                 event = Act(new_id(), clock.now(), action, params, CLERK, "Counter", id)
                 answer = await live.submit(Request(event, "Counter", id))
                 assert isinstance(answer, Done), answer
