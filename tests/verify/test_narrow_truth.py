@@ -40,6 +40,8 @@ TEXT = """
       spare: int?
       cost: decimal
       up: bool
+      lasts: duration = 1h
+      due: time?
       owner: principal
       backup: principal?
       tags: set of string max 4 = {}
@@ -74,6 +76,8 @@ EXACT = [
     "resource.tags.isEmpty()", '["a", "prod"].contains(resource.name)', "resource.friends.contains(principal)",
     'resource.cost.lessThan(decimal("1.5"))', 'resource.cost.greaterThanOrEqual(decimal("0.25"))',
     'resource.site.state == "Open"', "resource.site.owner == principal", 'resource.other.state == "Shut"',
+    'resource.lasts > duration("1h")', 'resource.lasts == duration("1d")', 'duration("59m60s") <= resource.lasts',
+    'resource.due < datetime("2026-01-01")', 'resource.due == datetime("2026-01-01T01:00:00.000+0100")',
     "true", "false",
 ]  # fmt: skip
 INEXACT = [
@@ -126,6 +130,8 @@ def requests(draw: st.DrawFn) -> tuple[Snapshot | None, Act]:
         "name": draw(st.sampled_from(STRINGS)), "stage": draw(st.sampled_from(("alpha", "beta"))),
         "load": draw(st.integers(-1, 8)), "spare": draw(st.one_of(st.none(), st.integers(0, 8))),
         "cost": draw(st.sampled_from([Decimal("0.25"), Decimal("1.5"), Decimal(2)])), "up": draw(st.booleans()),
+        "lasts": draw(st.sampled_from((0, 3_600_000, 86_400_000))),
+        "due": draw(st.sampled_from((None, 0, 1_767_225_600_000))),
         "owner": draw(who), "backup": draw(optional), "tags": draw(texts), "friends": draw(st.frozensets(who)),
         "site": "s1", "other": draw(st.sampled_from((None, "s2"))),
     }  # fmt: skip

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import json
 import operator
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
 
-from temper.table import Expr, Table, Type, shape
+from temper.table import Expr, Table, Type, encode, shape
 
 TRUE: Expr = ("lit", ("bool",), True)
 FALSE: Expr = ("lit", ("bool",), False)
@@ -215,6 +217,8 @@ class _Reading:
                 return Answers(FALSE, no(term.absent), term.absent)  # A value that it never has.
             return _atom(("==", term.expr, wanted_one), term)
         one = self.term(literal)
+        if one is not None and {one.type[0], term.type[0]} in ({"string", "one_of"}, {"one_of"}):
+            return _atom(_same_text(one, term), one, term)
         if one is None or _plain(one.type) != _plain(term.type):
             return self._unknown(_text(form))
         return _atom(("==", term.expr, one.expr), term, one)
@@ -233,7 +237,7 @@ class _Reading:
             if not literal:
                 return self._unknown(_text(form))
             exprs.append(literal)
-        if not set(numbers) - {None} <= {"int", "decimal"} or len(set(numbers) - {None}) != 1:
+        if not set(numbers) - {None} <= {"int", "decimal", "duration", "time"} or len(set(numbers) - {None}) != 1:
             return self._unknown(_text(form))
         return _atom((op, *exprs), *[end for end in ends if end is not None])
 
@@ -359,7 +363,11 @@ class _Reading:
         extension = _extension(form)
         if extension is not None:
             name, text = extension
-            return ("lit", type, text) if name == "decimal" and type[0] == "decimal" else None
+            if name == "decimal" and type[0] == "decimal":
+                return ("lit", type, text)
+            ms = _milliseconds(name, text)
+            told = {"duration": "duration", "datetime": "time"}.get(name)
+            return None if ms is None or told != type[0] else ("lit", type, encode(type, ms, {}))
         value = form.get("Value")
         match type[0]:
             case "int" if isinstance(value, int) and not isinstance(value, bool):
@@ -410,6 +418,32 @@ def _extension(form: Mapping[str, Any]) -> tuple[str, str] | None:
     if isinstance(of, list) and len(of) == 1 and isinstance(of[0].get("Value"), str):
         return op, of[0]["Value"]
     return None
+
+
+_UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+
+
+def _milliseconds(name: str, text: str) -> int | None:
+    """Return what a literal of Cedar's extensions for time comes to, `None` for another."""
+    if name == "duration":
+        sign = -1 if text.startswith("-") else 1
+        return sign * sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"(\d+)(ms|[dhms])", text))
+    if name == "datetime":
+        moment = datetime.fromisoformat(text)
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return None
+
+
+def _same_text(one: Term, other: Term) -> Expr:
+    """Return when two texts are the same, of which one is of an enumeration: each is compared with its values."""
+    values = [each for each in (one, other) if each.type[0] == "one_of"]
+    same = FALSE
+    for text in values[0].type[1]:
+        if all(text in each.type[1] for each in values):
+            mine: Expr = ("==", one.expr, ("lit", one.type, text))
+            same = either(same, both(mine, ("==", other.expr, ("lit", other.type, text))))
+    return same
 
 
 def _atom(holds: Expr, *terms: Term) -> Answers:

@@ -38,7 +38,6 @@ from temper.verify.unwritten import Unwritten
 from temper.verify.written import Written
 
 # Unwritten questions that a table has to be sound on. The others are about its use: a reader may answer them.
-_ASKING = frozenset({"algebra", "search"})
 SAFETY = frozenset({"no assignment leaves its type", "nothing divides by zero", "every outcome has a home"})
 
 
@@ -118,7 +117,7 @@ class _Judgement(Struct):
         lost = [f"{unit.name}: {outcome.why}" for unit, outcome in mine if isinstance(outcome, Lost)]
         seconds = sum(each.seconds for each in done if not each.looked_up)
         looked_up = sum(each.looked_up for each in done)
-        policies = self.inside.words() if name in _ASKING else ()
+        policies = self.inside.words() if name == ("search" if "search" in self.asked else "algebra") else ()
         left_out = (*not_covered, *policies, *lost)
         self.levels.append(
             Level(name, seconds, tuple(covered), left_out, states, transitions, units=len(mine), looked_up=looked_up)

@@ -48,13 +48,20 @@ class _Narrowing:
         if not against:
             return action
         if self._covering("permit", f"{name}.approve", "approve"):
-            self.lifted[name] = tuple(each.id for each in against)
+            lifted = tuple(each.id for each in against if self._may_forbid(each, entity, action))
+            if lifted:
+                self.lifted[name] = lifted
             return action
         guards = {creates: self._guards(against, entity, action, creates=creates) for creates in (False, True)}
         if not any(guards.values()):
             return action
         cases = tuple(part for case in action.cases for part in self._parts(action, case, guards))
         return msgspec.structs.replace(action, cases=cases)
+
+    def _may_forbid(self, policy: shape.Policy, entity: shape.Entity, action: shape.Action) -> bool:
+        """Say whether a policy can forbid an action at all: one about other kinds of entity can't."""
+        found = [forbids(policy, Given(self.table, entity, action, creates)) for creates in (False, True)]
+        return any(each.left_out or each.when != FALSE for each in found)
 
     def _covering(self, effect: str, name: str, group: str) -> list[shape.Policy]:
         return [
