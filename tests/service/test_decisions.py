@@ -232,7 +232,7 @@ async def test_what_a_policy_refused_is_done_as_its_requester(shop: Workshop) ->
     done = await shop.decisions.answer(MAX, id, "grant", reason="seen")
     assert (done.state, done.answered_by, done.reason) == ("CarriedOut", "max", "seen")
     assert done.outcome == "Release r1: Ready -> Live, entry 3"
-    assert (await lines(shop))[-1] == 'bot as builder, approved by max: Promote(notes: "fixes"), Ready -> Live'
+    assert (await lines(shop))[-1] == 'bot for ann as builder, approved by max: Promote(notes: "fixes"), Ready -> Live'
     entry = (await shop.history(ANN, "ship", "Release", "r1"))[-1]
     assert (entry.principal, entry.acts_for) == ("bot", "ann")
     assert entry.consent == {
@@ -245,7 +245,7 @@ async def test_what_a_policy_refused_is_done_as_its_requester(shop: Workshop) ->
 async def test_what_by_refused_is_done_as_its_approver(shop: Workshop) -> None:
     id = await decision_of(move(shop))
     assert (await shop.decisions.answer(MAXBOT, id, "grant")).state == "CarriedOut"
-    assert (await lines(shop))[-1] == "maxbot as manager, asked by eve: Move(by_: 3)"
+    assert (await lines(shop))[-1] == "maxbot for max as manager, asked by eve: Move(by_: 3)"
 
 
 @pytest.mark.parametrize("answer", ["grant", "deny"])
@@ -469,7 +469,7 @@ async def test_a_grant_is_of_one_action(shop: Workshop) -> None:
     await ready(shop, "r2")
     done = await shop.act(BOT, "ship", "Release", "r2", "Promote", NOTES)
     assert done.after == "Live"
-    assert (await lines(shop, "r2"))[-1].startswith("bot as builder, approved by max: Promote")
+    assert (await lines(shop, "r2"))[-1].startswith("bot for ann as builder, approved by max: Promote")
 
 
 async def test_a_revoked_grant_lets_nothing_through(shop: Workshop) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from temper.kernel import Cause, Done, Entry, Folded, OrderRow
+from temper.kernel import Cause, Done, Entry, Folded, OrderRow, Who
 from temper.service import wire
 from temper.service.findings import site_place, site_text
 from temper.table import Pending, Possible, Refused, Snapshot, Table, digest, encode, is_plain, json_schema, shape
@@ -251,9 +251,13 @@ def _who(entry: Entry) -> str:
     role = f" as {entry.actor}" if entry.actor not in ("", "system", "anyone") else ""
     said = entry.consent
     if said is None:
-        return f"{entry.by.principal}{role}"
-    other = f"asked by {said.asked.principal}" if said.by == entry.by else f"approved by {said.by.principal}"
-    return f"{entry.by.principal}{role}, {other}"
+        return f"{_named(entry.by)}{role}"
+    other = f"asked by {_named(said.asked)}" if said.by == entry.by else f"approved by {_named(said.by)}"
+    return f"{_named(entry.by)}{role}, {other}"
+
+
+def _named(caller: Who) -> str:
+    return caller.principal if caller.acts_for is None else f"{caller.principal} for {caller.acts_for}"
 
 
 def _where(entry: Entry) -> str:
