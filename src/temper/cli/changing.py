@@ -69,6 +69,7 @@ def plan_text(answer: dict[str, Any], paint: Paint) -> str:
             paint(f"  no place for {each['entity']} {each['id']} in {each['state']}: ", "red")
             + "; ".join(each["reasons"])
         )
+    lines += places_lines(answer, paint)
     report = answer["report"]
     for each in report["properties"]:
         if each["verdict"] in ("broken", "unknown"):
@@ -82,6 +83,21 @@ def plan_text(answer: dict[str, Any], paint: Paint) -> str:
         paint("it can be pushed", "green") if answer["pushable"] else paint("it can't be pushed", "red", "bold")
     )
     return "\n".join(lines)
+
+
+def places_lines(answer: dict[str, Any], paint: Paint) -> Iterator[str]:
+    """Yield whether all that can be has a place, beyond those who live."""
+    asked = answer.get("places")
+    if asked is None or not (asked or answer.get("touched")):
+        return  # Nobody is touched, whoever there is.
+    open_ = [each for each in asked if each["verdict"] != "proved"]
+    if not open_:
+        yield f"  places: {paint('proved', 'green')} for all states that version {answer['from_version']} can reach"
+        return
+    living = sum(each["entities"] for each in answer.get("touched", ()))
+    yield f"  places: checked against the {living} living; for all that version {answer['from_version']} can reach,"
+    for each in open_:
+        yield f"    {paint(each['verdict'], 'red' if each['verdict'] == 'broken' else 'yellow')}  {each['text']}"
 
 
 def touched_lines(each: dict[str, Any], paint: Paint) -> Iterator[str]:

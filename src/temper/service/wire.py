@@ -410,6 +410,17 @@ class NewlyReached(Wire, frozen=True):
     sure: bool = True
 
 
+class Placed(Wire, frozen=True):
+    """Something that is asked of the version in force, for all that it can reach to have a place in the candidate.
+
+    `verdict` is "proved", "holds within bounds", "broken" or "unknown".
+    """
+
+    entity: str
+    text: str
+    verdict: str
+
+
 class Plan(Wire, frozen=True):
     """What a candidate would change, and whether it could be pushed."""
 
@@ -427,6 +438,9 @@ class Plan(Wire, frozen=True):
     """What is wrong with an `upgrade`: it speaks of what the version in force does not have."""
     strength: PlanStrength | None = None
     """Where it was asked for: it takes longer than the rest."""
+    places: tuple[Placed, ...] | None = None
+    """What is asked of all that the version in force can reach; all of it is proved where nothing is, and `None` where
+    no version is left."""
     newly: tuple[NewlyReached, ...] = ()
     """What roles can reach with it, by its actions and policies, that they can't now."""
 

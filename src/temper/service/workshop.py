@@ -93,6 +93,7 @@ from temper.service.office import NAME as OFFICE
 from temper.service.office import Office
 from temper.service.pauses import Pauses
 from temper.service.people import Person, must_be_administrator
+from temper.service.placing import placed
 from temper.service.policies import policies_view, policy_clauses, possibly, visible
 from temper.service.requests import asked_for, creating_action, fingerprint, moment_of, params_of, scoped_key, wanted_id
 from temper.service.seen import Sees, seen
@@ -461,6 +462,9 @@ class Workshop:
             pushable=self._passes(judged.report) and not stranded and not wrong,
             entities=entities,
             touched=_touched(examination),
+            places=None
+            if space is None or examination is None
+            else await placed(self._judgements, space.table, table, space.version.number),
             upgrade=wrong,
             strength=await self._measures.compared(old, table) if strength else None,
             newly=tuple(wire.NewlyReached(e.role, e.entity, e.state, e.by, e.sure) for e in judged.newly),

@@ -48,6 +48,7 @@ from temper.table.events import (
 from temper.table.form import BadTable, digest, dump, load
 from temper.table.moving import Moving, moving, upgrade_problems
 from temper.table.phrase import describe_expr
+from temper.table.placed import Asked, places, with_places
 from temper.table.possible import Clause, Possible, possible, why
 from temper.table.reach import Hop, Path, Watch, watched_fields, watchers, watches
 from temper.table.refs import field_references, holds_references, references
@@ -90,6 +91,7 @@ __all__ = [
     "Accepted",
     "Act",
     "Armed",
+    "Asked",
     "BadTable",
     "BadValue",
     "CallOrder",
@@ -166,6 +168,7 @@ __all__ = [
     "moving",
     "next_due",
     "origin",
+    "places",
     "possible",
     "references",
     "rouse",
@@ -180,6 +183,7 @@ __all__ = [
     "watches",
     "why",
     "with_canary",
+    "with_places",
 ]
 
 

@@ -37,7 +37,7 @@ def homeless(old: Table, new: Table, now: Snapshot, *, from_version: int | None 
     if reasons:
         return tuple(reasons)
     reasons += _homeless_fields(new, entity, upgrade, now)
-    reasons += _homeless_timers(old, entity, _state_after(upgrade, now), now)
+    reasons += homeless_timers(old, entity, _state_after(upgrade, now), now)
     for pending in now.calls:
         # A correction may never come, and is a dead letter at worst.
         if not pending.ended:
@@ -174,7 +174,8 @@ def _homeless_fields(new: Table, entity: Entity, upgrade: UpgradeEntity | None, 
             yield f"`{field.name}` is new and has no default, and no `upgrade` sets it"
 
 
-def _homeless_timers(old: Table, entity: Entity, state: str, now: Snapshot) -> Iterator[str]:
+def homeless_timers(old: Table, entity: Entity, state: str, now: Snapshot) -> Iterator[str]:
+    """Yield what becomes of its running timers in that state of `entity`, as a reason where one has no place."""
     here = {timer.site: timer for place in entity.places if state in place.states for timer in place.timers}
     known = [one for place in old.entities[now.entity].places for one in place.timers]
     moved = now.timers if state == now.state else _moved(now, entity, state).timers
