@@ -20,7 +20,7 @@ READS = [
 async def test_what_may_not_be_read_is_as_if_it_were_not_there(door: Door, method: str, target: str) -> None:
     """Nobody learns by guessing ids what there is."""
     await door.payment("hidden", secret=True, amount=777_777, to="whisper")
-    body = {} if method == "POST" else None
+    body: dict[str, object] | None = {} if method == "POST" else None
     there = await door.ask("aude", method, target.replace("ID", "hidden"), body)
     missing = await door.ask("aude", method, target.replace("ID", "other0"), body)
     assert there.status == missing.status
