@@ -285,7 +285,7 @@ async def test_nobody_is_put_away_whom_somebody_waits_for(where: Where) -> None:
         assert store.is_archived("Case", "c0")
 
 
-async def test_a_reference_that_comes_meanwhile_is_seen(where: Where) -> None:
+async def test_a_reference_that_comes_meanwhile_is_seen(where: Where, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the search and the moment itself: one who refers to c1, one that is refused, one that changes."""
     clock, store = MovedClock(), where.open()
     async with desk(store, clock) as at:
@@ -308,7 +308,7 @@ async def test_a_reference_that_comes_meanwhile_is_seen(where: Where) -> None:
             at.request("Case", "c2", "Close"),
             at.request("Case", "c3", "Note", text="so there"),
         ]
-        store.pack = packed  # type: ignore[method-assign]
+        monkeypatch.setattr(store, "pack", packed)
         assert await archive(at.live, store, since=clock.now()) == 3
         assert [store.is_archived("Case", f"c{n}") for n in range(6)] == [True, False, False, False, True, False]
     assert audited(where).difference is None

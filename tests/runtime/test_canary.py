@@ -115,8 +115,9 @@ def _told(now: Snapshot | None) -> Any:
 
 def again(driver: Driver) -> Driver:
     """Another host over the same store, as after a kill."""
-    table = load(driver.store.current().table)  # type: ignore[union-attr]
-    fresh = Driver(table, driver.store, at=driver.at)
+    kept = driver.store.current()
+    assert kept is not None
+    fresh = Driver(load(kept.table), driver.store, at=driver.at)
     fresh.ids = driver.ids
     fresh.host = fresh._host()
     return fresh
@@ -150,7 +151,7 @@ def test_those_in_it_live_by_the_candidate_and_all_others_as_before(store: Store
     assert told(fresh) == told(driver)
     fresh.at += 2 * hour
     fresh.settle()
-    assert fresh.host.read("Ticket", "calm").state == "Closed"  # type: ignore[union-attr]
+    assert fresh.read("Ticket", "calm").state == "Closed"
 
 
 def test_it_is_promoted_like_a_push(store: Store) -> None:

@@ -57,7 +57,7 @@ NEEDED = changed("  remark: string?\n", "  remark: string\n", "Ask(text, remark:
 ADDED = changed("  remark: string?\n", "  remark: string?\n  weight: int 0..3 = 1\n")
 STRICT = changed("  remark: string?\n", "  remark: string?\n  always stock <= 7\n", "<= 9 else", "<= 7 else")
 RENAMED = changed("  remark: string?\n", "  remark: string?\n  always state is Paused implies stock > 0\n")
-SET = changed("  text: string\n", "  text: string\n  copy: string = \"\"\n  size: int 0..5 = 0\n",
+SET = changed("  text: string\n", '  text: string\n  copy: string = ""\n  size: int 0..5 = 0\n',
               upgrade="    set copy = text\n    set size = stock\n")  # fmt: skip
 
 

@@ -59,8 +59,8 @@ def plan_text(answer: dict[str, Any], paint: Paint) -> str:
         lines.append(f"  alive: {living}")
     lines += [line for each in answer.get("touched", ()) for line in touched_lines(each, paint)]
     lines += [
-        f"  {paint('newly', 'yellow')}  {each['role']} can bring about {each['entity']} {each['state']}, by {each['by']}"
-        + ("" if each.get("sure", True) else " (whether it could before is not known)")
+        f"  {paint('newly', 'yellow')}  {each['role']} can bring about {each['entity']} {each['state']}, "
+        f"by {each['by']}" + ("" if each.get("sure", True) else " (whether it could before is not known)")
         for each in answer.get("newly", ())
     ]
     lines += [f"  {paint('wrong', 'red')}  `upgrade`: {each}" for each in answer.get("upgrade", ())]

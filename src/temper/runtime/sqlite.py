@@ -668,7 +668,8 @@ class SqliteStore:
         return done
 
     def _put_away(self, db: apsw.Connection, one: Packed, place: tuple[int, int, int, int]) -> bool:
-        state, body = db.execute("select state, body from entities where row = ?", (one.row,)).fetchone()  # type: ignore[misc]
+        kept: Any = db.execute("select state, body from entities where row = ?", (one.row,)).fetchone()
+        state, body = kept
         last = db.execute("select max(seq) from log where entity = ?", (one.row,)).get
         if not state or last != one.last or version_of(body) != one.version:
             return False
