@@ -267,6 +267,19 @@ async def test_what_does_not_come_as_it_should(site: Site, options: dict[str, An
             await fetch(f"http://127.0.0.1:{site.port}/", egress=allowed, **options)
 
 
+@pytest.mark.parametrize("leads_to", ["127.0.0.1", "10.0.0.1", "fd00::1"])
+async def test_a_url_that_came_from_outside_leads_nowhere_inside(leads_to: str) -> None:
+    """Neither by a name that exists only inside; one of the settings does."""
+    async with standing(Site()) as site:
+        for host in ("localhost", "keys.internal", "keys.example.com"):
+            url = f"http://{host}:{site.port}/"
+            with pytest.raises(Forbidden, match="is not a public address"):
+                await fetch(url, egress=only(url), resolve=Names([[leads_to]]))
+        assert site.asked == []
+        found = await fetch(url, egress=only(url, inside=True), resolve=Names([["127.0.0.1"]]))
+        assert (found.body, len(site.asked)) == (b"here", 1)
+
+
 async def test_what_is_not_allowed_is_not_asked() -> None:
     async with standing(Site()) as site:
         for url in (

@@ -15,13 +15,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import uvicorn
+from hypothesis import example, given
+from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import Response
 
 from temper.runtime.tools import Adapter, Answered, Attempt, Call, Failed, Kind, Unknown, load_tools
+from temper.runtime.tools.http import target_of
+from temper.runtime.tools.template import CannotFill, parse
 from temper.runtime.vault import Vault
 
 CANARY = "canary-7f/3a b9"  # It has what URLs and forms escape.
@@ -226,6 +231,38 @@ async def test_an_argument_that_may_not_stand_there_is_refused_and_nothing_is_se
     async with serving() as server:
         assert kind_of(await attempt(server.port, binding, **args)) == "refused"
     assert server.seen == []
+
+
+NASTY = st.text(st.one_of(st.sampled_from("/.:@?#&=%\\\r\n;[]"), st.characters(codec="utf-8")), min_size=1, max_size=12)
+TEMPLATES = ("/a/{x}/b?q={x}&r=1", "/{x}", "/a/b-{x}.json", "/a?{x}", "/?u=http://{x}/")
+
+
+@given(st.sampled_from(TEMPLATES), NASTY)
+@example("/{x}", "../../etc/passwd")
+@example("/{x}", "//evil.example")
+@example("/{x}", "@evil.example")
+@example("/{x}", "\r\nHost: evil.example")
+@example("/a/{x}/b?q={x}&r=1", "%2e%2e")
+@example("/?u=http://{x}/", "a&admin=1#")
+def test_an_argument_is_one_piece_of_the_url_whatever_is_in_it(text: str, value: str) -> None:
+    """Host, segments of the path and fields of the query are the template's, and the argument comes back whole."""
+    template, problem = parse(text)
+    assert problem is None
+    try:
+        target = target_of(template, Call("o-1", "a.b", {"x": value}, 1, 1000), Vault({}))
+    except CannotFill:
+        assert set(value) <= {"."}, "nothing else makes a path climb"
+        return
+    there = urlsplit(f"https://hooks.example.com:444{target}")
+    plain = urlsplit(f"https://hooks.example.com:444{text.replace('{x}', 'X')}")
+    assert (there.scheme, there.netloc, there.fragment) == ("https", "hooks.example.com:444", "")
+    assert [unquote(part) for part in there.path.split("/")] == [
+        part.replace("X", value) for part in plain.path.split("/")
+    ]
+    assert [[unquote(side) for side in each.split("=")] for each in there.query.split("&")] == [
+        [side.replace("X", value) for side in each.split("=")] for each in plain.query.split("&")
+    ]
+    assert target.isascii() and target.isprintable() and " " not in target
 
 
 async def test_two_calls_at_once_do_not_disturb_each_other() -> None:

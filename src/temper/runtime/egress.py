@@ -48,6 +48,7 @@ _PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
 # Whatever is in their last four bytes, it is an IPv4 address that somebody translates to: NAT64, its local form, what
 # SIIT makes of one, and the oldest way to write one.
 _CARRIERS = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")))
+_EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 _NUMBERS = re.compile(r"0x[0-9a-f]*|[0-9]+")
 PORTS = {"http": 80, "https": 443}
 
@@ -66,9 +67,10 @@ class Forbidden(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """An allow-list."""
+    """An allow-list. Without `inside`, also names that exist only inside lead to what is public, or listed."""
 
     entries: tuple[Entry, ...]
+    inside: bool = True
 
     def lists(self, host: str, port: int) -> bool:
         """Whether an entry names this host, be it a name or an address."""
@@ -87,7 +89,7 @@ class Egress:
         found = await resolve(host, port)
         for text in found:
             address = as_address(text)
-            if address is None or not (self._covers(address, port) or _open_to(host, address)):
+            if address is None or not (self._covers(address, port) or _open_to(host, address, inside=self.inside)):
                 entry = f"{bracketed(text)}:{port}"
                 raise Forbidden(f"`{host}` leads to {text}, which is not a public address; list `{entry}` to allow it")
         if not found:
@@ -162,12 +164,12 @@ def bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _open_to(name: str, address: Address) -> bool:
+def _open_to(name: str, address: Address, *, inside: bool) -> bool:
     """Whether `name` may lead to `address` without the address being listed."""
     if is_public(address):
         return True
-    inside = "." not in name or name.endswith(_INSIDE) or name.endswith(".cluster.local")
-    return inside and address not in _METADATA and any(address in network for network in _PRIVATE)
+    named = "." not in name or name.endswith(_INSIDE) or name.endswith(".cluster.local")
+    return inside and named and address not in _METADATA and any(address in network for network in _PRIVATE)
 
 
 @cache  # To read the well-known authorities takes longer than most requests.
@@ -245,8 +247,12 @@ class Fetched:
     body: bytes
 
 
-def only(url: str) -> Egress:
-    """Return the list that has a URL's own host, and with it what is public. Raises `Forbidden` for what is no URL."""
+def only(url: str, *, inside: bool = False) -> Egress:
+    """Return the list that has a URL's own host alone, where it is public; with `inside` wherever its name leads.
+
+    Raises `Forbidden` for what is no URL. `inside` is for a URL of the settings, and never for one that came from
+    outside.
+    """
     try:
         parsed = httpx2.URL(url)
         entry = parse_entry(f"{bracketed(same_host(parsed.host))}:{parsed.port or PORTS[parsed.scheme]}")
@@ -254,9 +260,11 @@ def only(url: str) -> Egress:
         entry = None
     if entry is None:
         raise Forbidden(f"`{url}` is not a url with http or https")
+    if inside:
+        return Egress((entry, *(Entry(network, entry.port) for network in _EVERYWHERE)))
     if not isinstance(entry.where, str) and not is_public(entry.where.network_address):
         raise Forbidden(f"`{bracketed(str(entry.where.network_address))}` is not a public address")
-    return Egress((entry,))
+    return Egress((entry,), inside=False)
 
 
 async def fetch(

@@ -122,32 +122,46 @@ class Keys:
             await asyncio.gather(self._fetching, return_exceptions=True)
 
     async def _fetch(self) -> None:
-        import httpx2
+        from temper.runtime.egress import Forbidden
 
         try:
-            async with (
-                asyncio.timeout(TIMEOUT_S),
-                httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False) as client,
-            ):
-                keys = _sound(await _json(client, await self._where(client)))
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, _Unfit) as problem:
+            async with asyncio.timeout(TIMEOUT_S):
+                keys = _sound(await self._json(await self._where()))
+        except (Forbidden, OSError, _Unfit) as problem:
             _log.warning("the keys of %s can't be fetched: %s", self.issuer, str(problem) or type(problem).__name__)
             return
         if keys != self._keys:
             self._keys, self._made = keys, {}
         self._had = self._clock()
 
-    async def _where(self, client: Any) -> str:
+    async def _where(self) -> str:
         """Return where the keys are, by the settings or by what the issuer says of itself."""
         if self._jwks:
             return self._jwks
-        found = await _json(client, self.issuer.rstrip("/") + "/.well-known/openid-configuration")
+        found = await self._json(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
         if found.get("issuer") != self.issuer:
             raise _Unfit(f"it calls itself {str(found.get('issuer'))[:200]!r}")
         where = found.get("jwks_uri")
         if not isinstance(where, str) or not is_safe_address(where):
             raise _Unfit("it names no `jwks_uri` that is safe")
         return where
+
+    async def _json(self, url: str) -> dict[str, Any]:
+        """Return what is at a URL. One of a host that the settings do not name is asked where it is public alone."""
+        from temper.runtime.egress import fetch, only
+
+        named = urlsplit(url).netloc in (urlsplit(self.issuer).netloc, urlsplit(self._jwks).netloc)
+        accept = (("Accept", "application/json"),)
+        answer = await fetch(
+            url, egress=only(url, inside=named), headers=accept, timeout_s=TIMEOUT_S, bytes_max=BYTES_MAX
+        )
+        if answer.status != 200:
+            raise _Unfit(f"{url} answered {answer.status}")
+        try:
+            found: dict[str, Any] = msgspec.json.decode(answer.body, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _Unfit(f"{url} did not answer with a JSON object") from error
+        return found
 
 
 class _Unfit(Exception):
@@ -164,22 +178,6 @@ def is_safe_address(url: str) -> bool:
     if not host or parts.username is not None or parts.password is not None:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
-
-
-async def _json(client: Any, url: str) -> dict[str, Any]:
-    async with client.stream("GET", url, headers={"accept": "application/json"}) as answer:
-        if answer.status_code != 200:
-            raise _Unfit(f"{url} answered {answer.status_code}")
-        body = b""
-        async for piece in answer.aiter_bytes():
-            body += piece
-            if len(body) > BYTES_MAX:
-                raise _Unfit(f"{url} answered more than {BYTES_MAX:,} bytes")
-    try:
-        found: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _Unfit(f"{url} did not answer with a JSON object") from error
-    return found
 
 
 def _sound(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
