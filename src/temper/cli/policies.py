@@ -91,7 +91,11 @@ def _changes(answer: Mapping[str, Any], paint: Paint) -> Iterator[str]:
 def _rows(answer: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     """One line for each action and roles, with its states: who has two roles can what either can, as a rule."""
     found: dict[tuple[str, str, str, str, str], list[str]] = {}
+    each_role = {(*_about(row), *row["roles"]): row for row in answer.get("rows", []) if len(row.get("roles", ())) == 1}
     for row in answer.get("rows", []):
+        alone = [each_role.get((*_about(row), role), {}) for role in row.get("roles", ())]
+        if len(alone) > 1 and any(one.get("could") == row["could"] for one in alone):
+            continue  # One of them by itself could.
         who = " and ".join(row.get("roles", ())) or "everybody"
         if row.get("agent"):
             who += ", as an agent"
@@ -106,9 +110,19 @@ def _rows(answer: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         yield f"{len(rows) - ROWS_SHOWN} more: name an entity or an action, or ask with --json"
 
 
+def _about(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["entity"], row["action"], row.get("state"), row.get("agent", False)
+
+
 def _living(answer: Mapping[str, Any], paint: Paint, *, changes: bool) -> Iterator[str]:
     rows = []
-    for each in answer.get("living", []):
+    found = answer.get("living", [])
+    each_role = {(*_about(each), *each["roles"]): each for each in found if len(each.get("roles", ())) == 1}
+    for each in found:
+        alone = [each_role.get((*_about(each), role), {}) for role in each.get("roles", ())]
+        same = [one for one in alone if one.get("could") == each["could"] and one.get("would") == each.get("would")]
+        if len(alone) > 1 and same:
+            continue
         would = each.get("would")
         if changes and would == each["could"]:
             continue

@@ -61,7 +61,7 @@ def simulated(gate: Gate, space: Space, new: Table | None, asked: Asked, at: int
         version=space.version.number,
         rows=tuple(could[:ROWS_MAX]),
         changes=changes[:ROWS_MAX],
-        lines=lines(changes),
+        lines=lines(new, changes) if new is not None else (),
         living=living(gate, space, new, asked, at),
         left_out=max(0, len(could) - ROWS_MAX) + max(0, len(changes) - ROWS_MAX),
         sampled_max=SAMPLED_MAX,
@@ -114,7 +114,7 @@ def _row(table: Table, entity: str, action: str, state: str, who: Somebody) -> w
 
 def newly(old: Table, new: Table) -> tuple[str, ...]:
     """Return in words what another table newly lets a role do, or lets it do no longer."""
-    return lines(changed(old, new, pairs=False))
+    return lines(new, changed(old, new, pairs=False))
 
 
 def changed(old: Table, new: Table, asked: Asked = EVERYTHING, *, pairs: bool = True) -> tuple[wire.CouldChange, ...]:
@@ -138,8 +138,8 @@ def _key(row: wire.CouldRow) -> tuple[str, str, str, tuple[str, ...], bool]:
     return row.entity, row.action, row.state, row.roles, row.agent
 
 
-def lines(changes: Iterable[wire.CouldChange]) -> tuple[str, ...]:
-    """Return changes in words, those of one role by itself: what several may together follows from them."""
+def lines(table: Table, changes: Iterable[wire.CouldChange]) -> tuple[str, ...]:
+    """Return changes to a table in words, those of one role by itself: what several may together follows from them."""
     told: dict[tuple[str, str, str, str], list[str]] = {}
     people = [each for each in changes if len(each.row.roles) <= 1]
     both = {_key(each.row)[:4]: 0 for each in people}
@@ -155,7 +155,7 @@ def lines(changes: Iterable[wire.CouldChange]) -> tuple[str, ...]:
         verb = _VERBS[each.was, row.could]
         told.setdefault((verb, who, row.entity, row.action), []).append(row.state)
     return tuple(
-        f"{verb} {who} {'read' if action == READ else f'take `{entity}.{action}`'}{_states(entity, action, states)}"
+        f"{verb} {who} {_doing(table, entity, action, states)}"
         for (verb, who, entity, action), states in told.items()
     )
 
@@ -170,9 +170,12 @@ _VERBS = {
 }
 
 
-def _states(entity: str, action: str, states: list[str]) -> str:
+def _doing(table: Table, entity: str, action: str, states: list[str]) -> str:
     names = " and ".join(filter(None, (", ".join(states[:-1]), states[-1])))
-    return f" {entity} in {names}" if action == READ else "" if states == [NEW] else f" in {names}"
+    if action == READ:
+        every = len(states) == len(table.entities[entity].states)
+        return f"read {entity}" if every else f"read {entity} in {names}"
+    return f"take `{entity}.{action}`" + ("" if states == [NEW] else f" in {names}")
 
 
 # --- the living -------------------------------------------------------------------------------------------------------
