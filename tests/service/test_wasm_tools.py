@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from temper.runtime import Grant, Grants
-from temper.service import Declined, Person, Workshop
+from temper.runtime import Grant, Grants, load_grants
+from temper.runtime.tools import Pace
+from temper.service import Declined, Loaded, Person, Settings, Workshop
 from temper.service.settings import PushSection
 from tests.runtime.modules import says, wat
 from tests.service.shop import ADMIN, opened
@@ -93,6 +94,29 @@ async def test_ruling_29_what_a_module_does_wrong_is_a_failed_outcome(tmp_path: 
     async with opened(tmp_path / "data", push=PUSH) as workshop:
         await workshop.push(ADMIN, "shop", files(module))
         assert await asked(workshop, "o1") == ("Failed", 0, kind)
+
+
+async def test_a_module_is_called_at_the_pace_of_its_settings(tmp_path: Path) -> None:
+    """One an hour: the first is answered, and the second waits and says for what."""
+    settings = Settings(push=PUSH, tools={"rules.judge": {"adapter": "wasm", "rate": "1/h"}})
+    workshop = await Workshop.open(Loaded(settings, tmp_path))
+    try:
+        await workshop.push(ADMIN, "shop", files(says('{"ok": {"score": 1}}')))
+        assert await asked(workshop, "o1") == ("Told", 1, "")
+        await workshop.create(CLERK, "shop", "Order", None, {"text": "", "id": "o2"})
+        (tool,) = await workshop.tools(ADMIN, "shop")
+        assert (tool.tool, tool.bound, tool.waiting, tool.why) == ("rules.judge", True, 1, "its rate is used up")
+        assert (await workshop.read(CLERK, "shop", "Order", "o2")).state == "Asked"
+    finally:
+        await workshop.close()
+
+
+def test_the_pace_of_a_module_is_read_like_every_other() -> None:
+    bound = {"adapter": "wasm", "concurrency": 2, "breaker_failures": 5, "breaker_pause": "1m"}
+    grants, problems = load_grants({"tools": {"a.b": bound}})
+    assert (problems, grants.of("a.b").pace, grants.of("c.d").pace) == ([], Pace(2, None, 1000, 1, 5, 60_000), Pace())
+    _, (problem,) = load_grants({"tools": {"a.b": {"adapter": "wasm", "rate": "often"}}})
+    assert problem.text == "`often` is no rate"
 
 
 async def test_a_server_answers_while_modules_loop(tmp_path: Path) -> None:

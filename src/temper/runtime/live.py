@@ -62,6 +62,8 @@ _TOGETHER_MAX = 3
 _ALONE_MAX = 10
 # A late answer is waited for this many time-outs at most, so that a tool that hangs can't pile up attempts.
 _LATE_TIMEOUTS = 10
+# What a tool has whose settings say nothing of its pace.
+_FREE = Pace()
 
 _log = logging.getLogger("temper.runtime")
 
@@ -306,8 +308,6 @@ class Live:
     def bind(self, adapters: Mapping[str, Adapter]) -> None:
         """Use these adapters from the next attempt on. A tool without one fails with kind "not_bound"."""
         self._adapters = dict(adapters)
-        # How a tool fared is kept where its pace is the same.
-        self._gates = {tool: gate for tool, gate in self._gates.items() if gate.pace == _pace(adapters.get(tool))}
 
     def pace(self, tool: str) -> Working:
         """Return how a tool is being called by this server, and what holds its calls back."""
@@ -515,10 +515,18 @@ class Live:
         return [tool for tool, free in room.items() if free <= 0], room
 
     def _gate(self, tool: str) -> Gate:
-        gate = self._gates.get(tool)
-        if gate is None:
-            gate = self._gates[tool] = Gate(_pace(self._adapters.get(tool)), self._clock.now())
+        gate, pace = self._gates.get(tool), self._pace_of(tool)
+        # How a tool fared is kept where its pace is the same, whatever carries it out by now.
+        if gate is None or gate.pace != pace:
+            gate = self._gates[tool] = Gate(pace, self._clock.now())
         return gate
+
+    def _pace_of(self, tool: str) -> Pace:
+        declared = self.table.tools.get(tool)
+        if declared is not None and declared.wasm is not None:
+            return self._modules.grants.of(tool).pace
+        adapter = self._adapters.get(tool)
+        return adapter.pace if isinstance(adapter, Paced) else _FREE
 
     def _held_until(self, busy: Sequence[str]) -> int | None:
         """Return when one of these tools has room again by the time alone."""
@@ -742,10 +750,6 @@ class Working:
 def found(store: Store, version: TableVersion) -> None:
     """Put the first version into an empty store. Raises `StoreFault`."""
     store.append(Batch((Change(version=version),)))
-
-
-def _pace(adapter: Adapter | None) -> Pace:
-    return adapter.pace if isinstance(adapter, Paced) else Pace()
 
 
 def earlier(one: int | None, other: int | None) -> int | None:

@@ -79,13 +79,10 @@ async def tools(space: Space, bound: frozenset[str]) -> tuple[wire.ToolState, ..
     """Return how each tool of the blueprint is being called by this server, and what waits."""
 
     def look() -> dict[str, list[OrderRow]]:
-        return {
-            name: list(space.store.calls(_LATEST, name, WAITING_MAX))
-            for name, tool in space.table.tools.items()
-            if tool.wasm is None
-        }
+        return {name: list(space.store.calls(_LATEST, name, WAITING_MAX)) for name in space.table.tools}
 
     waiting = await space.reading(look)
+    bound |= {name for name, tool in space.table.tools.items() if tool.wasm is not None}
     found = []
     for name, rows in waiting.items():
         working = space.live.pace(name)

@@ -12,6 +12,7 @@ calls = 4                   # at once, of all modules together; the others wait 
 adapter = "wasm"
 fuel = 20_000_000
 allow = []
+concurrency = 2             # and the other settings of the pace, as every tool has them
 ```
 
 What is shown first are the defaults.
@@ -26,6 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from temper.runtime.tools.pace import Pace, read_pace
 from temper.runtime.tools.reading import Problem, Table
 from temper.runtime.tools.settings import MODULES
 from temper.runtime.vault import Vault
@@ -47,6 +49,7 @@ class Grant:
     memory_bytes: int = 64 * _MIB
     time_ms: int = 5_000
     allow: frozenset[str] = frozenset(FUNCTIONS)
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def load_grants(settings: Mapping[str, Any]) -> tuple[Grants, list[Problem]]:
         if isinstance(each, Mapping) and each.get("adapter") == MODULES:
             table = Table(("tools", name), each, problems, vault, tool=name)
             table.text("adapter")
-            tools[name] = _grant(table, usual)
+            tools[name] = replace(_grant(table, usual), pace=read_pace(table))
             table.finish()
     return Grants(usual, tools, calls), problems
 
