@@ -357,6 +357,16 @@ async def test_a_simulation_says_what_other_policies_would_change(desk: Workshop
     assert (await problem(desk.simulate_policy(CLERK, "desk"))).status == 403
 
 
+async def test_a_shadow_says_which_of_the_last_requests_policies_would_refuse(desk: Workshop) -> None:
+    await act(desk, AGENT, "Finish")
+    await act(desk, CLERK, "Finish", "t2")
+    cedar = f'@id("no agents") forbid (principal, {FINISH}, resource) when {{ principal.agent }};'
+    found = await desk.shadow(ADMIN, "desk", {"desk.blueprint": DESK, "desk.cedar": cedar})
+    assert [(each.id, each.kind, each.text, each.sure) for each in found.differences] == [
+        ("t1", "refused", "the policy `no agents` forbids it", False)
+    ]
+
+
 async def test_a_plan_says_whom_it_newly_lets(desk: Workshop) -> None:
     await pushed(desk, f'@id("no clerks") forbid (principal in temper::Role::"clerk", {FINISH}, resource);')
     plan = await desk.plan(

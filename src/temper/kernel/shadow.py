@@ -13,7 +13,7 @@ import msgspec
 
 from temper.kernel import record
 from temper.kernel.journal import Cause, Entry
-from temper.kernel.ports import Store, TableVersion
+from temper.kernel.ports import NO_FACTS, PolicyGate, Store, TableVersion
 from temper.kernel.replay import Folded, past, seq_at
 from temper.kernel.stored import Codec, Codecs, StoredEntity, caller
 from temper.table import (
@@ -64,9 +64,13 @@ class Shadowed:
     differences: list[Difference] = field(default_factory=list)
 
 
-def shadow(store: Store, candidate: Table, *, last: int) -> Shadowed:
-    """Return how `candidate` would have answered the last so many requests otherwise."""
-    ways = _Ways(store, candidate)
+def shadow(store: Store, candidate: Table, *, last: int, gate: PolicyGate | None = None) -> Shadowed:
+    """Return how `candidate` would have answered the last so many requests otherwise.
+
+    The `gate` is asked of what was let pass, as far as a journal tells who asked: what else is known of a request, such
+    as teams, is not in it, so that what policies refuse is never sure.
+    """
+    ways = _Ways(store, candidate, gate)
     found = Shadowed()
     for entry, created in _requests(store):
         if found.requests == last:
@@ -101,8 +105,9 @@ def _requests(store: Store) -> Iterator[tuple[Entry, Sequence[Entry]]]:
 class _Ways:
     """The versions of a space, with the candidate as the next."""
 
-    def __init__(self, store: Store, candidate: Table) -> None:
+    def __init__(self, store: Store, candidate: Table, gate: PolicyGate | None) -> None:
         self.store = store
+        self.gate = gate
         self.alone = getattr(store, "parts", 1) == 1
         self._versions: dict[int, TableVersion] = {each.number: each for each in store.versions()}
         self._numbers = {each.digest: each.number for each in self._versions.values()}
@@ -196,6 +201,11 @@ def _difference(ways: _Ways, entry: Entry, others: Sequence[Entry]) -> Differenc
         now = None if entry.before == record.NEW else then.snapshot(entry.entity, entry.id)
         event = Act(entry.event, entry.at, entry.action, params, caller(entry.by), entry.entity, entry.id)
         result = commit(table, now, event, then)
+        if ways.gate is not None and entry.refused is None and entry.consent is None:
+            forbidden = ways.gate.rule(table, now, event, NO_FACTS, then)
+            if forbidden is not None and not isinstance(result, Refused):
+                then.sure = False
+                result = forbidden
     except BadValue as problem:
         return None if entry.refused else differs("refused", f"its parameters are not of their types: {problem}")
     except ValueError as problem:
