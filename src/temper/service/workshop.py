@@ -484,7 +484,7 @@ class Workshop:
             raise bad_query("last", f"is not from 1 to {SHADOW_MAX:,}")
         table = await self._compiled(blueprint, files)
         try:
-            found = await asyncio.to_thread(shadow, space.store, table, last=last, gate=self._gate)
+            found = await asyncio.to_thread(shadow, space.store, table, last=last)
         except StoreFault as fault:
             raise unavailable(fault.text) from fault
         return wire.Shadow(
@@ -1007,7 +1007,7 @@ class Workshop:
         seq, time = moment_of(at)
 
         def look() -> wire.PastEntity:
-            self._snapshot(person, space, entity, id)
+            self._snapshot(person, space, entity, id, at=at)
             upto = seq if time is None else seq_at(space.store, entity, id, time=time)
             was = past(space.store, entity, id, at=upto)
             if was is None:
@@ -1385,12 +1385,12 @@ class Workshop:
             )
         return space
 
-    def _snapshot(self, person: Person, space: Space, entity: str, id: str) -> Snapshot:
+    def _snapshot(self, person: Person, space: Space, entity: str, id: str, *, at: str = "") -> Snapshot:
         """Return an entity that the person may see; for who may not, it is not there."""
         now = space.live.read(entity, id) if scope.reaches(person, space.name, entity, id) else None
         sees = self._sees(person, space)
         if now is None or (sees is not None and not sees(now)):
-            raise Declined(no_such_entity(entity, id))
+            raise Declined(no_such_entity(entity, id, at=at))
         return now
 
     def _sees(self, person: Person, space: Space) -> Sees | None:
