@@ -65,6 +65,9 @@ permit (
   action in [ship::Action::"Release.Promote.approve", ship::Action::"Release.Move.approve"],
   resource
 );
+
+@id("builders-approve-new-ones")
+permit (principal in temper::Role::"builder", action == ship::Action::"Release.Make.approve", resource);
 """,
 }
 

@@ -51,9 +51,12 @@ class Appeals:
             and self.cases.gate.may_be_approved(space.table, request.entity, request.event.action)
         )
 
-    async def appealed(self, space: Space, person: Person, request: Request, answer: Answer) -> Answer:
+    async def appealed(
+        self, space: Space, person: Person, request: Request, answer: Answer, *, drawn: bool = False
+    ) -> Answer:
         """Return what came of a refused request: by a grant, if one lets it through, else as it was.
 
+        An id that was `drawn` for a new entity is no part of what makes two requests the same.
         Declines with "needs-approval" where it has become a decision: nothing was done.
         """
         if not self.may_be_appealed(space, request, answer):
@@ -61,7 +64,7 @@ class Appeals:
         assert isinstance(answer, No), "it was refused"
         try:
             granted = await self.grants.use(space, person, request, answer.refused)
-            id = None if granted is not None else await self._asked(space, person, request, answer)
+            id = None if granted is not None else await self._asked(space, person, request, answer, drawn=drawn)
         except Elsewhere as elsewhere:  # This server has no share of the office just now.
             raise unavailable("no decision can be noted just now, and nothing was done") from elsewhere
         if granted is not None:
@@ -90,7 +93,9 @@ class Appeals:
             decision=now.id,
         )
 
-    async def _asked(self, space: Space, person: Person, request: Request, answer: No) -> str | None:
+    async def _asked(
+        self, space: Space, person: Person, request: Request, answer: No, *, drawn: bool = False
+    ) -> str | None:
         """Return the decision that a request has become: the one that waits already, or a new one.
 
         Returns `None` where it is too large to be kept.
@@ -100,7 +105,6 @@ class Appeals:
         params = _params_text(space.table, event)
         if len(params) > PARAMS_MAX:
             return None
-        creates = answer.snapshot is None
         wanted = {
             "bundle": space.name,
             "entity": request.entity,
@@ -117,8 +121,7 @@ class Appeals:
             there = await self.cases.office.holder(UNDER, (under,))
             if there is not None:
                 return there
-        # A new entity's id is drawn for each request: it is no part of what makes two of them the same.
-        same = _sameness(wanted | ({"entity_id": ""} if creates and request.key is None else {}), person, asked)
+        same = _sameness(wanted | ({"entity_id": ""} if drawn else {}), person, asked)
         there = await self.cases.office.holder(SAME, (same,))
         if there is not None:
             return there

@@ -147,6 +147,8 @@ class _Asked:
     person: Person
     request: Request
     action: str
+    drawn: bool = False
+    """Whether nobody has chosen the id of what is to be created."""
 
 
 class CannotOpen(Exception):
@@ -878,14 +880,16 @@ class Workshop:
             dry_run=dry_run,
             facts=person.facts,
         )
-        return _Asked(space, person, request, action.name)
+        return _Asked(space, person, request, action.name, drawn=creates and "id" not in asked)
 
     async def _done(self, asked: _Asked) -> wire.Acted:
         return await self._appealed(asked, await asked.space.live.submit(asked.request))
 
     async def _appealed(self, asked: _Asked, answer: Answer) -> wire.Acted:
         """Return what came of a request: of one that was refused, perhaps by what somebody has granted."""
-        answer = await self.decisions.appeals.appealed(asked.space, asked.person, asked.request, answer)
+        answer = await self.decisions.appeals.appealed(
+            asked.space, asked.person, asked.request, answer, drawn=asked.drawn
+        )
         return self._acted(asked, answer)
 
     async def _appeal(self, asked: _Asked, answer: Answer, then: Then) -> None:
