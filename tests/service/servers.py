@@ -35,10 +35,10 @@ allow_unknown = true
 class Process:
     """One `temper serve`. It can be killed, frozen, thawed and ended."""
 
-    def __init__(self, folder: Path, store: str, *paths: Path, lease: str = "3s") -> None:
+    def __init__(self, folder: Path, store: str, *paths: Path, lease: str = "3s", more: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         settings = folder / "temper.toml"
-        settings.write_text(_SETTINGS.replace("LEASE", lease))
+        settings.write_text(_SETTINGS.replace("LEASE", lease) + more)
         self.log = folder / f"log{len(list(folder.glob('log*')))}"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -90,19 +90,19 @@ class Process:
 
 
 class Servers:
-    """Several servers of one PostgreSQL, all with the bank of `test_shared`."""
+    """Several servers of one PostgreSQL, all with the bank of `test_shared`, and with `more` in their settings."""
 
-    def __init__(self, folder: Path, store: str, number: int, *, lease: str = "3s") -> None:
-        self.folder, self.store, self.lease = folder, store, lease
+    def __init__(self, folder: Path, store: str, number: int, *, lease: str = "3s", more: str = "") -> None:
+        self.folder, self.store, self.lease, self.more = folder, store, lease, more
         bundle = folder / "bank.blueprint"
         bundle.write_text(BANK.lstrip())
-        first = Process(folder / "0", store, bundle, lease=lease)
+        first = Process(folder / "0", store, bundle, lease=lease, more=more)
         self.all = [first]
         first.ready()
         said = first.said("first-token")
         assert said is not None, "it is the first server of an empty database"
         self.admin = said["token"]
-        self.all += [Process(folder / str(n), store, lease=lease) for n in range(1, number)]
+        self.all += [Process(folder / str(n), store, lease=lease, more=more) for n in range(1, number)]
         for one in self.all:
             one.ready()
         with self.client() as client:
@@ -126,7 +126,7 @@ class Servers:
 
     def again(self, number: int) -> None:
         """Start one again that was killed."""
-        self.all[number] = Process(self.folder / str(number), self.store, lease=self.lease)
+        self.all[number] = Process(self.folder / str(number), self.store, lease=self.lease, more=self.more)
         self.all[number].ready()
 
     def end(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import os
 import signal
 import tempfile
@@ -83,6 +86,70 @@ def test_a_standby_that_takes_over_has_all_that_was_answered(tmp_path: Path) -> 
             hold(tmp_path, url, 2, fail_over)
         finally:
             standby.stop()
+
+
+HOOKS = """
+[secrets]
+sender = { file = "sender" }
+
+[webhooks.closing]
+secret = "sender"
+blueprint = "bank"
+entity = "Account"
+action = "Close"
+id = "account"
+principal = "sender"
+roles = ["clerk"]
+
+[webhooks.closing_too]
+scheme = "github"
+secret = "sender"
+blueprint = "bank"
+entity = "Account"
+action = "Close"
+id = "account"
+principal = "sender"
+roles = ["clerk"]
+"""
+SECRET = "what the sender knows"
+
+
+def test_a_delivery_may_come_to_any_server_and_is_taken_once(tmp_path: Path, database: Server) -> None:
+    """Whoever decides for its entity is handed it, with what it was signed by; a copy at another server is known."""
+    database.create("hooks")
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "sender").write_text(f"{SECRET}\n")
+    servers = Servers(tmp_path, database.url.replace("/postgres", "/hooks"), 2, more=HOOKS)
+    try:
+        clients = Clients(servers)
+        clients.open_accounts(ACCOUNTS, BALANCE)
+        with servers.client() as client:
+            for number, account in enumerate(clients.accounts):
+                hook = ("closing", "closing_too")[number // 2 % 2]
+                told = []
+                for server in (servers.all[number % 2], servers.all[1 - number % 2]):
+                    content, head = delivery(hook, account)
+                    forged = client.post(f"{server.url}/hooks/{hook}", content=content + b" ", headers=head)
+                    assert forged.status_code == 401
+                    answer = client.post(f"{server.url}/hooks/{hook}", content=content, headers=head)
+                    told.append((answer.status_code, answer.json()))
+                assert told == [(200, {"taken": True, "replayed": again}) for again in (False, True)]
+                shown = client.get(f"{servers.all[0].url}/v1/bank/Account/{account}").json()
+                assert (shown["state"], shown["version"]) == ("Closed", 2)
+    finally:
+        servers.end()
+
+
+def delivery(hook: str, account: str) -> tuple[bytes, dict[str, str]]:
+    """A delivery as its sender sends it, also when it comes again: what is signed is the same."""
+    content = json.dumps({"account": account}).encode()
+    if hook == "closing_too":
+        signed = hmac.new(SECRET.encode(), content, hashlib.sha256).hexdigest()
+        return content, {"X-Hub-Signature-256": f"sha256={signed}"}
+    at = str(int(time.time()))
+    signed = hmac.new(SECRET.encode(), f"{at}.{account}.".encode() + content, hashlib.sha256).hexdigest()
+    return content, {"Temper-Timestamp": at, "Temper-Delivery": account, "Temper-Signature": f"v1={signed}"}
 
 
 def hold(folder: Path, url: str, number: int, trouble: Callable[[Clients], None]) -> None:

@@ -35,9 +35,7 @@ _LOG: Final = logging.getLogger("temper.web")
 # What needs no token, since it says nothing of any blueprint.
 _PUBLIC: Final = frozenset({Resource.ROOT, Resource.PROBLEM, Resource.HEALTH})
 # What a sender signs instead of bearing a token.
-_HOOKS: Final = {b"content-length", b"temper-timestamp", b"temper-delivery", b"temper-signature"} | {
-    b"x-hub-signature-256", b"stripe-signature", forward.HANDED_ON,
-}  # fmt: skip
+_HOOKS: Final = {b"content-length", *forward.SIGNED, forward.HANDED_ON}
 _ALLOW: Final = {
     resource: ", ".join(sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}))
     for resource, methods in OPERATIONS.items()

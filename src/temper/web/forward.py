@@ -27,7 +27,11 @@ SERVER: Final = b"temper-server"
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 30.0
 _CONNECTIONS_MAX: Final = 256
-_SENT: Final = (b"authorization", b"content-type", b"idempotency-key", b"if-match")
+SIGNED: Final = (
+    b"temper-timestamp", b"temper-delivery", b"temper-signature", b"x-hub-signature-256", b"stripe-signature",
+)  # fmt: skip
+"""What a delivery is signed by: who decides looks at that itself."""
+_SENT: Final = (b"authorization", b"content-type", b"idempotency-key", b"if-match", *SIGNED)
 # These are between two machines, or the server's own.
 _NOT_BACK: Final = frozenset(
     {b"connection", b"content-encoding", b"content-length", b"date", b"keep-alive", b"server", b"transfer-encoding"}
