@@ -50,7 +50,11 @@ def site_place(table: Table, site: str | None) -> wire.Place | None:
     if where is None:
         return None
     file, start, end = where
-    return place(Span(file, start, end), {file: Source(file, table.notes.sources.get(file, ""))})
+    # A text of many policies is cut into lines once for a table.
+    known: dict[str, Source] = table.__dict__.setdefault("lined", {})
+    if file not in known:
+        known[file] = Source(file, table.notes.sources.get(file, ""))
+    return place(Span(file, start, end), known)
 
 
 def site_text(table: Table, site: str | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from temper.kernel import Facts, StoreFault
-from temper.runtime import Gate, Ruling, actions_of, cedar_schema, generated, schema_text, whole_text
+from temper.runtime import Gate, Ruling, cedar_schema, generated, schema_text, spoken_of, whole_text
 from temper.service import wire
 from temper.service.findings import site_place
 from temper.service.people import Person
@@ -38,11 +38,11 @@ def policies_view(table: Table, version: int | None = None) -> wire.PoliciesView
             effect=each.effect,
             origin="file",
             text=each.text,
-            actions=actions_of(table, each),
+            actions=actions,
             otherwise=each.otherwise or "",
             place=site_place(table, each.site),
         )
-        for each in table.policies
+        for each, actions in spoken_of(table)
     )
     return wire.PoliciesView(
         blueprint=table.blueprint,

@@ -68,7 +68,7 @@ from temper.service import identity as identities
 from temper.service import sessions as agents
 from temper.service.administration import server_policies
 from temper.service.announcing import announcing
-from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts, too_large
+from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts, is_blueprint, too_large
 from temper.service.decisions import Decisions
 from temper.service.declined import (
     STRANDED_MAX,
@@ -1442,8 +1442,8 @@ class Workshop:
         )
 
     async def _compiled(self, blueprint: str, files: Mapping[str, str]) -> Table:
-        # A module is compiled to be looked into: nobody else waits for that.
-        if any(is_module(name) for name in files):
+        # A module is compiled to be looked into, and policies may be many: nobody else waits for that.
+        if not all(is_blueprint(name) for name in files):
             return await asyncio.to_thread(self._compile, blueprint, files)
         return self._compile(blueprint, files)
 

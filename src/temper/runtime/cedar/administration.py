@@ -41,6 +41,8 @@ class Administers(Enum):
     PUSH = "push"
     ROLLBACK = "rollback"
     SHADOW = "shadow"
+    AUDIT = "audit"
+    EXPORT = "export"
     LETTERS = "letters"
     POLICIES = "policies"
     TOKENS = "tokens"
@@ -49,7 +51,7 @@ class Administers(Enum):
 
 _OF_BLUEPRINTS = (
     Administers.PLAN, Administers.PUSH, Administers.ROLLBACK, Administers.SHADOW, Administers.LETTERS,
-    Administers.POLICIES,
+    Administers.POLICIES, Administers.AUDIT, Administers.EXPORT,
 )  # fmt: skip
 
 

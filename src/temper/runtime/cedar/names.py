@@ -75,6 +75,13 @@ def approves(entity: str, action: str) -> ActionName:
 
 def all_actions(table: Table) -> tuple[ActionName, ...]:
     """Return every action of the schema, in the order of the text: an action that is by `system` alone is none."""
+    known: tuple[ActionName, ...] | None = table.__dict__.get("cedar_actions")
+    if known is None:
+        known = table.__dict__["cedar_actions"] = tuple(_all_actions(table))
+    return known
+
+
+def _all_actions(table: Table) -> list[ActionName]:
     found: list[ActionName] = []
     for entity in table.entities.values():
         found.append(reads(entity.name))
@@ -82,4 +89,4 @@ def all_actions(table: Table) -> tuple[ActionName, ...]:
             bys = (*action.by, *(by for case in action.cases for by in case.by))
             if any(by.kind != "system" for by in bys):
                 found += [writes(entity.name, action.name), approves(entity.name, action.name)]
-    return tuple(found)
+    return found

@@ -10,12 +10,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from temper.runtime.cedar.engine import laid_out, text_of_form
 from temper.runtime.cedar.names import PRINCIPAL, READ, ROLE, WRITE, ActionName, action_type, all_actions, entity_type
 from temper.runtime.cedar.scope import PERMIT, covered, covering, forms
 from temper.table import Expr, Policy, Table, Type
 from temper.table import shape as pieces
+
+Json: TypeAlias = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ def generated(table: Table) -> tuple[Permit, ...]:
 def whole_text(table: Table) -> str:
     """Return the whole of who may, as one text of Cedar: the blueprint's part, then that of the files."""
     parts = [_noted(permit) for permit in generated(table)]
-    parts += [part for policy in table.policies if (part := _as_asked(table, policy))]
+    parts += [_as_asked(table, policy, form) for policy, form in forms(table)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -59,10 +62,8 @@ def _noted(permit: Permit) -> str:
     return f"// {permit.note}\n" + laid_out(f"@id({_quoted(permit.id)})\n{permit.text}")
 
 
-def _as_asked(table: Table, policy: Policy) -> str:
+def _as_asked(table: Table, policy: Policy, form: Json) -> str:
     """A file's policy as far as it is asked: a `permit` lets nobody act whom `by` keeps out."""
-    names = {each.id: form for each, form in forms(table)}
-    form = names[policy.id]
     speaks_of = covered(table, form)
     if policy.effect != PERMIT or all(name.group != WRITE for name in speaks_of):
         return policy.text if "id" in form.get("annotations", {}) else f"@id({_quoted(policy.id)})\n{policy.text}"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any, TypeAlias
 
 from temper.runtime.cedar.engine import UNFINISHED, CannotParse, Checker, form_of, laid_out
@@ -537,23 +538,32 @@ def _split(tokens: Sequence[Token], sign: str) -> list[Sequence[Token]]:
 
 def _needless(forms: Sequence[Json]) -> dict[int, int]:
     """Return for each policy that another covers that other one's number: of two that say the same, the first stays."""
-    known: dict[tuple[str, str, str, str, str], int] = {}
+    known: dict[tuple[str, ...], int] = {}
+    # Of each, what it says itself stands first, and what is wider behind it.
+    ways = [
+        [*map(_written, (_wider(form["principal"]), _wider_action(form["action"]), _wider(form["resource"])))]
+        for form in forms
+    ]
+    conditions = [_canonical(form["conditions"]) for form in forms]
     for number, form in enumerate(forms):
-        known.setdefault(_key(form, form["principal"], form["action"], form["resource"], form["conditions"]), number)
+        principals, actions, resources = ways[number]
+        known.setdefault((form["effect"], principals[0], actions[0], resources[0], conditions[number]), number)
     found: dict[int, int] = {}
     for number, form in enumerate(forms):
-        for conditions in (form["conditions"], _NEVER_MIND):
-            for principal in _wider(form["principal"]):
-                for action in _wider_action(form["action"]):
-                    for resource in _wider(form["resource"]):
-                        other = known.get(_key(form, principal, action, resource, conditions))
-                        if other is not None and other != number and other not in found:
-                            found.setdefault(number, other)
+        for scope in product(*ways[number]):
+            for condition in dict.fromkeys((conditions[number], _UNCONDITIONAL)):
+                other = known.get((form["effect"], *scope, condition))
+                if other is not None and other != number and number not in found and found.get(other) != number:
+                    found[number] = other
     return found
 
 
+def _written(scopes: Sequence[Json]) -> list[str]:
+    return [_canonical(scope) for scope in scopes]
+
+
+_UNCONDITIONAL = "[]"
 _ANY: Json = {"op": "All"}
-_NEVER_MIND: Json = []
 
 
 def _wider(scope: Json) -> list[Json]:
@@ -571,7 +581,3 @@ def _wider_action(action: Json) -> list[Json]:
     id = entity["id"]
     group = "read" if id.endswith(".read") else "approve" if id.endswith(".approve") else WRITE
     return [action, {"op": "in", "entity": entity}, {"op": "in", "entity": {**entity, "id": group}}, _ANY]
-
-
-def _key(form: Json, principal: Json, action: Json, resource: Json, conditions: Json) -> tuple[str, str, str, str, str]:
-    return form["effect"], _canonical(principal), _canonical(action), _canonical(resource), _canonical(conditions)

@@ -33,10 +33,9 @@ def covering(table: Table, name: ActionName) -> tuple[tuple[Policy, Json], ...]:
     return known[name.id]
 
 
-def actions_of(table: Table, policy: Policy) -> tuple[str, ...]:
-    """Return the ids of the actions that a policy of the table speaks of."""
-    form = next(form for each, form in forms(table) if each.id == policy.id)
-    return tuple(name.id for name in covered(table, form))
+def spoken_of(table: Table) -> tuple[tuple[Policy, tuple[str, ...]], ...]:
+    """Return the table's policies, each with the ids of the actions that it speaks of."""
+    return tuple((policy, tuple(name.id for name in covered(table, form))) for policy, form in forms(table))
 
 
 def covered(table: Table, form: Json) -> tuple[ActionName, ...]:
