@@ -147,6 +147,14 @@ class Fake:
         found = wire.Canary(blueprint="lamp", version=2, beside=1, digest="d", since="", share=0.5)
         return self._answer("canary", found, blueprint)
 
+    async def audit(self, person: Person, blueprint: str, expect: str | None = None) -> Any:
+        found = wire.Audited(passes=True, entries=1, entities=1, versions=1)
+        return self._answer("audit", found, blueprint, expect)
+
+    async def export(self, person: Person, blueprint: str) -> Any:
+        for piece in self._answer("export", [b"1\n2\n", b"3\n"], blueprint):
+            yield piece
+
     async def promote(self, person: Person, blueprint: str, **named: Any) -> Any:
         return self._answer("promote", PUSHED, blueprint, **named)
 

@@ -67,6 +67,7 @@ FILES = {"files": {"a": "b"}}
         ),
         ("POST", "/v1/lamp/rollback", None, 200, ("rollback", "lamp", None, {"note": ""})),
         ("GET", "/v1/lamp/canary", None, 200, ("canary", "lamp")),
+        ("GET", "/v1/lamp/audit?expect=a%401,b%402", None, 200, ("audit", "lamp", "a@1,b@2")),
         (
             "POST", "/v1/lamp/canary", {**FILES, "share": 0.25, "named": ["Lamp/l9"], "note": "n"}, 201,
             ("start_canary", "lamp", {"a": "b"}, CanaryWanted(0.25, ("Lamp/l9",)), {"note": "n"}),
@@ -114,6 +115,20 @@ async def test_a_request_is_a_verb(method: str, target: str, body: Any, status: 
     assert (response.status, fake.asked) == (status, [asked])
     assert response.headers["content-type"] == "application/json"
     assert response.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", b"1\n2\n3\n"), ("HEAD", b"")])
+async def test_an_export_is_sent_as_it_is_read(method: str, body: bytes) -> None:
+    response = await call(Fake().door(), method, "/v1/lamp/export")
+    assert (response.status, response.body) == (200, body)
+    assert response.headers["content-type"] == "application/x-ndjson"
+    assert response.headers["content-disposition"] == 'attachment; filename="lamp.jsonl"'
+
+
+async def test_an_export_that_can_not_begin_is_declined() -> None:
+    fake = Fake()
+    fake.says["export"] = Declined(wire.Problem(type="denied", title="no", status=403))
+    assert (await call(fake.door(), "GET", "/v1/lamp/export")).status == 403
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ R = Resource
         (b"/v1/helix/versions", Route(R.VERSIONS, "helix")),
         (b"/v1/helix/sources", Route(R.SOURCES, "helix")),
         (b"/v1/helix/rollback", Route(R.ROLLBACK, "helix")),
+        (b"/v1/helix/audit", Route(R.AUDIT, "helix")),
+        (b"/v1/helix/export", Route(R.EXPORT, "helix")),
         (b"/v1/helix/canary", Route(R.CANARY, "helix")),
         (b"/v1/helix/canary/promote", Route(R.PROMOTE, "helix")),
         (b"/v1/helix/canary/withdraw", Route(R.WITHDRAW, "helix")),

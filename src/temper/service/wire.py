@@ -486,6 +486,27 @@ class Pushed(Wire, frozen=True):
     report: dict[str, Any] = {}
 
 
+class AuditDifference(Wire, frozen=True):
+    """The first thing that is not as it has to be: the entry, or the entity, where it is one."""
+
+    text: str
+    help: str
+    part: int = 0
+    seq: int | None = None
+    entity: str | None = None
+
+
+class Audited(Wire, frozen=True):
+    """What an audit found. `anchors` are to be kept where nobody can write who can write to the store."""
+
+    passes: bool
+    entries: int
+    entities: int
+    versions: int
+    anchors: tuple[str, ...] = ()
+    difference: AuditDifference | None = None
+
+
 class Canary(Wire, frozen=True):
     """Some of the entities created since then live by a candidate, beside the version `beside`.
 

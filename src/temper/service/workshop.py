@@ -63,7 +63,7 @@ from temper.runtime import (
     place_text,
 )
 from temper.service import canary as canaries
-from temper.service import credentials, outbox, retention, scope, webhooks, whatif, wire
+from temper.service import credentials, outbox, retention, scope, webhooks, whatif, whole, wire
 from temper.service import identity as identities
 from temper.service import sessions as agents
 from temper.service.administration import server_policies
@@ -190,6 +190,7 @@ class Workshop:
         self._powers = server_policies(self.loaded, self.clock)
         self._judgements = Judgements(self.loaded.settings.push, self.loaded.data)
         self._measures = Measures()
+        self._looks = whole.Looks()
         self.identity = Identity(self.loaded.settings.identity)
         self.office = Office(self)
         self.pauses = Pauses(self.office, self._spaces, self._gate)
@@ -725,6 +726,18 @@ class Workshop:
         space = self._space(person, blueprint)
         files = version_table(self._numbered(space, canaries.number_of(space))).notes.sources
         return await self._push(person, blueprint, files, note or "the canary is withdrawn", None)
+
+    async def audit(self, person: Person, blueprint: str, expect: str | None = None) -> wire.Audited:
+        """Walk all that is kept of a blueprint, and say the first thing that is not what was written."""
+        must_be_administrator(person, "audit", Administers.AUDIT, blueprint)
+        scope.must_write(person, blueprint)
+        return await whole.audit(self._looks, self._space(person, blueprint), expect)
+
+    def export(self, person: Person, blueprint: str) -> AsyncIterator[bytes]:
+        """Yield all that is kept of a blueprint as lines, as it is now. Needs an administrator."""
+        must_be_administrator(person, "export", Administers.EXPORT, blueprint)
+        scope.must_write(person, blueprint)
+        return whole.export(self._looks, self._space(person, blueprint))
 
     # --- entities ---
 

@@ -28,7 +28,7 @@ from temper.web.pages import pages
 from temper.web.paths import OF_BLUEPRINT, OF_ENTITY, TOP, Resource, Route, parse
 from temper.web.problems import KINDS, decline, nearest
 from temper.web.rates import Rates
-from temper.web.streams import Stream, pour
+from temper.web.streams import Download, Stream, hand_over, pour
 from temper.web.verbs import BEGUN, OPERATIONS, QUERIES, Desk, Verb
 
 _LOG: Final = logging.getLogger("temper.web")
@@ -125,7 +125,7 @@ class Door:
             if self._requests > self._limits.requests_max:
                 _too_many()
             if route.resource in _PUBLIC:
-                found: Answer | Stream | None = await self._public(route, method, scope, receive, send)
+                found: Answer | Stream | Download | None = await self._public(route, method, scope, receive, send)
             elif route.resource is Resource.HOOK:
                 found = await self._hook(route, method, scope, receive)
             else:
@@ -138,6 +138,8 @@ class Door:
             found = _bug(method, raw, problem)
         if isinstance(found, Answer):
             await answer.deliver(found, method, send)
+        elif isinstance(found, Download):
+            await hand_over(found, self._desk.closing, send)
         elif found is not None:
             await pour(found, self._desk.workshop, self._desk.closing, send)
 
@@ -227,7 +229,7 @@ class Door:
             self._routes[raw] = route
         return route
 
-    async def _answer(self, route: Route, method: str, scope: Scope, receive: Receive) -> Answer | Stream:
+    async def _answer(self, route: Route, method: str, scope: Scope, receive: Receive) -> Answer | Stream | Download:
         head = headers(scope["headers"], self.read)
         token = _bearer(head)
         try:
@@ -263,15 +265,15 @@ class Door:
         assert ask is not None, "its caller is known"
         assert ask.route.resource is not None, "it was begun"
         ask.whole = begun.body
-        found: Answer | Stream | BaseException
+        found: Answer | Stream | Download | BaseException
         try:
             found = await self._handed_on(elsewhere, ask, OPERATIONS[ask.route.resource]["POST"].verb, begun.target)
         except Exception as problem:  # noqa: BLE001 - as in `_http`
             found = problem
-        assert not isinstance(found, Stream), "no action is one"
+        assert not isinstance(found, Stream | Download), "no action is one"
         begun(found)
 
-    async def _handed_on(self, elsewhere: Elsewhere, ask: Ask, verb: Verb, target: bytes) -> Answer | Stream:
+    async def _handed_on(self, elsewhere: Elsewhere, ask: Ask, verb: Verb, target: bytes) -> Answer | Stream | Download:
         """Return what the server answers that decides there; who that is may change meanwhile, and be this one."""
         if forward.HANDED_ON in ask.headers:
             return forward.not_here()
@@ -309,7 +311,7 @@ class Door:
         await self._pages(scope, receive, send)
         return None
 
-    async def _hook(self, route: Route, method: str, scope: Scope, receive: Receive) -> Answer | Stream:
+    async def _hook(self, route: Route, method: str, scope: Scope, receive: Receive) -> Answer | Stream | Download:
         """Take a delivery: the workshop says who has signed it, if anybody has."""
         if method != "POST":
             return _other_method(Resource.HOOK, method)

@@ -89,6 +89,8 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.SIMULATE_POLICY, "POST"): (403, 404, *_BODY),
     (Resource.ROLLBACK, "POST"): _DECIDED,
     (Resource.CANARY, "GET"): (404,),
+    (Resource.AUDIT, "GET"): (403, 404, 422),
+    (Resource.EXPORT, "GET"): (403, 404),
     (Resource.CANARY, "POST"): _DECIDED,
     (Resource.PROMOTE, "POST"): _DECIDED,
     (Resource.WITHDRAW, "POST"): _DECIDED,
@@ -456,6 +458,7 @@ class Writer:
             ok=("It is live.", _ref("Pushed")), body=_body(_ref("Rollback"), {"to": 1}, required=False), headers=_ETAG,
         )  # fmt: skip
         self._canary(name, at, base)
+        self._whole(name, at, base)
         self._stream(
             Resource.BLUEPRINT_EVENTS, f"{base}events", f"Follow all that happens in `{name}`", f"{at}/events", name, []
         )
@@ -467,6 +470,19 @@ class Writer:
         self._outbox(name, at, base)
         for entity in shape.entities:
             self._entity(shape, entity)
+
+    def _whole(self, name: str, at: str, base: str) -> None:
+        self._add(
+            Resource.AUDIT, "GET", f"{base}audit", "Say the first thing that is not what was written",
+            at=f"{at}/audit", tag=name,
+            ok=("What was found.", _ref("Audited")),
+        )  # fmt: skip
+        self._add(
+            Resource.EXPORT, "GET", f"{base}export", "Return all that is kept, as it is now",
+            at=f"{at}/export", tag=name,
+            ok=("A JSON object a line, of which the last says that it is whole.", {"type": "string"}),
+            media="application/x-ndjson",
+        )  # fmt: skip
 
     def _canary(self, name: str, at: str, base: str) -> None:
         self._add(
@@ -757,7 +773,8 @@ def _components() -> dict[str, Json]:
     """Return the schemas of the wire's structs, by name."""
     structs = (
         wire.PoliciesView, wire.WhatIf, Simulation,
-        wire.Acted, wire.BlueprintShape, wire.Canary, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity,
+        wire.Audited, wire.Canary,
+        wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity,
         wire.Plan, wire.Possible, wire.Problem, wire.Pushed, wire.Shadow, wire.Token, wire.ToolState, wire.Version,
         wire.Waited, wire.WhyNot, wire.Me, wire.Decision, wire.Decisions, wire.Grant, wire.Pause,
         Bundle, CanaryBundle, Note, Rollback, Rotation, Session, TokenWanted,

@@ -46,6 +46,8 @@ class Resource(Enum):
     CANARY = "/v1/{blueprint}/canary"
     PROMOTE = "/v1/{blueprint}/canary/promote"
     WITHDRAW = "/v1/{blueprint}/canary/withdraw"
+    AUDIT = "/v1/{blueprint}/audit"
+    EXPORT = "/v1/{blueprint}/export"
     BLUEPRINT_EVENTS = "/v1/{blueprint}/events"
     LETTERS = "/v1/{blueprint}/letters"
     LETTER = "/v1/{blueprint}/letters/{order}"
@@ -96,6 +98,8 @@ OF_BLUEPRINT: Final = _by_word(
     R.SIMULATE_POLICY,
     R.ROLLBACK,
     R.CANARY,
+    R.AUDIT,
+    R.EXPORT,
     R.BLUEPRINT_EVENTS,
     R.LETTERS,
     R.TOOLS,

@@ -34,6 +34,38 @@ class Stream:
     first: asyncio.Task[wire.HistoryEntry | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Something long, as it is read. Whoever gets it sees by its last line whether it is whole."""
+
+    name: str
+    pieces: AsyncIterator[bytes]
+    first: bytes
+    ask: Ask
+
+
+async def download(name: str, pieces: AsyncIterator[bytes], ask: Ask) -> Download:
+    """Return a download that has begun: what can't be had is declined now."""
+    return Download(name, pieces, await anext(pieces, b""), ask)
+
+
+async def hand_over(found: Download, closing: asyncio.Event, send: Send) -> None:
+    """Send a download, until it ends, or the server stops: then it is cut off."""
+    disposition = f'attachment; filename="{found.name}"'.encode()
+    head = [(b"content-type", b"application/x-ndjson"), *KEPT_BY_NOBODY, (b"content-disposition", disposition)]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    try:
+        if found.ask.method != "HEAD":
+            await _piece(send, found.first)
+            async for piece in found.pieces:
+                if closing.is_set():
+                    break
+                await _piece(send, piece)
+    finally:
+        await _close(found.pieces)
+    await send({"type": "http.response.body", "body": b""})
+
+
 async def begin(entries: AsyncIterator[wire.HistoryEntry], ask: Ask) -> Stream:
     """Return a stream that listens already: what is committed once the reader has the answer's head is in it.
 
@@ -133,7 +165,7 @@ async def _end(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _close(entries: AsyncIterator[wire.HistoryEntry]) -> None:
+async def _close(entries: AsyncIterator[Any]) -> None:
     close = getattr(entries, "aclose", None)
     if close is not None:
         with contextlib.suppress(RuntimeError):

@@ -22,7 +22,7 @@ from temper.web.limits import Limits
 from temper.web.openapi import Documents
 from temper.web.paths import Resource, path
 from temper.web.problems import decline
-from temper.web.streams import Stream, begin, undisturbed
+from temper.web.streams import Download, Stream, begin, download, undisturbed
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Desk:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-Verb = Callable[[Desk, Ask], Awaitable[Answer | Stream]]
+Verb = Callable[[Desk, Ask], Awaitable[Answer | Stream | Download]]
 Then = Callable[[Answer | BaseException], None]
 Begin = Callable[[Desk, Ask, bytes, Then], None]
 
@@ -344,6 +344,18 @@ async def withdraw(desk: Desk, ask: Ask) -> Answer:
     return answer.json(pushed, 200, [(b"etag", _tag(pushed.version).encode())])
 
 
+async def audit(desk: Desk, ask: Ask) -> Answer:
+    """Walk all that is kept of a blueprint."""
+    found = desk.workshop.audit(ask.person, ask.route.blueprint, ask.query.get("expect"))
+    return answer.json(await undisturbed(found, ask, desk.closing))
+
+
+async def export(desk: Desk, ask: Ask) -> Download:
+    """Return all that is kept of a blueprint, as it is now."""
+    blueprint = ask.route.blueprint
+    return await download(f"{blueprint}.jsonl", desk.workshop.export(ask.person, blueprint), ask)
+
+
 async def document(desk: Desk, ask: Ask) -> Answer:
     """Return the OpenAPI document of what is live: of all, or of one blueprint."""
     body, tag = desk.documents.of(desk.workshop, ask.person, ask.route.blueprint or None)
@@ -506,6 +518,17 @@ OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
     },
     Resource.SIMULATE_POLICY: {"POST": _takes(simulate_policy)},
     Resource.ROLLBACK: {"POST": _takes(rollback)},
+    Resource.AUDIT: {
+        "GET": _takes(
+            audit,
+            text(
+                "Anchors that have to be in the log, as an audit gives them; several with commas.",
+                "expect",
+                most="expression_max",
+            ),
+        ),
+    },
+    Resource.EXPORT: {"GET": _takes(export)},
     Resource.CANARY: {"GET": _takes(canary), "POST": _takes(start_canary)},
     Resource.PROMOTE: {"POST": _takes(promote)},
     Resource.WITHDRAW: {"POST": _takes(withdraw)},
