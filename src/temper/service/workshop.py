@@ -487,7 +487,7 @@ class Workshop:
             raise bad_query("last", f"is not from 1 to {SHADOW_MAX:,}")
         table = await self._compiled(blueprint, files)
         try:
-            found = await asyncio.to_thread(shadow, space.store, table, last=last)
+            found = await asyncio.to_thread(shadow, space.store, table, last=last, gate=self._gate)
         except StoreFault as fault:
             raise unavailable(fault.text) from fault
         return wire.Shadow(
