@@ -30,6 +30,10 @@ def test_the_entries_of_format_1_hold_every_member_that_an_entry_has() -> None:
     entries = [msgspec.json.decode(line, type=Entry) for line in lines("entries_1.jsonl")]
     for name in Entry.__struct_fields__:
         assert any(getattr(entry, name) for entry in entries), name
+    refused = [entry.refused for entry in entries if entry.refused is not None]
+    for name in refused[0].__struct_fields__:
+        assert any(getattr(no, name) for no in refused), name
+    assert any(entry.by.acts_for for entry in entries)
     assert {entry.cause for entry in entries} == set(Cause)
     assert replay(entries)["Purchase", "p1"].state == "Paid"
 

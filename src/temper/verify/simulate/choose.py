@@ -153,7 +153,7 @@ class Choice:
 
     def _wait(self) -> Wait:
         chance, world = self._chance, self._world
-        wake = world.host.next_wake()
+        wake = world.next_wake()
         if wake is not None and wake > world.at and chance.random() < 0.6:
             # At it, or a little before: nothing may fire early.
             return Wait(max(0, wake - world.at - chance.choice((0, 0, 0, 1))))

@@ -174,7 +174,7 @@ class Lead:
             return Wait(max(0, waiting[0].until - at))
         if any(call.tool == step.tool and not call.ended for call in now.calls):
             # It starts in a turn; or once there has been a pause, if it has been tried before.
-            wake = self._world.host.next_wake()
+            wake = self._world.next_wake()
             return Wait(wake - at) if self._patience % 2 == 0 and wake is not None and wake > at else Turn()
         self._done()
         return Turn()

@@ -307,6 +307,21 @@ class World:
             for change in batch.changes:
                 self.watch.read(self.host, change)
 
+    def next_wake(self) -> int | None:
+        """Return when something is due, to the millisecond: a store may say an earlier time until it is asked then.
+
+        A run must not depend on what its store happens to remember.
+        """
+        said, wake = None, self.host.next_wake()
+        while wake is not None and wake != said:
+            said = wake
+            self.disk.due(wake, 1)
+            self.disk.sends(wake, 1)
+            for tool in self.host.table.tools:
+                self.disk.calls(wake, tool, 1)
+            wake = self.host.next_wake()
+        return wake
+
     # --- coming to rest -----------------------------------------------------------------------------------------------
 
     def calm(self, answer: Callable[[Flight], Reply]) -> None:
@@ -327,7 +342,7 @@ class World:
                 continue
             if not waited:
                 break
-            wake = self.host.next_wake()
+            wake = self.next_wake()
             if wake is None:
                 break
             self.at = max(self.at, wake)
