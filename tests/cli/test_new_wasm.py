@@ -1,7 +1,8 @@
 """`temper new --wasm`: each template is built by its own toolchain, and runs.
 
 Where a toolchain is not installed its template is not tried. `.ci/wasm` installs them, and says where in the
-environment: TEMPER_ZIG is a Python that has `ziglang`, TEMPER_NPM the folder of a cache for npm.
+environment: TEMPER_ZIG is a Python that has `ziglang`, TEMPER_NPM the folder of a cache for npm, and
+TEMPER_COMPONENTIZE a Python's folder of programs with `componentize-py`. So are the components of the how-to page.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 from temper.cli import main
 from temper.runtime import Answered, Call, Modules
 from temper.service import check_texts, read_bundle
+from tests.house.tree import ROOT
 
 ZIG, NPM = os.environ.get("TEMPER_ZIG", ""), os.environ.get("TEMPER_NPM", "")
 
@@ -49,6 +51,11 @@ async def test_a_template_is_built_and_runs(language: str, tmp_path: Path, capsy
     assert main(["new", "essays", "--wasm", language, "--folder", str(folder)]) == 0
     assert f"wrote {folder / 'essays.blueprint'}" in capsys.readouterr().out
     build(language, folder)
+    await runs(folder)
+
+
+async def runs(folder: Path) -> None:
+    """Push nothing, and call the tool of the bundle as a server would."""
     checked = check_texts(read_bundle(folder))
     assert [problem.message for problem in checked.problems] == []
     table = checked.table
@@ -65,10 +72,41 @@ async def test_a_template_is_built_and_runs(language: str, tmp_path: Path, capsy
             ("how it is OPEN: " + "x" * 300_000, False),
             ("y" * 300_000 + " OPE N", True),
         ):
-            call = Call("k3v9c1x8m2ab", "text.finished", {"text": text}, 1, 5_000)
+            call = Call("k3v9c1x8m2ab", "text.finished", {"text": text}, 1, 60_000)
             assert await adapter.call(call) == Answered({"finished": finished})
     finally:
         modules.close()
+
+
+COMPONENTIZE = os.environ.get("TEMPER_COMPONENTIZE", "")
+
+
+def build_component(work: Path, target: Path) -> None:
+    """Build the component of the page."""
+    page = (ROOT / "docs" / "how-to" / "wasm.md").read_text()
+    world = re.search(r"```wit\n(.*?)```", (ROOT / "docs" / "reference" / "wasm.md").read_text(), re.DOTALL)
+    source = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    command = re.search(r"^componentize-py (.*)$", page, re.MULTILINE)
+    assert world is not None
+    assert source is not None
+    assert command is not None
+    (work / "tool.wit").write_text(world[1])
+    (work / "finished.py").write_text(source[1])
+    program = f"{COMPONENTIZE}/componentize-py"
+    subprocess.run([program, *command[1].split()], cwd=work, check=True, capture_output=True, timeout=300)
+    (work / "finished.wasm").rename(target)
+
+
+@pytest.mark.skipif(not COMPONENTIZE, reason="TEMPER_COMPONENTIZE names no folder with componentize-py")
+async def test_the_component_of_the_page_is_built_and_runs(tmp_path: Path) -> None:
+    """The world of the reference, the source of the how-to page, and the command that it gives."""
+    folder = tmp_path / "essays"
+    assert main(["new", "essays", "--wasm", "wat", "--folder", str(folder)]) == 0
+    build_component(tmp_path, folder / "finished.wasm")
+    (folder / "finished.wat").unlink()
+    blueprint = folder / "essays.blueprint"
+    blueprint.write_text(blueprint.read_text().replace("finished.wat", "finished.wasm"))
+    await runs(folder)
 
 
 @pytest.mark.parametrize("language", ["assemblyscript", "c"])
