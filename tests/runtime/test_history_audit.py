@@ -108,6 +108,15 @@ def test_a_space_that_nobody_touched_passes(path: Path) -> None:
         ("delete from entities where id = 's2'", "there are entries of an entity that is not there"),
         ("insert into entities select 99, kind, 'ghost', state, live, due, version, body from entities where id = 's1'",
          "Shelf/ghost is there, and no entry has created it"),
+        # What is given for good.
+        ("delete from keys where value like '%nuts%'", "the `key` of Shelf/s1 is not given to it"),
+        ("update keys set row = (select row from entities where id = 's2') where value like '%nuts%'",
+         "the `key` of Shelf/s1 is not given to it"),
+        ("insert into keys values('Shelf', '[\"screws\"]', 1)",
+         "a `key` or a `unique` is held by nobody who has its values"),
+        ("delete from holds", "what is `unique` of Purchase/p1 is not held by it"),
+        ("insert into holds values('Purchase', 0, '[\"other\"]', 1)",
+         "a `key` or a `unique` is held by nobody who has its values"),
         # Versions.
         ("update versions set body = replace(cast(body as text), 'not that many', 'not so many')",
          "the table of version 1 is not the one that was pushed"),
@@ -153,7 +162,12 @@ def test_a_log_that_was_cut_off_or_written_anew_passes_until_an_anchor_tells(pat
     assert first(anew, anchor) == "entry 10 is not the one that the anchor names: the log was written anew"
     short = path.with_name("short.db")
     shutil.copy(path, short)
-    tamper(short, "delete from entities where kind in ('Purchase', 'Slip')", "delete from log where seq > 7")
+    tamper(
+        short,
+        "delete from entities where kind in ('Purchase', 'Slip')",
+        "delete from log where seq > 7",
+        "delete from holds where row not in (select row from entities)",
+    )
     assert audited(short).difference is None
     assert first(short, anchor) == "entry 8 is missing: the log ends with 7, and an anchor names 10"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from temper.kernel import Entry, Folded, Gap
+from temper.kernel import Codec, Codecs, Entry, Folded, Gap
 from temper.runtime.archive import ArchiveDamaged
 from temper.runtime.chain import GENESIS, chained, chained_on, is_digest
 from temper.runtime.history.still import Still, entities, whole
@@ -86,6 +86,7 @@ class _Auditor:
     owned: int = 0
     entities: int = 0
     versions: int = 0
+    given: _Given | None = None
 
 
 def audit(still: Still, anchors: Sequence[Anchor] = ()) -> Audited:
@@ -93,8 +94,8 @@ def audit(still: Still, anchors: Sequence[Anchor] = ()) -> Audited:
 
     Every hash follows from the one before and the entry's bytes; entries are numbered without a gap; each was decided
     by a version that is there; versions have the digests that they say; each entity is what its entries make it; and
-    the anchors are in the log. What was put away is looked at like the rest. Raises `StoreFault` where the store can't
-    be read at all.
+    the anchors are in the log; keys and `unique`s are held by those who have them. What was put away is looked at like
+    the rest. Raises `StoreFault` where the store can't be read at all.
     """
     by_part: dict[int, dict[int, str]] = {}
     for anchor in anchors:
@@ -110,6 +111,8 @@ def audit(still: Still, anchors: Sequence[Anchor] = ()) -> Audited:
             raise _Differs(Difference(f"there is no part {part} of the log, which an anchor names", _RESTORE, part))
         still.must_have_segments()
         _entities(auditor)
+        if auditor.given is not None:
+            auditor.given.must_be_all()
     except _Differs as differs:
         difference = differs.difference
     except ArchiveDamaged as damaged:
@@ -129,6 +132,8 @@ def _versions(auditor: _Auditor) -> None:
         if found != said:
             raise _Differs(Difference(f"the table of version {number} is not the one that was pushed", _RESTORE))
         auditor.digests.add(said)
+    if auditor.versions:
+        auditor.given = _Given(auditor.still)
 
 
 def _part(auditor: _Auditor, part: int) -> Head:
@@ -180,6 +185,54 @@ def _of(part: int, seq: int, text: str, help: str = _RESTORE) -> Difference:
     return Difference(f"{where} {text}", help, part, seq)
 
 
+class _Given:
+    """What is given for good: keys, and the values of `unique`s, each held by the entity that has it."""
+
+    def __init__(self, still: Still) -> None:
+        self._still = still
+        self._versions = {number: (table, at, by) for number, _, table, _, at, by, _ in still.rows("versions")}
+        self._codecs = Codecs(lambda number: load(self._versions[number][0]), lambda number: self._versions[number][1:])
+        last = max(self._versions)
+        self._codecs.put(last, Codec(load(self._versions[last][0])))
+        self._keys = self._holds = 0
+        self._all = True
+
+    def look(self, number: int, kind: str, id: str, body: bytes) -> None:
+        """Look whether one has what is its own, by the table in force."""
+        codec = self._codecs.of(self._codecs.current)
+        try:
+            now = self._codecs.load(number, kind, id, body)
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            text = f"{kind}/{id} is no entity of version {number}: {error}"
+            raise _Differs(Difference(text, _RESTORE, entity=f"{kind}/{id}")) from error
+        entity = codec.table.entities.get(kind)
+        if entity is None or not {field.name for field in entity.fields} <= now.fields.keys():
+            self._all = False  # It was final before, and is as it was: what it holds is of an earlier table.
+            return
+        name = f"{kind}/{id}"
+        key = codec.key(now)
+        if key is not None:
+            self._keys += 1
+            if self._held("key", kind, key) != id:
+                raise _Differs(Difference(f"the `key` of {name} is not given to it", _RESTORE, entity=name))
+        for unique, text in codec.uniques(now).items():
+            holder = self._held("hold", kind, unique, text)
+            if holder == id:
+                self._holds += 1
+            elif holder is None or not entity.uniques[unique].ever:
+                # Of those who were final when it became `ever`, the first has it.
+                raise _Differs(Difference(f"what is `unique` of {name} is not held by it", _RESTORE, entity=name))
+
+    def _held(self, what: str, *given: int | str) -> str | None:
+        return next((id for (id,) in self._still.rows(what, *given)), None)
+
+    def must_be_all(self) -> None:
+        """Look whether nobody else is given anything."""
+        keys, holds = next(iter(self._still.rows("given")))
+        if self._all and (keys, holds) != (self._keys, self._holds):
+            raise _Differs(Difference("a `key` or a `unique` is held by nobody who has its values", _RESTORE))
+
+
 class _Body(msgspec.Struct):
     state: str
     version: int
@@ -193,7 +246,7 @@ _body = msgspec.json.Decoder(_Body).decode
 def _entities(auditor: _Auditor) -> None:
     """Fold each entity's own entries, one entity after the other."""
     told = 0
-    for row, kind, id, state, _, _, _, body in entities(auditor.still):
+    for row, kind, id, state, _, _, number, body in entities(auditor.still):
         name = f"{kind}/{id}"
         auditor.entities += 1
         now: Folded | None = None
@@ -213,6 +266,8 @@ def _entities(auditor: _Auditor) -> None:
                 text = f"entry {seq} of {name} does not follow the one before it"
                 raise _Differs(Difference(text, _RESTORE, part, seq, name)) from gap
         _same(name, now, state, body)
+        if auditor.given is not None:
+            auditor.given.look(number, kind, id, body)
     if told != auditor.owned:
         raise _Differs(Difference("there are entries of an entity that is not there", _RESTORE))
 

@@ -51,6 +51,12 @@ _SQLITE = {name: sql.format(number="version", c="") for name, sql in _AT_ONCE.it
     "following": "select 0, seq, entity, body, hash from log where seq > $1 order by seq limit 64",
     "segments": "select number, sum from segments order by number",
     "end": "select coalesce(max(seq), 0), null from log where $1 = 0",
+    "key": "select (select id from entities e where e.row = k.row) from keys k where kind = $1 and value = $2",
+    "hold": (
+        "select (select id from entities e where e.row = h.row) from holds h"
+        " where kind = $1 and number = $2 and value = $3"
+    ),
+    "given": "select (select count(*) from keys), (select count(*) from holds)",
 }
 _POSTGRES = {name: sql.format(number="number", c=' collate "C"') for name, sql in _AT_ONCE.items()} | {
     "log": "select part, seq, entity, body, hash from log where part = $1 order by seq",
@@ -63,6 +69,9 @@ _POSTGRES = {name: sql.format(number="number", c=' collate "C"') for name, sql i
     "holds": 'select kind, number, value, id from holds order by kind collate "C", number, value collate "C"',
     "answers": "select name, fingerprint, at, parts, seqs, kind, id, number, body from requests order by row",
     "end": "select seq, head from partitions where part = $1",
+    "key": "select id from keys where kind = $1 and value = $2",
+    "hold": "select id from holds where kind = $1 and number = $2 and value = $3",
+    "given": "select (select count(*) from keys), (select count(*) from holds)",
 }
 
 _entry_from_json = msgspec.json.Decoder(Entry).decode
@@ -91,7 +100,7 @@ class Still(Protocol):
         """Raise `ArchiveDamaged` where what was put away is not what was written."""
         ...
 
-    def rows(self, what: str, *given: int) -> Iterator[Sequence[Any]]:
+    def rows(self, what: str, *given: int | str) -> Iterator[Sequence[Any]]:
         """Yield the rows of one kind, a few in memory at a time."""
         ...
 
@@ -130,7 +139,7 @@ class SqliteStill:
             for number, sum in self.rows("segments"):
                 self._segments.must_be(number, sum)
 
-    def rows(self, what: str, *given: int) -> Iterator[Sequence[Any]]:
+    def rows(self, what: str, *given: int | str) -> Iterator[Sequence[Any]]:
         try:
             yield from self._db.execute(_SQLITE[what], given)
         except apsw.Error as problem:
@@ -213,7 +222,7 @@ class PostgresStill:
     def must_have_segments(self) -> None:
         """Nothing to look for: what was put away is in the database."""
 
-    def rows(self, what: str, *given: int) -> Iterator[Sequence[Any]]:
+    def rows(self, what: str, *given: int | str) -> Iterator[Sequence[Any]]:
         pages = self._pages(_POSTGRES[what], given)
         try:
             while page := self._line.ask(_next(pages)):
@@ -225,7 +234,7 @@ class PostgresStill:
         finally:
             self._line.ask(_ended(pages))
 
-    async def _pages(self, sql: str, given: Sequence[int]) -> AsyncGenerator[Sequence[Any], None]:
+    async def _pages(self, sql: str, given: Sequence[int | str]) -> AsyncGenerator[Sequence[Any], None]:
         cursor = await self._connection.cursor(sql, *given)
         while page := await cursor.fetch(_PAGE):
             yield page
@@ -316,7 +325,7 @@ def entities(still: Still) -> Iterator[Sequence[Any]]:
             yield (*row[:3], kept.state, *row[4:7], bytes(kept.body))
 
 
-def whole(still: Still, what: str, *given: int) -> Iterator[Sequence[Any]]:
+def whole(still: Still, what: str, *given: int | str) -> Iterator[Sequence[Any]]:
     """Yield rows of the log with all that was written, where that is kept elsewhere, too."""
     for part, seq, row, body, hash in still.rows(what, *given):
         # What stands there as a text was not written by us.
