@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -468,3 +469,21 @@ def test_a_file_is_of_the_newer_format_only_once_something_was_put_away(path: Pa
         db = apsw.Connection(str(file))
         assert db.execute("select value from meta where name = 'format'").get == format
         db.close()
+
+
+def test_a_file_of_format_3_is_read_for_ever(tmp_path: Path) -> None:
+    """Made by the first build that put anything away: `busy`, of which six were."""
+    golden = Path(__file__).parent / "golden"
+    path = Path(shutil.copy(golden / "store_3.db", tmp_path / "space.db"))
+    shutil.copytree(golden / "store_3.archive", tmp_path / "space.archive")
+    store = SqliteStore(path)
+    assert store.archived() == 6
+    assert names_of(store) == {"ann", "later", "c5"}
+    kept = store.snapshot("Case", "c0")
+    assert kept is not None
+    assert (kept.state, kept.fields["notes"], kept.version) == ("Closed", ("hello",), 3)
+    assert [entry.action for entry in store.history("Case", "c0", limit=9)] == ["Open", "Note", "Close", "Close"]
+    store.close()
+    with SqliteStill(path) as still:
+        found = audit(still)
+    assert (found.difference, found.entities) == (None, 9)
