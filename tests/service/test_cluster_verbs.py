@@ -269,3 +269,24 @@ async def test_a_store_that_is_not_there_is_told_before_anything_starts(tmp_path
         settings = Settings(server=ServerSection(store=store))
         with pytest.raises(Exception, match=key):
             await Workshop.open(Loaded(settings, tmp_path))
+
+
+async def test_policies_that_one_pushes_are_asked_by_all(shops: Shops) -> None:
+    """Who may act and who may read, through a reference into another server's share too."""
+    one, two = await shops.two()
+    mine, theirs = await account(one, 3), await account(two, 30)
+    cedar = """
+        @id("poor") forbid (principal, action == bank::Action::"Promise.Give", resource)
+        when { context.params.account.balance < 10 };
+        @id("rich") forbid (principal, action == bank::Action::"Account.read", resource)
+        when { principal.agent && resource.balance >= 10 };
+    """
+    pushed = await one.push(ADMIN, "bank", {"bank.blueprint": BANK, "bank.cedar": cedar})
+    await until(lambda: two.blueprints(TELLER)[0].number == pushed.version)
+    agent = Person("bot", frozenset({"clerk"}), acts_for="teller")
+    for shop in (one, two):
+        assert (await declined(shop.create(TELLER, "bank", "Promise", None, {"account": mine}))).policies == ("poor",)
+        assert (await shop.create(TELLER, "bank", "Promise", None, {"account": theirs})).after == "Given"
+        assert [each.id for each in (await shop.list(agent, "bank", "Account")).items] == [mine]
+        assert (await declined(shop.read(agent, "bank", "Account", theirs))).status == 404
+        assert (await shop.read(TELLER, "bank", "Account", theirs)).id == theirs

@@ -141,6 +141,8 @@ def test_what_is_wrong_is_told_at_its_place(cedar: str, starts: str) -> None:
         f'forbid (principal, {FREE}, resource) when {{ context.now > datetime("2026-01-01") }};',
         f"forbid (principal, {WRITE}, resource is lease::Lease) when {{ resource has units && resource.units > 3 }};",
         "forbid (principal, action, resource) when { principal has acts_for };",
+        # Who is referred to is there, with all its fields, also where an entity is created.
+        'forbid (principal, action == lease::Action::"Lease.Take", resource) when { context.params.room.name == "" };',
         'forbid (principal, action, resource) when { principal.hasTag("desk") && principal.getTag("desk") == "a" };',
         f"permit (principal, {APPROVE}, resource) unless {{ context.requester == principal }};",
         "// nothing but a comment\n",

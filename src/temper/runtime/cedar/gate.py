@@ -16,12 +16,15 @@ class Gate:
         """Return why policies refuse an action that `by` lets the caller take."""
         if not table.policies:
             return None
-        consent = event.consent
-        if consent is not None and consent.asked == event.caller:
-            return None  # Somebody who may has said yes to what a policy forbids this caller.
         ruling = self.ruling(table, now, event, facts, world)
         if ruling.allowed:
             return None
+        consent = event.consent
+        if consent is not None and consent.asked == event.caller:
+            # Somebody who may has said yes to what these policies forbid this caller; of others they were not asked.
+            ruling = ruling.without(frozenset(consent.policies))
+            if not ruling.ids:
+                return None
         return Refused(Why.FORBIDDEN, ruling.text, ruling.site, event.action, ruling.ids)
 
     def ruling(self, table: Table, now: Snapshot | None, event: Act, facts: Facts, world: Look | None) -> Ruling:

@@ -12,7 +12,17 @@ from typing import Any, TypeAlias
 
 from temper.runtime.cedar.engine import UNFINISHED, CannotParse, Checker, form_of, laid_out
 from temper.runtime.cedar.impossible import enumerations, may_apply, states_of, unknown_values
-from temper.runtime.cedar.names import GROUPS, PRINCIPAL, ROLE, TEAM, WRITE, action_type, all_actions, entity_type
+from temper.runtime.cedar.names import (
+    GROUPS,
+    PRINCIPAL,
+    ROLE,
+    TEAM,
+    WRITE,
+    ActionName,
+    action_type,
+    all_actions,
+    entity_type,
+)
 from temper.runtime.cedar.pieces import Bad, Piece, Token, cut, text_of, words_of
 from temper.runtime.cedar.schema import creates, schema
 from temper.runtime.cedar.scope import FORBID, PERMIT, covered, names_actions, nodes
@@ -235,33 +245,31 @@ class _Checking:
         yield from self._of_creations(frozenset(by_policy))
 
     def _of_creations(self, bad: frozenset[int]) -> Iterator[tuple[int, Diagnostic]]:
-        """What a policy reads of an entity that is not there yet."""
-        ours = [
-            number
-            for number, each in enumerate(self.read)
-            if number not in bad
-            and any(self._creates(name.entity, name.action) for name in covered(self.table, each.form))
-        ]
-        if not ours:
-            return
-        checker = Checker(schema(self.table, creating=True))
-        for number, text in checker.findings([self.read[each].policy.text for each in ours]):
-            name = _quoted(text)
-            if "optional attribute" not in text or name is None:
-                continue  # It speaks of other actions too, and those have been asked about.
-            piece = self.read[ours[number]].piece
-            yield (
-                ours[number],
-                Diagnostic(
-                    Code.B822,
-                    f"`{name}` may not be there: an entity that is being created has no fields yet",
-                    Label(_attribute_span(piece, name) or piece.effect.span, "read without asking"),
-                    help=f"ask `has {name}` first, or say of which actions the policy speaks",
-                ),
-            )
+        """What a policy reads of an entity that is not there yet, kind by kind: others are there, with all fields."""
+        kinds: dict[str, list[int]] = {}
+        for number, each in enumerate(self.read):
+            if number in bad:
+                continue
+            for kind in {name.entity for name in covered(self.table, each.form) if self._creates(name)}:
+                kinds.setdefault(kind, []).append(number)
+        for kind, ours in sorted(kinds.items()):
+            checker = Checker(schema(self.table, creating=kind))
+            for number, text in checker.findings([self.read[each].policy.text for each in ours]):
+                name = _quoted(text)
+                if "optional attribute" not in text or name is None:
+                    continue  # It speaks of other actions too, and those have been asked about.
+                yield ours[number], self._not_there_yet(self.read[ours[number]].piece, name)
 
-    def _creates(self, entity: str, action: str | None) -> bool:
-        return action is not None and creates(self.table.entities[entity].actions[action])
+    def _creates(self, name: ActionName) -> bool:
+        return name.action is not None and creates(self.table.entities[name.entity].actions[name.action])
+
+    def _not_there_yet(self, piece: Piece, name: str) -> Diagnostic:
+        return Diagnostic(
+            Code.B822,
+            f"`{name}` may not be there: an entity that is being created has no fields yet",
+            Label(_attribute_span(piece, name) or piece.effect.span, "read without asking"),
+            help=f"ask `has {name}` first, or say of which actions the policy speaks",
+        )
 
     def _finding(self, each: _Read, text: str, checker: Checker) -> Diagnostic:
         """One of Cedar's findings as ours."""

@@ -27,13 +27,16 @@ Json = dict[str, Any]
 NEW = "new"
 
 
-def schema(table: Table, *, creating: bool = False) -> Json:
+def schema(table: Table, *, creating: str | None = None) -> Json:
     """Return the schema in Cedar's JSON form.
 
-    With `creating`, that of the actions that create, whose entity has no fields yet: what a policy reads of it has to
-    be asked for with `has` there.
+    With `creating`, that of the actions that create entities of this kind, which have no fields yet: what a policy
+    reads of one has to be asked for with `has` there.
     """
-    entities = {bare_type(table, each.name): _entity(table, each, creating) for each in table.entities.values()}
+    entities = {
+        bare_type(table, each.name): _entity(table, each, creating=each.name == creating)
+        for each in table.entities.values()
+    }
     ours: Json = {"entityTypes": entities, "actions": _actions(table, creating)}
     who = people(role.name for role in table.roles)
     if namespace(table) == "temper":
@@ -72,18 +75,18 @@ def people(roles: Iterable[str]) -> Json:
     }
 
 
-def _entity(table: Table, entity: pieces.Entity, creating: bool) -> Json:
+def _entity(table: Table, entity: pieces.Entity, *, creating: bool) -> Json:
     fields = {field.name: _attribute(table, field.type) for field in entity.fields}
     if creating:
         fields = {name: _optional(each) for name, each in fields.items()}
     return {"shape": _record({"id": _STRING, "state": _STRING, **fields})}
 
 
-def _actions(table: Table, creating: bool) -> Json:
+def _actions(table: Table, creating: str | None) -> Json:
     found: Json = {group: {} for group in GROUPS}
     for name in all_actions(table):
         action = table.entities[name.entity].actions[name.action] if name.action is not None else None
-        if creating and (action is None or not creates(action)):
+        if creating is not None and (name.entity != creating or action is None or not creates(action)):
             continue
         found[name.id] = {
             "memberOf": [{"id": name.group, "type": action_type(table)}],

@@ -58,6 +58,12 @@ class Ruling:
         """Return the policies' names, those that can't be evaluated last."""
         return (*(each.id for each in self.policies), *(each.id for each, _ in self.erring))
 
+    def without(self, overruled: frozenset[str]) -> Ruling:
+        """Return what is left of a refusal where some of the policies have been overruled."""
+        left = tuple(each for each in self.policies if each.id not in overruled)
+        erring = tuple((each, text) for each, text in self.erring if each.id not in overruled)
+        return Ruling(self.allowed, left, erring)
+
     @property
     def site(self) -> str | None:
         """Return where the first of them stands."""
