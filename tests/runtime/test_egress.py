@@ -276,7 +276,8 @@ async def test_a_url_that_came_from_outside_leads_nowhere_inside(leads_to: str) 
             with pytest.raises(Forbidden, match="is not a public address"):
                 await fetch(url, egress=only(url), resolve=Names([[leads_to]]))
         assert site.asked == []
-        found = await fetch(url, egress=only(url, inside=True), resolve=Names([["127.0.0.1"]]))
+        named = f"http://keys.example.com:{site.port}/"
+        found = await fetch(named, egress=only(named, inside=True), resolve=Names([["127.0.0.1"]]))
         assert (found.body, len(site.asked)) == (b"here", 1)
 
 
