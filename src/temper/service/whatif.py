@@ -155,8 +155,7 @@ def lines(table: Table, changes: Iterable[wire.CouldChange]) -> tuple[str, ...]:
         verb = _VERBS[each.was, row.could]
         told.setdefault((verb, who, row.entity, row.action), []).append(row.state)
     return tuple(
-        f"{verb} {who} {_doing(table, entity, action, states)}"
-        for (verb, who, entity, action), states in told.items()
+        f"{verb} {who} {_doing(table, entity, action, states)}" for (verb, who, entity, action), states in told.items()
     )
 
 
