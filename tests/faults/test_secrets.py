@@ -154,10 +154,10 @@ class Reflecting(socketserver.StreamRequestHandler):
     """Says back what it is told, in every form, and in every way to go wrong."""
 
     def handle(self) -> None:
-        first = self.rfile.read(1)
-        if first == b"\x16":
+        begin = self.rfile.read(1)
+        if begin == b"\x16":
             return  # TLS, which this is not.
-        line = (first + self.rfile.readline()).decode("latin-1")
+        line = (begin + self.rfile.readline()).decode("latin-1")
         head = [line]
         while (each := self.rfile.readline()) not in (b"\r\n", b""):
             head.append(each.decode("latin-1"))
