@@ -67,6 +67,8 @@ class People(Fake):
     """A workshop with more than one caller: a token is its bearer's name."""
 
     def authenticate(self, token: str | None) -> Person:
+        if token == "ann#bot":
+            return Person(token, acts_for="ann")
         return Person(token) if token in ("ann", "bob") else super().authenticate(token)
 
 
@@ -87,6 +89,7 @@ async def test_one_request_too_many_is_told_when_to_come_again_and_does_nothing(
     assert (told.status, told.headers["retry-after"], told.json["type"]) == (429, "1", "/problems/too-fast")
     assert told.json["title"] == "`ann` asks more often than a principal may"
     assert (await of("bob", door)).status == 200, "it is ann who asked too often"
+    assert (await of("ann#bot", door)).status == 429, "a session has no share of its own"
     assert (await call(door, "GET", "/healthz", token=False)).status == 200
     now[0] += 0.5
     assert [(await of("ann", door)).status for _ in range(2)] == [200, 429]

@@ -83,8 +83,8 @@ class LimitsSection(Section, frozen=True):
     decisions: int = 16
     """Requests of one principal that wait for somebody's approval, 64 at the most; one more is answered 429."""
     rate: str = ""
-    """How often one principal may ask, such as `100/s`, `600/m` or `5000/h`, and as much at once after a quiet time; a
-    request more is answered 429 with Retry-After. Without it there is no such bound."""
+    """How often one principal may ask, its agents counted with it, such as `100/s`, `600/m` or `5000/h`, and as much at
+    once after a quiet time; a request more is answered 429 with Retry-After. Without it there is no such bound."""
     grants: int = 16
     """Grants to one principal that are in force, 64 at the most; one more can't be given."""
 

@@ -209,13 +209,16 @@ class Door:
         return person
 
     def _paced(self, person: Person) -> None:
-        """Decline the request where it is one too many of this principal."""
-        wait = self._rates.take(person.principal) if self._rates is not None else None
+        """Decline the request where it is one too many of this person, whose agents are counted with it.
+
+        Whoever starts a session would else have another share for each.
+        """
+        wait = self._rates.take(person.behind) if self._rates is not None else None
         if wait is not None:
             decline(
                 "too-fast",
                 429,
-                f"`{person.principal[:80]}` asks more often than a principal may",
+                f"`{person.behind[:80]}` asks more often than a principal may",
                 detail=f"{self._limits.rate_max} requests in {self._limits.rate_per:g} s",
                 help="wait as `Retry-After` says, and ask for a stream or a wait where it is news that is looked for",
                 retry_after_ms=math.ceil(wait * 1000),
