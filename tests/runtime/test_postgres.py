@@ -137,9 +137,12 @@ class Cable:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def close(self) -> None:
+        with_shutdown(self._listener)  # Who waits there for another connection is woken.
+        self._accepting.join()
         self._listener.close()
         for one in self._open:
             one.close()

@@ -19,6 +19,7 @@ _ANSWER_S = 60.0
 # Reads of one space that are under way at a time; the rest wait.
 _READERS_MAX = 4
 _AGAIN_S = 1.0
+_CLOSE_S = 2.0
 
 Heard = Callable[[int, str], None]
 """What is called with the number of the backend that tells, and what it says."""
@@ -38,7 +39,8 @@ class Line:
         self._writer: asyncpg.Connection[Any] | None = None
         self._idle: list[asyncpg.Connection[Any]] = []
         self._readers = asyncio.Semaphore(_READERS_MAX)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._listening: asyncio.Task[None] | None = None
+        self._begun: set[asyncio.Task[None]] = set()
 
     def now(self) -> float:
         """Return the time by which waiting is measured, in seconds."""
@@ -49,12 +51,12 @@ class Line:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin what is done on the line's own loop until it ends, or the line does."""
+        """Begin what is done on the line's own loop; it is given some time to end when the line is closed."""
 
         def begun() -> None:
             task = self._loop.create_task(work())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begun.add(task)
+            task.add_done_callback(self._begun.discard)
 
         self._loop.call_soon_threadsafe(begun)
 
@@ -107,7 +109,10 @@ class Line:
                 except Exception:  # noqa: BLE001 - what is told is a hint: whoever waits looks by itself, too
                     await asyncio.sleep(_AGAIN_S)
 
-        self.begin(keep)
+        async def begin() -> None:
+            self._listening = asyncio.create_task(keep())
+
+        self.ask(begin())
 
     async def writer(self) -> asyncpg.Connection[Any]:
         """Return the connection that writes."""
@@ -148,14 +153,19 @@ class Line:
         self._loop.close()
 
     async def _closed(self) -> None:
-        tasks = list(self._tasks)
+        if self._begun:
+            # Cut off in the middle of a query, one would leave another behind that cancels it.
+            await asyncio.wait(self._begun, timeout=_CLOSE_S)
+        tasks = [task for task in (self._listening, *self._begun) if task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            # Of one that does not end by then the database is out of reach: it is let go of.
+            await asyncio.wait(tasks, timeout=_CLOSE_S)
         for connection in (self._writer, *self._idle):
             if connection is not None and not connection.is_closed():
                 try:
-                    await connection.close(timeout=2)
+                    await connection.close(timeout=_CLOSE_S)
                 except Exception:  # noqa: BLE001 - it is let go of either way
                     connection.terminate()
 
