@@ -89,30 +89,19 @@ def possibly(
     """
     if not table.policies:
         return tuple(each)
-    return tuple(_possibly(gate, table, caller, facts, now, at, world, one) for one in each)
 
+    def asked(one: Possible) -> Possible:
+        if one.status == "no" or not gate.asks(table, one.entity, one.action):
+            return one
+        looked_at = gate.looks_at(table, one.entity, one.action)
+        on = tuple(param.name for param in one.params if param.name in looked_at)
+        if on:
+            return replace(one, status="depends", on=tuple(dict.fromkeys((*one.on, *on))))
+        event = Act("possible", at, one.action, {}, caller, one.entity, now.id if now is not None else "")
+        ruling = gate.ruling(table, now, event, facts, world)
+        return one if ruling.allowed else replace(one, status="no", refused=forbidden(ruling, one.action), on=())
 
-def _possibly(
-    gate: Gate,
-    table: Table,
-    caller: Caller,
-    facts: Facts,
-    now: Snapshot | None,
-    at: int,
-    world: World,
-    one: Possible,
-) -> Possible:
-    if one.status == "no" or not gate.asks(table, one.entity, one.action):
-        return one
-    looked_at = gate.looks_at(table, one.entity, one.action)
-    on = tuple(param.name for param in one.params if param.name in looked_at)
-    if on:
-        return replace(one, status="depends", on=tuple(dict.fromkeys((*one.on, *on))))
-    event = Act("possible", at, one.action, {}, caller, one.entity, now.id if now is not None else "")
-    ruling = gate.ruling(table, now, event, facts, world)
-    if ruling.allowed:
-        return one
-    return replace(one, status="no", refused=forbidden(ruling, one.action), on=())
+    return tuple(map(asked, each))
 
 
 def forbidden(ruling: Ruling, action: str) -> Refused:
