@@ -123,10 +123,12 @@ def test_what_the_system_does_is_not_asked_of_policies() -> None:
     assert now.state == "Filed"
 
 
-def test_a_consent_lifts_what_a_policy_forbids_whoever_asked_and_lends_nobody_more() -> None:
+def test_a_consent_lifts_the_policies_that_it_is_about_and_lends_nobody_more() -> None:
     driver = opened(finish("when { principal.agent }"))
     for caller, consent, taken in (
-        (AGENT, Consent("d1", AGENT, CHIEF), True),
+        (AGENT, Consent("d1", AGENT, CHIEF, ("desk.cedar/1",)), True),
+        # Nobody was asked about this policy.
+        (AGENT, Consent("d1", AGENT, CHIEF, ("desk.cedar/2",)), False),
         # The giver acts, and is asked about himself.
         (AGENT, Consent("d1", CLERK, AGENT), False),
     ):

@@ -64,6 +64,8 @@ class Appeals:
         assert isinstance(answer, No), "it was refused"
         try:
             granted = await self.grants.use(space, person, request, answer.refused)
+            if granted is None and not await self._may_be_told(space, person, answer):
+                return answer
             id = None if granted is not None else await self._asked(space, person, request, answer, drawn=drawn)
         except Elsewhere as elsewhere:  # This server has no share of the office just now.
             raise unavailable("no decision can be noted just now, and nothing was done") from elsewhere
@@ -73,6 +75,13 @@ class Appeals:
             return answer
         now = await self.cases.read(id)
         raise Declined(self._needs_approval(space, answer, now))
+
+    async def _may_be_told(self, space: Space, person: Person, answer: No) -> bool:
+        """Say whether whoever asks may read what it is about: of what they may not, no decision tells them."""
+        now = answer.snapshot
+        if now is None:
+            return True
+        return await self.cases.may_read(person, {"bundle": space.name, "entity": now.entity, "entity_id": now.id})
 
     def _needs_approval(self, space: Space, answer: No, now: Snapshot) -> wire.Problem:
         refused = refusal(space.table, space.name, answer.refused, answer.snapshot, ())
@@ -186,13 +195,16 @@ class Appeals:
         """Return what would happen, as a dry run has it; nothing where only somebody in particular could do it."""
         event = request.event
         assert isinstance(event, Act), "it was refused as one"
-        callers = [event.caller]
+        callers, overruled = [event.caller], refused.policies
         if refused.why is Why.DENIED:
             action = space.table.entities[request.entity].actions[event.action]
             roles = {by.role: None for by in (*action.by, *(by for case in action.cases for by in case.by)) if by.role}
             callers = [Caller(event.caller.principal, frozenset({role}), event.caller.acts_for) for role in roles]
+            # What policies say of whoever answers is asked when they do.
+            overruled = tuple(each.id for each in space.table.policies)
         for caller in callers:
-            answer = await self._dry(space, request, caller, Consent("", caller, caller), request.facts)
+            consent = Consent("", caller, caller, overruled)
+            answer = await self._dry(space, request, caller, consent, request.facts)
             if isinstance(answer, Done):
                 done = acted(space.table, answer, event.action, dry_run=True)
                 return {

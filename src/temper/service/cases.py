@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
-from temper.kernel import Request
+from temper.kernel import Facts, Request
 from temper.runtime import Elsewhere, Gate, new_id
 from temper.service import scope, wire
 from temper.service.declined import Declined
 from temper.service.office import Office
 from temper.service.office.known import Known, known_of
 from temper.service.people import Person
+from temper.service.policies import visible
 from temper.service.requests import params_of
 from temper.service.space import Space
 from temper.table import Act, Caller, Consent, Snapshot, Value
@@ -78,10 +79,27 @@ class Cases:
 
     async def may_see(self, person: Person, now: Snapshot) -> bool:
         fields = self.office.fields(now)
+        wanted = fields["wanted"]
+        if not scope.reaches(person, wanted["bundle"], wanted["entity"], wanted["entity_id"]):
+            return False
         parties = {fields["asked_by"], fields["asked_for"], fields["answered_by"], fields["answered_for"]}
         if person.admin or person.principal in parties or person.behind in parties:
             return True
         return await self.may_approve(person, fields)
+
+    async def may_read(self, person: Person, wanted: Mapping[str, Any]) -> bool:
+        """Say whether the person may read what a decision is about, as it is now; what is not there anybody may."""
+        space = self.spaces.get(wanted["bundle"])
+        if space is None:
+            return False
+        served, live = space, space.live
+        sees = visible(self.gate, person, served, self.now(), None)
+
+        def look() -> bool:
+            now = live.read(wanted["entity"], wanted["entity_id"])
+            return now is None or sees is None or sees(now)
+
+        return await served.reading(look)
 
     async def may_approve(self, person: Person, fields: Mapping[str, Any]) -> bool:
         """Say whether the policies in force let somebody say yes to a decision's request."""
@@ -89,7 +107,7 @@ class Cases:
         space = self.spaces.get(wanted["bundle"])
         if space is None or not scope.reaches(person, space.name, wanted["entity"], wanted["entity_id"]):
             return False
-        table, live = space.table, space.live
+        table = space.table
         kind = table.entities.get(wanted["entity"])
         action = kind.actions.get(wanted["act"]) if kind is not None else None
         if action is None or not self.gate.may_be_approved(table, wanted["entity"], wanted["act"]):
@@ -99,12 +117,18 @@ class Cases:
         except Declined:
             return False  # By another version of the blueprint they don't fit any more.
         asked = known_of(fields["asked_as"]).caller(fields["asked_by"])
-        at = self.now()
-        event = Act("", at, wanted["act"], params, asked, wanted["entity"], wanted["entity_id"])
+        event = Act("", self.now(), wanted["act"], params, asked, wanted["entity"], wanted["entity_id"])
+        allowed, _ = await self.lets(space, person.caller, person.facts, event)
+        return allowed
 
-        def look() -> bool:
-            entity = live.read(wanted["entity"], wanted["entity_id"])
-            return self.gate.may_approve(table, person.caller, person.facts, at, entity, event, live.world()).allowed
+    async def lets(self, space: Space, giver: Caller, facts: Facts, event: Act) -> tuple[bool, int]:
+        """Say whether policies let `giver` say yes to `event`, and of which version of its entity that is true."""
+        table, live, at = space.table, space.live, self.now()
+
+        def look() -> tuple[bool, int]:
+            now = live.read(event.entity, event.entity_id)
+            ruling = self.gate.may_approve(table, giver, facts, at, now, event, live.world())
+            return ruling.allowed, 0 if now is None else now.version
 
         return await space.reading(look)
 
@@ -117,7 +141,7 @@ class Cases:
         table = space.table
         action = table.entities[wanted["entity"]].actions[wanted["act"]]
         params: Mapping[str, Value] = params_of(table, action, msgspec.json.decode(wanted["params"]))
-        consent = Consent(id, asked, giver)
+        consent = Consent(id, asked, giver, asked_as.policies)
         # What a policy refused is done as who asked; what `by` refused as who answered, who has what it takes.
         caller, facts = (asked, asked_as.facts) if wanted["refused_by"] == "policy" else (giver, answered.facts)
         entity, entity_id = wanted["entity"], wanted["entity_id"]

@@ -132,6 +132,8 @@ class Decisions:
         wanted = fields["wanted"]
         asked = known_of(fields["asked_as"])
         open_ = now.state == "Pending"
+        # What would happen tells of the entity.
+        would = msgspec.json.decode(fields["would"]) if await self.cases.may_read(person, wanted) else {}
         may = open_ and not is_party(person, fields) and await self.cases.may_approve(person, fields)
         return wire.Decision(
             id=now.id,
@@ -152,8 +154,8 @@ class Decisions:
             refused_by=wanted["refused_by"],
             refused=asked.refused,
             policies=asked.policies,
-            would=msgspec.json.decode(fields["would"]),
-            allows=_allows(fields, asked) if open_ else {},
+            would=would,
+            allows=_allows(fields, asked, would) if open_ else {},
             may_answer=may,
             answered_by=fields["answered_by"],
             answered_for=None if fields["answered_for"] == fields["answered_by"] else fields["answered_for"],
@@ -200,7 +202,10 @@ class Decisions:
                     help=f'a `permit` on the action "{wanted["entity"]}.{wanted["act"]}.approve" would',
                 )
             )
-        scope.must_write(person, wanted["bundle"], wanted["entity"], wanted["entity_id"])
+        # A grant for the action is of every entity of its kind.
+        scope.must_write(
+            person, wanted["bundle"], wanted["entity"], "" if scope_of == "action" else wanted["entity_id"]
+        )
         self.pauses.must_not_be_paused(person.caller, wanted["bundle"])
         params: dict[str, Any] = {"answered_as": text_of(known(person)), "reason": reason}
         if answer == "deny":
@@ -209,11 +214,14 @@ class Decisions:
         if scope_of == "call":
             return await self._answered(person, id, "Grant", params)
         await self.grants.must_have_room(fields["asked_by"])
+        ends_at = self.cases.now() + (expires_ms or LASTS_MS)
+        if person.session is not None and person.expires_at is not None:
+            ends_at = min(ends_at, person.expires_at)  # A session gives nothing that lasts longer than itself.
         params |= {
             "to_asker": await self.office.asker(fields["asked_by"]),
             "about": wanted["entity_id"] if scope_of == "entity" else None,
             "limit": uses or 1,
-            "ends_at": moment(self.cases.now() + (expires_ms or LASTS_MS)),
+            "ends_at": moment(ends_at),
         }
         return await self._answered(person, id, "GrantMore", params)
 
@@ -285,6 +293,8 @@ class Decisions:
                     help="whoever may answer it can deny it",
                 )
             )
+        wanted = fields["wanted"]
+        scope.must_write(person, wanted["bundle"], wanted["entity"], wanted["entity_id"])
         match await self.office.take("requester", person.caller, "Decision", "Withdraw", {}, id=id):
             case Done(snapshot=snapshot):
                 return await self._view(person, snapshot)
@@ -313,12 +323,11 @@ def _page(space: Space, states: tuple[str, ...], after: str | None, limit: int, 
     return space.store.list("Decision", states=states, after=after, limit=limit, order=order)
 
 
-def _allows(fields: Mapping[str, Any], asked: Known) -> dict[str, str]:
+def _allows(fields: Mapping[str, Any], asked: Known, would: Mapping[str, Any]) -> dict[str, str]:
     """Return in words what a grant of each scope would newly allow."""
     wanted, who = fields["wanted"], fields["asked_by"]
     if asked.acts_for is not None:
         who = f"{who} for {asked.acts_for}"
-    would = msgspec.json.decode(fields["would"])
     way = f", {would['before']} -> {would['after']}" if would.get("before") != would.get("after") else ""
     one = f"{wanted['entity']} {wanted['entity_id']}"
     more = f"with any parameters, as often and as long as you say, by this version of {wanted['bundle']}"

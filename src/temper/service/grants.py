@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from temper.kernel import Answer, Done, Facts, No, Request
+from temper.kernel import Answer, Conflict, Done, Facts, No, Request
 from temper.runtime import Elsewhere, new_id
-from temper.service import wire
+from temper.service import scope, wire
 from temper.service.cases import SERVER, Cases
 from temper.service.declined import Declined, unavailable
 from temper.service.office import Granted
@@ -21,6 +21,9 @@ from temper.service.people import Person
 from temper.service.space import Space
 from temper.service.views import moment
 from temper.table import Act, Caller, Consent, Refused, Snapshot, Why
+
+# So often a request is decided anew under a grant, where others change its entity meanwhile.
+TRIES_MAX = 50
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Grants:
         for grant in list(self.cases.office.grants.get(person.principal, {}).values()):
             if not self._covers(space, grant, person, request, refused):
                 continue
+            as_answered = known_of(grant.answered_as)
+            giver = as_answered.caller(grant.answered_by)
+            allowed, _ = await self.cases.lets(space, giver, as_answered.facts, event)
+            if not allowed:
+                continue
             used = await self.cases.office.take(
                 "requester",
                 person.caller,
@@ -54,13 +62,38 @@ class Grants:
                 await self.cases.office.note("Grant", grant.id)
                 continue
             await self.cases.office.note("Grant", grant.id)
-            as_answered = known_of(grant.answered_as)
-            giver = as_answered.caller(grant.answered_by)
-            consent = Consent(grant.decision, person.caller, giver)
-            if refused.why is Why.FORBIDDEN:
-                return await space.live.submit(self._under(request, person.caller, consent, request.facts, key))
-            return await space.live.submit(self._under(request, giver, consent, as_answered.facts, key))
+            return await self._used(space, grant, request, refused, key)
         return None
+
+    async def _used(
+        self, space: Space, grant: Granted, request: Request, refused: Refused, key: str | None
+    ) -> Answer | None:
+        """Have a request decided under a grant; `None` where that is not for it any more.
+
+        It is decided on the version of the entity that the giver may say yes to, as long as others keep changing it.
+        """
+        event = request.event
+        assert isinstance(event, Act), "it was refused as one"
+        as_answered = known_of(grant.answered_as)
+        giver = as_answered.caller(grant.answered_by)
+        consent = Consent(grant.decision, event.caller, giver, known_of(grant.asked_as).policies)
+        caller, facts = (event.caller, request.facts) if refused.why is Why.FORBIDDEN else (giver, as_answered.facts)
+        for _ in range(TRIES_MAX):
+            allowed, version = await self.cases.lets(space, giver, as_answered.facts, event)
+            if not allowed:
+                return None
+            under = self._under(request, caller, consent, facts, key)
+            answer = await space.live.submit(
+                replace(under, if_version=request.if_version or version or None, if_digest=grant.wanted["digest"])
+            )
+            match answer:
+                case Conflict(another_table=True):
+                    return None
+                case Conflict(actual_version=actual) if actual is not None and request.if_version is None:
+                    continue
+                case _:
+                    return answer
+        raise unavailable("others kept changing the entity: try again")
 
     def _covers(self, space: Space, grant: Granted, person: Person, request: Request, refused: Refused) -> bool:
         """Say whether a grant is for this request: of the same person behind, with no role more, and all as it was."""
@@ -74,6 +107,7 @@ class Grants:
             and set(person.roles) <= set(as_asked.roles)
             and (wanted["bundle"], wanted["entity"], wanted["act"]) == (space.name, request.entity, event.action)
             and wanted["digest"] == space.version.digest
+            and set(refused.policies) <= set(as_asked.policies)
             and grant.about in (None, request.id)
             and wanted["refused_by"] == ("policy" if refused.why is Why.FORBIDDEN else "by")
             and self.pauses.of(as_answered.caller(grant.answered_by), space.name) is None
@@ -114,8 +148,15 @@ class Grants:
         found = []
         for to, held in sorted(self.cases.office.grants.items()):
             for grant in held.values():
-                mine = {person.principal, person.behind} & {to, grant.behind, grant.answered_by}
-                if (person.admin or mine) and principal in (None, to):
+                wanted, answered = grant.wanted, known_of(grant.answered_as)
+                parties = {to, grant.behind, grant.answered_by, answered.acts_for}
+                mine = not parties.isdisjoint({person.principal, person.behind})
+                about = grant.about or ""
+                if (
+                    (person.admin or mine)
+                    and principal in (None, to)
+                    and scope.reaches(person, wanted["bundle"], wanted["entity"], about)
+                ):
                     now = await self.cases.office.read("Grant", grant.id)
                     if now is not None and now.state == "Active":
                         found.append(self._grant_view(now, grant.wanted, grant.answered_by, grant.asked_as))
@@ -135,9 +176,11 @@ class Grants:
                 )
             )
         fields = self.cases.office.fields(decision)
-        gave = person.principal == fields["answered_by"]
+        gave = not {fields["answered_by"], fields["answered_for"]}.isdisjoint({person.principal, person.behind})
         if not (person.admin or gave or await self.cases.may_approve(person, fields)):
             raise Declined(wire.Problem(type="denied", title="you may not revoke this grant", status=403))
+        wanted = fields["wanted"]
+        scope.must_write(person, wanted["bundle"], wanted["entity"], wanted["entity_id"])
         role = "administrator" if person.admin else "approver"
         match await self.cases.office.take(role, person.caller, "Grant", "Revoke", {"reason": reason}, id=id):
             case Done(snapshot=snapshot):

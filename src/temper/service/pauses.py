@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from temper.kernel import Conflict, Done, Facts, No, PolicyGate, StoreFault
 from temper.runtime import Administers, Live
 from temper.service import scope, wire
+from temper.service.credentials import OF_SESSION
 from temper.service.declined import Declined, unavailable
 from temper.service.office import Office, Paused
 from temper.service.people import PRINCIPAL_MAX, ROLE, TTL_MAX_MS, Person, must_be_administrator
@@ -61,7 +62,7 @@ class Pauses:
                 if each.name == blueprint:
                     return each
             elif each.within in ("", blueprint) and (
-                (each.kind == "principal" and each.name in (caller.principal, caller.acts_for))
+                (each.kind == "principal" and _is_of(each.name, caller))
                 or (each.kind == "role" and each.name in caller.roles)
             ):
                 return each
@@ -118,6 +119,7 @@ class Pauses:
     ) -> wire.Pause:
         """Pause, and return once nothing of what is paused is committed any more."""
         _must_look_after(person, "pause anything")
+        self.must_not_be_paused(person.caller)
         self._must_fit(kind, name, within, reason, for_ms)
         if len(self.office.pauses) >= ACTIVE_MAX:
             raise Declined(
@@ -232,6 +234,18 @@ class Pauses:
         spaces = [self.spaces[within]] if within in self.spaces else list(self.spaces.values())
         if not any(name in space.table.tools for space in spaces):
             yield "name", "is no tool of a blueprint"
+
+
+def _is_of(name: str, caller: Caller) -> bool:
+    """Say whether a caller is the one of that name, acts for them, or is of a session that they have started.
+
+    Sessions of an agent act for whom the agent acts for: that they are the agent's, their names say.
+    """
+    return any(
+        each == name or each.startswith(f"{name}{OF_SESSION}")
+        for each in (caller.principal, caller.acts_for)
+        if each is not None
+    )
 
 
 def _must_look_after(person: Person, verb: str) -> None:

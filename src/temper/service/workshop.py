@@ -426,6 +426,7 @@ class Workshop:
         It need not have passed. Needs an administrator.
         """
         must_be_administrator(person, "simulate policies", Administers.POLICIES, blueprint)
+        scope.must_reach_whole(person, blueprint)
         space = self._space(person, blueprint)
         asked = whatif.Asked(entity, action, id)
         whatif.must_be_there(space.table, asked)
@@ -1277,11 +1278,13 @@ class Workshop:
     async def retry(self, person: Person, blueprint: str, order: str) -> wire.Letter:
         """Have an order tried now, whatever it waits for. Needs an administrator."""
         scope.must_write(person, blueprint)
+        self.pauses.must_not_be_paused(person.caller, blueprint)
         return await outbox.retry(self._space(person, blueprint), person, order)
 
     async def discard(self, person: Person, blueprint: str, order: str) -> wire.Letter:
         """Give an order up: a call ends `unknown`, a send is dropped, a letter is put away. Needs an administrator."""
         scope.must_write(person, blueprint)
+        self.pauses.must_not_be_paused(person.caller, blueprint)
         return await outbox.discard(self._space(person, blueprint), person, order)
 
     async def tools(self, person: Person, blueprint: str) -> tuple[wire.ToolState, ...]:
@@ -1337,6 +1340,7 @@ class Workshop:
         wanted = credentials.TokenWanted(
             principal, roles, admin, acts_for, ttl_ms, teams, attributes or {}, scope, read_only=read_only
         )
+        self.pauses.must_not_be_paused(person.caller)
         return credentials.make(self._tokens, person, wanted, self.clock.now(), self.identity.reserved)
 
     def tokens(self, person: Person) -> tuple[wire.Token, ...]:
@@ -1348,14 +1352,17 @@ class Workshop:
 
         Needs an administrator.
         """
+        self.pauses.must_not_be_paused(person.caller)
         return await self._everywhere(lambda: credentials.revoke(self._tokens, person, id, self.clock.now()))
 
     async def rotate_token(self, person: Person, id: str, *, grace_ms: int = 0) -> wire.NewToken:
         """Give a token another secret; the one that it had is good for `grace_ms` more. Needs an administrator."""
+        self.pauses.must_not_be_paused(person.caller)
         return await self._everywhere(lambda: credentials.rotate(self._tokens, person, id, grace_ms, self.clock.now()))
 
     async def start_session(self, person: Person, wanted: SessionWanted) -> wire.NewToken:
         """Start a session of the person: a credential for an agent, no larger than the person's own."""
+        self.pauses.must_not_be_paused(person.caller)
         most_ms = duration_ms(self.loaded.settings.identity.session_max)
         return await self._beside(lambda: agents.start(self._tokens, person, wanted, self.clock.now(), most_ms))
 

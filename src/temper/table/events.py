@@ -32,6 +32,8 @@ class Consent(Struct, frozen=True):
     decision: str
     asked: Caller
     by: Caller
+    policies: tuple[str, ...] = ()
+    """The policies that were overruled: those that refused when it was asked for, and no others."""
 
 
 class Pending(Struct, frozen=True):

@@ -22,13 +22,14 @@ class Known(msgspec.Struct, frozen=True, omit_defaults=True):
     attributes: dict[str, str] = {}
     session: str | None = None
     via: str = "http"
+    admin: bool = False
     refused: str = ""
     policies: tuple[str, ...] = ()
 
     @property
     def facts(self) -> Facts:
         """Return what policies may ask of them."""
-        return Facts(frozenset(self.teams), self.attributes, self.session, self.via)
+        return Facts(frozenset(self.teams), self.attributes, self.session, self.via, self.admin)
 
     def caller(self, principal: str) -> Caller:
         """Return them as an event names them."""
@@ -44,6 +45,7 @@ def known(person: Person, refused: Refused | None = None) -> Known:
         attributes=dict(sorted(person.attributes.items())),
         session=person.session,
         via=person.via,
+        admin=person.admin,
         refused=refused.text if refused is not None else "",
         policies=refused.policies if refused is not None else (),
     )
