@@ -309,6 +309,8 @@ class EntityReader:
                     found.update(entity.states)
                 case _:
                     found.update(self.typer.states(entity, name))
+        if len(found) < 2:
+            return tuple(found)  # As ten thousand cases have it: each is not to look through ten thousand states.
         return tuple(state for state in ("new", *entity.states) if state in found)
 
     def _to(self, node: tree.From) -> str | None:

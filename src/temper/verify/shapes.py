@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from temper.table import Expr, Table, Type, shape
 from temper.verify.clauses import (
@@ -17,17 +21,33 @@ from temper.verify.clauses import (
     outcomes,
     targets,
 )
-from temper.verify.explore.canon import home, led_to, steps_of
+from temper.verify.explore.canon import backwards, home, led_to, steps_of
 from temper.verify.explore.cone import sent_to
 from temper.verify.expressions import walk
 
+Ways: TypeAlias = "Mapping[str, Sequence[tuple[shape.Action, shape.Case]]]"
 
-def cases_from(entity: shape.Entity, state: str) -> Iterator[tuple[shape.Action, shape.Case]]:
-    """Every case that a state has, with its action."""
+
+def ways_of(entity: shape.Entity) -> Ways:
+    """Return the cases that each state has, with their actions; a state that has none is not in it.
+
+    For all states at once: there may be ten thousand, and as many cases.
+    """
+    ways: dict[str, list[tuple[shape.Action, shape.Case]]] = {}
     for action in entity.actions.values():
         for case in action.cases:
-            if state in case.froms:
-                yield action, case
+            for state in case.froms:
+                ways.setdefault(state, []).append((action, case))
+    return ways
+
+
+def _places_of(entity: shape.Entity) -> Mapping[str, Sequence[shape.Place]]:
+    """Return the places that each state is in."""
+    places: dict[str, list[shape.Place]] = {}
+    for place in entity.places:
+        for state in place.states:
+            places.setdefault(state, []).append(place)
+    return places
 
 
 def routed(entity: shape.Entity) -> frozenset[str]:
@@ -37,12 +57,8 @@ def routed(entity: shape.Entity) -> frozenset[str]:
 
 def traps(entity: shape.Entity) -> list[str]:
     """Return the states that are not final and in which no action has a case."""
-    passed = routed(entity)
-    return [
-        state
-        for state in entity.states
-        if state not in entity.final and state not in passed and not any(cases_from(entity, state))
-    ]
+    settled = {*entity.final, *routed(entity), *ways_of(entity)}
+    return [state for state in entity.states if state not in settled]
 
 
 def waits(table: Table, entity: shape.Entity) -> list[tuple[str, str]]:
@@ -53,49 +69,60 @@ def waits(table: Table, entity: shape.Entity) -> list[tuple[str, str]]:
     leads nowhere.
     """
     found = []
+    ways_on, places, calls_into = ways_of(entity), _places_of(entity), _calls_into(entity)
+    sent, joined = sent_to(table, entity.name), _taken_along(table, entity)
+    final = frozenset(entity.final)
     for state in entity.states:
-        if state in entity.final:
+        if state in final:
             continue
-        ways = list(cases_from(entity, state))
+        ways = ways_on.get(state, ())
         if not ways or any(by_people(admitted(action, case)) for action, case in ways):
             continue
-        here = [place for place in entity.places if state in place.states]
+        here = places.get(state, ())
         names = {action.name for action, _ in ways}
         handlers = [timer.handler for place in here for timer in place.timers]
         handlers += [whenever.handler for place in here for whenever in place.whenevers]
         handlers += [place.route for place in here if place.route is not None]
-        if any(handler.action in names for handler in handlers) or taken_along(table, entity, state):
+        # A joint action of somebody else leads on: there may always be one more of those.
+        if any(handler.action in names for handler in handlers) or names & joined:
             continue
-        calls = list(_calls_into(entity, state))
+        calls = calls_into.get(state, ())
         if any(_always_leads_on(call, names) for call in calls):
             continue
         waited = [f"an answer of `{call.tool}`" for call in calls] + [
-            f"`{name}`, which another entity sends" for name in sent_to(table, entity.name) if name in names
+            f"`{name}`, which another entity sends" for name in sent if name in names
         ]
         found.append((state, " or ".join(dict.fromkeys(waited)) or "an outcome of an earlier call"))
     return found
 
 
-def taken_along(table: Table, entity: shape.Entity, state: str) -> bool:
-    """Say whether a joint action of somebody else leads on from a state: there may always be one more of those."""
-    here = {action.name for action, _ in cases_from(entity, state)}
-    return any(
-        isinstance(clause, shape.With) and clause.entity == entity.name and clause.action in here
+def _taken_along(table: Table, entity: shape.Entity) -> frozenset[str]:
+    """Return the actions of an entity that joint actions of others take along."""
+    return frozenset(
+        clause.action
         for other in table.entities.values()
         for _, clause in all_clauses(other)
+        if isinstance(clause, shape.With) and clause.entity == entity.name
     )
 
 
-def _calls_into(entity: shape.Entity, state: str) -> Iterator[shape.Call]:
-    """The calls that are made when a state is entered, or stayed in."""
+def _calls_into(entity: shape.Entity) -> Mapping[str, Sequence[shape.Call]]:
+    """Return the calls that are made when a state is entered, or stayed in."""
+    calls: dict[str, list[shape.Call]] = {}
     for place in entity.places:
-        if state in place.states:
-            yield from (clause for clause in flat(place.entry) if isinstance(clause, shape.Call))
+        made = _calls_in(place.entry)
+        for state in place.states if made else ():
+            calls.setdefault(state, []).extend(made)
     for action in entity.actions.values():
         for case in action.cases:
-            if any(after == state for _, after in targets(case)):
-                bodies = (*action.body, *case.body)
-                yield from (clause for clause in flat(bodies) if isinstance(clause, shape.Call))
+            made = _calls_in((*action.body, *case.body))
+            for state in dict.fromkeys(after for _, after in targets(case)) if made else ():
+                calls.setdefault(state, []).extend(made)
+    return calls
+
+
+def _calls_in(body: Iterable[shape.AnyClause]) -> list[shape.Call]:
+    return [clause for clause in flat(body) if isinstance(clause, shape.Call)]
 
 
 def _always_leads_on(call: shape.Call, names: set[str]) -> bool:
@@ -133,11 +160,7 @@ def dead_ends(entity: shape.Entity) -> list[str]:
     """Return the states from which no chain of cases leads to a final state, if there are final ones."""
     if not entity.final:
         return []
-    back: dict[str, list[str]] = {}
-    for before, afters in steps_of(entity).items():
-        for after in afters:
-            back.setdefault(after, []).append(before)
-    living = led_to(back, entity.final)
+    living = led_to(backwards(steps_of(entity)), entity.final)
     return [state for state in entity.states if state not in living]
 
 
@@ -149,37 +172,55 @@ def recovers(entity: shape.Entity) -> bool:
     """
     if any(place.whenevers or place.defer for place in entity.places):
         return False
+    places = _places_of(entity)
+    ways: dict[str, list[frozenset[str]]] = {}
+    back: dict[str, list[str]] = {}
+    for state, cases in ways_of(entity).items():
+        for _, several in groupby(cases, key=lambda way: way[0].name):
+            into = _leads_surely(entity, places, state, list(several))
+            if into is not None:
+                ways.setdefault(state, []).append(into)
+                for after in into:
+                    back.setdefault(after, []).append(state)
     sure = set(entity.final)
-    while True:
-        new = {
-            state
-            for state in entity.states
-            if state not in sure
-            and any(_leads_surely(entity, action, state, sure) for action in entity.actions.values())
-        }
-        if not new:
-            return bool(entity.final) and sure == set(entity.states)
-        sure |= new
+    todo = list(sure)
+    while todo:
+        for state in back.get(todo.pop(), ()):
+            if state not in sure and any(into <= sure for into in ways[state]):
+                sure.add(state)
+                todo.append(state)
+    return bool(entity.final) and sure >= set(entity.states)
 
 
-def _leads_surely(entity: shape.Entity, action: shape.Action, state: str, into: set[str]) -> bool:
-    """Say whether people can take an action in a state at any time, and all that it can do is lead into some states."""
+def _leads_surely(
+    entity: shape.Entity,
+    places: Mapping[str, Sequence[shape.Place]],
+    state: str,
+    ways: Sequence[tuple[shape.Action, shape.Case]],
+) -> frozenset[str] | None:
+    """Return what an action may lead to that people can take in a state at any time; `None` where they can't.
+
+    `ways` are its cases there.
+    """
+    action = ways[0][0]
     if action.when or not any(by.kind in {"role", "anyone"} for by in action.by):
-        return False
-    for case in action.cases:
-        if state not in case.froms:
-            continue
+        return None
+    into: set[str] = set()
+    for _, case in ways:
         to = case.to or state
-        if case.by or to not in into or not _plain(entity, (*action.body, *case.body)):
-            return False
-        for place in (*entered(entity, state, to), *left(entity, state, to)):
+        if case.by or not _plain(entity, (*action.body, *case.body)):
+            return None
+        into.add(to)
+        # Of ten thousand places a move enters and leaves a few.
+        near = replace(entity, places=(*places.get(state, ()), *places.get(to, ())))
+        for place in (*entered(near, state, to), *left(near, state, to)):
             if place.route is not None or not _plain(entity, (*place.entry, *place.exit)):
-                return False
+                return None
             if any(timer.duration is not None and timer.duration[0] != "lit" for timer in place.timers):
-                return False
+                return None
         if not case.when:
-            return True
-    return False
+            return frozenset(into)
+    return None
 
 
 def _plain(entity: shape.Entity, body: Iterable[shape.AnyClause]) -> bool:

@@ -17,7 +17,6 @@ from temper.verify.narrowed import ASKED
 from temper.verify.places import span_of
 from temper.verify.report import PropertyResult, Verdict
 from temper.verify.shapes import (
-    cases_from,
     dead_ends,
     has_orders,
     homes_everywhere,
@@ -25,6 +24,7 @@ from temper.verify.shapes import (
     traps,
     unreachable,
     waits,
+    ways_of,
 )
 from temper.verify.symbolic.algebra import Algebra
 from temper.verify.telling import Known, Telling, bounds, case_text, listed, never_at, or_lost
@@ -83,8 +83,8 @@ class Unwritten(Telling):
         result = self._question("every state can be reached", entity)
         dead = unreachable(entity)
         if found.algebra is not None:
-            never = never_at(self.table, entity.name, found.algebra)
-            dead = [state for state in entity.states if state in dead or state in never]
+            nowhere = {*dead, *never_at(self.table, entity.name, found.algebra)}
+            dead = [state for state in entity.states if state in nowhere]
         if dead and (found.algebra is not None or found.explored is not None):
             for state in dead:
                 site = f"{entity.name}/state/{state}"
@@ -138,17 +138,11 @@ class Unwritten(Telling):
             and not case.site.endswith(ASKED)
             and not any(guard.site in blamed for guard in (*action.when, *case.when))
         ]
-        from_dead = {
-            case.site
-            for action in entity.actions.values()
-            for case in action.cases
-            if algebra is not None
-            and set(case.froms)
-            <= {
-                *unreachable(entity),
-                *never_at(self.table, entity.name, algebra),
-            }
-        }
+        from_dead: set[str] = set()
+        if algebra is not None:
+            dead = {*unreachable(entity), *never_at(self.table, entity.name, algebra)}
+            cases = (case for action in entity.actions.values() for case in action.cases)
+            from_dead = {case.site for case in cases if dead.issuperset(case.froms)}
         taken = algebra.never_taken if algebra is not None else []
         never = [site for site in taken if site not in from_dead and not site.endswith(ASKED)]
         if never:
@@ -290,7 +284,7 @@ class Unwritten(Telling):
             assert each.run is not None, "a break has a run"
             why = f"in `{key[1]}` nothing can happen any more"
             trace = trace_of(self.table, each.run)
-            names = {action.name for action, _ in cases_from(entity, key[1])} | {"roles"}
+            names = {action.name for action, _ in ways_of(entity).get(key[1], ())} | {"roles"}
             if not self._stranger(each, explored):
                 names.add("principals")
             if any(name.partition(".")[0] in names for name in explored.partial):
@@ -338,8 +332,9 @@ class Unwritten(Telling):
             return told
         if ends:
             # What nothing leads to, or leads out of, has a finding of its own.
+            nowhere = set(unreachable(entity))
             for state in () if stuck else ends:
-                if state not in unreachable(entity):
+                if state not in nowhere:
                     self._point(
                         Code.B507, f"no way leads from `{state}` to a final state", f"{entity.name}/state/{state}",
                         "no chain of cases leads on from here to a final state", help,

@@ -189,12 +189,6 @@ def moment(type_: Type, value: Value, at: int) -> Any:
             return value
 
 
-def reachable_from(entity: shape.Entity) -> dict[str, frozenset[str]]:
-    """Return, for each state, the states that its cases lead to, itself included, whatever their guards say."""
-    steps = steps_of(entity)
-    return {state: led_to(steps, [state]) for state in entity.states}
-
-
 def steps_of(entity: shape.Entity) -> dict[str, set[str]]:
     """Return, for each state, those that one case leads to, whatever its guards say."""
     steps: dict[str, set[str]] = {state: {state} for state in entity.states}
@@ -204,6 +198,15 @@ def steps_of(entity: shape.Entity) -> dict[str, set[str]]:
                 if before in steps:
                     steps[before].add(after)
     return steps
+
+
+def backwards(steps: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+    """Return, for each state, those that lead to it by one step."""
+    back: dict[str, list[str]] = {}
+    for before, afters in steps.items():
+        for after in afters:
+            back.setdefault(after, []).append(before)
+    return back
 
 
 def led_to(steps: Mapping[str, Collection[str]], first: Iterable[str]) -> frozenset[str]:
@@ -232,7 +235,7 @@ def home(entity: shape.Entity, state: str, action: str) -> shape.Late | shape.Pl
 
 def ignored_everywhere(entity: shape.Entity) -> dict[str, frozenset[str]]:
     """Return, for each call, the states from which on its late outcomes are ignored for ever."""
-    reach = reachable_from(entity)
+    back = backwards(steps_of(entity))
     found: dict[str, frozenset[str]] = {}
     for _, clause in all_clauses(entity):
         if isinstance(clause, shape.Call):
@@ -245,5 +248,6 @@ def ignored_everywhere(entity: shape.Entity) -> dict[str, frozenset[str]]:
                     for action in actions
                 )
             }
-            found[clause.site] = frozenset(state for state in entity.states if reach[state] <= quiet)
+            heard = led_to(back, [state for state in entity.states if state not in quiet])
+            found[clause.site] = frozenset(state for state in entity.states if state not in heard)
     return found
