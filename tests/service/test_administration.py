@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from temper.service import CannotOpen, Declined, Loaded, Person, Workshop, load_settings, wire
+from temper.service import CanaryWanted, CannotOpen, Declined, Loaded, Person, Workshop, load_settings, wire
 from temper.service.settings import PushSection
 from tests.runtime.desk import DESK
 
@@ -144,3 +145,55 @@ async def test_who_may_look_after_tokens_can_make_no_administrator(server: Works
     root = next(each for each in server.tokens(dan) if each.admin)
     with pytest.raises(Declined):
         await server.rotate_token(dan, root.id)
+
+
+# --- each action is asked of ------------------------------------------------------------------------------------------
+
+MOVED = {"desk.blueprint": DESK + "\n  action Note by clerk from Filed\n"}
+
+
+async def export(server: Workshop, who: Person) -> None:
+    async for _ in server.export(who, "desk"):
+        pass
+
+
+async def canary(server: Workshop, who: Person) -> None:
+    await server.start_canary(who, "desk", MOVED, CanaryWanted(1.0))
+    await server.withdraw(who, "desk")
+
+
+async def promoted(server: Workshop, who: Person) -> None:
+    with suppress(Declined):  # One is under way.
+        await server.start_canary(server.authenticate(server.first_token), "desk", MOVED, CanaryWanted(1.0))
+    await server.promote(who, "desk")
+
+
+@pytest.mark.parametrize(
+    ("action", "do"),
+    [
+        ("plan", lambda server, who: server.plan(who, "desk", FILES)),
+        ("push", lambda server, who: server.push(who, "desk", FILES)),
+        ("push", promoted),
+        ("rollback", lambda server, who: server.rollback(who, "desk", 1)),
+        ("canary", canary),
+        ("shadow", lambda server, who: server.shadow(who, "desk", FILES)),
+        ("audit", lambda server, who: server.audit(who, "desk")),
+        ("export", export),
+        ("policies", lambda server, who: server.simulate_policy(who, "desk")),
+    ],
+)
+async def test_each_is_done_by_whom_that_action_is_permitted_and_no_administrator_to_whom_it_is_forbidden(
+    server: Workshop, tmp_path: Path, action: str, do: Callable[[Workshop, Person], Awaitable[Any]]
+) -> None:
+    root = server.authenticate(server.first_token)
+    await server.push(root, "desk", FILES)
+    cat, bob = bearer(server, "cat", MANAGER), bearer(server, "bob", admin=True)
+    named = f'temper::Action::"{action}"'
+    others = f'principal in temper::Role::"release_manager", action, resource) unless {{ action == {named} }};'
+    rewrite(tmp_path, f"permit ({others}")
+    assert (await problem(do(server, cat))).status == 403
+    rewrite(tmp_path, f'@id("not bob") forbid (principal == temper::Principal::"bob", action == {named}, resource);')
+    ended = await problem(do(server, bob))
+    assert (ended.status, ended.policies) == (403, ("not bob",))
+    rewrite(tmp_path, f'permit (principal in temper::Role::"release_manager", action == {named}, resource);')
+    await do(server, cat)

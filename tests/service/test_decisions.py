@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from temper.runtime import Answered, Call
+from temper.runtime import Administers, Answered, Call, Ruling
 from temper.service import Person, Workshop
 from temper.service.decisions import CARRY_OUT
 from tests.service.office import (
@@ -128,6 +128,34 @@ async def test_what_becomes_no_decision(shop: Workshop, ask: Callable[[Workshop]
     problem = await refused(ask(shop))
     assert (problem.type, problem.decision) == (kind, "")
     assert (await shop.decisions.listed(ADMIN)).items == ()
+
+
+@dataclass(frozen=True)
+class LooksAfter:
+    """A server's policies that let one person do one thing, whoever is an administrator."""
+
+    principal: str
+    lets: Administers
+
+    def rule(self, person: Person, action: Administers, blueprint: str | None) -> Ruling:
+        return Ruling((person.principal, action, blueprint) == (self.principal, self.lets, "ship"))
+
+
+async def test_the_server_s_policies_say_who_sees_all_decisions_and_revokes_any_grant(shop: Workshop) -> None:
+    id = await decision_of(promote(shop))
+    auditor = Person("ada", powers=LooksAfter("ada", Administers.DECISIONS))
+    kept_out = replace(ADMIN, powers=LooksAfter("ada", Administers.DECISIONS))
+    pauser = replace(auditor, powers=LooksAfter("ada", Administers.PAUSE))
+    assert [each.id for each in (await shop.decisions.listed(auditor)).items] == [id]
+    for other in (kept_out, pauser, Person("ada")):
+        assert (await shop.decisions.listed(other)).items == ()
+        assert (await refused(shop.decisions.decision(other, id))).type == "not-found"
+    assert (await refused(shop.decisions.answer(auditor, id, "grant"))).title == "you may not answer this"
+    await shop.decisions.answer(MAX, id, "grant", scope_of="action")
+    (grant,) = await shop.decisions.grants.listed(auditor)
+    assert await shop.decisions.grants.listed(kept_out) == ()
+    assert (await refused(shop.decisions.grants.revoke(kept_out, grant.id))).type == "not-found"
+    assert (await shop.decisions.grants.revoke(auditor, grant.id)).state == "Revoked"
 
 
 async def test_where_nobody_may_approve_anything_there_is_no_office(shop: Workshop) -> None:

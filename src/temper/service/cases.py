@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from temper.kernel import Facts, Request
-from temper.runtime import Elsewhere, Gate, new_id
+from temper.runtime import Administers, Elsewhere, Gate, new_id
 from temper.service import scope, wire
 from temper.service.declined import Declined
 from temper.service.office import Office
 from temper.service.office.known import Known, known_of
-from temper.service.people import Person
+from temper.service.people import Person, may_administer
 from temper.service.policies import visible
 from temper.service.requests import params_of
 from temper.service.space import Space
@@ -83,7 +83,9 @@ class Cases:
         if not scope.reaches(person, wanted["bundle"], wanted["entity"], wanted["entity_id"]):
             return False
         parties = {fields["asked_by"], fields["asked_for"], fields["answered_by"], fields["answered_for"]}
-        if person.admin or person.principal in parties or person.behind in parties:
+        if person.principal in parties or person.behind in parties:
+            return True
+        if may_administer(person, Administers.DECISIONS, wanted["bundle"]):
             return True
         return await self.may_approve(person, fields)
 

@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 
 from temper.kernel import Answer, Conflict, Done, Facts, No, Request
-from temper.runtime import Elsewhere, new_id
+from temper.runtime import Administers, Elsewhere, new_id
 from temper.service import scope, wire
 from temper.service.cases import SERVER, Cases
 from temper.service.declined import Declined, unavailable
 from temper.service.office import Granted
 from temper.service.office.known import digest_of, known_of
 from temper.service.pauses import Pauses
-from temper.service.people import Person
+from temper.service.people import Person, may_administer
 from temper.service.space import Space
 from temper.service.views import moment
 from temper.table import Act, Caller, Consent, Refused, Snapshot, Why
@@ -143,8 +143,8 @@ class Grants:
             )
 
     async def listed(self, person: Person, *, principal: str | None = None) -> tuple[wire.Grant, ...]:
-        """Return the grants in force that the person may see: all for an administrator, else their own and those that
-        they have given."""
+        """Return the grants in force that the person may see: all for whoever looks after decisions, else their own
+        and those that they have given."""
         found = []
         for to, held in sorted(self.cases.office.grants.items()):
             for grant in held.values():
@@ -153,8 +153,8 @@ class Grants:
                 mine = not parties.isdisjoint({person.principal, person.behind})
                 about = grant.about or ""
                 if (
-                    (person.admin or mine)
-                    and principal in (None, to)
+                    principal in (None, to)
+                    and (mine or may_administer(person, Administers.DECISIONS, wanted["bundle"]))
                     and scope.reaches(person, wanted["bundle"], wanted["entity"], about)
                 ):
                     now = await self.cases.office.read("Grant", grant.id)
@@ -177,11 +177,12 @@ class Grants:
             )
         fields = self.cases.office.fields(decision)
         gave = not {fields["answered_by"], fields["answered_for"]}.isdisjoint({person.principal, person.behind})
-        if not (person.admin or gave or await self.cases.may_approve(person, fields)):
-            raise Declined(wire.Problem(type="denied", title="you may not revoke this grant", status=403))
         wanted = fields["wanted"]
+        looks_after = may_administer(person, Administers.DECISIONS, wanted["bundle"])
+        if not (looks_after or gave or await self.cases.may_approve(person, fields)):
+            raise Declined(wire.Problem(type="denied", title="you may not revoke this grant", status=403))
         scope.must_write(person, wanted["bundle"], wanted["entity"], wanted["entity_id"])
-        role = "administrator" if person.admin else "approver"
+        role = "administrator" if looks_after else "approver"
         match await self.cases.office.take(role, person.caller, "Grant", "Revoke", {"reason": reason}, id=id):
             case Done(snapshot=snapshot):
                 # A request that was let through before is done by the time that this is answered.

@@ -77,12 +77,17 @@ class Person:
         return self.acts_for if self.acts_for is not None else self.principal
 
 
+def may_administer(person: Person, action: Administers, blueprint: str | None = None) -> bool:
+    """Say whether somebody may do what an administrator does, to a blueprint or to the server as a whole."""
+    return _ruling(person, action, blueprint).allowed
+
+
 def must_be_administrator(person: Person, verb: str, action: Administers, blueprint: str | None = None) -> None:
     """Decline what only an administrator may do, or whom the server's policies let.
 
     `verb` is for people; `action` is what policies know it by, and `blueprint` what it is done to, if not the server.
     """
-    ruling = Ruling(person.admin) if person.powers is None else person.powers.rule(person, action, blueprint)
+    ruling = _ruling(person, action, blueprint)
     if ruling.allowed:
         return
     if ruling.ids:
@@ -103,3 +108,7 @@ def must_be_administrator(person: Person, verb: str, action: Administers, bluepr
             help="use an administrator's token (`temper token make NAME --admin`)",
         )
     )
+
+
+def _ruling(person: Person, action: Administers, blueprint: str | None) -> Ruling:
+    return Ruling(person.admin) if person.powers is None else person.powers.rule(person, action, blueprint)

@@ -698,7 +698,7 @@ class Workshop:
 
         Declines as a push does, and with "conflict" where the two can't live beside each other.
         """
-        must_be_administrator(person, "start a canary", Administers.PUSH, blueprint)
+        must_be_administrator(person, "start a canary", Administers.CANARY, blueprint)
         self.pauses.must_not_be_paused(person.caller)
         scope.must_write(person, blueprint)
         canaries.must_make_sense(wanted)
@@ -723,7 +723,7 @@ class Workshop:
 
         Declines with "stranded" where some live by the candidate that have no place in it.
         """
-        must_be_administrator(person, "withdraw a canary", Administers.ROLLBACK, blueprint)
+        must_be_administrator(person, "withdraw a canary", Administers.CANARY, blueprint)
         space = self._space(person, blueprint)
         files = version_table(self._numbered(space, canaries.number_of(space))).notes.sources
         return await self._push(person, blueprint, files, note or "the canary is withdrawn", None)

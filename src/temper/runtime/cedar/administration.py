@@ -40,18 +40,20 @@ class Administers(Enum):
     PLAN = "plan"
     PUSH = "push"
     ROLLBACK = "rollback"
+    CANARY = "canary"
     SHADOW = "shadow"
     AUDIT = "audit"
     EXPORT = "export"
     LETTERS = "letters"
+    DECISIONS = "decisions"
     POLICIES = "policies"
     TOKENS = "tokens"
     PAUSE = "pause"
 
 
 _OF_BLUEPRINTS = (
-    Administers.PLAN, Administers.PUSH, Administers.ROLLBACK, Administers.SHADOW, Administers.LETTERS,
-    Administers.POLICIES, Administers.AUDIT, Administers.EXPORT,
+    Administers.PLAN, Administers.PUSH, Administers.ROLLBACK, Administers.CANARY, Administers.SHADOW,
+    Administers.LETTERS, Administers.DECISIONS, Administers.POLICIES, Administers.AUDIT, Administers.EXPORT,
 )  # fmt: skip
 
 
