@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias, TypeVar
 
 from temper.model import machine as m
 from temper.model import world
@@ -17,11 +17,13 @@ from temper.text import Code, Span
 
 def look_at(entity: m.Entity, names: world.Entity, uses: Uses, problems: Problems) -> None:
     """Say what is wrong between the parts of an entity."""
+    places = _places_of(entity)
     for action in entity.actions:
         for case in action.cases:
+            certain = list(_certain(places, action, case))
             if "new" in case.froms:
-                _creates(entity, names, action, case, problems)
-            _sets_once(entity, action, case, problems)
+                _creates(entity, names, action, case, certain, problems)
+            _sets_once(action, certain, problems)
     _routes(entity, problems)
     _triggers(entity, names, uses, problems)
     _late(names, uses, problems)
@@ -30,10 +32,17 @@ def look_at(entity: m.Entity, names: world.Entity, uses: Uses, problems: Problem
 # --- fields -----------------------------------------------------------------------------------------------------------
 
 
-def _creates(entity: m.Entity, names: world.Entity, action: m.Action, case: m.Case, problems: Problems) -> None:
+def _creates(
+    entity: m.Entity,
+    names: world.Entity,
+    action: m.Action,
+    case: m.Case,
+    certain: Iterable[m.Clause],
+    problems: Problems,
+) -> None:
     """A new entity has a value in every field, and nobody has read one before."""
     required = [field.name for field in names.fields.values() if field.must_be_set]
-    given = {clause.field for clause in _certain(entity, action, case) if isinstance(clause, m.Set)}
+    given = {clause.field for clause in certain if isinstance(clause, m.Set)}
     missing = [name for name in required if name not in given]
     if missing:
         params = {param.name for param in action.params}
@@ -128,11 +137,25 @@ def _expressions(clauses: Iterable[m.Clause]) -> Iterator[Typed]:
                 yield from _expressions(body)
 
 
-def _certain(entity: m.Entity, action: m.Action, case: m.Case) -> Iterator[m.Clause]:
+_Places: TypeAlias = Mapping[str, Sequence[tuple[int, m.Place]]]
+
+
+def _places_of(entity: m.Entity) -> _Places:
+    """Return the places that each state is in, with their numbers: there may be ten thousand, and as many cases."""
+    found: dict[str, list[tuple[int, m.Place]]] = {}
+    for number, place in enumerate(entity.places):
+        for state in place.states:
+            found.setdefault(state, []).append((number, place))
+    return found
+
+
+def _certain(places: _Places, action: m.Action, case: m.Case) -> Iterator[m.Clause]:
     """Yield the clauses that run for sure when the case is taken."""
     yield from action.body
     yield from case.body
-    for place in entity.places:
+    # What is entered has the state after; what is left for sure has every state before, so also the first.
+    near = {number: place for state in (*case.froms[:1], case.to or "") for number, place in places.get(state, ())}
+    for _, place in sorted(near.items()):
         outside = all(state not in place.states for state in case.froms)
         if case.to in place.states and (not place.group or outside):
             yield from place.entry
@@ -141,9 +164,9 @@ def _certain(entity: m.Entity, action: m.Action, case: m.Case) -> Iterator[m.Cla
             yield from place.exit
 
 
-def _sets_once(entity: m.Entity, action: m.Action, case: m.Case, problems: Problems) -> None:
+def _sets_once(action: m.Action, certain: Iterable[m.Clause], problems: Problems) -> None:
     first: dict[str, Span] = {}
-    for clause in _certain(entity, action, case):
+    for clause in certain:
         if not isinstance(clause, m.Set):
             continue
         if clause.field in first:
@@ -307,8 +330,9 @@ def look_at_joints(entities: Iterable[m.Entity], problems: Problems) -> None:
     """Say which joint actions no run can take: in one commit an entity takes one action only."""
     always: dict[_Step, dict[_Step, Span]] = {}
     for entity in entities:
+        places = _places_of(entity)
         for action in entity.actions:
-            joined = [_joined(entity, action, case, problems) for case in action.cases]
+            joined = [_joined(places, action, case, problems) for case in action.cases]
             if joined:
                 shared = {to for to in joined[0] if all(to in other for other in joined)}
                 always[entity.name, action.name] = {to: span for to, span in joined[0].items() if to in shared}
@@ -329,11 +353,11 @@ def look_at_joints(entities: Iterable[m.Entity], problems: Problems) -> None:
 _Step = tuple[str, str]
 
 
-def _joined(entity: m.Entity, action: m.Action, case: m.Case, problems: Problems) -> dict[_Step, Span]:
+def _joined(places: _Places, action: m.Action, case: m.Case, problems: Problems) -> dict[_Step, Span]:
     """Return what is surely taken along, and say where that is one entity twice."""
     first: dict[object, Span] = {}
     found: dict[_Step, Span] = {}
-    for clause in _certain(entity, action, case):
+    for clause in _certain(places, action, case):
         if not isinstance(clause, m.With):
             continue
         if clause.target.op == "this":

@@ -21,7 +21,7 @@ from temper.verify.clauses import (
     outcomes,
     targets,
 )
-from temper.verify.explore.canon import backwards, home, led_to, steps_of
+from temper.verify.explore.canon import backwards, home, led_to, places_of, steps_of
 from temper.verify.explore.cone import sent_to
 from temper.verify.expressions import walk
 
@@ -39,15 +39,6 @@ def ways_of(entity: shape.Entity) -> Ways:
             for state in case.froms:
                 ways.setdefault(state, []).append((action, case))
     return ways
-
-
-def _places_of(entity: shape.Entity) -> Mapping[str, Sequence[shape.Place]]:
-    """Return the places that each state is in."""
-    places: dict[str, list[shape.Place]] = {}
-    for place in entity.places:
-        for state in place.states:
-            places.setdefault(state, []).append(place)
-    return places
 
 
 def routed(entity: shape.Entity) -> frozenset[str]:
@@ -69,7 +60,7 @@ def waits(table: Table, entity: shape.Entity) -> list[tuple[str, str]]:
     leads nowhere.
     """
     found = []
-    ways_on, places, calls_into = ways_of(entity), _places_of(entity), _calls_into(entity)
+    ways_on, places, calls_into = ways_of(entity), places_of(entity), _calls_into(entity)
     sent, joined = sent_to(table, entity.name), _taken_along(table, entity)
     final = frozenset(entity.final)
     for state in entity.states:
@@ -141,7 +132,8 @@ def homes_everywhere(table: Table, entity: shape.Entity) -> bool:
     for _, clause in all_clauses(entity):
         if isinstance(clause, shape.Call):
             actions |= {handler.action for _, handler in outcomes(clause)}
-    return all(_quiet(home(entity, state, action)) for state in entity.states for action in actions)
+    places = places_of(entity)
+    return all(_quiet(home(entity, places.get(state, ()), action)) for state in entity.states for action in actions)
 
 
 def _quiet(where: shape.Late | shape.Place | None) -> bool:
@@ -172,7 +164,7 @@ def recovers(entity: shape.Entity) -> bool:
     """
     if any(place.whenevers or place.defer for place in entity.places):
         return False
-    places = _places_of(entity)
+    places = places_of(entity)
     ways: dict[str, list[frozenset[str]]] = {}
     back: dict[str, list[str]] = {}
     for state, cases in ways_of(entity).items():

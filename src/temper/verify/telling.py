@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -31,6 +31,8 @@ class Telling(Struct):
     table: Table
     results: list[PropertyResult] = field(default_factory=list)
     findings: list[Diagnostic] = field(default_factory=list)
+    _passed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """For each entity the states that are passed through within a commit, with the cases that lead to them."""
 
     def broken(self, code: Code, message: str, result: PropertyResult, site: str | None = None) -> Diagnostic:
         """Return a run as a diagnostic: it points at what is broken, then at each step."""
@@ -47,16 +49,21 @@ class Telling(Struct):
 
     def reached(self, entity: str | None, explored: Explored, state: str) -> Break | None:
         """Return the run to a state; to one that is only passed through, the shortest that takes a case to it (3)."""
-        if entity is None or state not in routed(self.table.entities[entity]):
+        sites = None if entity is None else self._passed_through(entity).get(state)
+        if sites is None:
             return explored.reached.get(("state", state))
-        sites = [
-            case.site
-            for action in self.table.entities[entity].actions.values()
-            for case in action.cases
-            if case.to == state
-        ]
         runs = [run for site in sites if (run := explored.reached.get(("case", site))) is not None]
         return min(runs, key=lambda each: len(each.run.stages) if each.run is not None else 0, default=None)
+
+    def _passed_through(self, name: str) -> Mapping[str, Sequence[str]]:
+        if name not in self._passed:
+            entity = self.table.entities[name]
+            found = self._passed[name] = {state: [] for state in routed(entity)}
+            for action in entity.actions.values():
+                for case in action.cases:
+                    if case.to in found:
+                        found[case.to].append(case.site)
+        return self._passed[name]
 
     def judged(self, result: PropertyResult, key: tuple[object, ...], explored: Explored) -> PropertyResult:
         """Return a result with what a search says of it."""

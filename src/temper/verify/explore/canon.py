@@ -7,7 +7,7 @@ of whose outcomes are ignored wherever the entity can still get to is dropped: i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -79,8 +79,9 @@ class Canon:
         """Return what of a caller makes a difference."""
         found = self._callers.get(caller)
         if found is None:
+            who = (caller.acts_for or caller.principal) if self._cone.persons else caller.principal
             found = self._callers[caller] = Caller(
-                caller.principal if self._cone.principals else NOBODY,
+                who if self._cone.principals else NOBODY,
                 caller.roles & self._cone.roles,
                 caller.acts_for if self._cone.acts_for else None,
             )
@@ -221,33 +222,51 @@ def led_to(steps: Mapping[str, Collection[str]], first: Iterable[str]) -> frozen
     return frozenset(seen)
 
 
-def home(entity: shape.Entity, state: str, action: str) -> shape.Late | shape.Place | None:
-    """Return what becomes of an action that is late in a state: a `late` line, the place that defers it, or nothing."""
+def places_of(entity: shape.Entity) -> Mapping[str, Sequence[shape.Place]]:
+    """Return the places that each state is in."""
+    places: dict[str, list[shape.Place]] = {}
     for place in entity.places:
-        if state in place.states:
-            for late in place.late:
-                if action in late.actions:
-                    return late
-            if action in place.defer:
-                return place
+        for state in place.states:
+            places.setdefault(state, []).append(place)
+    return places
+
+
+def home(entity: shape.Entity, here: Iterable[shape.Place], action: str) -> shape.Late | shape.Place | None:
+    """Return what becomes of an action that is late in a state: a `late` line, the place that defers it, or nothing.
+
+    `here` are the places that the state is in.
+    """
+    for place in here:
+        for late in place.late:
+            if action in late.actions:
+                return late
+        if action in place.defer:
+            return place
     return next((late for late in entity.late if action in late.actions), None)
 
 
 def ignored_everywhere(entity: shape.Entity) -> dict[str, frozenset[str]]:
     """Return, for each call, the states from which on its late outcomes are ignored for ever."""
-    back = backwards(steps_of(entity))
+    back, places = backwards(steps_of(entity)), places_of(entity)
+
+    def ignored(actions: Iterable[str]) -> frozenset[str]:
+        quiet = {
+            state
+            for state in entity.states
+            if all(
+                isinstance(where := home(entity, places.get(state, ()), action), shape.Late) and where.handler is None
+                for action in actions
+            )
+        }
+        heard = led_to(back, [state for state in entity.states if state not in quiet])
+        return frozenset(state for state in entity.states if state not in heard)
+
+    known: dict[frozenset[str], frozenset[str]] = {}
     found: dict[str, frozenset[str]] = {}
     for _, clause in all_clauses(entity):
         if isinstance(clause, shape.Call):
-            actions = {handler.action for _, handler in outcomes(clause)}
-            quiet = {
-                state
-                for state in entity.states
-                if all(
-                    isinstance(where := home(entity, state, action), shape.Late) and where.handler is None
-                    for action in actions
-                )
-            }
-            heard = led_to(back, [state for state in entity.states if state not in quiet])
-            found[clause.site] = frozenset(state for state in entity.states if state not in heard)
+            actions = frozenset(handler.action for _, handler in outcomes(clause))
+            if actions not in known:
+                known[actions] = ignored(actions)
+            found[clause.site] = known[actions]
     return found

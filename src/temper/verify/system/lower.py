@@ -596,7 +596,7 @@ class _Lowering:
         path.need(both(*(no(each) for each in passes)))
         if path.dead():
             return
-        where = home(entity, state, action)
+        where = home(entity, (place for place in entity.places if state in place.states), action)
         if isinstance(where, shape.Place):
             self._defer(path, who, action, where, given, caller)
             self._add(path, what, fair, queue=queue)
