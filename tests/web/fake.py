@@ -91,6 +91,9 @@ class Fake:
     def lent(self, person: Person) -> bytes | None:
         return None
 
+    def was_handed_on(self, said: bytes | None) -> bool:
+        return False
+
     def knows(self, blueprint: str) -> bool:
         return True
 

@@ -70,6 +70,7 @@ LISTED_MAX: Final = 512
 _LISTED_CHARACTERS: Final = 8_192
 # Between two servers, whose clocks may be some way from each other.
 _LENT_MS: Final = 60_000
+_DIGITS_MAX: Final = 15
 LENT: Final = b"temper-identity"
 """The header in which one server tells another whom a proxy has named."""
 
@@ -280,6 +281,23 @@ def of_lent(said: bytes, key: bytes, at: int) -> Person | None:
     if abs(at - when) > _LENT_MS:
         return None
     return Person(principal, frozenset(roles), teams=frozenset(teams))
+
+
+def handed_on(key: bytes, at: int) -> bytes:
+    """Return what tells another server that one of its cluster hands a request on; it is good for a minute."""
+    return b"%d." % at + _proof(key, at)
+
+
+def was_handed_on(said: bytes, key: bytes, at: int) -> bool:
+    """Say whether a server of the cluster has handed a request on, lately; whoever calls may claim that, too."""
+    when, _, mac = said.partition(b".")
+    if not when.isdigit() or len(when) > _DIGITS_MAX:
+        return False
+    return hmac.compare_digest(_proof(key, int(when)), mac) and abs(at - int(when)) <= _LENT_MS
+
+
+def _proof(key: bytes, at: int) -> bytes:
+    return hmac.new(key, b"handed on at %d" % at, hashlib.sha256).hexdigest().encode()
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from temper.runtime import Administers
 from temper.service import wire
 from temper.service.declined import Declined, unavailable
 from temper.service.people import Person, must_be_administrator
+from temper.service.seen import Sees
 from temper.service.space import Space
 from temper.service.views import moment
 
@@ -19,24 +20,54 @@ WAITING_MAX = 1_000
 _LATEST = 2**62
 
 
-async def letters(space: Space, after: str | None, limit: int) -> tuple[wire.Letter, ...]:
-    """Return dead letters, oldest first, after the one of the order `after`."""
+async def letters(
+    space: Space, after: str | None, limit: int, sees: Sees | None = None, *, operates: bool = False
+) -> tuple[wire.Letter, ...]:
+    """Return dead letters, oldest first, after the one of the order `after`: those of whom the caller may see.
+
+    Whoever `operates` has all of them, and of the others no more than that they are there.
+    """
 
     def look() -> tuple[wire.Letter, ...]:
-        found = space.store.letters(after=after, limit=limit)
-        return tuple(_letter(each, space.store.order(each.order)) for each in found)
+        found: list[wire.Letter] = []
+        at = after
+        while len(found) < limit:
+            page = space.store.letters(after=at, limit=limit)
+            found += [
+                shown
+                for each in page
+                if (shown := _shown(space, each, space.store.order(each.order), sees, operates)) is not None
+            ]
+            if len(page) < limit:
+                break
+            at = page[-1].order
+        return tuple(found[:limit])
 
     return await space.reading(look)
 
 
-async def order(space: Space, id: str) -> wire.Letter:
+def _shown(
+    space: Space, letter: Letter | None, row: OrderRow | None, sees: Sees | None, operates: bool
+) -> wire.Letter | None:
+    """Return what the caller is shown of an order, `None` where that is nothing."""
+    found = _letter(letter, row) if letter is not None else _order(row)
+    if sees is None:
+        return found
+    about = {(found.entity, found.id)} | ({(letter.entity, letter.id)} if letter is not None else set())
+    now = [space.live.read(*each) for each in about]
+    if all(each is not None and sees(each) for each in now):
+        return found
+    return msgspec.structs.replace(found, text="", args={}, last_error="") if operates else None
+
+
+async def order(space: Space, id: str, sees: Sees | None = None, *, operates: bool = False) -> wire.Letter:
     """Return an order that has not ended, or a letter. Declines with "not-found" where there is neither."""
 
     def look() -> wire.Letter | None:
         letter, row = space.store.letter(id), space.store.order(id)
         if letter is None and row is None:
             return None
-        return _letter(letter, row) if letter is not None else _order(row)
+        return _shown(space, letter, row, sees, operates)
 
     found = await space.reading(look)
     if found is None:
@@ -75,16 +106,26 @@ async def discard(space: Space, person: Person, id: str) -> wire.Letter:
     return msgspec.structs.replace(was, state="ended", dead=False, next_attempt_at=None)
 
 
-async def tools(space: Space, bound: frozenset[str]) -> tuple[wire.ToolState, ...]:
-    """Return how each tool of the blueprint is being called by this server, and what waits."""
+async def tools(space: Space, bound: frozenset[str], sees: Sees | None = None) -> tuple[wire.ToolState, ...]:
+    """Return how each tool of the blueprint is being called by this server, and what waits.
 
-    def look() -> dict[str, list[OrderRow]]:
-        return {name: list(space.store.calls(_LATEST, name, WAITING_MAX)) for name in space.table.tools}
+    What went wrong last is told of those whom the caller may see.
+    """
+
+    def told(row: OrderRow) -> str:
+        if not row.last_error or sees is None:
+            return row.last_error
+        now = space.live.read(row.entity, row.id)
+        return row.last_error if now is not None and sees(now) else ""
+
+    def look() -> dict[str, tuple[list[OrderRow], str]]:
+        rows = {name: list(space.store.calls(_LATEST, name, WAITING_MAX)) for name in space.table.tools}
+        return {name: (each, next(filter(None, map(told, each)), "")) for name, each in rows.items()}
 
     waiting = await space.reading(look)
     bound |= {name for name, tool in space.table.tools.items() if tool.wasm is not None}
     found = []
-    for name, rows in waiting.items():
+    for name, (rows, last_error) in waiting.items():
         working = space.live.pace(name)
         why, until = working.why, working.until
         if name not in bound:
@@ -100,7 +141,7 @@ async def tools(space: Space, bound: frozenset[str]) -> tuple[wire.ToolState, ..
                 next_attempt_at=moment(max(rows[0].next_at, until or 0)) if rows else None,
                 why=why,
                 until=moment(until) if until is not None else None,
-                last_error=next((row.last_error for row in rows if row.last_error), ""),
+                last_error=last_error,
             )
         )
     return tuple(found)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from temper.table import Look, Snapshot
+from msgspec.structs import replace
+
+from temper.table import Act, Clause, Look, Snapshot, Table, why
 
 Sees: TypeAlias = Callable[[Snapshot], bool]
 """Says whether the caller may see an entity."""
@@ -31,6 +33,25 @@ class SeenWorld:
         """Return those of the referrers whom the caller may see."""
         found = self.whole.referrers(entity, field, id, limit)
         return [each for each in found if self.snapshot(entity, each) is not None]
+
+
+def told(table: Table, now: Snapshot | None, event: Act, world: Look, sees: Sees | None) -> tuple[Clause, ...]:
+    """Return the clauses that decide on an action, with those of their values that are the caller's to read.
+
+    Whether they hold is so by all that there is, as it is when the action is taken.
+    """
+    clauses = why(table, now, event, world)
+    if sees is None:
+        return clauses
+    theirs = {_which(each): each.values for each in why(table, now, event, seen(world, sees))}
+    return tuple(
+        replace(each, values=tuple(pair for pair in each.values if pair in theirs.get(_which(each), ())))
+        for each in clauses
+    )
+
+
+def _which(clause: Clause) -> tuple[str, str, str | None, str]:
+    return clause.kind, clause.site, clause.case, clause.text
 
 
 def seen(world: Look, sees: Sees | None) -> Look:

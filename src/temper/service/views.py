@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from temper.kernel import Cause, Done, Entry, Folded, OrderRow, Who
 from temper.service import wire
 from temper.service.findings import site_place, site_text
@@ -142,6 +144,12 @@ def acted(table: Table, done: Done, action: str, *, dry_run: bool = False) -> wi
         dry_run=dry_run,
         replayed=done.replayed,
     )
+
+
+def hidden(done: wire.Acted) -> wire.Acted:
+    """Return what an action did, for whoever may not read the entity: that it was done."""
+    entity = msgspec.structs.replace(done.entity, fields={}, calls=(), timers=())
+    return msgspec.structs.replace(done, entity=entity, changed={}, emitted=())
 
 
 def changed(entry: Entry) -> dict[str, tuple[Any, Any]]:

@@ -96,11 +96,11 @@ from temper.service.people import Person, must_be_administrator
 from temper.service.placing import placed
 from temper.service.policies import policies_view, policy_clauses, possibly, visible
 from temper.service.requests import asked_for, creating_action, fingerprint, moment_of, params_of, scoped_key, wanted_id
-from temper.service.seen import Sees, seen
+from temper.service.seen import Sees, seen, told
 from temper.service.sessions import SessionWanted
 from temper.service.settings import Loaded, SettingProblem, duration_ms
 from temper.service.space import BadExpression, Space, version_report, version_table
-from temper.service.views import acted, entity_view, history_entry, moment, past_view, possible_action, refusal
+from temper.service.views import acted, entity_view, hidden, history_entry, moment, past_view, possible_action, refusal
 from temper.table import (
     Act,
     Change,
@@ -116,7 +116,6 @@ from temper.table import (
     upgrade_problems,
 )
 from temper.table import shape as pieces
-from temper.table import why as clauses_of
 from temper.text import suggest
 
 BLUEPRINT = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -386,6 +385,17 @@ class Workshop:
             return None
         return identities.lent(person, self._cluster.handing_key, self.clock.now())
 
+    def handed_on(self) -> bytes:
+        """Return what tells another server of the cluster that this one hands a request on."""
+        assert self._cluster is not None, "there is another server"
+        return identities.handed_on(self._cluster.handing_key, self.clock.now())
+
+    def was_handed_on(self, said: bytes | None) -> bool:
+        """Say whether it was another server of the cluster that sent a request, which it has counted."""
+        if said is None or self._cluster is None:
+            return False
+        return identities.was_handed_on(said, self._cluster.handing_key, self.clock.now())
+
     # --- bundles ---
 
     def blueprints(self, person: Person) -> tuple[wire.Version, ...]:
@@ -539,7 +549,7 @@ class Workshop:
     async def _push(
         self, person: Person, blueprint: str, files: Mapping[str, str], note: str, if_version: int | None
     ) -> wire.Pushed:
-        self.pauses.must_not_be_paused(person.caller)
+        self.pauses.must_be_free(person.caller, blueprint)
         scope.must_write(person, blueprint)
         table = await self._compiled(blueprint, files)
         space = self._spaces.get(blueprint)
@@ -699,7 +709,7 @@ class Workshop:
         Declines as a push does, and with "conflict" where the two can't live beside each other.
         """
         must_be_administrator(person, "start a canary", Administers.CANARY, blueprint)
-        self.pauses.must_not_be_paused(person.caller)
+        self.pauses.must_be_free(person.caller, blueprint)
         scope.must_write(person, blueprint)
         canaries.must_make_sense(wanted)
         table = await self._compiled(blueprint, files)
@@ -935,15 +945,22 @@ class Workshop:
         # A swap may have come between: the answer is by the table that is in force after it.
         match answer:
             case Done():
-                sees = self._sees(asked.person, space) if answer.entry is None else None
-                if sees is not None and not sees(answer.snapshot):
+                sees, now = self._sees(asked.person, space), answer.snapshot
+                table = space.table_of(now.entity, now.id, now)
+                if sees is None:
+                    return acted(table, answer, asked.action, dry_run=request.dry_run)
+                if answer.entry is None and not sees(now):
                     # The same was created before; whoever may not see it learns no more than that.
                     raise Declined(
                         wire.Problem(type="conflict", title="there is one with this key already", status=409)
                     )
-                now = answer.snapshot
-                table = space.table_of(now.entity, now.id, now)
-                return acted(table, answer, asked.action, dry_run=request.dry_run)
+                if request.dry_run:
+                    # Nothing has happened: it is as it was that has to be theirs to read.
+                    was = space.live.read(now.entity, now.id)
+                    if was is not None and not sees(was):
+                        raise Declined(no_such_entity(now.entity, now.id))
+                done = acted(table, answer, asked.action, dry_run=request.dry_run)
+                return done if sees(now) else hidden(done)
             case No():
                 entity, id = request.entity, request.id
                 raise Declined(self._refusal(space, asked.person, entity, id, answer.refused, answer.snapshot))
@@ -1113,6 +1130,7 @@ class Workshop:
         params = params_of(table, chosen, rest)
         at = self.clock.now()
         event = Act(new_id(), at, action, params, person.caller, entity, id or wanted or new_id())
+        sees = self._sees(person, space)
         clauses = tuple(
             wire.Clause(
                 kind=each.kind,
@@ -1121,7 +1139,7 @@ class Workshop:
                 values=dict(each.values),
                 place=site_place(table, each.site),
             )
-            for each in await space.reading(lambda: clauses_of(table, now, event, space.live.world()))
+            for each in await space.reading(lambda: told(table, now, event, space.live.world(), sees))
         )
         clauses += await space.reading(lambda: policy_clauses(self._gate, person, space, now, event))
         try:
@@ -1267,13 +1285,13 @@ class Workshop:
             raise bad_query("limit", f"is not from 1 to {outbox.LETTERS_MAX}")
         space = self._space(person, blueprint)
         scope.must_reach_whole(person, blueprint)
-        return await outbox.letters(space, after, limit)
+        return await outbox.letters(space, after, limit, self._sees(person, space), operates=person.admin)
 
     async def letter(self, person: Person, blueprint: str, order: str) -> wire.Letter:
         """Return an order that has not ended, or a dead letter."""
         space = self._space(person, blueprint)
         scope.must_reach_whole(person, blueprint)
-        return await outbox.order(space, order)
+        return await outbox.order(space, order, self._sees(person, space), operates=person.admin)
 
     async def retry(self, person: Person, blueprint: str, order: str) -> wire.Letter:
         """Have an order tried now, whatever it waits for. Needs an administrator."""
@@ -1291,7 +1309,7 @@ class Workshop:
         """Return how each tool of the blueprint is being called by this server, and what waits."""
         space = self._space(person, blueprint)
         scope.must_reach_whole(person, blueprint)
-        return await outbox.tools(space, frozenset(self._adapters))
+        return await outbox.tools(space, frozenset(self._adapters), self._sees(person, space))
 
     # --- webhooks ---
 
@@ -1372,6 +1390,7 @@ class Workshop:
 
     async def end_session(self, person: Person, id: str) -> wire.Token:
         """End a session and those that it has started: once this returns, no server lets them in."""
+        self.pauses.must_not_be_paused(person.caller)
         return await self._everywhere(lambda: agents.end(self._tokens, person, id, self.clock.now()))
 
     async def _beside(self, work: Callable[[], T]) -> T:

@@ -240,7 +240,7 @@ class Door:
         except KeysWanted:
             person = await self._desk.workshop.who(token)
         # What another server has handed on was counted there.
-        if forward.HANDED_ON not in head:
+        if not self._desk.workshop.was_handed_on(head.get(forward.HANDED_ON)):
             self._paced(person)
         if route.resource is None:
             self._lost(route, person)
@@ -286,7 +286,8 @@ class Door:
             if url is not None:
                 body = await ask.body(self._limits.bundle_max)
                 lent = workshop.lent(ask.person) if not ask.token else None
-                found = await self._courier.hand_on(url, ask.method, target, ask.headers, body, lent)
+                proof = workshop.handed_on()
+                found = await self._courier.hand_on(url, ask.method, target, ask.headers, body, proof, lent)
                 if found is not None:
                     return found
             if asyncio.get_running_loop().time() > until:

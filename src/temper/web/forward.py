@@ -46,11 +46,18 @@ class Courier:
         self._client: httpx2.AsyncClient | None = None
 
     async def hand_on(
-        self, url: str, method: str, target: bytes, head: Mapping[bytes, bytes], body: bytes, lent: bytes | None = None
+        self,
+        url: str,
+        method: str,
+        target: bytes,
+        head: Mapping[bytes, bytes],
+        body: bytes,
+        proof: bytes,
+        lent: bytes | None = None,
     ) -> Answer | None:
         """Return the other server's answer, `None` where nothing was done: it is not there, or does not decide.
 
-        `lent` says who calls, where no token does.
+        `proof` says that a server hands it on; `lent` says who calls, where no token does.
 
         Declines where it can't be known whether it was done.
         """
@@ -67,7 +74,7 @@ class Courier:
                 verify=self._tls or True,
             )
         sent = [(name, head[name]) for name in _SENT if name in head]
-        sent.append((HANDED_ON, b"1"))
+        sent.append((HANDED_ON, proof))
         if lent is not None:
             sent.append((LENT, lent))
         try:
