@@ -309,6 +309,40 @@ def test_who_waits_for_newcomers_has_a_way_out_if_one_can_move_it(when: str, exp
         assert "one more of each kind does not help it on" in letter.why
 
 
+PURSE = """
+blueprint purses
+role person
+entity Purse
+  states Open
+  coins: int 0..1
+  action Open(coins) by person from new to Open
+    set coins
+  action Give by system from Open when coins > 0
+    set coins -= 1
+  action Take by system from Open when coins < 1
+    set coins += 1
+entity Note
+  states Done
+  final Done
+  number: string
+  giver: Purse
+  taker: Purse
+  {unique} number
+  action Pay(number, giver, taker) by person from new to Done
+    when giver != taker
+    set number, giver, taker
+    with giver.Give
+    with taker.Take
+"""
+
+
+@pytest.mark.parametrize("unique", ["unique", "key"])
+def test_a_newcomer_has_a_name_of_its_own(unique: str) -> None:
+    """Where no two may have the same number, there is one more number with one more of the kind."""
+    result = result_of(verify(table_of(PURSE.replace("{unique}", unique)), levels=("algebra", "search")), WAYS_OUT)
+    assert (result.entity, result.verdict) == ("Purse", Verdict.HOLDS)
+
+
 @pytest.mark.parametrize("when", ["", "\n    when letter.state is Sent"])
 def test_a_state_is_one_of_a_larger_system_too(when: str) -> None:
     """Whoever is not there yet is left out of it; each step between two states is a step between these."""

@@ -45,7 +45,7 @@ class Draw(Struct, frozen=True):
 class Draws:
     """What is drawn for one entity."""
 
-    def __init__(self, table: Table, entity: shape.Entity, principals: Sequence[str]) -> None:
+    def __init__(self, table: Table, entity: shape.Entity, principals: Sequence[str], *, count: int = 2) -> None:
         self._table = table
         self._entity = entity
         self._principals = tuple(principals)
@@ -56,7 +56,7 @@ class Draws:
             self._note(type_, decode(type_, json, records=table.records))
         for each in entity.fields:
             self._ends(each.type)
-        self._strings = _strings_apart(table, entity)
+        self._strings = _strings_apart(table, entity, count)
         self.partial: dict[str, str] = {}
         """What was not drawn whole, in words, by the name of what was drawn."""
 
@@ -227,11 +227,12 @@ def _words(type_: Type, values: tuple[Value, ...]) -> str:
     return f"{len(values)} values"
 
 
-def _strings_apart(table: Table, entity: shape.Entity) -> int:
+def _strings_apart(table: Table, entity: shape.Entity, count: int) -> int:
     """Return how many strings that it does not name a table can tell apart, up to a bound.
 
     One will do where none that is no literal is ever compared. Else it takes as many as an entity can hold, and where
-    no two may agree (`unique`, `key`, properties about all of them) as many as there are entities.
+    no two may agree (`unique`, `key`, properties about all of them) as many as there are entities: `count`, or what
+    `scope` says where that is more.
     """
     held = sum(_holds_text(each.type) for each in entity.fields)
     params = max((sum(_holds_text(p.type) for p in action.params) for action in entity.actions.values()), default=0)
@@ -244,7 +245,7 @@ def _strings_apart(table: Table, entity: shape.Entity) -> int:
     unique = {name for rule in entity.uniques for name in rule.fields} | set(entity.key)
     apart = several or any(_holds_text(each.type) for each in entity.fields if each.name in unique)
     scoped = [item.count for item in table.scope if item.entity == entity.name and item.count is not None]
-    count = max([2, *scoped]) if apart else 1
+    count = max([count, *scoped]) if apart else 1
     if not apart and not _strings_meet(table, entity) and not any(_collects_text(each.type) for each in entity.fields):
         return 1
     return max(2, min(FRESH_MAX, max(held, params, 1) * count))

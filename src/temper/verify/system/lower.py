@@ -180,15 +180,24 @@ def lower(
     deferred_max: int = DEFERRED_MAX,
     sends_max: int = SENDS_MAX,
     succeeds: Iterable[str] = (),
+    texts: Iterable[str] = (),
 ) -> System | Unlowered:
     """Return a system of these kinds of entities (all, if left out), or why there is none.
 
-    The tools in `succeeds` are taken to answer every call: that is what a property may assume.
+    The tools in `succeeds` are taken to answer every call: that is what a property may assume. `texts` are the first
+    to be numbered: so a system's states can be those of a larger one, which has more of them.
     """
     names = tuple(table.entities if entities is None else entities)
     counts = {**scope_of(table, names), **(scope or {})}
     try:
-        layout = Layout(table, counts, pending_max=pending_max, deferred_max=deferred_max, sends_max=sends_max)
+        layout = Layout(
+            table,
+            counts,
+            pending_max=pending_max,
+            deferred_max=deferred_max,
+            sends_max=sends_max,
+            texts=texts,
+        )
         return _Lowering(layout, frozenset(succeeds)).system()
     except UnloweredError as problem:
         return Unlowered(str(problem))

@@ -127,8 +127,9 @@ class SystemDraws(Draws):
         principals: Sequence[str],
         ids: Mapping[str, Sequence[str]],
         whole_max: int,
+        count: int,
     ) -> None:
-        super().__init__(table, entity, principals)
+        super().__init__(table, entity, principals, count=max(2, count))
         self._ids = ids
         self._whole_max = whole_max
 
@@ -198,6 +199,7 @@ class Layout:
         pending_max: int,
         deferred_max: int,
         sends_max: int,
+        texts: Iterable[str] = (),
     ) -> None:
         self.table = table
         self.counts = dict(counts)
@@ -216,7 +218,7 @@ class Layout:
                 self.kinds[name] = self._kind(name, count, cones[name], whole_max)
             if events_max is None or self._events() <= events_max:
                 break
-        self.words = self._words()
+        self.words = self._words(texts)
         self.callers = self._callers()
         self.variables: list[Var] = []
         self.slots: dict[tuple[str, int], Slots] = {}
@@ -247,14 +249,14 @@ class Layout:
         clocks = clocks_of(table, entity)
         if clocks.blind is not None:
             raise UnloweredError(clocks.blind)
-        draws = SystemDraws(table, entity, self.principals, self.ids, whole_max)
+        draws = SystemDraws(table, entity, self.principals, self.ids, whole_max, count)
         canon = Canon(table, entity, cone, draws, clocks.tainted)
         caused = {role: causes(table, role) for role in cone.roles}
         moves = Moves(table, entity, cone, draws, self.principals, caused)
         return Kind(entity, count, cone, clocks, draws, canon, moves, scoped_of(table, entity, cone, draws))
 
-    def _words(self) -> Words:
-        texts: list[str] = []
+    def _words(self, first: Iterable[str]) -> Words:
+        texts = [*first]
         digits = 0
         for kind in self.kinds.values():
             texts += [v for v in kind.draws.of(("string",)).values if isinstance(v, str)]

@@ -218,7 +218,7 @@ class _Asking:
         kinds = {name: self.layout.count(name) + 1 for name in self.layout.kinds}
         larger = lower(
             self.table, tuple(kinds), scope=kinds,
-            pending_max=self.limits.pending_max, deferred_max=self.limits.deferred_max,
+            pending_max=self.limits.pending_max, deferred_max=self.limits.deferred_max, texts=self.layout.words.texts,
         )  # fmt: skip
         if isinstance(larger, Unlowered):
             return None
