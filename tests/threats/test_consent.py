@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.service.shop import ADMIN
@@ -139,6 +140,24 @@ async def test_a_decision_tells_an_administrator_nothing_that_policies_hide(door
     assert (await door.ask(None, "GET", target, token=root)).body.get("would", {}) == {}
 
 
+async def test_the_stream_of_decisions_tells_no_more_than_they_do(door: Door) -> None:
+    """Neither what would happen, nor what is known of whoever asked and answered."""
+    agent = await session(door, "olaf")
+    given = door.vault.make_token(ADMIN, "max", ("officer",), teams=("night-shift",), attributes={"desk": "d-77"}).token
+    await approved(door, "first", amount=2_000)
+    asked = await pay(door, "first", agent)
+    target = f"/v1/decisions/{asked.body['decision']}"
+    assert (await door.ask(None, "POST", target, {"answer": "grant"}, token=given)).status == 200
+    stream = door.vault.watch_decisions(door.vault.authenticate(agent), after=0)
+    told = [await anext(stream) for _ in range(3)]
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert [each.after for each in told] == ["Pending", "Granted", "CarriedOut"]
+    for word in ("night-shift", "d-77", "orders", "asked_as", "answered_as"):
+        assert word not in msgspec.json.encode([[each.params, each.changed, each.text] for each in told]).decode()
+    assert told[0].params["wanted"]["entity_id"] == "first"
+    assert told[1].text == "max: Grant: Pending -> Granted"
+
+
 async def test_a_scope_bounds_decisions_and_grants_too(door: Door) -> None:
     """An agent that has one entity sees, withdraws and revokes nothing of its person's others."""
     wide = await session(door, "olaf", "wide")
@@ -167,6 +186,16 @@ async def test_who_may_only_read_neither_withdraws_nor_revokes(door: Door) -> No
     target = f"/v1/decisions/{asked.body['decision']}"
     assert (await door.ask(None, "DELETE", target, token=again)).kind == "out-of-scope"
     assert (await door.ask(None, "DELETE", target, token=agent)).status == 200
+
+
+async def test_who_may_only_read_ends_no_session_but_its_own(door: Door) -> None:
+    reading = door.vault.make_token(ADMIN, "olaf", ("officer",), read_only=True).token
+    other = await session(door, "olaf")
+    own = await session(door, None, "own", token=reading)
+    ids = {each: (await door.ask(None, "GET", "/v1/me", token=each)).body["token"] for each in (other, own)}
+    assert (await door.ask(None, "DELETE", f"/v1/sessions/{ids[other]}", token=reading)).kind == "out-of-scope"
+    assert (await door.ask(None, "DELETE", f"/v1/sessions/{ids[own]}", token=own)).status == 200
+    assert (await door.ask(None, "GET", "/v1/me", token=other)).status == 200
 
 
 # --- who says yes -----------------------------------------------------------------------------------------------------

@@ -52,6 +52,8 @@ LOOKED_AT_MAX = 1_000
 DONE_MS = 5_000
 CARRY_OUT = "office.carry_out"
 _PAGE = 200
+# What the office keeps for itself.
+_INSIDE = frozenset({"answered_as", "asked_as", "by_asker", "same", "to_asker", "under", "would"})
 
 
 @dataclass
@@ -317,6 +319,22 @@ class Decisions:
             cursor = page.cursor
             if cursor is None:
                 return
+
+
+def happened(entry: wire.HistoryEntry) -> wire.HistoryEntry:
+    """Return what happened to a decision, without what is known of those who asked and answered, and what would happen.
+
+    A decision itself shows as much of that as its reader may see.
+    """
+    if _INSIDE.isdisjoint(entry.params):
+        return entry
+    who = entry.principal if entry.acts_for is None else f"{entry.principal} for {entry.acts_for}"
+    return msgspec.structs.replace(
+        entry,
+        params={name: value for name, value in entry.params.items() if name not in _INSIDE},
+        changed={name: pair for name, pair in entry.changed.items() if name not in _INSIDE},
+        text=f"{who}: {entry.action}: {entry.before} -> {entry.after}",
+    )
 
 
 def _page(space: Space, states: tuple[str, ...], after: str | None, limit: int, order: Order) -> Page:

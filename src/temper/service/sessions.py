@@ -123,6 +123,8 @@ def listed(store: TokenStore | PostgresTokens, person: Person, now: int) -> tupl
 
 def end(store: TokenStore | PostgresTokens, person: Person, id: str, now: int) -> wire.Token:
     """End a session, and those that it has started. Declines with "not-found" where it is not the person's to end."""
+    if person.read_only and id != person.token:
+        raise scope.out_of_scope("this credential may only read", "ask with one that may write")
     rows = {row.id: row for row in store.all()}
     row = rows.get(id)
     if row is None or row.session is None or not _is_of(person, row, rows):

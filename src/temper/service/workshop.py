@@ -69,7 +69,7 @@ from temper.service import sessions as agents
 from temper.service.administration import server_policies
 from temper.service.announcing import announcing
 from temper.service.bundle import BYTES_MAX, FILES_MAX, check_texts, is_blueprint, too_large
-from temper.service.decisions import Decisions
+from temper.service.decisions import Decisions, happened
 from temper.service.declined import (
     STRANDED_MAX,
     Declined,
@@ -960,7 +960,10 @@ class Workshop:
                     if was is not None and not sees(was):
                         raise Declined(no_such_entity(now.entity, now.id))
                 done = acted(table, answer, asked.action, dry_run=request.dry_run)
-                return done if sees(now) else hidden(done)
+                try:
+                    return done if sees(now) else hidden(done)
+                except StoreFault:
+                    return hidden(done)  # It is done; whether it may be shown can't be found out just now.
             case No():
                 entity, id = request.entity, request.id
                 raise Declined(self._refusal(space, asked.person, entity, id, answer.refused, answer.snapshot))
@@ -1183,7 +1186,7 @@ class Workshop:
         space = await self.office.opened()
         shows = partial(self.decisions.cases.shows, person)
         async for each in self._streamed(space, "Decision", None, after, shows):
-            yield each
+            yield happened(each)
 
     async def _streamed(
         self,
