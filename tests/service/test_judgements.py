@@ -33,10 +33,11 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def test_a_push_after_its_plan_is_not_judged_again(shop: Workshop, judged: list[str]) -> None:
+    """A plan asks of the version that is live, too, whether all that it can reach has a place in the candidate."""
     plan = await shop.plan(ADMIN, "helix", HELIX)
-    assert len(judged) == 1
+    assert len(judged) == 2
     pushed = await shop.push(ADMIN, "helix", HELIX)
-    assert len(judged) == 1
+    assert len(judged) == 2
     assert pushed.report == plan.report
 
 
@@ -67,13 +68,14 @@ async def test_a_candidate_is_judged_as_what_comes_after_the_version_that_is_liv
 
     monkeypatch.setattr("temper.service.judge_process.ask", heard)
     live = await shop.plan(ADMIN, "helix", HELIX)
-    (question,) = asked
+    question, places = asked
+    assert bytes(places.before) == b"null", "whether all has a place is asked of the live version alone"
     assert digest(load(bytes(question.before))) == live.from_digest
     assert {level["name"]: level["looked_up"] for level in live.report["levels"]}["simulation"] == 0
     commented = {name: text + "\n# A word at the end.\n" for name, text in HELIX.items()}
     again = await shop.plan(ADMIN, "helix", commented)
     assert again.report == live.report, "the digest is the same"
-    assert len(asked) == 1
+    assert len(asked) == 2
 
 
 async def test_what_units_came_to_outlives_the_server(prepared: Prepared, tmp_path: Path) -> None:
