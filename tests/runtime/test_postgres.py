@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -133,18 +134,23 @@ class Cable:
         self.cut: str | None = None
         self.through = 0
         """How much of what is cut still comes through."""
+        self.dead = False
+        """Whether nothing comes through any more, and nobody is told so."""
         self._port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
-        self._accepting.start()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
 
     def close(self) -> None:
         with_shutdown(self._listener)  # Who waits there for another connection is woken.
-        self._accepting.join()
-        self._listener.close()
+        self._threads[0].join()
         for one in self._open:
+            with_shutdown(one)
+        for thread in self._threads:
+            thread.join()
+        for one in (self._listener, *self._open):
             one.close()
 
     def _accept(self) -> None:
@@ -155,12 +161,15 @@ class Cable:
                 return
             far = socket.create_connection(("127.0.0.1", self._port))
             self._open += [near, far]
-            threading.Thread(target=self._pump, args=(near, far, "there"), daemon=True).start()
-            threading.Thread(target=self._pump, args=(far, near, "back"), daemon=True).start()
+            for way in ((near, far, "there"), (far, near, "back")):
+                self._threads.append(threading.Thread(target=self._pump, args=way, daemon=True))
+                self._threads[-1].start()
 
     def _pump(self, source: socket.socket, target: socket.socket, way: str) -> None:
         try:
             while data := source.recv(65_536):
+                if self.dead:
+                    continue
                 if self.cut == way and (way == "back" or b"append" in data or len(data) > 200):
                     self.cut = None
                     target.sendall(data[: self.through])
@@ -273,6 +282,50 @@ def test_nobody_appends_between_the_examination_and_the_commit_of_a_swap(opens: 
     # And a version that another was put in force before is none.
     with pytest.raises(Superseded):
         two.append(Batch((Change(version=version(newer, 2)),)))
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_who_waits_for_an_answer_when_the_store_is_closed_is_told(
+    opens: Opens, postgres: Server, monkeypatch: pytest.MonkeyPatch, dead: bool
+) -> None:
+    """Whatever it waits for, a lock or a database that nothing is heard of: nobody is left waiting."""
+    monkeypatch.setattr("temper.runtime.postgres.line._CLOSE_S", 0.1)
+    cable = Cable(postgres.port)
+    try:
+        store = opens("one", 0, 1, 2, 3, url=postgres.url.replace(str(postgres.port), str(cable.port)))
+        store.listen(lambda *_: None)
+        first, second = host(store), opens("two")
+        id = of_part(store, 1)
+        does(first, "Account", id, "Make", balance=5)
+        batch = first.decide([act(first, "Account", id, "Close")], 1_000)
+        told: list[StoreFault] = []
+
+        def waits(ask: Callable[[], object]) -> None:
+            try:
+                ask()
+            except StoreFault as fault:
+                told.append(fault)
+
+        with second.exclusive():  # Who appends waits for it.
+            waiting = [threading.Thread(target=waits, args=(lambda: store.append(batch),), daemon=True)]
+            waiting[0].start()
+            until = time.monotonic() + 20
+            while not second._one("select count(*) from pg_locks where locktype = 'advisory' and not granted"):
+                assert time.monotonic() < until
+            cable.dead = dead
+            if dead:
+                waiting.append(threading.Thread(target=waits, args=(store.last_seqs,), daemon=True))
+                waiting[1].start()
+            store.close()
+            for thread in waiting:
+                thread.join(20)
+                assert not thread.is_alive()
+    finally:
+        cable.close()
+    assert len(told) == len(waiting)
+    assert any(fault.unknown for fault in told), "an append that was sent may have been done"
+    with pytest.raises(StoreFault, match="is closed"):
+        store.last_seqs()
 
 
 def test_a_database_that_is_not_there_says_so() -> None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # Rows that are fetched from PostgreSQL at once: some hundred kilobytes.
 _PAGE = 1_000
-_CLOSE_S = 2.0
 
 _AT_ONCE: Mapping[str, str] = {
     "versions": "select number, digest, body, report, at, author, note from versions order by number",
@@ -191,17 +190,11 @@ class PostgresStill:
 
     async def _begin(self) -> int:
         self._connection: asyncpg.Connection[Any] = await self._line.connect()
-        try:
-            await self._connection.execute("begin isolation level repeatable read, read only")
-            found = await self._connection.fetchval(
-                "select exists(select from pg_namespace where nspname = $1)", self.name
-            )
-            if not found:
-                raise StoreFault(f"there is no space `{self.name}` in this database")
-            parts: int = await self._connection.fetchval("select count(*) from partitions")
-        except BaseException:
-            await self._connection.close(timeout=_CLOSE_S)
-            raise
+        await self._connection.execute("begin isolation level repeatable read, read only")
+        found = await self._connection.fetchval("select exists(select from pg_namespace where nspname = $1)", self.name)
+        if not found:
+            raise StoreFault(f"there is no space `{self.name}` in this database")
+        parts: int = await self._connection.fetchval("select count(*) from partitions")
         return parts
 
     def packed(self, row: int) -> Unpacked:
@@ -255,7 +248,6 @@ class PostgresStill:
             )
 
     def close(self) -> None:
-        self._line.ask(self._connection.close())
         self._line.close()
 
     def __enter__(self) -> Self:

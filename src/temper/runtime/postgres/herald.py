@@ -6,7 +6,6 @@ own, however many servers there are. So what was appended within some millisecon
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 from collections.abc import Iterable, Sequence
@@ -42,7 +41,7 @@ class Herald:
             payload = f"{self._server} {','.join(map(str, sorted(parts)))}"
             with contextlib.suppress(StoreFault):  # Whoever listens looks by itself, too.
                 await self._line.read("select pg_notify($1, $2)", (self._channel, payload))
-            await asyncio.sleep(_NOT_SOONER_S)
+            await self._line.rest(_NOT_SOONER_S)
 
     def _taken(self) -> set[int]:
         with self._lock:

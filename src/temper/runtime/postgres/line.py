@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
@@ -39,8 +41,14 @@ class Line:
         self._writer: asyncpg.Connection[Any] | None = None
         self._idle: list[asyncpg.Connection[Any]] = []
         self._readers = asyncio.Semaphore(_READERS_MAX)
+        self._connections: set[asyncpg.Connection[Any]] = set()
+        """All that are open, whoever has them."""
         self._listening: asyncio.Task[None] | None = None
-        self._begun: set[asyncio.Task[None]] = set()
+        self._lock = threading.Lock()
+        self._asked: set[concurrent.futures.Future[Any]] = set()
+        """What is under way; nothing is added once the line is being closed."""
+        self._ending = False
+        self._ends = asyncio.Event()
 
     def now(self) -> float:
         """Return the time by which waiting is measured, in seconds."""
@@ -48,17 +56,33 @@ class Line:
 
     def ask(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Return what comes of `work`, which is done on the line's own loop. Raises `StoreFault`."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        asked = self._put(work)
+        if asked is None:
+            raise StoreFault("the store is closed")
+        try:
+            return asked.result()
+        except concurrent.futures.CancelledError as cut:
+            raise StoreFault("the store was closed before the database answered", unknown=True) from cut
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin what is done on the line's own loop; it is given some time to end when the line is closed."""
+        """Begin what is done on the line's own loop and nobody waits for; a line that is closed begins nothing."""
+        self._put(work())
 
-        def begun() -> None:
-            task = self._loop.create_task(work())
-            self._begun.add(task)
-            task.add_done_callback(self._begun.discard)
+    def _put(self, work: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T] | None:
+        with self._lock:
+            if self._ending:
+                work.close()
+                return None
+            asked = asyncio.run_coroutine_threadsafe(work, self._loop)
+            self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)
+        return asked
 
-        self._loop.call_soon_threadsafe(begun)
+    async def rest(self, seconds: float) -> None:
+        """Wait so long, or until the line is being closed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ends.wait()
 
     async def read(self, sql: str, given: Sequence[Any]) -> Sequence[Any]:
         """Return the rows; where a connection was lost the question is put again, once, on a new one."""
@@ -95,19 +119,18 @@ class Line:
 
         async def keep() -> None:
             while True:
-                connection = None
+                connection: asyncpg.Connection[Any] | None = None
                 try:
                     connection = await self.connect()
                     lost = asyncio.Event()
                     connection.add_termination_listener(lambda _, lost=lost: lost.set())
                     await connection.add_listener(channel, told)
                     await lost.wait()
-                except asyncio.CancelledError:
-                    if connection is not None:
-                        connection.terminate()
-                    raise
                 except Exception:  # noqa: BLE001 - what is told is a hint: whoever waits looks by itself, too
                     await asyncio.sleep(_AGAIN_S)
+                finally:
+                    if connection is not None:
+                        connection.terminate()
 
         async def begin() -> None:
             self._listening = asyncio.create_task(keep())
@@ -133,7 +156,7 @@ class Line:
         except ImportError as missing:
             raise StoreFault("PostgreSQL needs `asyncpg`: install `temper-blueprint[postgres]`") from missing
         try:
-            return await asyncpg.connect(
+            made: asyncpg.Connection[Any] = await asyncpg.connect(
                 self._url,
                 timeout=_CONNECT_S,
                 # A standby would read what was so some time ago, and write nothing.
@@ -142,32 +165,51 @@ class Line:
             )
         except Exception as problem:
             raise fault(problem) from problem
+        self._connections.add(made)
+        made.add_termination_listener(self._connections.discard)
+        return made
 
     def close(self) -> None:
-        """End the connections and the thread."""
-        if self._loop.is_closed():
-            return
-        asyncio.run_coroutine_threadsafe(self._closed(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """End the connections and the thread. Who still waits for an answer is told that there will be none."""
+        with self._lock:
+            first, self._ending = not self._ending, True
+        if first:
+            asyncio.run_coroutine_threadsafe(self._closed(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.close()
+        if first:
+            for asked in list(self._asked):
+                asked.cancel()
+            self._loop.close()
 
     async def _closed(self) -> None:
-        if self._begun:
-            # Cut off in the middle of a query, one would leave another behind that cancels it.
-            await asyncio.wait(self._begun, timeout=_CLOSE_S)
-        tasks = [task for task in (self._listening, *self._begun) if task is not None]
-        for task in tasks:
+        self._ends.set()
+        listening = {self._listening} if self._listening is not None else set()
+        # Cut off in the middle of a query, one would leave another behind that cancels it.
+        await _ended(_others() - listening)
+        for task in _others():
             task.cancel()
-        if tasks:
-            # Of one that does not end by then the database is out of reach: it is let go of.
-            await asyncio.wait(tasks, timeout=_CLOSE_S)
-        for connection in (self._writer, *self._idle):
-            if connection is not None and not connection.is_closed():
-                try:
-                    await connection.close(timeout=_CLOSE_S)
-                except Exception:  # noqa: BLE001 - it is let go of either way
-                    connection.terminate()
+        await _ended(_others())
+        # Whoever has not ended by then waits for a database that is out of reach.
+        await asyncio.gather(*map(_let_go, list(self._connections)))
+        await _ended(_others())
+
+
+def _others() -> set[asyncio.Task[Any]]:
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+async def _ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Give them some time to end."""
+    if tasks:
+        await asyncio.wait(tasks, timeout=_CLOSE_S)
+
+
+async def _let_go(connection: asyncpg.Connection[Any]) -> None:
+    try:
+        await connection.close(timeout=_CLOSE_S)
+    except Exception:  # noqa: BLE001 - it is let go of either way
+        connection.terminate()
 
 
 def is_loss(problem: BaseException) -> bool:
