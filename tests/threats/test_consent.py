@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.service.shop import ADMIN
+from tests.service.shop import ADMIN, Prepared, copied, opened
+from tests.threats.conftest import QUICK
 from tests.threats.treasury import FILES, POLICIES, Answer, Door
+from tests.web.test_server import running
 
 SMALL = """
 @id("approve-for-agents")
@@ -196,6 +199,21 @@ async def test_who_may_only_read_ends_no_session_but_its_own(door: Door) -> None
     assert (await door.ask(None, "DELETE", f"/v1/sessions/{ids[other]}", token=reading)).kind == "out-of-scope"
     assert (await door.ask(None, "DELETE", f"/v1/sessions/{ids[own]}", token=own)).status == 200
     assert (await door.ask(None, "GET", "/v1/me", token=other)).status == 200
+
+
+async def test_all_sessions_of_one_principal_have_so_many_waiting(treasury: Prepared, tmp_path: Path) -> None:
+    """However many are started, and whoever of them starts more; the principal's own are counted beside them."""
+    async with opened(copied(treasury, tmp_path / "data"), push=QUICK, decisions=2) as vault, running(vault) as server:
+        door = await Door.of(vault, server)
+        first = await session(door, "olaf", "a")
+        agents = [first, await session(door, "olaf", "b"), await session(door, None, "c", token=first)]
+        kinds = []
+        for number, agent in enumerate(agents):
+            await approved(door, f"p{number}", amount=2_000)
+            kinds.append((await pay(door, f"p{number}", agent)).kind)
+        assert kinds == ["needs-approval", "needs-approval", "too-many"]
+        other = await session(door, "olga", "a")
+        assert (await pay(door, "p2", other)).kind == "needs-approval"
 
 
 # --- who says yes -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from temper.kernel import Answer, Done, Facts, No, Request
 from temper.runtime import Elsewhere, new_id
 from temper.service import wire
 from temper.service.cases import Cases
+from temper.service.credentials import OF_SESSION
 from temper.service.declined import Declined, unavailable
 from temper.service.grants import Grants
 from temper.service.office.known import Known, digest_of, known, text_of
@@ -134,8 +135,8 @@ class Appeals:
         there = await self.cases.office.holder(SAME, (same,))
         if there is not None:
             return there
-        await self._must_have_room(person)
-        asker = await self.cases.office.asker(person.principal)
+        asker = await self.cases.office.asker(_share_of(person))
+        await self._must_have_room(person, asker)
         would = await self._would(space, request, answer.refused)
         for key in (under, None):
             made = await self.cases.office.take(
@@ -169,14 +170,14 @@ class Appeals:
                     break
         raise unavailable("the decision could not be noted, and nothing was done: try again")
 
-    async def _must_have_room(self, person: Person) -> None:
+    async def _must_have_room(self, person: Person, asker: str) -> None:
         space, most = self.cases.office.space, self.limits.decisions
         if space is None:
             return
-        asker = await self.cases.office.asker(person.principal)
         waiting, _ = await space.reading(lambda: space.store.referrers("Decision", "asker", asker, limit=most))
         if len(waiting) >= most:
-            raise self._too_many(f"{most} requests of `{person.principal}` wait for an answer already")
+            whose = f"`{person.principal}`" if person.session is None else f"the sessions of `{_root_of(person)}`"
+            raise self._too_many(f"{most} requests of {whose} wait for an answer already")
 
     @staticmethod
     def _too_many(text: str) -> Declined:
@@ -234,6 +235,18 @@ class Appeals:
         params = "" if wanted["params"] == "{}" else f" with {wanted['params']}"
         what = f"{wanted['act']} on {wanted['entity']} {wanted['entity_id']} of {wanted['bundle']}{params}"
         return f"{who} asks for {what}; refused: {refused}"
+
+
+def _root_of(person: Person) -> str:
+    return person.principal.partition(OF_SESSION)[0]
+
+
+def _share_of(person: Person) -> str:
+    """Return in whose name what waits is counted: all sessions of one principal have one share beside its own.
+
+    Else whoever starts sessions without end would have as many requests wait.
+    """
+    return person.principal if person.session is None else f"{_root_of(person)}{OF_SESSION}"
 
 
 def _params_text(table: Table, event: Act) -> str:
