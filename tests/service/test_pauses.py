@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from temper.runtime import Answered, Attempt, Call, SystemClock
-from temper.service import Declined, Person, Workshop
+from temper.service import CanaryWanted, Declined, Person, SessionWanted, Workshop
 from tests.service.office import (
     ADMIN,
     ANN,
@@ -203,6 +203,85 @@ async def test_an_administrator_who_is_paused_can_still_resume(shop: Workshop) -
     assert (await refused(shop.pauses.resume(ANN, paused.id))).type == "denied"
     assert (await shop.pauses.resume(ADMIN, paused.id)).state == "Lifted"
     assert (await shop.push(ADMIN, "ship", SHIP)).unchanged
+
+
+MOVED = {**SHIP, "ship.blueprint": SHIP["ship.blueprint"] + "\n  action Turn by builder from Ready, Live\n"}
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda shop, **_: shop.push(ADMIN, "ship", SHIP),
+        lambda shop, **_: shop.rollback(ADMIN, "ship", 1),
+        lambda shop, **_: shop.start_canary(ADMIN, "ship", MOVED, CanaryWanted(1.0)),
+        lambda shop, **_: shop.retry(ADMIN, "ship", "an order"),
+        lambda shop, **_: shop.discard(ADMIN, "ship", "an order"),
+        lambda shop, **_: beside(lambda: shop.make_token(ADMIN, "eve", ())),
+        lambda shop, token, **_: shop.rotate_token(ADMIN, token),
+        lambda shop, token, **_: shop.revoke_token(ADMIN, token),
+        lambda shop, **_: shop.start_session(ADMIN, SessionWanted("s2")),
+        lambda shop, session, **_: shop.end_session(ADMIN, session),
+        lambda shop, **_: shop.pauses.pause(ADMIN, "principal", "eve", reason="why not"),
+        lambda shop, grant, **_: shop.decisions.grants.revoke(ADMIN, grant),
+    ],
+)
+async def test_an_administrator_who_is_paused_can_do_nothing_else(
+    shop: Workshop, ask: Callable[..., Awaitable[Any]]
+) -> None:
+    token = shop.make_token(ADMIN, "ann", ("builder",)).info.id
+    session = (await shop.start_session(ADMIN, SessionWanted("s1"))).info.id
+    decision = await decision_of(shop.act(BOT, "ship", "Release", "r1", "Promote", NOTES))
+    granted = (await shop.decisions.answer(MAX, decision, "grant", scope_of="entity")).grant
+    paused = await shop.pauses.pause(ADMIN, "principal", "root", reason="it was stolen")
+    before = shop.tokens(ADMIN)
+    met = await refused(ask(shop, token=token, session=session, grant=granted))
+    assert (met.type, met.detail) == ("paused", "the principal `root` is paused by `root`: it was stolen")
+    assert shop.tokens(ADMIN) == before
+    await shop.pauses.resume(ADMIN, paused.id)
+    (found,) = await asyncio.gather(ask(shop, token=token, session=session, grant=granted), return_exceptions=True)
+    assert not isinstance(found, Exception) or "there is no order" in str(found)
+
+
+async def beside(work: Callable[[], Any]) -> Any:
+    return work()
+
+
+async def test_who_is_paused_in_one_blueprint_pushes_only_others(docks: Prepared, tmp_path: Path) -> None:
+    async with opened(copied(docks, tmp_path / "data"), push=PUSH) as shop:
+        await shop.push(ADMIN, "other", OTHER)
+        await shop.pauses.pause(ADMIN, "principal", "root", within="ship", reason="freeze")
+        assert (await refused(shop.push(ADMIN, "ship", SHIP))).type == "paused"
+        assert (await shop.push(ADMIN, "other", OTHER)).unchanged
+        await shop.pauses.resume(ADMIN, (await shop.pauses.listed(ADMIN))[0].id)
+        # What is paused itself may be mended.
+        await shop.pauses.pause(ADMIN, "bundle", "ship", reason="it is broken")
+        assert (await shop.push(ADMIN, "ship", SHIP)).unchanged
+
+
+async def test_who_is_paused_while_a_push_is_judged_swaps_nothing(shop: Workshop) -> None:
+    judged = asyncio.Event()
+    judge = shop._judge
+
+    async def judge_slowly(*given: Any, **more: Any) -> Any:
+        found = await judge(*given, **more)
+        judged.set()
+        await shop.pauses.pause(ADMIN, "principal", "root", reason="it was stolen")
+        return found
+
+    shop._judge = judge_slowly  # type: ignore[method-assign]  # the pause comes between
+    assert (await refused(shop.push(ADMIN, "ship", MOVED))).type == "paused"
+    assert judged.is_set()
+    assert [each.number for each in shop.versions(ADMIN, "ship")] == [1]
+
+
+async def test_who_is_paused_starts_no_session_and_takes_back_nothing(shop: Workshop) -> None:
+    decision = await decision_of(shop.act(BOT, "ship", "Release", "r1", "Promote", NOTES))
+    paused = await shop.pauses.pause(ADMIN, "principal", "bot", reason="it loops")
+    assert (await refused(shop.start_session(BOT, SessionWanted("more")))).type == "paused"
+    assert (await refused(shop.decisions.withdraw(BOT, decision))).type == "paused"
+    await shop.pauses.resume(ADMIN, paused.id)
+    assert (await shop.start_session(BOT, SessionWanted("more"))).info.session == "more"
+    assert (await shop.decisions.withdraw(BOT, decision)).state == "Withdrawn"
 
 
 @pytest.mark.parametrize(

@@ -297,6 +297,7 @@ class Decisions:
             )
         wanted = fields["wanted"]
         scope.must_write(person, wanted["bundle"], wanted["entity"], wanted["entity_id"])
+        self.pauses.must_be_free(person.caller, wanted["bundle"])
         match await self.office.take("requester", person.caller, "Decision", "Withdraw", {}, id=id):
             case Done(snapshot=snapshot):
                 return await self._view(person, snapshot)

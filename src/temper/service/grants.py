@@ -182,6 +182,7 @@ class Grants:
         if not (looks_after or gave or await self.cases.may_approve(person, fields)):
             raise Declined(wire.Problem(type="denied", title="you may not revoke this grant", status=403))
         scope.must_write(person, wanted["bundle"], wanted["entity"], wanted["entity_id"])
+        self.pauses.must_be_free(person.caller, wanted["bundle"])
         role = "administrator" if looks_after else "approver"
         match await self.cases.office.take(role, person.caller, "Grant", "Revoke", {"reason": reason}, id=id):
             case Done(snapshot=snapshot):

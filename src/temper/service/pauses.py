@@ -57,16 +57,7 @@ class Pauses:
 
     def of(self, caller: Caller, blueprint: str | None) -> Paused | None:
         """Return what keeps the caller from acting in a blueprint, or at all, if anything does."""
-        for each in self.active():
-            if each.kind == "bundle":
-                if each.name == blueprint:
-                    return each
-            elif each.within in ("", blueprint) and (
-                (each.kind == "principal" and _is_of(each.name, caller))
-                or (each.kind == "role" and each.name in caller.roles)
-            ):
-                return each
-        return None
+        return next((each for each in self.active() if _stops(each, caller, blueprint)), None)
 
     def active(self) -> Iterator[Paused]:
         """Return what is paused now. One that has come to its end is over, whether or not its timer has fired."""
@@ -81,6 +72,13 @@ class Pauses:
             paused = self.of(caller, blueprint)
             if paused is not None:
                 raise Declined(problem(paused))
+
+    def must_be_free(self, caller: Caller, blueprint: str) -> None:
+        """Decline what a caller who is paused asks of a blueprint. A blueprint that is itself paused may be mended."""
+        if self.office.pauses:
+            for each in self.active():
+                if each.kind != "bundle" and _stops(each, caller, blueprint):
+                    raise Declined(problem(each))
 
     # --- timers and calls ---
 
@@ -234,6 +232,18 @@ class Pauses:
         spaces = [self.spaces[within]] if within in self.spaces else list(self.spaces.values())
         if not any(name in space.table.tools for space in spaces):
             yield "name", "is no tool of a blueprint"
+
+
+def _stops(paused: Paused, caller: Caller, blueprint: str | None) -> bool:
+    match paused.kind:
+        case "bundle":
+            return paused.name == blueprint
+        case "principal":
+            return paused.within in ("", blueprint) and _is_of(paused.name, caller)
+        case "role":
+            return paused.within in ("", blueprint) and paused.name in caller.roles
+        case _:
+            return False
 
 
 def _is_of(name: str, caller: Caller) -> bool:

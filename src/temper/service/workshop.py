@@ -1593,6 +1593,7 @@ class Workshop:
         )
 
     def _new_version(self, person: Person, table: Table, judged: Judged, number: int, note: str) -> TableVersion:
+        self.pauses.must_be_free(person.caller, table.blueprint)  # It was judged meanwhile, and that takes a while.
         return TableVersion(
             number=number,
             digest=digest(table),
