@@ -278,7 +278,7 @@ class Writer:
             "tokens_rotate",
             "Give a token another secret",
             ok=("The token. Its new secret is in this answer and nowhere else.", _ref("NewToken")),
-            body=_body(_ref("Rotation"), {"grace": "10m"}),
+            body=_body(_ref("Rotation"), {"grace": "10m"}, required=False),
             parameters=[_path_parameter("token", {"type": "string", "minLength": 1})],
         )
         self._identity()
