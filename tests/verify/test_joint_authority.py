@@ -98,13 +98,13 @@ VOTES = """
       votes: int 0..3 = 0
       voters: set of principal max 3 = {}
       action Write by writer from new to Draft
-        set author = caller
+        set author = caller.acts_for
       action Vote by voter, system
         from Draft to Passed when votes == 1
         from Draft when votes < 1
         WHEN
         set votes += 1
-        set voters += caller
+        set voters += WHO
     entity Ballot
       states Blank, Cast
       final Cast
@@ -123,12 +123,14 @@ FIRST, SECOND = "another entity: Vote -> Draft", "another entity: Vote -> Passed
 
 
 def votes(property_: str, when: str, how: str = "with paper.Vote") -> str:
-    """Return the text: what is asked, who may not vote, and how a ballot counts."""
-    text = VOTES.replace("PROPERTY", property_).replace("WHEN", when).replace("HOW", how)
+    """Return the text: what is asked, who may not vote, and how a ballot counts. Who voted is kept as it is asked."""
+    who = "caller" if TWICE in when else "caller.acts_for"
+    text = VOTES.replace("PROPERTY", property_).replace("WHEN", when).replace("HOW", how).replace("WHO", who)
     return "\n".join(line for line in text.split("\n") if line.strip())
 
 
 TWICE = 'when caller not in voters else "voted already"'
+PEOPLE = 'when caller.acts_for not in voters else "voted already"'
 OWN = 'when caller != author else "it is your own"'
 BEHIND = 'when caller.acts_for != author else "it is your own"'
 
@@ -139,14 +141,19 @@ BEHIND = 'when caller.acts_for != author else "it is your own"'
         # The shortest way votes directly, twice the same.
         (NEEDS, "", "with paper.Vote", 3),
         (NEEDS, OWN, "with paper.Vote", 3),
-        (NEEDS, TWICE, "with paper.Vote", None),
-        (NEEDS, TWICE, "send paper.Vote", None),
+        # Two principals, of whom one is the other's agent.
+        (NEEDS, TWICE, "with paper.Vote", 3),
+        (NEEDS, PEOPLE, "with paper.Vote", None),
+        (NEEDS, PEOPLE, "send paper.Vote", None),
         # Two different people, of whom one is the author.
-        (BESIDES, TWICE, "with paper.Vote", 3),
+        (BESIDES, PEOPLE, "with paper.Vote", 3),
         # An agent of the author's is not the author, and does not count.
-        (BESIDES, f"{TWICE}\n        {OWN}", "with paper.Vote", 3),
-        (BESIDES, f"{TWICE}\n        {OWN}\n        {BEHIND}", "with paper.Vote", None),
-        (BESIDES, f"{TWICE}\n        {OWN}\n        {BEHIND}", "send paper.Vote", None),
+        (BESIDES, f"{PEOPLE}\n        {OWN}", "with paper.Vote", 3),
+        # Nor does the author as an agent of another's.
+        (BESIDES, f"{PEOPLE}\n        {BEHIND}", "with paper.Vote", 3),
+        (BESIDES, f"{TWICE}\n        {OWN}\n        {BEHIND}", "with paper.Vote", 3),
+        (BESIDES, f"{PEOPLE}\n        {OWN}\n        {BEHIND}", "with paper.Vote", None),
+        (BESIDES, f"{PEOPLE}\n        {OWN}\n        {BEHIND}", "send paper.Vote", None),
     ],
 )
 def test_callers_behind_others_are_counted_once_each(property_: str, when: str, how: str, expected: int | None) -> None:
@@ -165,5 +172,5 @@ def test_a_vote_that_only_ballots_cast_is_counted_for_who_cast_it() -> None:
     told = result_of(verify(table_of(careless), levels=("search",)), NEEDS)
     assert told.verdict is Verdict.BROKEN
     assert sorted(run_of(told)) == sorted([WRITE, TAKE, TAKE, PUT, FIRST, PUT, SECOND])
-    careful = votes(NEEDS, TWICE).replace("Vote by voter, system", "Vote by system")
+    careful = votes(NEEDS, PEOPLE).replace("Vote by voter, system", "Vote by system")
     assert result_of(verify(table_of(careful), levels=("search",)), NEEDS).verdict is Verdict.HOLDS

@@ -7,7 +7,8 @@ from textwrap import dedent
 import pytest
 
 from temper.table import Table
-from temper.verify import Limits, Verdict, verify
+from temper.verify import Level, Limits, Verdict, verify
+from temper.verify.explore.cone import cone_of
 from temper.verify.explore.search import Explored, explore
 from tests.verify.texts import HELIX, codes_of, lines_of, result_of, run_of, table_of
 
@@ -386,9 +387,9 @@ APPROVAL = """
       author: principal
       approvals: set of principal max 3 = {}
       action Write by writer from new to Draft
-        set author = caller
+        set author = caller.acts_for
       action Approve by reviewer from Draft GUARD
-        set approvals += {caller}
+        set approvals += {caller.acts_for}
       action Push by writer from Draft
         set approvals = {}
       action Release by writer from Draft to Ready when size(approvals) >= 2
@@ -412,6 +413,51 @@ def test_ruling_10_distinct_callers_are_counted_besides_the_author() -> None:
         table_of(APPROVAL.replace("GUARD", "when caller != author and caller.acts_for != author")), levels=("search",)
     )
     assert result_of(careful, name).verdict is Verdict.HOLDS
+
+
+FOUR_EYES = """
+    blueprint approval
+    role writer, reviewer
+    entity Change
+      states Draft, Live
+      final Live
+      approvers: set of principal max 2 = {}
+      action Write by writer from new to Draft
+      action Approve by reviewer
+        when WHO not in approvers
+        from Draft to Live when size(approvers) == 1
+        from Draft
+        set approvers += WHO
+      Live needs 2 of reviewer by Approve
+"""
+
+
+@pytest.mark.parametrize("levels", [("search",), ("algebra", "search", "simulation")])
+def test_ruling_30_needs_counts_people(levels: tuple[Level, ...]) -> None:
+    """Somebody and their own agent are two principals and one person; a guard that keeps principals is too weak."""
+    name = "Live needs 2 of reviewer by Approve"
+    weak = result_of(verify(table_of(FOUR_EYES.replace("WHO", "caller")), levels=levels), name)
+    assert weak.verdict is Verdict.BROKEN
+    assert run_of(weak) == ["writer: Write -> Draft", "reviewer: Approve -> Draft", "reviewer: Approve -> Live"]
+    voices = [(step.event["principal"], step.event["acts_for"]) for step in weak.trace[1:]]
+    assert len({principal for principal, _ in voices}) == 2
+    assert len({behind or principal for principal, behind in voices}) == 1
+    assert weak.help is not None
+    assert "`caller.acts_for`" in weak.help
+    mended = result_of(verify(table_of(FOUR_EYES.replace("WHO", "caller.acts_for")), levels=levels), name)
+    assert mended.verdict is Verdict.HOLDS
+
+
+def test_where_only_people_are_told_apart_no_agent_is_looked_at() -> None:
+    """An agent is as good there as the person behind it: the search has as many states as one of people alone."""
+    people = table_of(FOUR_EYES.replace("WHO", "caller.acts_for"))
+    entity = people.entities["Change"]
+    assert cone_of(people, entity).persons
+    # Nobody, then a draft with none, one and two approvers, and what is live; of whom it is makes no difference.
+    assert search(people, "Change").states == 3
+    names = table_of(FOUR_EYES.replace("WHO", "caller"))
+    told = cone_of(names, names.entities["Change"])
+    assert (told.principals, told.acts_for, told.persons) == (True, True, False)
 
 
 def test_ruling_09_a_cause_carries_the_roles_held_when_acting() -> None:

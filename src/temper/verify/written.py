@@ -233,11 +233,21 @@ class Written(Telling):
                 return f"`role {each.role} excludes {other}` keeps one person from being both"
             return f"take `{each.role}` from the `by` of what leads there, or let another confirm it in between"
         if isinstance(each, shape.Needs):
+            if any(s.accepted and s.accepted.caller.acts_for is not None for s in found.run.stages):
+                return _one_person(each)
             action = (
                 last.accepted.moves[0].action if last.accepted is not None and last.accepted.moves else "the action"
             )
             return f"keep those who agreed in a set, and let `{action}` ask for its size"
         return None
+
+
+def _one_person(each: shape.Needs) -> str:
+    """Return how a guard tells people where it told principals, of whom one can be another's agent."""
+    told = "an agent and who is behind it are one: keep and compare `caller.acts_for` where people are meant"
+    if each.besides is None:
+        return told
+    return f"{told}, and let neither it nor `caller` be `{each.besides}`"
 
 
 def _of_fields(condition: Expr) -> bool:

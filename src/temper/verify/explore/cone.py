@@ -21,13 +21,14 @@ Node = tuple[str, ...]
 
 class Cone(Struct, frozen=True):
     """What matters: fields, parameters by action, the roles that travel with a cause, and whether it matters who it
-    is."""
+    is (`principals`), which agent of whom (`acts_for`), or which person alone, whoever acts for them (`persons`)."""
 
     fields: frozenset[str]
     params: frozenset[tuple[str, str]]
     roles: frozenset[str]
     principals: bool
     acts_for: bool
+    persons: bool
 
 
 class Use(Struct, frozen=True):
@@ -46,11 +47,11 @@ def cone_of(table: Table, entity: shape.Entity) -> Cone:
         if isinstance(each, shape.Never):
             matters.add(("role", each.role))
         if isinstance(each, shape.Needs) and each.entity in {None, entity.name}:
-            matters.add(("caller",))
+            matters.add(("acts_for",))
             if each.role is not None:
                 matters.add(("role", each.role))
             if each.besides is not None:
-                matters |= {("field", each.besides), ("acts_for",)}
+                matters |= {("field", each.besides), ("caller",)}
     flows: list[tuple[Node, set[Node]]] = []
     for use in uses(table, entity):
         read = set(_reads(use))
@@ -63,12 +64,14 @@ def cone_of(table: Table, entity: shape.Entity) -> Cone:
         more = {node for target, read in flows if target in matters for node in read} - matters
         matters |= more
         grown = bool(more)
+    caller, behind = ("caller",) in matters, ("acts_for",) in matters
     return Cone(
         frozenset(node[1] for node in matters if node[0] == "field"),
         frozenset((node[1], node[2]) for node in matters if node[0] == "param"),
         frozenset(node[1] for node in matters if node[0] == "role"),
-        ("caller",) in matters or ("acts_for",) in matters,
-        ("acts_for",) in matters,
+        principals=caller or behind,
+        acts_for=caller and behind,
+        persons=behind and not caller,
     )
 
 

@@ -46,6 +46,7 @@ from temper.verify.explore.symmetry import Renaming, Symmetry, renamed, renamed_
 from temper.verify.expressions import children, walk
 from temper.verify.faults import handler_of, hidden_fault
 from temper.verify.limits import Limits
+from temper.verify.people import Voice, people, voice
 from temper.verify.properties import Asked, asked_alone, states_of
 
 RESTS = "it rests on what another entity sends, creates or takes along, which this search does not decide"
@@ -59,7 +60,7 @@ SUSPICIONS_MAX = 8
 PRINCIPALS_MAX = 4
 
 Progress = Callable[[str, int, int], None]
-Monitors = tuple[frozenset[tuple[str, str]], ...]
+Monitors = tuple[frozenset[Voice], ...]
 
 
 class Break(Struct, frozen=True):
@@ -361,7 +362,7 @@ class Search:
         return self._counted(position, node, event, answer)
 
     def _counted(self, position: int, node: Node, event: Event, answer: Accepted) -> Monitors:
-        after: list[frozenset[tuple[str, str]]] = []
+        after: list[frozenset[Voice]] = []
         for held, (index, each, states) in zip(node.monitors, self.needs, strict=True):
             counted, kept = tally(each, states, held, answer)
             after.append(kept)
@@ -463,23 +464,20 @@ class Search:
 
 
 def tally(
-    each: shape.Needs, states: frozenset[str], held: frozenset[tuple[str, str]], answer: Accepted
-) -> tuple[int | None, frozenset[tuple[str, str]]]:
-    """Return how many have been counted where a state is entered (else `None`), and who is remembered after the step.
-
-    One that is remembered is a pair: the principal, and the person behind it (or itself).
-    """
+    each: shape.Needs, states: frozenset[str], held: frozenset[Voice], answer: Accepted
+) -> tuple[int | None, frozenset[Voice]]:
+    """Return how many people have been counted where a state is entered (else `None`), and who is remembered after
+    the step."""
     counted: int | None = None
     for move in answer.moves:
         if move.action in each.since:
             held = frozenset()
         if (not each.by or move.action in each.by) and (each.role is None or each.role in answer.caller.roles):
-            caller = answer.caller
-            held |= {(caller.principal, caller.acts_for or caller.principal)}
+            held |= {voice(each, answer.caller.principal, answer.caller.acts_for)}
         if move.entered and move.after in states:
             besides: Any = answer.after.fields[each.besides] if each.besides is not None else None
-            different = {who for who, behind in held if besides is None or besides not in {who, behind}}
-            counted = len(different) if counted is None else min(counted, len(different))
+            different = people(held, besides)
+            counted = different if counted is None else min(counted, different)
     return counted, held
 
 
@@ -517,7 +515,7 @@ def _entered_by(role: str, states: frozenset[str]) -> Callable[[Table, Stage], b
 
 def _short(each: shape.Needs, states: frozenset[str]) -> Callable[[Table, Stage], bool]:
     def shows(table: Table, stage: Stage) -> bool:
-        held: frozenset[tuple[str, str]] = frozenset()
+        held: frozenset[Voice] = frozenset()
         counted: int | None = None
         for accepted in [*(earlier for earlier in stage.history), stage.accepted]:
             if accepted is not None:

@@ -47,6 +47,7 @@ from temper.table import (
     next_due,
     shape,
 )
+from temper.verify.people import Voice, people, voice
 from temper.verify.properties import states_of
 from temper.verify.tested import Wrong
 
@@ -116,7 +117,7 @@ class Watch:
         self.commits = 0
         self.refusals = 0
         self._needs = [each for each in table.properties if isinstance(each, shape.Needs)]
-        self._agreed: dict[tuple[int, str, str], frozenset[tuple[str, str]]] = {}
+        self._agreed: dict[tuple[int, str, str], frozenset[Voice]] = {}
         self._orders_before: dict[str, tuple[str, str]] = {}
 
     # --- what became durable ------------------------------------------------------------------------------------------
@@ -360,12 +361,11 @@ class Watch:
             if move.action in needs.since:
                 held = frozenset()
             if (not needs.by or move.action in needs.by) and (needs.role is None or needs.role in entry.by.roles):
-                held |= {(entry.by.principal, entry.by.acts_for or entry.by.principal)}
+                held |= {voice(needs, entry.by.principal, entry.by.acts_for)}
             if move.entered and move.after in states:
                 now = self.rows[entry.entity][entry.id]
                 besides: Any = now.fields[needs.besides] if needs.besides is not None else None
-                different = {who for who, behind in held if besides is None or besides not in {who, behind}}
-                if len(different) < needs.count:
+                if people(held, besides) < needs.count:
                     text = f"then {move.after} is entered by fewer than {needs.count}"
                     raise Found(Wrong("property", needs.site, text, needs.site))
         self._agreed[key] = held

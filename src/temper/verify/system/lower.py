@@ -24,6 +24,7 @@ from temper.verify.explore.canon import NOBODY, home
 from temper.verify.explore.search import _only_whether
 from temper.verify.explore.spins import may_stay_due
 from temper.verify.expressions import Names, names_in, rebuilt, walk, without_lets
+from temper.verify.people import Voice, excluded, voice
 from temper.verify.properties import asked_alone, states_of
 from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced
 from temper.verify.system.ir import BOUND, TRUE, Code, Fault, Leads, Question, Rule, System
@@ -1054,7 +1055,7 @@ class _Lowering:
                     if move.action in each.since:
                         held = const(0)
                     if (not each.by or move.action in each.by) and (each.role is None or each.role in caller.roles):
-                        member = members[index].index((caller.principal, caller.acts_for or caller.principal))
+                        member = members[index].index(voice(each, caller.principal, caller.acts_for))
                         held = op("bits_or", held, const(1 << member))
                     if move.entered and move.after in states:
                         least.append(op("<", self._different(each, part, members[index], held), const(each.count)))
@@ -1064,16 +1065,17 @@ class _Lowering:
                     found.append((index, either(*least)))
         return found
 
-    def _different(self, each: shape.Needs, part: Part, members: tuple[tuple[str, str], ...], held: Code) -> Code:
+    def _different(self, each: shape.Needs, part: Part, members: tuple[Voice, ...], held: Code) -> Code:
+        """Return how many people have agreed, as `people` counts them."""
         total = const(0)
-        for principal in dict.fromkeys(who for who, _ in members):
+        for person in dict.fromkeys(behind for _, behind in members):
             any_one = []
-            for number, (who, behind) in enumerate(members):
-                if who == principal:
+            for number, member in enumerate(members):
+                if member[1] == person:
                     counts = op("has", held, const(number))
                     if each.besides is not None:
                         besides = part.fields[each.besides]
-                        counts = both(counts, *(no(self._is(besides, name)) for name in dict.fromkeys((who, behind))))
+                        counts = both(counts, *(no(self._is(besides, name)) for name in excluded(member)))
                     any_one.append(counts)
             total = op("+", total, ite(either(*any_one), const(1), const(0)))
         return total

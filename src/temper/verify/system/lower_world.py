@@ -22,6 +22,7 @@ from temper.verify.explore.draws import COMBINATIONS_MAX, Draw, Draws, principal
 from temper.verify.explore.moves import Moves
 from temper.verify.explore.orders import calls_at_once
 from temper.verify.expressions import Names, bounded, children, names_in, type_of, walk, without_lets
+from temper.verify.people import Voice, voice
 from temper.verify.system.codes import FALSE, const, either, eq
 from temper.verify.system.ir import Code, Var
 from temper.verify.system.spaces import (
@@ -639,8 +640,8 @@ def joint_cones(table: Table, counts: Mapping[str, int]) -> dict[str, Cone]:
     flows: list[tuple[tuple[str, tuple[str, ...]], set[tuple[str, tuple[str, ...]]]]] = []
     cones = {name: cone_of(table, table.entities[name]) for name in counts}
     roles = frozenset().union(*(cone.roles for cone in cones.values()))
-    principals = any(cone.principals for cone in cones.values())
-    acts_for = any(cone.acts_for for cone in cones.values())
+    caller = any(cone.principals and not cone.persons for cone in cones.values())
+    behind = any(cone.acts_for or cone.persons for cone in cones.values())
     for name, cone in cones.items():
         entity = table.entities[name]
         matters |= {(name, ("field", f)) for f in cone.fields} | {(name, ("param", *p)) for p in cone.params}
@@ -679,8 +680,8 @@ def joint_cones(table: Table, counts: Mapping[str, int]) -> dict[str, Cone]:
         more = {node for target, read in flows if target in matters for node in read} - matters
         matters |= more
         grown = bool(more)
-    principals = principals or any(node[0] in {"caller", "acts_for"} for _, node in matters)
-    acts_for = acts_for or any(node[0] == "acts_for" for _, node in matters)
+    caller = caller or any(node[0] == "caller" for _, node in matters)
+    behind = behind or any(node[0] == "acts_for" for _, node in matters)
     roles |= {node[1] for _, node in matters if node[0] == "role"}
     return {
         name: replace(
@@ -688,8 +689,9 @@ def joint_cones(table: Table, counts: Mapping[str, int]) -> dict[str, Cone]:
             fields=frozenset(n[1] for owner, n in matters if owner == name and n[0] == "field"),
             params=frozenset((n[1], n[2]) for owner, n in matters if owner == name and n[0] == "param"),
             roles=frozenset(roles),
-            principals=principals,
-            acts_for=acts_for,
+            principals=caller or behind,
+            acts_for=caller and behind,
+            persons=behind and not caller,
         )
         for name in counts
     }
@@ -748,14 +750,14 @@ def principals_of(table: Table, counts: Mapping[str, int], cones: Mapping[str, C
     return tuple(f"{letter}{n + 1}" for n in range(max(min(PRINCIPALS_MAX, 1 + slots + needed), counted)))
 
 
-def counted_of(table: Table, kind: Kind, callers: Sequence[Caller]) -> dict[int, tuple[tuple[str, str], ...]]:
-    """Return, for each `needs` about a kind, everyone who can be counted: the principal, and who is behind it."""
+def counted_of(table: Table, kind: Kind, callers: Sequence[Caller]) -> dict[int, tuple[Voice, ...]]:
+    """Return, for each `needs` about a kind, everyone who can be counted."""
     from temper.verify.properties import states_of
 
     found = {}
     for index, each in enumerate(table.properties):
         if isinstance(each, shape.Needs) and states_of(table, each, each.states).get(kind.name):
-            members = dict.fromkeys((c.principal, c.acts_for or c.principal) for c in callers)
+            members = dict.fromkeys(voice(each, c.principal, c.acts_for) for c in callers)
             if len(members) > ELEMENTS_MAX:
                 raise UnloweredError(f"more than {ELEMENTS_MAX} callers to count")
             found[index] = tuple(members)
