@@ -78,11 +78,12 @@ def test_a_grant_is_listed_used_and_revoked(server: RunningServer) -> None:
     target = made(server, "r2")
     id = asked(server, target)
     granted = server.run(
-        "decisions", id, "--grant", "--scope", "entity", "--for", "2h", "--uses", "2", "--json", as_=MAX
+        "decisions", id, "--grant", "--scope", "entity", "--for", "2h", "--uses", "2", "--keep", "--json", as_=MAX
     ).json
     assert server.run("act", target, "Move", "by_:=2", as_=EVE).code == 0
     listed = narrow(server.run("grants", "--to", "eve", as_=EVE)).out
     assert listed.startswith(f"{granted['grant']}  1 of 2 left, until ")
+    assert listed.splitlines()[0].endswith("Z, across versions")
     assert listed.endswith("  eve may Move ship/Release/r2, granted by max\n")
     assert server.run("grants", "--revoke", granted["grant"], as_=MAX).code == 0
     assert server.run("grants", as_=MAX).out == "nothing is granted\n"
@@ -95,6 +96,7 @@ def test_a_grant_is_listed_used_and_revoked(server: RunningServer) -> None:
         ("decisions", "--grant"),
         ("decisions", "d", "--deny", "--scope", "entity"),
         ("decisions", "d", "--grant", "--uses", "3"),
+        ("decisions", "d", "--grant", "--keep"),
         ("decisions", "d", "--grant", "--deny"),
         ("pause", "principal", "bot"),
         ("pause", "planet", "mars", "--reason", "why"),

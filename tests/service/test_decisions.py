@@ -35,6 +35,7 @@ from tests.service.office import (
 from tests.service.shop import Prepared, copied, opened
 
 NOTES = {"notes": "fixes"}
+EVA = replace(EVE, principal="eva")
 
 
 @pytest.fixture(scope="session")
@@ -366,6 +367,25 @@ async def test_it_goes_stale_with_the_blueprint_and_what_was_granted_ends(shop: 
     await decision_of(move(shop))
 
 
+async def test_a_grant_outlives_a_push_only_where_its_giver_says_so(shop: Workshop) -> None:
+    """And then it lets through what the policies of the version in force let its giver say yes to."""
+    kept = await shop.decisions.answer(
+        MAX, await decision_of(move(shop, by=1)), "grant", scope_of="entity", uses=5, across_versions=True
+    )
+    await shop.decisions.answer(MAX, await decision_of(move(shop, EVA, by=1)), "grant", scope_of="entity", uses=5)
+    assert [each.across_versions for each in await shop.decisions.grants.listed(ADMIN)] == [True, False]
+    turning = {**SHIP, "ship.blueprint": SHIP["ship.blueprint"] + "\n  action Turn by builder from Ready, Live\n"}
+    await shop.push(ADMIN, "ship", turning)
+    (grant,) = await shop.decisions.grants.listed(ADMIN)
+    assert (grant.id, grant.left) == (kept.grant, 5)
+    await decision_of(move(shop, EVA, by=2))
+    assert (await move(shop, by=3)).entity.fields["moves"] == 5
+    no_more = turning["ship.cedar"].replace(', ship::Action::"Release.Move.approve"', "")
+    await shop.push(ADMIN, "ship", {**turning, "ship.cedar": no_more})
+    assert (await refused(move(shop, by=3))).type == "denied"
+    assert [each.left for each in await shop.decisions.grants.listed(ADMIN)] == [4]
+
+
 async def test_what_moves_on_between_the_answer_and_the_act_is_not_done(shop: Workshop) -> None:
     """The version and the digest are conditions of the request itself, not only looked at before."""
     id = await decision_of(promote(shop))
@@ -532,6 +552,7 @@ async def test_so_much_is_granted_to_each_principal(docks: Prepared, tmp_path: P
         {"scope_of": "all"},
         {"scope_of": "call", "uses": 2},
         {"scope_of": "call", "expires_ms": 1_000},
+        {"scope_of": "call", "across_versions": True},
         {"scope_of": "entity", "uses": 0},
         {"scope_of": "entity", "uses": 1_001},
         {"scope_of": "entity", "expires_ms": 31 * 86_400_000},

@@ -326,6 +326,7 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser, only: s
     )  # fmt: skip
     decisions.add_argument("--for", dest="lasts", metavar="DURATION", help="how long more are granted (default: 1h)")
     decisions.add_argument("--uses", type=_positive, help="how many more are granted (default: 1)")
+    decisions.add_argument("--keep", action="store_true", help="grant them across versions (default: a push ends them)")
     decisions.add_argument("--reason", help="a word for whoever asked, and for the history")
     decisions.add_argument("--wait", metavar="DURATION", help="wait for the end of the decision, such as 30s")
     decisions.add_argument("--state", default="Pending", help="those in this state, or `all` (default: %(default)s)")

@@ -62,7 +62,8 @@ def grants(args: argparse.Namespace) -> int:
     if not answer["items"]:
         print("nothing is granted")
     for each in answer["items"]:
-        left = f"{each['left']} of {each['limit']} left, until {_short(each['until'])}"
+        kept = ", across versions" if each.get("across_versions") else ""
+        left = f"{each['left']} of {each['limit']} left, until {_short(each['until'])}{kept}"
         print(f"{paint(each['id'], 'bold')}  {left}")
         said = f"{_who(each['to'], each.get('acts_for'))} may {_granted(each)}, granted by {each['by']}"
         print("\n".join(wrap(said, _width(), initial_indent="  ", subsequent_indent="    ")))
@@ -72,10 +73,12 @@ def grants(args: argparse.Namespace) -> int:
 def _must_fit(args: argparse.Namespace) -> None:
     if args.answer and args.id is None:
         raise Stop(Exit.USAGE, f"--{args.answer} is about one decision", help="name it: `temper decisions ID`")
-    if args.answer != "grant" and (args.scope != "call" or args.lasts or args.uses):
-        raise Stop(Exit.USAGE, "--scope, --for and --uses are about a grant", help="add --grant")
-    if args.scope == "call" and (args.lasts or args.uses):
-        raise Stop(Exit.USAGE, "a grant of one call has no --for and no --uses", help="add --scope entity or action")
+    if args.answer != "grant" and (args.scope != "call" or args.lasts or args.uses or args.keep):
+        raise Stop(Exit.USAGE, "--scope, --for, --uses and --keep are about a grant", help="add --grant")
+    if args.scope == "call" and (args.lasts or args.uses or args.keep):
+        raise Stop(
+            Exit.USAGE, "a grant of one call has no --for, --uses or --keep", help="add --scope entity or action"
+        )
 
 
 def _listed(client: Client, args: argparse.Namespace) -> Any:
@@ -98,6 +101,7 @@ def _one(client: Client, args: argparse.Namespace) -> Any:
         body |= {"scope": args.scope}
         body |= {"expires": args.lasts} if args.lasts else {}
         body |= {"uses": args.uses} if args.uses else {}
+        body |= {"across_versions": True} if args.keep else {}
     return client.post(path, body)
 
 

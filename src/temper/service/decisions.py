@@ -176,10 +176,11 @@ class Decisions:
         scope_of: str = "call",
         expires_ms: int | None = None,
         uses: int | None = None,
+        across_versions: bool = False,
         reason: str | None = None,
     ) -> wire.Decision:
         """Grant or deny a decision; a grant is carried out at once. It is answered once, whoever comes first."""
-        _must_fit(answer, scope_of, expires_ms, uses, reason)
+        _must_fit(answer, scope_of, expires_ms, uses, reason, across_versions=across_versions)
         now = await self.cases.seen(person, id)
         fields = self.office.fields(now)
         wanted = fields["wanted"]
@@ -224,6 +225,7 @@ class Decisions:
             "about": wanted["entity_id"] if scope_of == "entity" else None,
             "limit": uses or 1,
             "ends_at": moment(ends_at),
+            "across_versions": across_versions,
         }
         return await self._answered(person, id, "GrantMore", params)
 
@@ -357,7 +359,15 @@ def _allows(fields: Mapping[str, Any], asked: Known, would: Mapping[str, Any]) -
     }
 
 
-def _must_fit(answer: str, scope_of: str, expires_ms: int | None, uses: int | None, reason: str | None) -> None:
+def _must_fit(
+    answer: str,
+    scope_of: str,
+    expires_ms: int | None,
+    uses: int | None,
+    reason: str | None,
+    *,
+    across_versions: bool,
+) -> None:
     wrong = []
     if answer not in ("grant", "deny"):
         wrong.append(("answer", "is `grant` or `deny`"))
@@ -365,6 +375,8 @@ def _must_fit(answer: str, scope_of: str, expires_ms: int | None, uses: int | No
         wrong.append(("scope", f"is one of {', '.join(SCOPES)}"))
     if scope_of == "call" and (expires_ms is not None or uses is not None):
         wrong.append(("scope", "of one call has neither `expires` nor `uses`"))
+    if scope_of == "call" and across_versions:
+        wrong.append(("across_versions", "is not asked for of one call: it is done by the version in force"))
     if expires_ms is not None and not 0 < expires_ms <= LASTS_MAX_MS:
         wrong.append(("expires", "is not above 0, and 30 days at most"))
     if uses is not None and not 1 <= uses <= USES_MAX:

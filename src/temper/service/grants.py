@@ -1,4 +1,7 @@
-"""Grants: so many more requests like one that was approved, for a while, by the same version of the blueprint."""
+"""Grants: so many more requests like one that was approved, for a while, by the same version of the blueprint.
+
+Its giver may say that one outlives a push: it then counts for what the policies in force let its giver say yes to.
+"""
 
 from __future__ import annotations
 
@@ -79,15 +82,18 @@ class Grants:
         consent = Consent(grant.decision, event.caller, giver, known_of(grant.asked_as).policies)
         caller, facts = (event.caller, request.facts) if refused.why is Why.FORBIDDEN else (giver, as_answered.facts)
         for _ in range(TRIES_MAX):
+            digest = space.version.digest if grant.across_versions else grant.wanted["digest"]
             allowed, version = await self.cases.lets(space, giver, as_answered.facts, event)
             if not allowed:
                 return None
             under = self._under(request, caller, consent, facts, key)
             answer = await space.live.submit(
-                replace(under, if_version=request.if_version or version or None, if_digest=grant.wanted["digest"])
+                replace(under, if_version=request.if_version or version or None, if_digest=digest)
             )
             match answer:
                 case Conflict(another_table=True):
+                    if grant.across_versions:
+                        continue
                     return None
                 case Conflict(actual_version=actual) if actual is not None and request.if_version is None:
                     continue
@@ -106,7 +112,7 @@ class Grants:
             and as_asked.acts_for == person.acts_for
             and set(person.roles) <= set(as_asked.roles)
             and (wanted["bundle"], wanted["entity"], wanted["act"]) == (space.name, request.entity, event.action)
-            and wanted["digest"] == space.version.digest
+            and (grant.across_versions or wanted["digest"] == space.version.digest)
             and set(refused.policies) <= set(as_asked.policies)
             and grant.about in (None, request.id)
             and wanted["refused_by"] == ("policy" if refused.why is Why.FORBIDDEN else "by")
@@ -218,6 +224,7 @@ class Grants:
             left=fields["limit"] - fields["uses"],
             at=moment(now.created_at),
             until=fields["ends_at"],
+            across_versions=fields["across_versions"],
             ended_by=fields["ended_by"],
             reason=fields["reason"],
         )
@@ -226,6 +233,8 @@ class Grants:
         """End what was granted under an earlier version of a blueprint."""
         for held in list(self.cases.office.grants.values()):
             for grant in list(held.values()):
+                if grant.across_versions:
+                    continue
                 if grant.wanted["bundle"] == space.name and grant.wanted["digest"] != space.version.digest:
                     with contextlib.suppress(Elsewhere, Declined):
                         await self.cases.office.take("server", SERVER, "Grant", "Outdate", {"reason": why}, id=grant.id)

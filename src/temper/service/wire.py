@@ -680,6 +680,8 @@ class Grant(Wire, frozen=True):
     left: int
     at: str
     until: str
+    across_versions: bool = False
+    """Whether it outlives the version of the blueprint that it was given for."""
     ended_by: str | None = None
     reason: str | None = None
 

@@ -83,13 +83,14 @@ class DecisionAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`answer` is "grant" or "deny".
 
     A grant is for one `scope`: this "call", or beside it so many more `uses` until it `expires`, of this "entity" or of
-    any by this "action".
+    any by this "action"; by this version of the blueprint, or `across_versions` by later ones too.
     """
 
     answer: str
     scope: str = "call"
     expires: str | None = None
     uses: int | None = None
+    across_versions: bool = False
     reason: str | None = None
 
 

@@ -44,6 +44,7 @@ async def answer_decision(desk: Desk, ask: Ask) -> Answer:
             scope_of=wanted.scope,
             expires_ms=_duration("expires", wanted.expires),
             uses=wanted.uses,
+            across_versions=wanted.across_versions,
             reason=wanted.reason,
         )
     )

@@ -55,6 +55,7 @@ class Granted:
     answered_by: str
     answered_as: Mapping[str, Any]
     ends_at: int
+    across_versions: bool
 
 
 class Ground(Protocol):
@@ -202,6 +203,7 @@ class Office:
             answered_by=asked["answered_by"],
             answered_as=msgspec.json.decode(asked["answered_as"]),
             ends_at=ends_at,
+            across_versions=fields["across_versions"] is True,
         )
 
     def _tell(self) -> None:
