@@ -42,6 +42,12 @@ Colour is for terminals; `NO_COLOR=1` turns it off and `FORCE_COLOR=1` on.
 | `TEMPER_CA_FILE` | the authorities that vouch for the server, as a file in PEM form (default: the well-known ones) |
 | `TEMPER_TOKEN` | the token to ask with |
 
+Where neither `--server` nor `TEMPER_SERVER` names the server, and a `temper.toml` lies in the folder, \
+its `server.host` and `server.port` say where it is (by `https` with a `server.tls_cert`); \
+nothing else in it is looked at.
+A host that is no address of this machine is refused there, since the token would be sent to it: \
+name such a server with `--server`.
+
 `eval "$(temper completion bash)"` completes commands and options.
 """
 

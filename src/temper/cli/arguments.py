@@ -402,7 +402,9 @@ def _space(parser: argparse.ArgumentParser) -> None:
 
 
 def _remote(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--server", help=f"where the server is (default: $TEMPER_SERVER, else {SERVER})")
+    parser.add_argument(
+        "--server", help=f"where the server is (default: $TEMPER_SERVER, this folder's temper.toml, else {SERVER})"
+    )
     parser.add_argument("--token-file", help="a file that holds the token (default: the token in $TEMPER_TOKEN)")
 
 

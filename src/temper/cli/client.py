@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
+from temper.cli.address import server_of
 from temper.cli.arguments import SERVER
 from temper.cli.exits import Exit, Stop
 
@@ -44,7 +45,7 @@ class Client:
     @classmethod
     def of(cls, args: argparse.Namespace) -> Client:
         """Return the client that the options and the environment name."""
-        server = args.server or os.environ.get("TEMPER_SERVER") or SERVER
+        server = server_of(args)
         token_file = getattr(args, "token_file", None)
         if token_file:
             try:

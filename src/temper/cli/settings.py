@@ -9,10 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from temper.cli.address import FILE
 from temper.cli.exits import Exit, Stop
 from temper.service import Loaded, load_settings
-
-FILE = "temper.toml"
 
 
 def settings(args: argparse.Namespace) -> Loaded:
