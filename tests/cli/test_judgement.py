@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -69,6 +73,53 @@ def test_an_interrupt_ends_all_of_it(tmp_path: Path, how: signal.Signals, code: 
     assert process.returncode == code
     assert (out, err) == ("", "")
     assert gone(judging)
+
+
+DOOR = SMALL.partition("entity Door")[2].format(most=5)
+# As many kinds as keep each of the levels busy for longer than this waits.
+MANY = "blueprint many\n\nrole clerk\n" + "".join(f"\nentity Door{number}{DOOR}" for number in range(60))
+TAKEN_BACK = "\r\x1b[2K"
+
+
+@pytest.mark.parametrize(
+    ("level", "said"), [("properties", r"properties"), ("simulation", r"simulation: seed [0-9]+ of 5000")]
+)
+def test_a_terminal_is_told_what_goes_on_until_an_interrupt(tmp_path: Path, level: str, said: str) -> None:
+    """Hypothesis swallows what is raised in some of its callbacks: it ends all the same, at once, with no traceback."""
+    path = tmp_path / "many.blueprint"
+    path.write_text(MANY)
+    words = command(str(path), "--levels", level, "--seeds", "5000", cache=tmp_path / "cache")
+    ours, theirs = pty.openpty()
+    heard = ""
+    try:
+        with subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - a test has no threads that matter here
+        ) as process:
+            os.close(theirs)
+            try:
+                while not re.search(rf"{said} \([0-9]+ s\)", heard):
+                    assert select.select([ours], [], [], 60)[0], heard
+                    heard += os.read(ours, 4096).decode()
+                began = time.monotonic()
+                os.killpg(process.pid, signal.SIGINT)
+                out, _ = process.communicate(timeout=20)
+            finally:
+                process.kill()
+        assert time.monotonic() - began < 10, "it went on"
+        with suppress(OSError):  # What Linux says of a terminal that nobody holds any more.
+            while more := os.read(ours, 4096):
+                heard += more.decode()
+    finally:
+        os.close(ours)
+    assert (process.returncode, out) == (130, "")
+    lines = heard.split(TAKEN_BACK)
+    assert lines[-1] == "", "the line is taken back"
+    assert all(re.fullmatch(r"[a-z]+(: seed [0-9]+ of 5000)? \([0-9]+ s\)", line) for line in lines if line), heard
 
 
 def test_a_report_that_is_looked_up_says_so(tmp_path: Path) -> None:
