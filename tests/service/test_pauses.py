@@ -238,7 +238,8 @@ async def test_an_administrator_who_is_paused_can_do_nothing_else(
     assert (met.type, met.detail) == ("paused", "the principal `root` is paused by `root`: it was stolen")
     assert shop.tokens(ADMIN) == before
     await shop.pauses.resume(ADMIN, paused.id)
-    (found,) = await asyncio.gather(ask(shop, token=token, session=session, grant=granted), return_exceptions=True)
+    asked = ask(shop, token=token, session=session, grant=granted)
+    found: Any = (await asyncio.gather(asked, return_exceptions=True))[0]
     assert not isinstance(found, Exception) or "there is no order" in str(found)
 
 
