@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 
 from temper.table import Table
-from temper.verify import Level, Limits, Verdict, verify
+from temper.verify import Limits, Verdict, verify
 from temper.verify.explore.cone import cone_of
 from temper.verify.explore.search import Explored, explore
 from tests.verify.texts import HELIX, codes_of, lines_of, result_of, run_of, table_of
@@ -433,7 +433,7 @@ FOUR_EYES = """
 
 
 @pytest.mark.parametrize("levels", [("search",), ("algebra", "search", "simulation")])
-def test_ruling_30_needs_counts_people(levels: tuple[Level, ...]) -> None:
+def test_ruling_30_needs_counts_people(levels: tuple[str, ...]) -> None:
     """Somebody and their own agent are two principals and one person; a guard that keeps principals is too weak."""
     name = "Live needs 2 of reviewer by Approve"
     weak = result_of(verify(table_of(FOUR_EYES.replace("WHO", "caller")), levels=levels), name)

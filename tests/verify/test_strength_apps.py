@@ -21,6 +21,7 @@ FINE: dict[str, dict[str, str]] = {
         "nothing forbids that `Preapprove` leads to `Activating`, not to `Scheduled`: intended?": "it is scheduled for "
         "now, and activated in the same moment",
         "nothing forbids `Draft` to `Drafted` while `caller.acts_for != caller`: intended?": AGENT,
+        "nothing forbids `Promote` from `Drafted` to `InForce` while `caller.acts_for != caller`: intended?": AGENT,
         "nothing forbids `Drop` from `Drafted`, `InForce` to `Dropped` while `caller.acts_for != caller`: intended?": (
             AGENT
         ),
