@@ -23,10 +23,16 @@ def files() -> Iterator[FaultyFiles]:
     files.close()
 
 
+def _store(shop: Workshop) -> SqliteStore:
+    store = shop._spaces["helix"].store
+    assert isinstance(store, SqliteStore)
+    return store
+
+
 async def test_a_full_disk_is_said_and_what_it_refused_can_be_asked_again(shop: Workshop) -> None:
     """SQLite's own answer, by a file that may not grow: reads go on, the refused is nowhere, and room mends it."""
     await shop.create(ANN, "helix", "Rollout", None, {**PLAN, "id": "kept"})
-    store = shop._spaces["helix"].ranked_store
+    store = _store(shop)
     store.checkpoint()
     pages = store._writer.execute("pragma page_count").get
     store._writer.execute(f"pragma max_page_count = {pages}")
@@ -83,7 +89,7 @@ async def test_a_write_that_fails_on_its_way_to_the_disk(
 
 async def test_a_read_only_disk_refuses_what_is_done_and_still_shows_what_is_there(shop: Workshop) -> None:
     await shop.create(ANN, "helix", "Rollout", None, {**PLAN, "id": "r1"})
-    writer = shop._spaces["helix"].ranked_store._writer
+    writer = _store(shop)._writer
     writer.execute("pragma query_only = on")
     with pytest.raises(Declined) as declined:
         await shop.act(ANN, "helix", "Rollout", "r1", "Start", {})
@@ -103,7 +109,7 @@ async def test_a_corrupt_page_is_named_and_never_read_as_something_else(prepared
             await shop.create(
                 ANN, "helix", "Rollout", None, {**PLAN, "build": "b" * 200, "id": f"r{number}", "cluster": f"c{number}"}
             )
-        db = shop._spaces["helix"].ranked_store._writer
+        db = _store(shop)._writer
         size = db.execute("pragma page_size").get
         # Where the leaves of the entities are: their index and their rows are what a read goes through.
         pages = [

@@ -104,13 +104,13 @@ async def test_a_list_whose_order_takes_long_to_make_says_when_to_ask_again(
     monkeypatch.setattr(listing, "RANKED_FROM", 0)
     await filled(shop)
     space = shop._spaces["helix"]
-    make, held = space.ranked_store.make_rank, threading.Event()
+    make, held = space.store.make_rank, threading.Event()
 
     def slowly(kind: str, field: str) -> bool:
         held.wait(10)
         return make(kind, field)
 
-    monkeypatch.setattr(space.ranked_store, "make_rank", slowly)
+    monkeypatch.setattr(space.store, "make_rank", slowly)
     monkeypatch.setattr(listing, "MAKING_S", 0.0)
     with pytest.raises(Declined) as declined:
         await shop.list(ANN, "helix", "Rollout", sort="brokers")

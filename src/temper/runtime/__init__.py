@@ -61,7 +61,7 @@ from temper.runtime.identity import (
 )
 from temper.runtime.live import Live, Working, found
 from temper.runtime.postgres import PostgresStore, PostgresTokens, Registry
-from temper.runtime.ranks import Rank, Ranks, Span, rank_place, ranked_value
+from temper.runtime.ranks import RANKED_FROM, Rank, Span, rank_place, ranked_value
 from temper.runtime.secrets import InFile, Output, Variable
 from temper.runtime.sqlite import SqliteStore
 from temper.runtime.tokens import More, ParentGone, TokenRow, TokenStore, is_token
@@ -95,6 +95,7 @@ from temper.runtime.wasm import (
 
 __all__ = [
     "OIDC_ALGORITHMS",
+    "RANKED_FROM",
     "Adapter",
     "Administers",
     "Administration",
@@ -139,7 +140,6 @@ __all__ = [
     "PostgresTokens",
     "Problem",
     "Rank",
-    "Ranks",
     "Registry",
     "Ruling",
     "Somebody",

@@ -258,9 +258,7 @@ class Member(Live):
             await self._stumbled(asked, at, bug, with_due=with_due)
             return True
         self._settle(asked, batch, self._last)
-        self._wake_at(
-            None if self._held else earlier(wake, self._held_until(self._room()[0])), idle=not batch.changes
-        )
+        self._wake_at(None if self._held else earlier(wake, self._held_until(self._room()[0])), idle=not batch.changes)
         return True
 
     def _ours(self, asked: Sequence[_Asked]) -> list[_Asked]:

@@ -16,6 +16,8 @@ import apsw
 
 from temper.table import Snapshot, Table, Value
 
+# A kind with more than these is listed by ranks; with fewer, nobody gains by one.
+RANKED_FROM = 100
 # Each costs an append up to two rows for an entity whose value changes.
 RANKS_MAX = 16
 # Entities that a piece of a rank takes at once: a few milliseconds between two appends.
@@ -144,7 +146,7 @@ class Ranks:
         db: apsw.Cursor, rank: Rank, span: Span, after: Spot | None, limit: int, *, downwards: bool
     ) -> Sequence[Spot]:
         """Return the next so many of a whole rank."""
-        low, high = _bounds(span)
+        low, high = bounds(span)
         if after is not None and downwards:
             high = (*after, False)
         elif after is not None:
@@ -160,7 +162,7 @@ class Ranks:
     @staticmethod
     def count(db: apsw.Cursor, rank: Rank, span: Span, most: int) -> int:
         """Return how many of a whole rank are within the span; `most + 1` for more."""
-        conditions, given = _within(rank, *_bounds(span))
+        conditions, given = _within(rank, *bounds(span))
         found: int = db.execute(
             f"select count(*) from (select 1 from ranked where {conditions} limit ?)",  # noqa: S608 - no value is in it
             (*given, most + 1),
@@ -261,7 +263,8 @@ _End: TypeAlias = tuple[bytes, int, bool]
 _ROW_MAX = 2**63 - 1
 
 
-def _bounds(span: Span) -> tuple[_End | None, _End | None]:
+def bounds(span: Span) -> tuple[_End | None, _End | None]:
+    """Return where a span begins and ends, and whether whoever stands there is in it."""
     low = None if span.low is None else (span.low, 0 if span.low_in else _ROW_MAX, True)
     high = None if span.high is None else (span.high, _ROW_MAX if span.high_in else 0, True)
     return low, high

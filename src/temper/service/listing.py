@@ -17,7 +17,7 @@ from typing import Any, cast
 import msgspec
 
 from temper.kernel import Order, StoreFault
-from temper.runtime import Rank, Span, rank_place, ranked_value
+from temper.runtime import RANKED_FROM, PostgresStore, Rank, Span, SqliteStore, rank_place, ranked_value
 from temper.service import wire
 from temper.service.declined import unavailable
 from temper.service.seen import Sees, seen
@@ -30,8 +30,6 @@ from temper.text import suggest
 LOOKED_AT_MAX = 10_000
 # Counting what a filter finds, and sorting where no rank can be had, look at all of them up to here.
 SORTED_MAX = 200_000
-# A kind with more than these is listed by ranks; with fewer, nobody gains by one.
-RANKED_FROM = 100
 # How long a list waits for a rank that is being made.
 MAKING_S = 2.0
 CHUNK = 200
@@ -101,13 +99,17 @@ def _page(space: Space, asked: Listing, rank: Rank | None) -> Generator[None, No
     sort, downwards = _sort(asked)
     if sort == "created_at" and not (rank is not None and _exactly(asked, rank)):
         items, cursor = yield from _by_creation(space, asked, Order.NEWEST if downwards else Order.OLDEST)
-    elif sort == "id" and space.ranks is not None:
-        items, cursor = yield from _by_id(space, asked, downwards=downwards)
+    elif sort == "id" and isinstance(space.store, SqliteStore):
+        items, cursor = yield from _by_id(space, asked, space.store, downwards=downwards)
     elif rank is not None:
         items, cursor = yield from _by_rank(space, asked, rank, downwards=downwards)
     else:
         items, cursor = yield from _by_looking(space, asked, _sort_key(asked.kind, sort), downwards=downwards)
-    return wire.Page(items=tuple(entity_view(space.table_of(each.entity, each.id, each), each) for each in items), cursor=cursor, count=total)
+    return wire.Page(
+        items=tuple(entity_view(space.table_of(each.entity, each.id, each), each) for each in items),
+        cursor=cursor,
+        count=total,
+    )
 
 
 def _sort(asked: Listing) -> tuple[str, bool]:
@@ -120,19 +122,20 @@ def _sort(asked: Listing) -> tuple[str, bool]:
 def _field_of(space: Space, asked: Listing) -> str | None:
     """Return by which field a rank helps: the one that it is sorted by, or one that the filter gives a value."""
     sort, _ = _sort(asked)
-    if sort not in ("created_at", "id"):
+    if sort == "id":
+        # A file has them in that order as it is.
+        found = None if isinstance(space.store, SqliteStore) else sort
+    elif sort != "created_at":
         key = _sort_key(asked.kind, sort)
         found = sort if _is_ranked(key.type) else None
     else:
         spans = _spans(asked.condition)
         exact = [name for name, span in spans.items() if span.low is not None and span.low == span.high]
         found = exact[0] if exact and sort == "created_at" else None
-    if found is None or space.ranks is None or space.store.count(asked.kind.name) <= RANKED_FROM:
-        return None
     return found
 
 
-_RANKED = frozenset({"bool", "int", "decimal", "string", "time", "duration", "enum", "principal", "ref"})
+_RANKED = frozenset({"bool", "int", "decimal", "string", "time", "duration", "one_of", "principal", "ref"})
 
 
 def _is_ranked(type_: Type) -> bool:
@@ -140,17 +143,31 @@ def _is_ranked(type_: Type) -> bool:
 
 
 async def _rank(space: Space, kind: shape.Entity, field: str) -> Rank | None:
-    """Return the rank by a field, made when it is not there yet. Declines when that takes long."""
+    """Return the rank by a field, made when it is not there yet; `None` where all are looked through.
+
+    Declines when that takes long.
+    """
+    if _is_looked_through(space, kind.name, field):
+        return None
     rank = space.rank(kind.name, field)
     if rank is None or rank.upto is not None:
         making = space.making(kind.name, field)
         await asyncio.wait({making}, timeout=MAKING_S)
         if making.done() and not making.cancelled() and (fault := making.exception()) is not None:
             raise unavailable(f"the order by `{field}` can't be made: {fault}")
+        if _is_looked_through(space, kind.name, field):
+            return None
         rank = space.rank(kind.name, field)
     if rank is None or rank.upto is not None:
         raise unavailable(f"the order by `{field}` is being made, since nobody has asked for it before")
     return rank
+
+
+def _is_looked_through(space: Space, kind: str, field: str) -> bool:
+    """Say whether all are looked through, since an order is not worth it, or can't be had for now."""
+    if isinstance(space.store, PostgresStore):
+        return space.store.ranks.is_without(kind, field)
+    return space.store.count(kind) <= RANKED_FROM
 
 
 def _spans(condition: Expr | None) -> dict[str, Span]:
@@ -234,7 +251,7 @@ def _by_creation(space: Space, asked: Listing, order: Order) -> Generator[None, 
         yield
 
 
-def _by_id(space: Space, asked: Listing, *, downwards: bool) -> Generator[None, None, Found]:
+def _by_id(space: Space, asked: Listing, store: SqliteStore, *, downwards: bool) -> Generator[None, None, Found]:
     key = _sort_key(asked.kind, "id")
     holds = _holds(space, asked)
     read = _read_cursor(space, asked.cursor, key)
@@ -243,7 +260,7 @@ def _by_id(space: Space, asked: Listing, *, downwards: bool) -> Generator[None, 
     looked_at = 0
     chunk = min(CHUNK, asked.limit + 1)
     while True:
-        found = space.ranked_store.list_by_id(asked.kind.name, after, chunk, downwards=downwards)
+        found = store.list_by_id(asked.kind.name, after, chunk, downwards=downwards)
         for each in found:
             looked_at, after = looked_at + 1, each.id
             if holds(each):
@@ -266,7 +283,7 @@ def _by_rank(space: Space, asked: Listing, rank: Rank, *, downwards: bool) -> Ge
     # Where all within the span are found, no more is read than goes on the page, and one to see whether that is all.
     chunk = min(CHUNK, asked.limit + 1)
     while True:
-        found = space.ranked_store.ranked(rank, span, spot, chunk, downwards=downwards)
+        found = space.store.ranked(rank, span, spot, chunk, downwards=downwards)
         for there, each in found:
             looked_at += 1
             if not holds(each):
@@ -377,10 +394,11 @@ def _count(space: Space, asked: Listing, rank: Rank | None) -> Generator[None, N
     if rank is not None and all(
         (found := _compared(each)) is not None and found[0] == rank.field for each in _conjuncts(asked.condition)
     ):
-        number = space.ranked_store.ranked_count(rank, _span(asked, rank), SORTED_MAX)
-        if number > SORTED_MAX:
+        number = space.store.ranked_count(rank, _span(asked, rank), SORTED_MAX)
+        if number is not None and number > SORTED_MAX:
             raise _BadList("count", f"there are more than {SORTED_MAX:,}; narrow them by the filter")
-        return number
+        if number is not None:
+            return number
     return len((yield from _matching(space, asked, "count", "look at")))
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from temper.kernel import StoreFault, TableVersion
 from temper.model import Machine, check, check_expression
-from temper.runtime import Elsewhere, Live, Member, PostgresStore, Rank, Ranks, SqliteStore, new_id
+from temper.runtime import Elsewhere, Live, Member, PostgresStore, Rank, SqliteStore, new_id
 from temper.service.bundle import is_blueprint
 from temper.service.declined import unavailable
 from temper.service.findings import finding
@@ -25,6 +25,8 @@ from temper.text import Diagnostic, Severity, Source
 EXPRESSIONS_MAX = 256
 # An id of a partition that is ours is found in as many tries as there are servers, on average.
 IDS_TRIED_MAX = 10_000
+# How often it is looked whether a database has made an order.
+MADE_AGAIN_S = 0.05
 
 T = TypeVar("T")
 
@@ -93,14 +95,9 @@ class Space:
 
     # --- lists ---
 
-    @property
-    def ranks(self) -> Ranks | None:
-        """Return the orders in which lists can be read from anywhere on; `None` where the store has none."""
-        return self.store.ranks if isinstance(self.store, SqliteStore) else None
-
     def rank(self, kind: str, field: str) -> Rank | None:
         """Return the order by a field, whole or not."""
-        return None if self.ranks is None else self.ranks.find(kind, field)
+        return self.store.ranks.find(kind, field)
 
     def making(self, kind: str, field: str) -> asyncio.Task[None]:
         """Return the task that makes the order by a field, a piece at a time between two appends."""
@@ -111,7 +108,12 @@ class Space:
         return task
 
     async def _make(self, kind: str, field: str) -> None:
-        store = self.ranked_store
+        store = self.store
+        if isinstance(store, PostgresStore):
+            # The database makes it, beside the appends.
+            while await asyncio.to_thread(store.make_rank, kind, field):  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(MADE_AGAIN_S)
+            return
         while await self.live.beside(partial(store.make_rank, kind, field)):
             pass
 
@@ -119,12 +121,6 @@ class Space:
         del self._making[name]
         if not task.cancelled():
             task.exception()  # Whoever waits has heard it, and who comes next tries again.
-
-    @property
-    def ranked_store(self) -> SqliteStore:
-        """Return the store, where it has ranks."""
-        assert isinstance(self.store, SqliteStore), "others have no ranks, and nobody asks for one"
-        return self.store
 
     @property
     def version(self) -> TableVersion:

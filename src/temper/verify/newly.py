@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from msgspec import Struct
 
 from temper.table import Act, Table, shape
 from temper.verify.causes import causes, enters

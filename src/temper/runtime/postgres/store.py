@@ -52,7 +52,9 @@ from temper.runtime.postgres.columns import Columns, End, Lost, Name
 from temper.runtime.postgres.founding import Indexed, Swapping, opened
 from temper.runtime.postgres.herald import Herald, told_by
 from temper.runtime.postgres.line import Line, fault, is_loss
+from temper.runtime.postgres.ranks import PostgresRanks
 from temper.runtime.postgres.schema import CALL, LOST, MOVED, STALE, SUPERSEDED
+from temper.runtime.ranks import Rank, Span, Spot
 from temper.table import Snapshot, Table, Value, load, moving
 
 if TYPE_CHECKING:
@@ -139,6 +141,7 @@ class PostgresStore:
         self._alone: asyncpg.transaction.Transaction | None = None
         self._codecs = Codecs(self._table, self._pushed)
         self._codecs.current = self._one("select value from meta where name = 'version'") or 0
+        self.ranks = PostgresRanks(self._line, self.schema, self._codecs, self.moving)
         self._ends: dict[int, End] = {}
         """Where the logs of partitions end, as far as is known: who appends is told if it has become another place."""
         self._herald = Herald(self._line, self.schema, server) if self.parts > 1 else None
@@ -404,6 +407,23 @@ class PostgresStore:
         if once is not states:
             items = tuple(now for now in items if now.state in states)
         return Page(items, str(page[-1]["row"]) if len(found) > limit and page else None)
+
+    def ranked(
+        self, rank: Rank, span: Span, after: Spot | None, limit: int, *, downwards: bool
+    ) -> Sequence[tuple[Spot, Snapshot]]:
+        """Return the next so many entities of a whole rank, within the span."""
+        return [
+            ((row["place"], row["row"]), self._load(row["number"], rank.kind, row["id"], row["body"]))
+            for row in self.ranks.page(rank, span, after, limit, downwards=downwards)
+        ]
+
+    def ranked_count(self, rank: Rank, span: Span, most: int) -> int | None:
+        """Return how many entities of a whole rank are within the span; `most + 1` for more, `None` where it can't."""
+        return self.ranks.count(rank, span, most)
+
+    def make_rank(self, kind: str, field: str) -> bool:
+        """Have a rank made, beside the appends; say whether it is still being made. Raises `StoreFault`."""
+        return self.ranks.make(kind, field)
 
     def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
         found: int = self._one(
