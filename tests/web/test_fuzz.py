@@ -31,7 +31,6 @@ MADE_UP = {
     *("PUT /v1/helix", "POST /v1/helix/plan", "POST /v1/helix/shadow"),
     *("GET /v1/helix/canary", "POST /v1/helix/canary"),
     *("POST /v1/helix/canary/promote", "POST /v1/helix/canary/withdraw"),
-    "GET /v1/helix/canary",
     *(f"{method} /v1/decisions/{{decision}}" for method in ("GET", "POST", "DELETE")),
     *("DELETE /v1/grants/{grant}", "DELETE /v1/sessions/{session}"),
 }
