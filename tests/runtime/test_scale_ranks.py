@@ -354,7 +354,7 @@ def test_a_database_reads_a_list_by_its_index(both: tuple[SqliteStore, PostgresS
         plans.extend(row[0] for row in await asked(f"explain {sql}", given))
         return await asked(sql, given)
 
-    database._line.read = explained  # type: ignore[assignment,method-assign]
+    database._line.read = explained  # type: ignore[assignment,method-assign]  # to see the plans
     page = database.ranked(rank, Span(low=rank_place(700)), (rank_place(2_000) or b"", 0), 51, downwards=True)
     assert [each.fields["count"] for _, each in page] == list(range(1_999, 1_948, -1))
     assert any("Index Scan" in line and "rank_" in line for line in plans), plans
