@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from temper.kernel import Batch, OrderState
 
 NEVER = 1 << 62
+Waiting: TypeAlias = Callable[[], Iterable[tuple[str | None, int]]]
+"""Asks a store for the earliest moment of its waiting orders: a row for each tool, and one without for sends."""
 
 
 class Agenda:
@@ -45,6 +47,27 @@ class Agenda:
             if looked == self.looked:
                 for name, bound in bounds.items():
                     setattr(self, name, bound)
+
+    def ask(self, waiting: Waiting) -> tuple[int, Mapping[str, int]]:
+        """Note when the orders that wait are due, and return it: of sends, then of calls by their tool."""
+        looked = self.looked
+        sends, calls = NEVER, dict[str, int]()
+        for tool, at in waiting():
+            if tool is None:
+                sends = at
+            else:
+                calls[tool] = at
+        self.found(looked, sends=sends, calls=calls)
+        return sends, calls
+
+    def next_order(self, but_not: Sequence[str], waiting: Waiting) -> int | None:
+        """Return when the next order is due, leaving out these tools; the store is asked where that is not known."""
+        sends, known = self.sends, self.calls
+        calls: Mapping[str, int] = dict(known or {})
+        if not sends or known is None:
+            sends, calls = self.ask(waiting)
+        least = min([sends, *(at for tool, at in calls.items() if tool not in but_not)])
+        return None if least == NEVER else least
 
     def appended(self, dues: Iterable[int], batch: Batch) -> None:
         """Note what a batch has added: when its entities are due, its orders, and who has to look."""

@@ -460,7 +460,7 @@ class SqliteStore:
         waiting = "kind = 'send' and state = 'waiting' and next_at <= ?"
         found = self._orders(_ORDERS + waiting + _FIRST + " order by row limit ?", (at, limit))
         if not found:
-            self._ask_orders()
+            self._agenda.ask(self._waiting)
         return found
 
     def calls(self, at: int, tool: str, limit: int) -> Sequence[OrderRow]:
@@ -471,24 +471,17 @@ class SqliteStore:
             (tool, at, limit),
         )
         if not found:
-            self._ask_orders()
+            self._agenda.ask(self._waiting)
         return found
 
     def next_order(self, but_not: Sequence[str]) -> int | None:
-        sends, known = self._agenda.sends, self._agenda.calls
-        calls: Mapping[str, int] = known or {}
-        if not sends or known is None:
-            sends, calls = self._ask_orders()
-        least = min([sends, *(at for tool, at in calls.items() if tool not in but_not)])
-        return None if least == NEVER else least
+        return self._agenda.next_order(but_not, self._waiting)
 
-    def _ask_orders(self) -> tuple[int, Mapping[str, int]]:
-        looked = self._agenda.looked
-        found = self._all("select tool, min(next_at) from orders where state = 'waiting' group by kind, tool")
-        calls = {tool: at for tool, at in found if tool is not None}
-        sends = next((at for tool, at in found if tool is None), NEVER)
-        self._agenda.found(looked, sends=sends, calls=calls)
-        return sends, calls
+    def _waiting(self) -> Iterable[tuple[str | None, int]]:
+        found: Iterable[tuple[str | None, int]] = self._all(
+            "select tool, min(next_at) from orders where state = 'waiting' group by kind, tool"
+        )
+        return found
 
     def order(self, order: str) -> OrderRow | None:
         return next(iter(self._orders(_ORDERS + "name = ?", (order,))), None)

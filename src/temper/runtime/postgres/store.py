@@ -477,7 +477,7 @@ class PostgresStore:
         waiting = "kind = 'send' and state = 'waiting' and next_at <= $1 and part = any($2)"
         found = self._orders(_ORDERS + waiting + _FIRST + " order by row limit $3", at, list(self.deciding()), limit)
         if not found:
-            self._ask_orders()
+            self._agenda.ask(self._waiting)
         return found
 
     def calls(self, at: int, tool: str, limit: int) -> Sequence[OrderRow]:
@@ -492,28 +492,18 @@ class PostgresStore:
             limit,
         )
         if not found:
-            self._ask_orders()
+            self._agenda.ask(self._waiting)
         return found
 
     def next_order(self, but_not: Sequence[str]) -> int | None:
-        sends, known = self._agenda.sends, self._agenda.calls
-        calls: Mapping[str, int] = dict(known or {})
-        if not sends or known is None:
-            sends, calls = self._ask_orders()
-        least = min([sends, *(at for tool, at in calls.items() if tool not in but_not)])
-        return None if least == NEVER else least
+        return self._agenda.next_order(but_not, self._waiting)
 
-    def _ask_orders(self) -> tuple[int, Mapping[str, int]]:
-        looked = self._agenda.looked
-        found = self._all(
+    def _waiting(self) -> Iterable[tuple[str | None, int]]:
+        return self._all(
             "select tool, min(next_at) as at from orders where state = 'waiting' and part = any($1)"
             " group by kind, tool",
             list(self.deciding()),
         )
-        calls = {row["tool"]: row["at"] for row in found if row["tool"] is not None}
-        sends = next((row["at"] for row in found if row["tool"] is None), NEVER)
-        self._agenda.found(looked, sends=sends, calls=calls)
-        return sends, calls
 
     def order(self, order: str) -> OrderRow | None:
         return next(iter(self._orders(_ORDERS + "name = $1", order)), None)
