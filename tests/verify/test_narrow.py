@@ -179,3 +179,9 @@ def test_all_levels_judge_a_bundle_with_policies() -> None:
     )
     report = verify(guarded(text, cedar), limits=Limits(seconds=60, seeds=8, examples=20))
     assert report.passed, [each.message for each in report.findings]
+
+
+def test_a_blueprint_that_cedar_calls_otherwise_is_narrowed_as_any() -> None:
+    """The server and the verifier have one reading of what a policy covers."""
+    text, cedar = BY_TIMER.replace("blueprint ship", "blueprint like"), NO_BUILDERS.replace("ship::", "like_::")
+    assert result_of(judged(text, cedar), "never builder enters Live").verdict is Verdict.PROVED

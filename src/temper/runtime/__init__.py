@@ -23,7 +23,6 @@ from temper.runtime.cedar import (
     read_administration,
     read_policies,
     schema_text,
-    spoken_of,
     whole_text,
 )
 from temper.runtime.cedar import schema as cedar_schema
@@ -187,7 +186,6 @@ __all__ = [
     "read_policies",
     "schema_text",
     "space_of",
-    "spoken_of",
     "unpack",
     "watch",
     "whole_text",

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from temper.kernel import Facts, StoreFault
-from temper.runtime import Gate, Ruling, cedar_schema, generated, schema_text, spoken_of, whole_text
+from temper.runtime import Gate, Ruling, cedar_schema, generated, schema_text, whole_text
 from temper.service import wire
 from temper.service.findings import site_place
 from temper.service.people import Person
 from temper.service.seen import Sees
 from temper.service.space import Space
-from temper.table import Act, Caller, Possible, Refused, Snapshot, Table, Why, World
+from temper.table import Act, Caller, Possible, Refused, Snapshot, Table, Why, World, cedar
 
 # Of the policies that are asked about an action, as many are shown besides those that decide.
 SHOWN_MAX = 20
@@ -42,7 +42,7 @@ def policies_view(table: Table, version: int | None = None) -> wire.PoliciesView
             otherwise=each.otherwise or "",
             place=site_place(table, each.site),
         )
-        for each, actions in spoken_of(table)
+        for each, actions in cedar.spoken_of(table)
     )
     return wire.PoliciesView(
         blueprint=table.blueprint,

@@ -11,6 +11,7 @@ Never: clocks, randomness, I/O. Time and ids arrive as data.
 
 from typing import TYPE_CHECKING, Any
 
+from temper.table import cedar
 from temper.table import table as shape
 from temper.table.canary import SHARES, apart, live_by, origin, takes, together, with_canary
 from temper.table.carry import carry, homeless
@@ -141,6 +142,7 @@ __all__ = [
     "broken",
     "canonical_key",
     "carry",
+    "cedar",
     "change",
     "commit",
     "compile_expression",

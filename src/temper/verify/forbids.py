@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from temper.table import Expr, Table, Type, encode, shape
+from temper.table import Expr, Table, Type, cedar, encode, shape
 
 TRUE: Expr = ("lit", ("bool",), True)
 FALSE: Expr = ("lit", ("bool",), False)
@@ -68,19 +68,8 @@ class Forbids(Struct, frozen=True):
     left_out: tuple[str, ...] = ()
 
 
-def covers(policy: shape.Policy, blueprint: str, name: str, group: str) -> bool:
-    """Say whether a policy's scope has the action `name` ("Rollout.Promote") of the group ("write")."""
-    scope = json.loads(policy.form)["action"]
-    named = scope.get("entities", [scope.get("entity")])
-    return scope["op"] == "All" or any(
-        each["type"] == f"{blueprint}::Action" and each["id"] in ({name} if scope["op"] == "==" else {name, group})
-        for each in named
-    )
-
-
-def forbids(policy: shape.Policy, given: Given) -> Forbids:
-    """Return when a policy that covers the action forbids it."""
-    form = json.loads(policy.form)
+def forbids(form: cedar.Json, given: Given) -> Forbids:
+    """Return when a policy that covers the action forbids it; `form` is Cedar's JSON form of it."""
     reading = _Reading(given)
     met = _all(reading.scope("principal", form["principal"]), reading.scope("resource", form["resource"]))
     for condition in form["conditions"]:
@@ -113,21 +102,21 @@ class _Reading:
         return met
 
     def _is(self, variable: str, type: str) -> Answers:
-        mine = "temper::Principal" if variable == "principal" else self._resource_type()
+        mine = cedar.PRINCIPAL if variable == "principal" else self._resource_type()
         return HOLDS if type == mine else FAILS
 
     def _resource_type(self) -> str:
-        return f"{self.given.table.blueprint}::{self.given.entity.name}"
+        return cedar.entity_type(self.given.table, self.given.entity.name)
 
     def _equals_named(self, variable: str, entity: Mapping[str, str]) -> Answers:
-        mine = "temper::Principal" if variable == "principal" else self._resource_type()
+        mine = cedar.PRINCIPAL if variable == "principal" else self._resource_type()
         if entity["type"] != mine:
             return FAILS
         return self._unknown(f"{variable} == {entity['type']}::{json.dumps(entity['id'])}")
 
     def _within(self, variable: str, entity: Mapping[str, str], expr: Expr = ("caller",)) -> Answers:
         """`in` an entity: a role that the caller holds, or what the table knows nothing about."""
-        if variable == "principal" and expr == ("caller",) and entity["type"] == "temper::Role":
+        if variable == "principal" and expr == ("caller",) and entity["type"] == cedar.ROLE:
             held: Expr = ("has_role", entity["id"])
             known = any(role.name == entity["id"] for role in self.given.table.roles)
             return Answers(held, no(held)) if known else FAILS

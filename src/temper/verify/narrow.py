@@ -7,14 +7,17 @@ Each `forbid` becomes a guard of the cases that a caller may take. What `system`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 import msgspec
 
-from temper.table import Table, shape
-from temper.verify.forbids import FALSE, Given, covers, forbids, no
+from temper.table import Policy, Table, cedar, shape
+from temper.verify.forbids import FALSE, Given, forbids, no
 from temper.verify.narrowed import ASKED, Narrowed
 
 NEW = "new"
+Covering: TypeAlias = tuple[Policy, cedar.Json]
+"""A policy that covers an action, with Cedar's JSON form of it."""
 
 
 def narrowed(table: Table) -> Narrowed:
@@ -44,13 +47,11 @@ class _Narrowing:
 
     def _action(self, entity: shape.Entity, action: shape.Action) -> shape.Action:
         name = f"{entity.name}.{action.name}"
-        against = self._covering("forbid", name, "write")
+        against = self._covering(cedar.FORBID, cedar.writes(entity.name, action.name))
         if not against:
             return action
-        if self._covering("permit", f"{name}.approve", "approve"):
-            lifted = tuple(each.id for each in against if self._may_forbid(each, entity, action))
-            if lifted:
-                self.lifted[name] = lifted
+        if self._covering(cedar.PERMIT, cedar.approves(entity.name, action.name)):
+            self.lifted[name] = tuple(policy.id for policy, _ in against)
             return action
         guards = {creates: self._guards(against, entity, action, creates=creates) for creates in (False, True)}
         if not any(guards.values()):
@@ -58,26 +59,17 @@ class _Narrowing:
         cases = tuple(part for case in action.cases for part in self._parts(action, case, guards))
         return msgspec.structs.replace(action, cases=cases)
 
-    def _may_forbid(self, policy: shape.Policy, entity: shape.Entity, action: shape.Action) -> bool:
-        """Say whether a policy can forbid an action at all: one about other kinds of entity can't."""
-        found = [forbids(policy, Given(self.table, entity, action, creates)) for creates in (False, True)]
-        return any(each.left_out or each.when != FALSE for each in found)
-
-    def _covering(self, effect: str, name: str, group: str) -> list[shape.Policy]:
-        return [
-            each
-            for each in self.table.policies
-            if each.effect == effect and covers(each, self.table.blueprint, name, group)
-        ]
+    def _covering(self, effect: str, name: cedar.ActionName) -> list[Covering]:
+        return [each for each in cedar.covering(self.table, name) if each[0].effect == effect]
 
     def _guards(
-        self, against: list[shape.Policy], entity: shape.Entity, action: shape.Action, *, creates: bool
+        self, against: list[Covering], entity: shape.Entity, action: shape.Action, *, creates: bool
     ) -> tuple[shape.Guard, ...]:
         if not any((NEW in case.froms) if creates else set(case.froms) - {NEW} for case in action.cases):
             return ()
         guards = []
-        for policy in against:
-            found = forbids(policy, Given(self.table, entity, action, creates))
+        for policy, form in against:
+            found = forbids(form, Given(self.table, entity, action, creates))
             if found.left_out:
                 self.left_out.setdefault(f"{entity.name}.{action.name}", {})[policy.id] = found.left_out
             if found.when != FALSE:

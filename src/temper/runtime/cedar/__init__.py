@@ -11,7 +11,6 @@ from temper.runtime.cedar.gate import Gate
 from temper.runtime.cedar.permits import Permit, generated, whole_text
 from temper.runtime.cedar.read import POLICIES_MAX, Policies, read_policies
 from temper.runtime.cedar.schema import schema, schema_text
-from temper.runtime.cedar.scope import spoken_of
 from temper.runtime.cedar.slices import Ruling
 from temper.runtime.cedar.whatif import Could, Somebody, could_act, could_read
 
@@ -33,6 +32,5 @@ __all__ = [
     "read_policies",
     "schema",
     "schema_text",
-    "spoken_of",
     "whole_text",
 ]

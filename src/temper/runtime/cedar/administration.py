@@ -13,13 +13,12 @@ from typing import Any, TypeAlias
 
 from temper.kernel import Facts
 from temper.runtime.cedar.engine import Checker, Policies
-from temper.runtime.cedar.names import PRINCIPAL
 from temper.runtime.cedar.read import read_policies
 from temper.runtime.cedar.schema import people
 from temper.runtime.cedar.slices import Ruling
 from temper.runtime.cedar.told import told_of_caller
 from temper.runtime.cedar.values import moment
-from temper.table import Caller, Policy
+from temper.table import Caller, Policy, cedar
 from temper.text import Source
 
 Json: TypeAlias = Any
@@ -73,7 +72,7 @@ class Administration:
         if facts.session is not None:
             context["session"] = facts.session
         request = {
-            "principal": {"type": PRINCIPAL, "id": caller.principal},
+            "principal": {"type": cedar.PRINCIPAL, "id": caller.principal},
             "action": {"type": ACTION, "id": action.value},
             "resource": {"type": kind, "id": id},
             "context": context,
@@ -85,7 +84,7 @@ class Administration:
             {"uid": request["resource"], "attrs": name, "parents": []},
         ]
         if caller.acts_for is not None and caller.acts_for != caller.principal:
-            uid = {"type": PRINCIPAL, "id": caller.acts_for}
+            uid = {"type": cedar.PRINCIPAL, "id": caller.acts_for}
             entities.append({"uid": uid, "attrs": {"name": caller.acts_for}, "parents": []})
         try:
             allowed, reasons, erring = self._parsed.decide(request, entities)
@@ -132,7 +131,7 @@ def administration_schema() -> Json:
         actions[each.value] = {
             "memberOf": [{"id": GROUP, "type": ACTION}],
             "appliesTo": {
-                "principalTypes": [PRINCIPAL],
+                "principalTypes": [cedar.PRINCIPAL],
                 "resourceTypes": [BLUEPRINT if each in _OF_BLUEPRINTS else SERVER],
                 "context": context,
             },

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from temper.runtime.cedar.names import WRITE, ActionName
+from temper.runtime.cedar.looks import nodes
 from temper.runtime.cedar.schema import NEW
-from temper.runtime.cedar.scope import nodes
-from temper.table import Table
+from temper.table import Table, cedar
 from temper.table import shape as pieces
 
 Json: TypeAlias = Any
@@ -40,12 +39,12 @@ def enumerations(table: Table, kinds: Iterable[str]) -> dict[str, Values]:
     return {name: frozenset(values) for name, values in found.items() if name not in open_ones}
 
 
-def states_of(table: Table, names: Iterable[ActionName]) -> Values:
+def states_of(table: Table, names: Iterable[cedar.ActionName]) -> Values:
     """Return the states in which actions can be asked for with any hope: all of them for those that are no moves."""
     found: set[str] = set()
     for name in names:
         entity = table.entities[name.entity]
-        if name.group == WRITE and name.action is not None:
+        if name.group == cedar.WRITE and name.action is not None:
             found.update(state for case in entity.actions[name.action].cases for state in case.froms)
         else:
             found.update(entity.states)

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from temper.runtime.cedar.engine import laid_out, text_of_form
-from temper.runtime.cedar.names import PRINCIPAL, READ, ROLE, WRITE, ActionName, action_type, all_actions, entity_type
-from temper.runtime.cedar.scope import PERMIT, covered, covering, forms
-from temper.table import Expr, Policy, Table, Type
+from temper.table import Expr, Policy, Table, Type, cedar
 from temper.table import shape as pieces
 
 Json: TypeAlias = Any
@@ -37,12 +35,12 @@ class Permit:
 def generated(table: Table) -> tuple[Permit, ...]:
     """Return what the blueprint itself says, in the order of its text."""
     found: list[Permit] = []
-    for name in all_actions(table):
-        if name.group == WRITE and name.action is not None:
+    for name in cedar.all_actions(table):
+        if name.group == cedar.WRITE and name.action is not None:
             action = table.entities[name.entity].actions[name.action]
             found += _of_action(table, name, action)
-        elif name.group == READ and not _permitted(table, name):
-            text = f'permit (principal, action == {action_type(table)}::"{name.id}", resource);'
+        elif name.group == cedar.READ and not _permitted(table, name):
+            text = f'permit (principal, action == {cedar.action_type(table)}::"{name.id}", resource);'
             note = "everybody may read what no `permit` speaks of"
             found.append(Permit(f"default/{name.id}", text, note, (name.id,)))
     found += _excluding(table)
@@ -52,7 +50,7 @@ def generated(table: Table) -> tuple[Permit, ...]:
 def whole_text(table: Table) -> str:
     """Return the whole of who may, as one text of Cedar: the blueprint's part, then that of the files."""
     parts = [_noted(permit) for permit in generated(table)]
-    parts += [_as_asked(table, policy, form) for policy, form in forms(table)]
+    parts += [_as_asked(table, policy, form) for policy, form in cedar.forms(table)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -64,27 +62,27 @@ def _noted(permit: Permit) -> str:
 
 def _as_asked(table: Table, policy: Policy, form: Json) -> str:
     """A file's policy as far as it is asked: a `permit` lets nobody act whom `by` keeps out."""
-    speaks_of = covered(table, form)
-    if policy.effect != PERMIT or all(name.group != WRITE for name in speaks_of):
+    speaks_of = cedar.covered(table, form)
+    if policy.effect != cedar.PERMIT or all(name.group != cedar.WRITE for name in speaks_of):
         return policy.text if "id" in form.get("annotations", {}) else f"@id({_quoted(policy.id)})\n{policy.text}"
-    left = [name for name in speaks_of if name.group != WRITE]
+    left = [name for name in speaks_of if name.group != cedar.WRITE]
     if not left:
         return f"// {policy.id}: adds nothing, since `by` says who may act"
-    kind = action_type(table)
+    kind = cedar.action_type(table)
     scope = {"op": "in", "entities": [{"type": kind, "id": name.id} for name in left]}
     return laid_out(
         text_of_form({**form, "action": scope, "annotations": {**form.get("annotations", {}), "id": policy.id}})
     )
 
 
-def _permitted(table: Table, name: ActionName) -> bool:
-    return any(policy.effect == PERMIT for policy, _ in covering(table, name))
+def _permitted(table: Table, name: cedar.ActionName) -> bool:
+    return any(policy.effect == cedar.PERMIT for policy, _ in cedar.covering(table, name))
 
 
 # --- `by` -------------------------------------------------------------------------------------------------------------
 
 
-def _of_action(table: Table, name: ActionName, action: pieces.Action) -> Iterator[Permit]:
+def _of_action(table: Table, name: cedar.ActionName, action: pieces.Action) -> Iterator[Permit]:
     parted = any(case.by for case in action.cases)
     if not parted:
         yield from _of_bys(table, name, action.by, (), "")
@@ -94,21 +92,21 @@ def _of_action(table: Table, name: ActionName, action: pieces.Action) -> Iterato
 
 
 def _of_bys(
-    table: Table, name: ActionName, bys: Iterable[pieces.By], froms: tuple[str, ...], case: str
+    table: Table, name: cedar.ActionName, bys: Iterable[pieces.By], froms: tuple[str, ...], case: str
 ) -> Iterator[Permit]:
-    where = f'action == {action_type(table)}::"{name.id}", resource is {entity_type(table, name.entity)}'
+    where = f'action == {cedar.action_type(table)}::"{name.id}", resource is {cedar.entity_type(table, name.entity)}'
     states = f"[{', '.join(_quoted(state) for state in froms)}].contains(resource.state)" if froms else ""
     at = f" from {', '.join(froms)}" if froms else ""
     for by in bys:
         id = f"by/{name.id}{case}/{by.role or by.kind}"
         if by.kind == "role" and by.role is not None:
-            text = f"permit (principal in {ROLE}::{_quoted(by.role)}, {where}){_when(states)};"
+            text = f"permit (principal in {cedar.ROLE}::{_quoted(by.role)}, {where}){_when(states)};"
             yield Permit(id, text, f"{name.id} by {by.role}{at}", (name.id,))
         elif by.kind == "anyone":
             yield Permit(id, f"permit (principal, {where}){_when(states)};", f"{name.id} by anyone{at}", (name.id,))
         elif by.kind == "who" and by.who is not None:
             named = _named(table, name.entity, by.who)
-            text = f"permit (principal is {PRINCIPAL}, {where}){_when(states, *named)};" if named else ""
+            text = f"permit (principal is {cedar.PRINCIPAL}, {where}){_when(states, *named)};" if named else ""
             told = "whom the entity names" if named else "whom the entity names, in a way that Cedar has no words for"
             yield Permit(id, text, f"{name.id} by {told}{at}", (name.id,))
 
@@ -159,7 +157,7 @@ def _part(
 
 
 def _excluding(table: Table) -> Iterator[Permit]:
-    covers = tuple(name.id for name in all_actions(table) if name.group == WRITE)
+    covers = tuple(name.id for name in cedar.all_actions(table) if name.group == cedar.WRITE)
     told: set[frozenset[str]] = set()
     for role in table.roles:
         for other in role.excludes:
@@ -168,8 +166,9 @@ def _excluding(table: Table) -> Iterator[Permit]:
                 continue
             told.add(pair)
             one, two = sorted(pair)
-            both = f"principal in {ROLE}::{_quoted(one)} && principal in {ROLE}::{_quoted(two)}"
-            text = f'forbid (principal, action in {action_type(table)}::"{WRITE}", resource) when {{ {both} }};'
+            both = f"principal in {cedar.ROLE}::{_quoted(one)} && principal in {cedar.ROLE}::{_quoted(two)}"
+            actions = f'action in {cedar.action_type(table)}::"{cedar.WRITE}"'
+            text = f"forbid (principal, {actions}, resource) when {{ {both} }};"
             yield Permit(f"excludes/{one}/{two}", text, f"nobody acts as {one} and {two}", covers)
 
 

@@ -12,21 +12,10 @@ from typing import Any, TypeAlias
 
 from temper.runtime.cedar.engine import UNFINISHED, CannotParse, Checker, form_of, laid_out
 from temper.runtime.cedar.impossible import enumerations, may_apply, states_of, unknown_values
-from temper.runtime.cedar.names import (
-    GROUPS,
-    PRINCIPAL,
-    ROLE,
-    TEAM,
-    WRITE,
-    ActionName,
-    action_type,
-    all_actions,
-    entity_type,
-)
+from temper.runtime.cedar.looks import nodes
 from temper.runtime.cedar.pieces import Bad, Piece, Token, cut, text_of, words_of
 from temper.runtime.cedar.schema import creates, schema
-from temper.runtime.cedar.scope import FORBID, PERMIT, covered, names_actions, nodes
-from temper.table import Policy, Table
+from temper.table import Policy, Table, cedar
 from temper.text import Code, Diagnostic, Label, Source, Span, suggest
 
 Json: TypeAlias = Any
@@ -250,7 +239,7 @@ class _Checking:
         for number, each in enumerate(self.read):
             if number in bad:
                 continue
-            for kind in {name.entity for name in covered(self.table, each.form) if self._creates(name)}:
+            for kind in {name.entity for name in cedar.covered(self.table, each.form) if self._creates(name)}:
                 kinds.setdefault(kind, []).append(number)
         for kind, ours in sorted(kinds.items()):
             checker = Checker(schema(self.table, creating=kind))
@@ -260,7 +249,7 @@ class _Checking:
                     continue  # It speaks of other actions too, and those have been asked about.
                 yield ours[number], self._not_there_yet(self.read[ours[number]].piece, name)
 
-    def _creates(self, name: ActionName) -> bool:
+    def _creates(self, name: cedar.ActionName) -> bool:
         return name.action is not None and creates(self.table.entities[name.entity].actions[name.action])
 
     def _not_there_yet(self, piece: Piece, name: str) -> Diagnostic:
@@ -307,8 +296,8 @@ class _Checking:
     def _unknown_action(self, piece: Piece, found: re.Match[str]) -> Diagnostic:
         name = found["name"]
         id = found["id"]
-        known = [each.id for each in all_actions(self.table)]
-        near = suggest(id, [*known, *GROUPS])
+        known = [each.id for each in cedar.all_actions(self.table)]
+        near = suggest(id, [*known, *cedar.GROUPS])
         help = f'did you mean `"{near}"`?' if near else f'it is `"Entity.Action"`, `"Entity.read"`, or {_groups()}'
         return Diagnostic(
             Code.B813, f"unknown action `{name}`", self._label(piece, name, "not in the blueprint"), help=help
@@ -316,8 +305,8 @@ class _Checking:
 
     def _unknown_type(self, piece: Piece, found: re.Match[str]) -> Diagnostic:
         name = found["name"]
-        known = [entity_type(self.table, each) for each in self.table.entities]
-        near = suggest(name, [*known, PRINCIPAL, ROLE, TEAM])
+        known = [cedar.entity_type(self.table, each) for each in self.table.entities]
+        near = suggest(name, [*known, cedar.PRINCIPAL, cedar.ROLE, cedar.TEAM])
         help = f"did you mean `{near}`?" if near else f"there are {', '.join(f'`{each}`' for each in known)}"
         return Diagnostic(
             Code.B813, f"unknown entity type `{name}`", self._label(piece, name, "not in the blueprint"), help=help
@@ -350,10 +339,10 @@ class _Checking:
         return Diagnostic(Code.B813, f"`{kind}` has no attribute `{name}`", Label(span, "unknown"), help=help)
 
     def _attributes(self, kind: str) -> list[str]:
-        if kind == PRINCIPAL:
+        if kind == cedar.PRINCIPAL:
             return ["name", "agent", "acts_for", "admin"]
         for entity in self.table.entities.values():
-            if entity_type(self.table, entity.name) == kind:
+            if cedar.entity_type(self.table, entity.name) == kind:
                 return ["id", "state", *(field.name for field in entity.fields)]
         return []
 
@@ -369,7 +358,8 @@ class _Checking:
             Code.B815,
             "no action is about what this policy names",
             Label(piece.effect.span, "it never applies"),
-            help=f'an action is about entities of its own kind: `action == {action_type(self.table)}::"Entity.Action"`',
+            help="an action is about entities of its own kind: "
+            f'`action == {cedar.action_type(self.table)}::"Entity.Action"`',
         )
 
     def _label(self, piece: Piece, name: str, text: str) -> Label:
@@ -379,8 +369,8 @@ class _Checking:
 
     def _looked_at(self, each: _Read) -> Iterator[Diagnostic]:
         piece, form = each.piece, each.form
-        names = covered(self.table, form)
-        if form["effect"] == PERMIT:
+        names = cedar.covered(self.table, form)
+        if form["effect"] == cedar.PERMIT:
             yield from self._permit(piece, form)
         yield from self._others_roles(piece, form)
         closed = enumerations(self.table, dict.fromkeys(name.entity for name in names))
@@ -412,7 +402,7 @@ class _Checking:
                 yield Diagnostic(Code.B815, text, Label(piece.effect.span, "it never applies"))
                 return
             froms = states_of(self.table, names)
-            if attribute == "state" and form["effect"] == FORBID and not left & froms:
+            if attribute == "state" and form["effect"] == cedar.FORBID and not left & froms:
                 shown = ", ".join(f"`{state}`" for state in sorted(left))
                 text = f"nothing that this policy forbids is possible from {shown}"
                 help = f"its actions are taken from {', '.join(f'`{state}`' for state in sorted(froms))}"
@@ -420,14 +410,15 @@ class _Checking:
                 return
 
     def _permit(self, piece: Piece, form: Json) -> Iterator[Diagnostic]:
-        if not names_actions(form):
+        if not cedar.names_actions(form):
             yield Diagnostic(
                 Code.B820,
                 "this `permit` names no action, and would let people read and approve as well",
                 Label(piece.effect.span, "permits everything"),
-                help=f'name them: `action == {action_type(self.table)}::"Entity.read"`, or a group of {_groups()}',
+                help=f'name them: `action == {cedar.action_type(self.table)}::"Entity.read"`, '
+                f"or a group of {_groups()}",
             )
-        elif any(name.group == WRITE for name in covered(self.table, form)):
+        elif any(name.group == cedar.WRITE for name in cedar.covered(self.table, form)):
             yield Diagnostic(
                 Code.B817,
                 "this `permit` adds nothing: who may take an action is what its `by` says",
@@ -444,7 +435,7 @@ class _Checking:
                 kinds = {
                     one["__entity"]["type"] for kind, one in nodes(right) if kind == "Value" and isinstance(one, dict)
                 }
-                if kinds & {ROLE, TEAM}:
+                if kinds & {cedar.ROLE, cedar.TEAM}:
                     yield Diagnostic(
                         Code.B821,
                         "roles and teams are known of the caller alone",
@@ -469,7 +460,7 @@ class _Checking:
 
 
 def _groups() -> str:
-    return ", ".join(f'`"{group}"`' for group in GROUPS)
+    return ", ".join(f'`"{group}"`' for group in cedar.GROUPS)
 
 
 def _attribute_span(piece: Piece, name: str) -> Span | None:
@@ -587,5 +578,5 @@ def _wider_action(action: Json) -> list[Json]:
         return [action] if action["op"] == "All" else [action, _ANY]
     entity = action["entity"]
     id = entity["id"]
-    group = "read" if id.endswith(".read") else "approve" if id.endswith(".approve") else WRITE
+    group = "read" if id.endswith(".read") else "approve" if id.endswith(".approve") else cedar.WRITE
     return [action, {"op": "in", "entity": entity}, {"op": "in", "entity": {**entity, "id": group}}, _ANY]

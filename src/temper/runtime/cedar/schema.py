@@ -6,20 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from temper.runtime.cedar.engine import Checker
-from temper.runtime.cedar.names import (
-    APPROVE,
-    GROUPS,
-    PRINCIPAL,
-    ROLE,
-    TEAM,
-    ActionName,
-    action_type,
-    all_actions,
-    bare_type,
-    entity_type,
-    namespace,
-)
-from temper.table import Table, Type
+from temper.table import Table, Type, cedar
 from temper.table import shape as pieces
 
 Json = dict[str, Any]
@@ -34,14 +21,14 @@ def schema(table: Table, *, creating: str | None = None) -> Json:
     reads of one has to be asked for with `has` there.
     """
     entities = {
-        bare_type(table, each.name): _entity(table, each, creating=each.name == creating)
+        cedar.bare_type(table, each.name): _entity(table, each, creating=each.name == creating)
         for each in table.entities.values()
     }
     ours: Json = {"entityTypes": entities, "actions": _actions(table, creating)}
     who = people(role.name for role in table.roles)
-    if namespace(table) == "temper":
+    if cedar.namespace(table) == "temper":
         return {"temper": {"entityTypes": {**who, **entities}, "actions": ours["actions"]}}
-    return {"temper": {"entityTypes": who, "actions": {}}, namespace(table): ours}
+    return {"temper": {"entityTypes": who, "actions": {}}, cedar.namespace(table): ours}
 
 
 def schema_text(table: Table) -> str:
@@ -63,12 +50,12 @@ def people(roles: Iterable[str]) -> Json:
                 {
                     "name": _STRING,
                     "agent": _BOOL,
-                    "acts_for": _optional(_reference(PRINCIPAL)),
+                    "acts_for": _optional(_reference(cedar.PRINCIPAL)),
                     "admin": _BOOL,
                 }
             ),
             "tags": {"type": "String"},
-            "memberOfTypes": [ROLE, TEAM],
+            "memberOfTypes": [cedar.ROLE, cedar.TEAM],
         },
         "Role": {"enum": listed} if listed else {},
         "Team": {},
@@ -83,26 +70,26 @@ def _entity(table: Table, entity: pieces.Entity, *, creating: bool) -> Json:
 
 
 def _actions(table: Table, creating: str | None) -> Json:
-    found: Json = {group: {} for group in GROUPS}
-    for name in all_actions(table):
+    found: Json = {group: {} for group in cedar.GROUPS}
+    for name in cedar.all_actions(table):
         action = table.entities[name.entity].actions[name.action] if name.action is not None else None
         if creating is not None and (name.entity != creating or action is None or not creates(action)):
             continue
         found[name.id] = {
-            "memberOf": [{"id": name.group, "type": action_type(table)}],
+            "memberOf": [{"id": name.group, "type": cedar.action_type(table)}],
             "appliesTo": {
-                "principalTypes": [PRINCIPAL],
-                "resourceTypes": [entity_type(table, name.entity)],
+                "principalTypes": [cedar.PRINCIPAL],
+                "resourceTypes": [cedar.entity_type(table, name.entity)],
                 "context": _context(table, name, action),
             },
         }
     return found
 
 
-def _context(table: Table, name: ActionName, action: pieces.Action | None) -> Json:
+def _context(table: Table, name: cedar.ActionName, action: pieces.Action | None) -> Json:
     asked: Json = {"now": _DATETIME, "via": _STRING, "session": _optional(_STRING)}
-    if name.group == APPROVE:
-        asked["requester"] = _reference(PRINCIPAL)
+    if name.group == cedar.APPROVE:
+        asked["requester"] = _reference(cedar.PRINCIPAL)
     if action is not None:
         params = {param.name: _attribute(table, param.type) for param in action.params}
         asked["params"] = _record(params)
@@ -146,9 +133,9 @@ def _type(table: Table, type_: Type) -> Json:
         case ("duration",):
             return _DURATION
         case ("principal",):
-            return _reference(PRINCIPAL)
+            return _reference(cedar.PRINCIPAL)
         case ("ref", entity):
-            return _reference(entity_type(table, entity))
+            return _reference(cedar.entity_type(table, entity))
         case ("set" | "list", of, _):
             return {"type": "Set", "element": _type(table, of)}
         case ("map", key, of, _):

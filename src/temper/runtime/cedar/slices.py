@@ -12,12 +12,11 @@ from typing import Any, TypeAlias
 
 from temper.kernel import Facts
 from temper.runtime.cedar.engine import Policies
-from temper.runtime.cedar.names import PRINCIPAL, ActionName, action_type, entity_type
+from temper.runtime.cedar.looks import looks
 from temper.runtime.cedar.schema import NEW
-from temper.runtime.cedar.scope import FORBID, covering, looks
 from temper.runtime.cedar.told import told_of_caller
 from temper.runtime.cedar.values import CannotHold, Encoder, attributes, encoders, moment, reference
-from temper.table import Caller, Look, NoValue, Policy, Snapshot, Table, Value, evaluate, holds_references
+from temper.table import Caller, Look, NoValue, Policy, Snapshot, Table, Value, cedar, evaluate, holds_references
 from temper.table import shape as pieces
 
 Json: TypeAlias = Any
@@ -88,11 +87,11 @@ ALLOWED = Ruling(allowed=True)
 class Slice:
     """The policies of one action."""
 
-    def __init__(self, table: Table, name: ActionName, *, let_in: bool) -> None:
+    def __init__(self, table: Table, name: cedar.ActionName, *, let_in: bool) -> None:
         """Take them from the table. With `let_in`, who is not forbidden is allowed, and permits don't count."""
-        ours = list(covering(table, name))
+        ours = list(cedar.covering(table, name))
         if let_in:
-            ours = [(policy, one) for policy, one in ours if policy.effect == FORBID]
+            ours = [(policy, one) for policy, one in ours if policy.effect == cedar.FORBID]
         self.name = name
         self.policies = tuple(policy for policy, _ in ours)
         self._table = table
@@ -101,10 +100,10 @@ class Slice:
         self._parsed = Policies([*(policy.text for policy in self.policies), *((_LET_IN,) if let_in else ())])
         self._entity = table.entities[name.entity]
         self._action = self._entity.actions[name.action] if name.action is not None else None
-        self._kind = entity_type(table, name.entity)
-        self._kinds = {entity_type(table, each): each for each in table.entities}
-        self._request = {"type": action_type(table), "id": name.id}
-        group = {"type": action_type(table), "id": name.group}
+        self._kind = cedar.entity_type(table, name.entity)
+        self._kinds = {cedar.entity_type(table, each): each for each in table.entities}
+        self._request = {"type": cedar.action_type(table), "id": name.id}
+        group = {"type": cedar.action_type(table), "id": name.group}
         self._group = {"uid": self._request, "attrs": {}, "parents": [group]}
         self._fields: dict[str, tuple[tuple[str, Encoder], ...]] = {}
         given = self._action.params if self._action is not None and self._all.reads("params") else ()
@@ -172,7 +171,7 @@ class Slice:
         try:
             entities, context = self._told(asked, params)
             request = {
-                "principal": {"type": PRINCIPAL, "id": asked.caller.principal},
+                "principal": {"type": cedar.PRINCIPAL, "id": asked.caller.principal},
                 "action": self._request,
                 "resource": {"type": self._kind, "id": asked.id},
                 "context": context,
@@ -185,7 +184,7 @@ class Slice:
         known = self.policies
         wrong = tuple((known[number], text) for number, text in erring.items())
         decided = tuple(known[number] for number in reasons if number < len(known))
-        return Ruling(allowed and not any(each.effect == FORBID for each, _ in wrong), decided, wrong)
+        return Ruling(allowed and not any(each.effect == cedar.FORBID for each, _ in wrong), decided, wrong)
 
     def _unasked(self, text: str) -> Ruling:
         """What can't be asked has no answer, and what has none counts against the caller."""
@@ -199,7 +198,7 @@ class Slice:
 
     def _told(self, asked: Asked, params: Mapping[str, Value]) -> tuple[list[Json], Json]:
         context = self._context(asked, params)
-        entities = {(PRINCIPAL, asked.caller.principal): told_of_caller(asked.caller, asked.facts)}
+        entities = {(cedar.PRINCIPAL, asked.caller.principal): told_of_caller(asked.caller, asked.facts)}
         if asked.now is None:
             entities[self._kind, asked.id] = _entity(self._kind, asked.id, NEW, {})
         else:
@@ -215,7 +214,7 @@ class Slice:
         if asked.facts.session is not None:
             context["session"] = asked.facts.session
         if asked.requester is not None:
-            context["requester"] = reference(PRINCIPAL, asked.requester)
+            context["requester"] = reference(cedar.PRINCIPAL, asked.requester)
         if self._all.reads("params"):
             context["params"] = attributes(self._params, params)
         return context
@@ -225,7 +224,7 @@ class Slice:
         if encoders_of is None:
             fields = self._table.entities[now.entity].fields
             encoders_of = self._fields[now.entity] = encoders(self._table, fields, self._all.names)
-        kind = entity_type(self._table, now.entity)
+        kind = cedar.entity_type(self._table, now.entity)
         return _entity(kind, now.id, now.state, attributes(encoders_of, now.fields))
 
     def _followed(self, entities: dict[tuple[str, str], Json], context: Json, world: Look | None) -> None:
@@ -238,7 +237,7 @@ class Slice:
             for kind, id in waiting:
                 if (kind, id) in entities:
                     continue
-                if kind == PRINCIPAL:
+                if kind == cedar.PRINCIPAL:
                     # Of others no more is known than what they are called.
                     entities[kind, id] = {"uid": {"type": kind, "id": id}, "attrs": {"name": id}, "parents": []}
                 elif kind in self._kinds:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from temper.runtime.cedar.names import PRINCIPAL, entity_type
-from temper.table import Table, Type, encode
+from temper.table import Table, Type, cedar, encode
 from temper.table import shape as pieces
 
 Json: TypeAlias = Any
@@ -44,9 +43,9 @@ def encoder(table: Table, name: str, type_: Type) -> Encoder:
         case ("duration",):
             return lambda value: _extension("duration", _duration(name, value))
         case ("principal",):
-            return lambda value: reference(PRINCIPAL, value)
+            return lambda value: reference(cedar.PRINCIPAL, value)
         case ("ref", entity):
-            kind = entity_type(table, entity)
+            kind = cedar.entity_type(table, entity)
             return lambda value: reference(kind, value)
         case ("optional", inner):
             return encoder(table, name, inner)

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
-from temper.runtime.cedar.names import PRINCIPAL, ROLE, WRITE, ActionName, entity_type, reads
 from temper.runtime.cedar.schema import NEW
-from temper.runtime.cedar.scope import FORBID, PERMIT, covering
-from temper.table import Table
+from temper.table import Table, cedar
 from temper.table import shape as pieces
 
 Json: TypeAlias = Any
@@ -50,7 +48,7 @@ def could_act(table: Table, entity: str, action: str, state: str, who: Somebody)
     admitted = _admitted(table, table.entities[entity].actions[action], state, who)
     if admitted is False:
         return Answer(Could.NO, ("by",))
-    forbidden = _forbidden(table, ActionName(f"{entity}.{action}", entity, action, WRITE), state, who)
+    forbidden = _forbidden(table, cedar.ActionName(f"{entity}.{action}", entity, action, cedar.WRITE), state, who)
     if forbidden.could is Could.YES and admitted is None:
         return Answer(Could.DEPENDS, ("by",))
     return forbidden
@@ -58,8 +56,8 @@ def could_act(table: Table, entity: str, action: str, state: str, who: Somebody)
 
 def could_read(table: Table, entity: str, state: str, who: Somebody) -> Answer:
     """Return whether somebody could read an entity in that state."""
-    name = reads(entity)
-    permits = [(each.id, form) for each, form in covering(table, name) if each.effect == PERMIT]
+    name = cedar.reads(entity)
+    permits = [(each.id, form) for each, form in cedar.covering(table, name) if each.effect == cedar.PERMIT]
     found = _forbidden(table, name, state, who)
     if found.could is Could.NO or not permits:
         return found
@@ -70,10 +68,10 @@ def could_read(table: Table, entity: str, state: str, who: Somebody) -> Answer:
     return Answer(Could.DEPENDS, maybe) if maybe else Answer(Could.NO, tuple(answers))
 
 
-def _forbidden(table: Table, name: ActionName, state: str, who: Somebody) -> Answer:
+def _forbidden(table: Table, name: cedar.ActionName, state: str, who: Somebody) -> Answer:
     maybe: list[str] = []
-    for policy, form in covering(table, name):
-        if policy.effect != FORBID:
+    for policy, form in cedar.covering(table, name):
+        if policy.effect != cedar.FORBID:
             continue
         answer = _applies(table, form, name, state, who)
         if answer is True:
@@ -113,7 +111,7 @@ def _admits(by: pieces.By, who: Somebody) -> bool | None:
 # --- policies ---------------------------------------------------------------------------------------------------------
 
 
-def _applies(table: Table, form: Json, name: ActionName, state: str, who: Somebody) -> bool | None:
+def _applies(table: Table, form: Json, name: cedar.ActionName, state: str, who: Somebody) -> bool | None:
     """Whether a policy that covers an action applies to somebody and an entity in that state."""
     known = _Known(table, name, state, who)
     answers = [known.scope(form["principal"], known.principal), known.scope(form["resource"], known.resource)]
@@ -128,7 +126,7 @@ def _applies(table: Table, form: Json, name: ActionName, state: str, who: Somebo
 @dataclass(frozen=True, slots=True)
 class _Known:
     table: Table
-    name: ActionName
+    name: cedar.ActionName
     state: str
     who: Somebody
 
@@ -143,12 +141,12 @@ class _Known:
 
     def principal(self, entity: Json) -> bool | None:
         """Whether the caller is, or belongs to, an entity."""
-        if entity["type"] == ROLE:
+        if entity["type"] == cedar.ROLE:
             return entity["id"] in self.who.roles
         return None
 
     def resource(self, entity: Json) -> bool | None:
-        return None if entity["type"] == entity_type(self.table, self.name.entity) else False
+        return None if entity["type"] == cedar.entity_type(self.table, self.name.entity) else False
 
     def truth(self, expr: Json) -> bool | None:
         """What a condition comes to; `None` where that rests on what is not known."""
@@ -215,7 +213,7 @@ class _Known:
         return None if None in answers else False
 
     def _is(self, part: Json) -> bool | None:
-        kinds = {"principal": PRINCIPAL, "resource": entity_type(self.table, self.name.entity)}
+        kinds = {"principal": cedar.PRINCIPAL, "resource": cedar.entity_type(self.table, self.name.entity)}
         kind = kinds.get(part["left"].get("Var", ""))
         if kind is None:
             return None

@@ -1,77 +1,12 @@
-"""What a policy covers, and what it looks at: read off Cedar's JSON form of it."""
+"""What the conditions of policies look at: read off Cedar's JSON form of them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from temper.runtime.cedar.names import PRINCIPAL, ROLE, TEAM, ActionName, action_type, all_actions, entity_type
-from temper.table import Policy, Table
-
 Json: TypeAlias = Any
-
-PERMIT = "permit"
-FORBID = "forbid"
-_PEOPLE = frozenset({PRINCIPAL, ROLE, TEAM})
-
-
-def forms(table: Table) -> tuple[tuple[Policy, Json], ...]:
-    """Return the table's policies, each with Cedar's JSON form of it; read once for a table."""
-    known: tuple[tuple[Policy, Json], ...] | None = table.__dict__.get("forms")
-    if known is None:
-        known = table.__dict__["forms"] = tuple((policy, json.loads(policy.form)) for policy in table.policies)
-    return known
-
-
-def covering(table: Table, name: ActionName) -> tuple[tuple[Policy, Json], ...]:
-    """Return the policies whose scope lets them speak of an action; found once for a table."""
-    known: dict[str, tuple[tuple[Policy, Json], ...]] = table.__dict__.setdefault("covering", {})
-    if name.id not in known:
-        known[name.id] = tuple((policy, form) for policy, form in forms(table) if covers(table, form, name))
-    return known[name.id]
-
-
-def spoken_of(table: Table) -> tuple[tuple[Policy, tuple[str, ...]], ...]:
-    """Return the table's policies, each with the ids of the actions that it speaks of."""
-    return tuple((policy, tuple(name.id for name in covered(table, form))) for policy, form in forms(table))
-
-
-def covered(table: Table, form: Json) -> tuple[ActionName, ...]:
-    """Return the actions that a policy's scope lets it speak of, in the order of the schema."""
-    return tuple(name for name in all_actions(table) if covers(table, form, name))
-
-
-def covers(table: Table, form: Json, name: ActionName) -> bool:
-    """Say whether a policy's scope lets it speak of an action: of its kind of entity, and of people."""
-    return (
-        _covers_action(form["action"], action_type(table), name)
-        and _may_be(form["resource"], frozenset({entity_type(table, name.entity)}))
-        and _may_be(form["principal"], _PEOPLE)
-    )
-
-
-def _covers_action(action: Json, kind: str, name: ActionName) -> bool:
-    if action["op"] == "All":
-        return True
-    named = action["entities"] if "entities" in action else [action["entity"]]
-    ids = {name.id, name.group} if action["op"] == "in" else {name.id}
-    return any(each["type"] == kind and each["id"] in ids for each in named)
-
-
-def _may_be(scope: Json, kinds: frozenset[str]) -> bool:
-    if scope["op"] == "is":
-        return scope["entity_type"] in kinds
-    return scope["op"] == "All" or scope["entity"]["type"] in kinds
-
-
-def names_actions(form: Json) -> bool:
-    """Say whether a policy says which actions it speaks of."""
-    return bool(form["action"]["op"] != "All")
-
-
-# --- what the conditions look at --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What things of a blueprint are called in Cedar.
+"""What things of a blueprint are called in Cedar, and what a policy of its bundle covers.
 
 Types are `BLUEPRINT::Entity`; a principal is a `temper::Principal`, its parents are `temper::Role` and `temper::Team`.
 Actions are `BLUEPRINT::Action::"Entity.Action"`, those of reading `"Entity.read"`, those of saying yes to somebody
@@ -7,9 +7,12 @@ else's `"Entity.Action.approve"`; each kind has a group: "write", "read" and "ap
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from typing import Any, TypeAlias
 
-from temper.table import Table
+from msgspec import Struct
+
+from temper.table.table import Policy, Table
 
 PRINCIPAL = "temper::Principal"
 ROLE = "temper::Role"
@@ -20,6 +23,8 @@ READ = "read"
 APPROVE = "approve"
 GROUPS = (WRITE, READ, APPROVE)
 
+Json: TypeAlias = Any
+
 # Words that can't stand in a path of Cedar's; those of the blueprint language that are reserved there never come here.
 _RESERVED = frozenset({"true", "false", "if", "then", "else", "in", "is", "like", "has", "__cedar"})
 # An entity type may not be called as the type of actions is; in the namespace `temper` ours stand already.
@@ -27,8 +32,7 @@ _TAKEN = frozenset({"Action"})
 _TAKEN_BY_US = _TAKEN | {"Principal", "Role", "Team", "Blueprint", "Server"}
 
 
-@dataclass(frozen=True, slots=True)
-class ActionName:
+class ActionName(Struct, frozen=True):
     """An action of the schema: its id, the entity kind it is about, the action (none for reading), and its group."""
 
     id: str
@@ -90,3 +94,64 @@ def _all_actions(table: Table) -> list[ActionName]:
             if any(by.kind != "system" for by in bys):
                 found += [writes(entity.name, action.name), approves(entity.name, action.name)]
     return found
+
+
+# --- what a policy covers: read off Cedar's JSON form of it -----------------------------------------------------------
+
+PERMIT = "permit"
+FORBID = "forbid"
+_PEOPLE = frozenset({PRINCIPAL, ROLE, TEAM})
+
+
+def forms(table: Table) -> tuple[tuple[Policy, Json], ...]:
+    """Return the table's policies, each with Cedar's JSON form of it; read once for a table."""
+    known: tuple[tuple[Policy, Json], ...] | None = table.__dict__.get("forms")
+    if known is None:
+        known = table.__dict__["forms"] = tuple((policy, json.loads(policy.form)) for policy in table.policies)
+    return known
+
+
+def covering(table: Table, name: ActionName) -> tuple[tuple[Policy, Json], ...]:
+    """Return the policies whose scope lets them speak of an action; found once for a table."""
+    known: dict[str, tuple[tuple[Policy, Json], ...]] = table.__dict__.setdefault("covering", {})
+    if name.id not in known:
+        known[name.id] = tuple((policy, form) for policy, form in forms(table) if covers(table, form, name))
+    return known[name.id]
+
+
+def spoken_of(table: Table) -> tuple[tuple[Policy, tuple[str, ...]], ...]:
+    """Return the table's policies, each with the ids of the actions that it speaks of."""
+    return tuple((policy, tuple(name.id for name in covered(table, form))) for policy, form in forms(table))
+
+
+def covered(table: Table, form: Json) -> tuple[ActionName, ...]:
+    """Return the actions that a policy's scope lets it speak of, in the order of the schema."""
+    return tuple(name for name in all_actions(table) if covers(table, form, name))
+
+
+def covers(table: Table, form: Json, name: ActionName) -> bool:
+    """Say whether a policy's scope lets it speak of an action: of its kind of entity, and of people."""
+    return (
+        _covers_action(form["action"], action_type(table), name)
+        and _may_be(form["resource"], frozenset({entity_type(table, name.entity)}))
+        and _may_be(form["principal"], _PEOPLE)
+    )
+
+
+def _covers_action(action: Json, kind: str, name: ActionName) -> bool:
+    if action["op"] == "All":
+        return True
+    named = action["entities"] if "entities" in action else [action["entity"]]
+    ids = {name.id, name.group} if action["op"] == "in" else {name.id}
+    return any(each["type"] == kind and each["id"] in ids for each in named)
+
+
+def _may_be(scope: Json, kinds: frozenset[str]) -> bool:
+    if scope["op"] == "is":
+        return scope["entity_type"] in kinds
+    return scope["op"] == "All" or scope["entity"]["type"] in kinds
+
+
+def names_actions(form: Json) -> bool:
+    """Say whether a policy says which actions it speaks of."""
+    return bool(form["action"]["op"] != "All")
