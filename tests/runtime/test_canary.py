@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from temper.kernel import Cause, Codec, Done, MemoryStore, No, Store
+from temper.kernel import Cause, Codec, Done, No, Store
 from temper.runtime import SqliteStore
 from temper.runtime.history import SqliteStill, audit
 from temper.table import Snapshot, Table, apart, digest, dump, live_by, load, with_canary
@@ -66,19 +65,6 @@ upgrade from 1
     set priority = 1
 """
 )
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    match request.param:
-        case "memory":
-            yield MemoryStore()
-        case "sqlite":
-            kept = SqliteStore(tmp_path / "space.db")
-            yield kept
-            kept.close()
-        case _:
-            yield request.getfixturevalue("postgres_space")()
 
 
 def canary(share: int = 0, *named: str, since: int = 1_000) -> Table:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from temper.kernel import Batch, Codec, Entry, Folded, MemoryStore, Store, past, replay, seq_at
-from temper.runtime import SqliteStore, chain
-from temper.runtime.postgres import PostgresStore
+from temper.runtime import chain
 from tests.kernel.driving import MANY, Driver
 from tests.kernel.shop import BOSS, SHOP, compiled
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    match request.param:
-        case "memory":
-            yield MemoryStore()
-        case "sqlite":
-            kept = SqliteStore(tmp_path / "space.db")
-            yield kept
-            kept.close()
-        case _:
-            open_it: Callable[[], PostgresStore] = request.getfixturevalue("postgres_space")
-            yield open_it()
 
 
 def busy(store: Store, rounds: int) -> Driver:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from temper.service import Declined, Person, Workshop, wire
 from temper.service.settings import PushSection
-from tests.service.shop import Prepared, opened
+from tests.service.shop import Prepared, copied, opened
 
 SHIP = {
     "ship.blueprint": """\
@@ -117,3 +118,17 @@ async def decision_of(asked: Awaitable[Any]) -> str:
 async def lines(shop: Workshop, id: str = "r1") -> list[str]:
     """Return the history of a release, as lines."""
     return [entry.text for entry in await shop.history(ANN, "ship", "Release", id)]
+
+
+@pytest.fixture(scope="session")
+def docks(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """The releases, pushed through the real verifier."""
+    return anyio.run(prepare_ship, tmp_path_factory.mktemp("docks") / "data")
+
+
+@pytest.fixture
+async def shop(docks: Prepared, tmp_path: Path) -> AsyncIterator[Workshop]:
+    """A workshop of its own for one test, with one release."""
+    async with opened(copied(docks, tmp_path / "data"), push=PUSH) as workshop:
+        await ready(workshop)
+        yield workshop

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from temper.runtime import Answered, Attempt, Call, SystemClock
@@ -22,28 +21,17 @@ from tests.service.office import (
     PUSH,
     SHIP,
     decision_of,
-    prepare_ship,
+    docks,
     ready,
     refused,
+    shop,
 )
 from tests.service.shop import Prepared, copied, opened
 
+__all__ = ["docks", "shop"]
+
 NOTES = {"notes": "fixes"}
 OTHER = {"other.blueprint": SHIP["ship.blueprint"].replace("blueprint ship", "blueprint other")}
-
-
-@pytest.fixture(scope="session")
-def docks(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """The releases, pushed through the real verifier."""
-    return anyio.run(prepare_ship, tmp_path_factory.mktemp("docks") / "data")
-
-
-@pytest.fixture
-async def shop(docks: Prepared, tmp_path: Path) -> AsyncIterator[Workshop]:
-    """A workshop of its own for one test, with one release."""
-    async with opened(copied(docks, tmp_path / "data"), push=PUSH) as workshop:
-        await ready(workshop)
-        yield workshop
 
 
 @dataclass
