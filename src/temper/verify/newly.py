@@ -10,6 +10,7 @@ import msgspec
 from temper.table import Act, Table, shape
 from temper.verify.causes import causes, enters
 from temper.verify.explore.replay import Stage
+from temper.verify.explore.search import Explored
 from temper.verify.judgement import inside_of
 from temper.verify.limits import Limits
 from temper.verify.system.found import Searches
@@ -91,23 +92,23 @@ def _reached(
         properties = tuple(shape.Never("", f"{entity}/{state}", entity, role, (state,)) for _, entity, state in mine)
         units = units_of(msgspec.structs.replace(table, properties=properties), ("search",), limits)
         for place, outcome in begun(units, run or in_turn(), limits, lambda _: None, kept):
-            unit = units[place]
-            if not isinstance(outcome, Done) or not isinstance(outcome.answer, Searches):
-                found |= {mine[number]: "" for number in unit.numbers}
-                continue
-            for explored in outcome.answer.explored.values():
-                whole = explored_of(unit, explored)
-                for number in unit.numbers:
-                    if mine[number][1] != explored.entity:
-                        continue
-                    seen = whole.breaks.get(("never", number))
-                    if seen is not None and seen.run is not None:
-                        found[mine[number]] = _asked_last(seen.run.stages, role)
-                    elif whole.stopped or ("never", number) in whole.suspicions:
-                        found[mine[number]] = ""
-                    else:
-                        found[mine[number]] = None
+            searched = outcome.answer if isinstance(outcome, Done) else None
+            if isinstance(searched, Searches):
+                explored = {name: explored_of(units[place], each) for name, each in searched.explored.items()}
+                for number in units[place].numbers:
+                    entity = mine[number][1]
+                    if entity in explored:
+                        found[mine[number]] = _seen(explored[entity], number, role)
     return {reach: found.get(reach, "") for reach in asked}
+
+
+def _seen(explored: Explored, number: int, role: str) -> str | None:
+    """Return the action that leads there, `None` where none does, "" where the search could not say."""
+    key = ("never", number)
+    broken = explored.breaks.get(key)
+    if broken is not None and broken.run is not None:
+        return _asked_last(broken.run.stages, role)
+    return "" if explored.stopped or key in explored.suspicions else None
 
 
 def _asked_last(stages: Sequence[Stage], role: str) -> str:
