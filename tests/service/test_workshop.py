@@ -11,7 +11,7 @@ import pytest
 
 from temper.kernel import Batch, Stale
 from temper.runtime import SqliteStore
-from temper.service import Declined, Person, Workshop, wire
+from temper.service import CannotOpen, Declined, Person, Workshop, load_settings, wire
 from tests.service.shop import ADMIN, ANN, BEFORE, BOB, CAT, HELIX, PLAN, Prepared, copied, opened
 
 ADMINS = "use an administrator's token (`temper token make NAME --admin`)"
@@ -245,6 +245,16 @@ async def test_no_request_fails_while_versions_change(shop: Workshop) -> None:
     stop.set()
     await asyncio.gather(*clients)
     assert shop.shape(ADMIN, "helix").version == 5
+
+
+async def test_a_start_that_fails_leaves_the_first_token_to_one_that_shows_it(tmp_path: Path) -> None:
+    settings = tmp_path / "temper.toml"
+    settings.write_text('[server]\ndata = "data"\n\n[tools."pager.page"]\nadapter = "http"\nurl = "{secret:GONE}"\n')
+    with pytest.raises(CannotOpen, match="GONE"):
+        await Workshop.open(load_settings(settings, {}))
+    async with opened(tmp_path / "data") as shop:
+        assert shop.first_token is not None
+        assert shop.authenticate(shop.first_token).admin
 
 
 async def test_what_was_answered_is_there_after_a_restart(prepared: Prepared, tmp_path: Path) -> None:

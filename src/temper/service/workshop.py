@@ -222,14 +222,11 @@ class Workshop:
             tokens = TokenStore(folder / "tokens.db")
         except (OSError, ValueError) as error:
             raise CannotOpen((SettingProblem("server.data", f"`{folder}` cannot be used: {error}"),)) from error
-        first = None
-        if not tokens.all():
-            first, _ = tokens.make("administrator", (), at=clock.now(), admin=True)
         adapters, problems = _bind(loaded, ())
         if problems:
             tokens.close()
             raise CannotOpen(problems)
-        workshop = cls(loaded, clock, first, (), tokens, {}, adapters)
+        workshop = cls(loaded, clock, None, (), tokens, {}, adapters)
         try:
             # The office first: what is paused there is so before anything of the others goes on.
             for path in sorted((folder / "spaces").glob("*.db"), key=lambda path: (path.stem != OFFICE, path)):
@@ -238,6 +235,9 @@ class Workshop:
             await workshop.close()
             raise CannotOpen((SettingProblem("server.data", fault.text),)) from fault
         workshop.notices = workshop._unbound()
+        # Last, since a start that fails shows nothing: one that nobody has been shown would keep everybody out.
+        if not tokens.all():
+            workshop.first_token, _ = tokens.make("administrator", (), at=clock.now(), admin=True)
         return workshop
 
     @classmethod
@@ -255,8 +255,7 @@ class Workshop:
             raise CannotOpen((SettingProblem("server.data", f"`{loaded.data}` cannot be used: {error}"),)) from error
         except StoreFault as fault:
             raise CannotOpen((SettingProblem("server.store", fault.text),)) from fault
-        first = cluster.tokens.first(at=clock.now())
-        workshop = cls(loaded, clock, first, (), cluster.tokens, {}, adapters)
+        workshop = cls(loaded, clock, None, (), cluster.tokens, {}, adapters)
         workshop._cluster = cluster
         try:
             for name in sorted(cluster.spaces(), key=lambda name: (name != OFFICE, name)):
@@ -268,6 +267,7 @@ class Workshop:
         workshop.pauses.everywhere = cluster.tell
         workshop._carrying = asyncio.create_task(workshop._carry_for_others(), name="temper decisions")
         workshop.notices = workshop._unbound()
+        workshop.first_token = cluster.tokens.first(at=clock.now())
         return workshop
 
     async def close(self) -> None:
