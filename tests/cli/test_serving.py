@@ -163,6 +163,14 @@ def test_tokens_are_made_in_a_data_folder(folder: Path) -> None:
     assert "ann" in temper("token", "list", folder=folder).out
 
 
+def test_a_token_is_made_where_it_is_said_whatever_the_environment_names(folder: Path) -> None:
+    there = {"TEMPER_SERVER": "http://127.0.0.1:9"}
+    asked = temper("token", "make", "ann", folder=folder, env=there)
+    assert (asked.code, "--data" in asked.err, "--store" in asked.err) == (2, True, True)
+    store = temper("token", "make", "ann", "--store", "postgresql://127.0.0.1:9/x", folder=folder, env=there)
+    assert (store.code, "TEMPER_TOKEN" in store.err) == (2, False), store
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -178,7 +178,11 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser, only: s
     for verb in (make, listed, rotate, revoke):
         verb.add_argument("--json", action="store_true", help=JSON)
         _settings(verb)
-        verb.add_argument("--server", help="ask a server instead of its data folder")
+        verb.add_argument(
+            "--server",
+            help="ask a server instead of its data folder (default: $TEMPER_SERVER, where none of --data, --store "
+            "and --settings says where the data is)",
+        )
         verb.set_defaults(run="tokens:token")
 
     session = command("session", "sessions:session", "start, list and end sessions: credentials for your agents")

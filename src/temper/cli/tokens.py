@@ -34,7 +34,8 @@ _HEARD_S = 5.0
 
 def token(args: argparse.Namespace) -> int:
     """Make, list, rotate or revoke tokens."""
-    if args.server or (os.environ.get("TEMPER_SERVER") and not args.data and not args.settings):
+    here = args.data or args.settings or args.store
+    if args.server or (os.environ.get("TEMPER_SERVER") and not here):
         answer = _through_server(args)
     else:
         answer = _in_folder(args)
@@ -43,6 +44,14 @@ def token(args: argparse.Namespace) -> int:
 
 
 def _through_server(args: argparse.Namespace) -> Any:
+    if not os.environ.get("TEMPER_TOKEN", "").strip():
+        named = "--server" if args.server else "TEMPER_SERVER"
+        raise Stop(
+            Exit.USAGE,
+            f"{named} names a server, and there is no token to ask it with",
+            help="put an administrator's into TEMPER_TOKEN; where the data is it takes none: "
+            "name the folder with --data, or the database with --store",
+        )
     with Client.of(args) as client:
         match args.verb:
             case "list":
