@@ -107,6 +107,8 @@ def _ranked(store: SqliteStore, span: Span, *, downwards: bool = False) -> objec
         lambda store: store.list("Van", limit=20),
         lambda store: store.list_by_id("Parcel", "p000150", 20, downwards=False),
         lambda store: store.list_by_id("Parcel", None, 20, downwards=True),
+        lambda store: store.living({("Parcel", "Waiting")}, after=150, limit=20),
+        lambda store: store.changed((150,), 20),
         lambda store: store.count("Parcel"),
         lambda store: store.count("Parcel", states=("Moving",)),
         lambda store: store.counts(),
