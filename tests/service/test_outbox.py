@@ -128,6 +128,25 @@ async def test_a_dead_send_is_put_away(shop: Workshop) -> None:
     assert caught.value.problem.status == 404
 
 
+async def test_what_an_operator_did_is_in_the_history_and_the_stream(shop: Workshop) -> None:
+    order = await dead_send(shop)
+    upto = shop._spaces["shop"].store.last_seq()
+    await shop.discard(EVE, "shop", order, note="sold by hand")
+    (entry,) = [each for each in await shop.history(ANN, "shop", "Purchase", "p1") if each.cause == "operator"]
+    assert (entry.how, entry.principal) == ("discarded", "eve")
+    assert entry.text == (
+        f"eve gives the send to Shelf/s1.Take up (order {order}, after: not that many on the shelf): sold by hand"
+    )
+    assert entry.operated == {
+        "order": order, "kind": "send", "to": "Shelf/s1.Take", "text": "not that many on the shelf",
+        "note": "sold by hand",
+    }  # fmt: skip
+    assert await anext(shop.watch(ANN, "shop", after=upto)) == entry
+    with pytest.raises(Declined) as caught:
+        await shop.retry(EVE, "shop", order, note="x" * 1_001)
+    assert caught.value.problem.status == 422
+
+
 async def test_a_waiting_call_is_shown_tried_at_once_and_given_up_by_name(shop: Workshop) -> None:
     order = await waiting_call(shop)
     was = await shop.letter(ANN, "shop", order)
@@ -142,7 +161,8 @@ async def test_a_waiting_call_is_shown_tried_at_once_and_given_up_by_name(shop: 
     await until(lambda: (row := shop._spaces["shop"].store.order(order)) is not None and row.state.value == "waiting")
     await shop.discard(EVE, "shop", order)
     entries = await shop.history(ANN, "shop", "Purchase", "p2")
-    assert "`eve` gave the call up" in str(entries[-1])
+    assert "`eve` gave the call up" in str(entries[-2])
+    assert entries[-1].text.startswith(f"eve gives the call of bank.charge up (order {order}, after: unavailable: 503)")
     assert (await shop.read(ANN, "shop", "Purchase", "p2")).state == "Lost"
 
 

@@ -170,11 +170,11 @@ class Fake:
     async def letter(self, person: Person, blueprint: str, order: str) -> Any:
         return self._answer("letter", LETTER, blueprint, order)
 
-    async def retry(self, person: Person, blueprint: str, order: str) -> Any:
-        return self._answer("retry", LETTER, blueprint, order)
+    async def retry(self, person: Person, blueprint: str, order: str, **named: Any) -> Any:
+        return self._answer("retry", LETTER, blueprint, order, **named)
 
-    async def discard(self, person: Person, blueprint: str, order: str) -> Any:
-        return self._answer("discard", LETTER, blueprint, order)
+    async def discard(self, person: Person, blueprint: str, order: str, **named: Any) -> Any:
+        return self._answer("discard", LETTER, blueprint, order, **named)
 
     async def tools(self, person: Person, blueprint: str) -> Any:
         return self._answer("tools", (), blueprint)

@@ -77,8 +77,8 @@ FILES = {"files": {"a": "b"}}
         ("GET", "/v1/lamp/letters", None, 200, ("letters", "lamp")),
         ("GET", "/v1/lamp/letters?after=o0&limit=3", None, 200, ("letters", "lamp", {"after": "o0", "limit": 3})),
         ("GET", "/v1/lamp/letters/o1", None, 200, ("letter", "lamp", "o1")),
-        ("POST", "/v1/lamp/letters/o1/retry", None, 200, ("retry", "lamp", "o1")),
-        ("POST", "/v1/lamp/letters/o1/discard", None, 200, ("discard", "lamp", "o1")),
+        ("POST", "/v1/lamp/letters/o1/retry", None, 200, ("retry", "lamp", "o1", {"note": ""})),
+        ("POST", "/v1/lamp/letters/o1/discard", {"note": "no"}, 200, ("discard", "lamp", "o1", {"note": "no"})),
         ("GET", "/v1/lamp/tools", None, 200, ("tools", "lamp")),
         ("GET", "/v1/tokens", None, 200, ("tokens",)),
         (

@@ -307,6 +307,8 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser, only: s
         verb.add_argument("blueprint", metavar="BLUEPRINT", help="its name")
         if name != "list":
             verb.add_argument("order", metavar="ORDER", help="the order's id, as `list` and `show` tell it")
+        if name in {"retry", "discard"}:
+            verb.add_argument("--note", default="", help="why, for the history of who ordered it")
         verb.add_argument("--json", action="store_true", help=JSON)
         _remote(verb)
         verb.set_defaults(run="outbox:letters")

@@ -24,7 +24,8 @@ def letters(args: argparse.Namespace) -> int:
             answer = {"items": _all(client, path)}
         else:
             order = f"{path}/{quote(args.order, safe='')}"
-            answer = client.get(order) if args.verb == "show" else client.post(f"{order}/{args.verb}", {})
+            show = args.verb == "show"
+            answer = client.get(order) if show else client.post(f"{order}/{args.verb}", {"note": args.note})
     if args.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
         return Exit.FINE

@@ -8,7 +8,7 @@ Never: asyncio, files, sockets, clocks, randomness. Whoever drives a host brings
 """
 
 from temper.kernel.host import Host
-from temper.kernel.journal import Cause, Consented, Ended, Entry, Moved, Ordered, Published, Who
+from temper.kernel.journal import Cause, Consented, Ended, Entry, Moved, Operated, Ordered, Published, Who
 from temper.kernel.journal import No as RefusedEntry
 from temper.kernel.memory import MemoryStore
 from temper.kernel.ports import (
@@ -92,6 +92,7 @@ __all__ = [
     "MemoryStore",
     "Moved",
     "No",
+    "Operated",
     "Order",
     "OrderRow",
     "OrderState",

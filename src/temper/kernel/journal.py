@@ -26,6 +26,8 @@ class Cause(Enum):
     """Taken along by another entity's action, in the same commit."""
     SWAP = "swap"
     """Carried over to another table."""
+    OPERATOR = "operator"
+    """Somebody has an order of it tried again, or gives one up."""
 
 
 class Who(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,6 +82,20 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True):
     error_text: str = ""
 
 
+class Operated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An order that an operator did something about: what it was, and what had become of it by then.
+
+    `kind` is "call", "send", or "" where the order had ended, and what came of it was a dead letter. `to` is that of
+    `Ordered`; `text` is what had gone wrong, `note` why the operator did it.
+    """
+
+    order: str
+    kind: str = ""
+    to: str = ""
+    text: str = ""
+    note: str = ""
+
+
 class No(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why it was refused."""
 
@@ -94,11 +110,14 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `seq` is dense in the space and set by the store when it appends (0 before). `version` is the entity's after it
     (for a refusal, the one it had). `set` holds the new values of the fields that changed, encoded; `was` their old
-    ones (a field that is in `was` alone was dropped by a swap). `how` is that of `Accepted`, or "refused". `params` are
-    the first move's, those that took their default included; of a refusal, what was asked.
+    ones (a field that is in `was` alone was dropped by a swap). `how` is that of `Accepted`, or "refused", or "retried"
+    and "discarded" of what an operator did. `params` are the first move's, those that took their default included; of a
+    refusal, what was asked.
     """
 
-    format: int = 1  # What is absent is 1, for ever; a later format writes its number.
+    # What is absent is 1, for ever; a later format writes its number. It is 2 where an order is made, ends or has no
+    # place: then whatever an operator does about it is told in another entry, which none was before.
+    format: int = 1
     seq: int = 0
     at: int
     entity: str
@@ -127,3 +146,9 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     late: str | None = None
     refused: No | None = None
     consent: Consented | None = None
+    operated: Operated | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether it has made another of the entity: a refusal has not, nor what an operator does about its orders."""
+        return self.refused is None and self.operated is None

@@ -254,21 +254,23 @@ class AttemptEnd:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """An operator wants a dead or waiting order tried now. `by` is who that is."""
+    """An operator wants a dead or waiting order tried now. `by` is who that is, `note` why: its history says both."""
 
     order: str
-    by: str = ""
+    by: Caller | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
     """An operator gives an order up: a call ends `unknown` (12), a send is dropped, a letter is put away.
 
-    `by` is who that is: the history of who called says it.
+    `by` is who that is, `note` why: the history of who ordered it says both.
     """
 
     order: str
-    by: str = ""
+    by: Caller | None = None
+    note: str = ""
 
 
 Ask: TypeAlias = Request | AttemptEnd | Retry | Discard

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from temper.kernel.journal import Cause, Consented, Ended, Entry, Moved, No, Ordered, Published, Who
+from temper.kernel.journal import Cause, Consented, Ended, Entry, Moved, No, Operated, Ordered, Published, Who
+from temper.kernel.ports import Letter, OrderRow
 from temper.kernel.stored import Codec, Step, who
 from temper.table import (
     Accepted,
@@ -24,7 +25,10 @@ from temper.table import (
 )
 
 NEW = "new"
+# Of entries that tell of orders.
+_FORMAT = 2
 NOBODY = Who("system")
+_OPERATOR = Who("operator")
 """Whoever a refused timer or outcome would have acted for is not known: nothing says so before it is taken."""
 
 
@@ -72,6 +76,7 @@ def accepted(
             was=old,
         )
     return Entry(
+        format=_FORMAT if done.orders or _is_of_order(event) else 1,
         at=event.at,
         entity=after.entity,
         id=after.id,
@@ -105,6 +110,7 @@ def refused(codec: Codec, now: Snapshot | None, entity: str, id: str, event: Eve
     """Return the entry of an event that was refused."""
     state = NEW if now is None else now.state
     return Entry(
+        format=_FORMAT if _is_of_order(event) else 1,
         at=event.at,
         entity=entity,
         id=id,
@@ -150,6 +156,39 @@ def swapped(step: Step, at: int) -> Entry:
         set=changed,
         was=was,
     )
+
+
+def operated(
+    codec: Codec, now: Snapshot, at: int, how: str, by: Caller | None, order: OrderRow | Letter, note: str
+) -> Entry:
+    """Return the entry of an operator who has done something about an order of `now`."""
+    return Entry(
+        format=_FORMAT,
+        at=at,
+        entity=now.entity,
+        id=now.id,
+        version=now.version,
+        digest=codec.digest,
+        cause=Cause.OPERATOR,
+        event=order.order,
+        how=how,
+        by=_OPERATOR if by is None else who(by),
+        before=now.state,
+        after=now.state,
+        operated=Operated(order.order, *_what(order), note),
+    )
+
+
+def _what(order: OrderRow | Letter) -> tuple[str, str, str]:
+    if isinstance(order, Letter):
+        return "", "", order.text
+    send = order.send
+    to = order.tool or "" if send is None else f"{send.entity}/{send.entity_id}.{send.action}"
+    return order.kind, to, order.last_error
+
+
+def _is_of_order(event: Event) -> bool:
+    return not isinstance(event, Act | Fire)
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -43,7 +43,7 @@ class Folded:
     """The last entry that made it so; 0 where entries have no numbers yet."""
 
     def take(self, entry: Entry) -> None:
-        """Go on to the entity after `entry`, which was not refused. Raises `Gap`."""
+        """Go on to the entity after `entry`, which changes it. Raises `Gap`."""
         if entry.version != self.version + 1 and not entry.version == self.version == 1:
             raise Gap(entry)
         for name in entry.was.keys() - entry.set.keys():
@@ -65,7 +65,7 @@ def replay(entries: Iterable[Entry]) -> dict[tuple[str, str], Folded]:
 
 def fold(found: dict[tuple[str, str], Folded], entry: Entry) -> None:
     """Take one more entry into what was found so far. Raises `Gap`."""
-    if entry.refused is not None:
+    if not entry.changes:
         return
     name = (entry.entity, entry.id)
     now = found.get(name)
@@ -101,7 +101,7 @@ def past(store: Historic, entity: str, id: str, *, at: int) -> Folded | None:
         for entry in entries:
             if entry.seq > at:
                 return now
-            if entry.refused is None:
+            if entry.changes:
                 now = now or Folded(entry.after, entry.version, entry.at, entry.at)
                 now.take(entry)
         if len(entries) < _PAGE:
@@ -110,7 +110,7 @@ def past(store: Historic, entity: str, id: str, *, at: int) -> Folded | None:
 
 
 def _last_change(store: Historic, entity: str, id: str, version: int, *, until: int) -> Entry:
-    """Return the entry that made the entity's `version`: what came after it, up to `until`, was refused.
+    """Return the entry that made the entity's `version`: what came after it, up to `until`, has changed nothing.
 
     A mark may stand at a refusal, of which there may be any number: so it is searched by halves.
     """

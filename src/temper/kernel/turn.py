@@ -141,10 +141,10 @@ class Turn:
                 self._answers.append(self.request(ask))
             case AttemptEnd():
                 self._answers.append(self._ended(ask))
-            case Retry(order, by):
-                self._answers.append(self._retry(order, by))
-            case Discard(order, by):
-                self._answers.append(self._discard(order, by))
+            case Retry():
+                self._answers.append(self._retry(ask))
+            case Discard():
+                self._answers.append(self._discard(ask))
             case _:
                 assert_never(ask)
 
@@ -612,9 +612,9 @@ class Turn:
         codec = self._codec_of(request.entity, request.id, now)
         return record.refused(codec, now, request.entity, request.id, event, no)
 
-    def _drop(self, order: str) -> None:
+    def _drop(self, order: str, entries: tuple[Entry, ...] = ()) -> None:
         self._orders[order] = None
-        self._changes.append(Change(ended_orders=(order,), unlettered=(order,)))
+        self._changes.append(Change(entries, ended_orders=(order,), unlettered=(order,)))
 
     # --- calls ---
 
@@ -723,24 +723,36 @@ class Turn:
 
     # --- operators ---
 
-    def _retry(self, order: str, by: str) -> Answer | None:
-        row = self._order(order)
+    def _retry(self, ask: Retry) -> Answer | None:
+        row = self._order(ask.order)
         if row is not None and row.state is not OrderState.STARTED:
-            said = f"`{by}` has it tried again" if by else "an operator has it tried again"
+            entries = self._operated("retried", ask, row)
             before = f"; before: {row.last_error}" if row.last_error else ""
-            row = replace(row, state=OrderState.WAITING, next_at=self._at, last_error=said + before)
-            self._orders[order] = row
-            self._changes.append(Change(orders=(row,), unlettered=(order,)))
+            said = f"{_operator(ask)} has it tried again{before}"
+            row = replace(row, state=OrderState.WAITING, next_at=self._at, last_error=said)
+            self._orders[ask.order] = row
+            self._changes.append(Change(entries, orders=(row,), unlettered=(ask.order,)))
         return None
 
-    def _discard(self, order: str, by: str) -> Answer | None:
-        row = self._order(order)
+    def _discard(self, ask: Discard) -> Answer | None:
+        row = self._order(ask.order)
+        what = row or self._store.letter(ask.order)
         answer: Answer | None = None
         if row is not None and row.kind == "call":
-            who = f"`{by}`" if by else "an operator"
-            answer = self._outcome(order, row.entity, row.id, _unknown(row, f"{who} gave the call up"))
-        self._drop(order)
+            end = _unknown(row, f"{_operator(ask)} gave the call up")
+            answer = self._outcome(ask.order, row.entity, row.id, end)
+        # Behind what the call comes to: nothing that is told of the order comes after it.
+        self._drop(ask.order, () if what is None else self._operated("discarded", ask, what))
         return answer
+
+    def _operated(self, how: str, ask: Retry | Discard, what: OrderRow | Letter) -> tuple[Entry, ...]:
+        """Return the entry that says so, in the history of who ordered it or had no place for what came."""
+        now = self.snapshot(what.entity, what.id)
+        if now is None:
+            return ()
+        if self._host.behind:
+            self._catch_up(now.entity, now.id)
+        return (record.operated(self._codec_for(now), now, self._at, how, ask.by, what, ask.note),)
 
 
 class _Rousing:
@@ -799,6 +811,10 @@ def _pending(now: Snapshot | None, order: str) -> Pending | None:
 
 def _unknown(row: OrderRow, text: str) -> AttemptEnd:
     return AttemptEnd(row.order, row.entity, row.id, row.attempts, Ending.UNKNOWN, {}, "timeout", text)
+
+
+def _operator(ask: Retry | Discard) -> str:
+    return "an operator" if ask.by is None else f"`{ask.by.principal}`"
 
 
 def _other_use() -> Conflict:

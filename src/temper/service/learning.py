@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from temper.kernel import Cause, Ended, Entry, Moved, Ordered, Published, RefusedEntry, Who
+from temper.kernel import Cause, Ended, Entry, Moved, Operated, Ordered, Published, RefusedEntry, Who
 from temper.service.bundle import check_texts
 from temper.service.findings import finding
 from temper.service.measured import Measurements
@@ -132,6 +132,7 @@ def _entry(item: Mapping[str, Any]) -> Entry:
         moves=tuple(msgspec.convert(each, Moved) for each in item.get("moves", ())),
         ended=ended, timer=item.get("timer"), late=item.get("late"),
         refused=None if refused is None else RefusedEntry(refused["why"], refused["text"], refused.get("site")),
+        operated=msgspec.convert(item.get("operated"), Operated | None),
     )  # fmt: skip
 
 

@@ -7,13 +7,15 @@ import msgspec
 from temper.kernel import Discard, Letter, OrderRow, OrderState, Retry, StoreFault
 from temper.runtime import Administers
 from temper.service import wire
-from temper.service.declined import Declined, unavailable
+from temper.service.declined import Declined, bad_query, unavailable
 from temper.service.people import Person, must_be_administrator
 from temper.service.seen import Sees
 from temper.service.space import Space
 from temper.service.views import moment
 
 LETTERS_MAX = 200
+# Characters of what an operator says of why.
+NOTE_MAX = 1_000
 # Waiting calls of a tool are counted up to here, so that a look costs the same however many there are.
 WAITING_MAX = 1_000
 # Later than any call may be due.
@@ -82,9 +84,10 @@ async def order(space: Space, id: str, sees: Sees | None = None, *, operates: bo
     return found
 
 
-async def retry(space: Space, person: Person, id: str) -> wire.Letter:
-    """Have an order tried now. Needs an administrator."""
+async def retry(space: Space, person: Person, id: str, note: str = "") -> wire.Letter:
+    """Have an order tried now; `note` says why. Needs an administrator."""
     must_be_administrator(person, "have an order tried again", Administers.LETTERS, space.name)
+    _must_be_short(note)
     was = await order(space, id)
     if was.state == "ended":
         raise _conflict(
@@ -92,17 +95,18 @@ async def retry(space: Space, person: Person, id: str) -> wire.Letter:
         )
     if was.state == OrderState.STARTED.value:
         raise _conflict("an attempt is under way", f"attempt {was.attempts} of `{was.tool}`", "wait for how it ends")
-    await _operate(space, Retry(id, person.principal))
+    await _operate(space, Retry(id, person.caller, note))
     return msgspec.structs.replace(
         was, state=OrderState.WAITING.value, dead=False, next_attempt_at=moment(space.live.now())
     )
 
 
-async def discard(space: Space, person: Person, id: str) -> wire.Letter:
-    """Give an order up, and put its letter away. Needs an administrator."""
+async def discard(space: Space, person: Person, id: str, note: str = "") -> wire.Letter:
+    """Give an order up, and put its letter away; `note` says why. Needs an administrator."""
     must_be_administrator(person, "give an order up", Administers.LETTERS, space.name)
+    _must_be_short(note)
     was = await order(space, id)
-    await _operate(space, Discard(id, person.principal))
+    await _operate(space, Discard(id, person.caller, note))
     return msgspec.structs.replace(was, state="ended", dead=False, next_attempt_at=None)
 
 
@@ -145,6 +149,11 @@ async def tools(space: Space, bound: frozenset[str], sees: Sees | None = None) -
             )
         )
     return tuple(found)
+
+
+def _must_be_short(note: str) -> None:
+    if len(note) > NOTE_MAX:
+        raise bad_query("note", f"has more than {NOTE_MAX:,} characters")
 
 
 async def _operate(space: Space, ask: Retry | Discard) -> None:

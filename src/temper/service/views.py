@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from temper.kernel import Cause, Done, Entry, Folded, OrderRow, Who
+from temper.kernel import Cause, Done, Entry, Folded, Operated, OrderRow, Who
 from temper.service import wire
 from temper.service.findings import site_place, site_text
 from temper.table import Pending, Possible, Refused, Snapshot, Table, digest, encode, is_plain, json_schema, shape
@@ -184,6 +184,7 @@ def history_entry(entry: Entry, version: int | None = None) -> wire.HistoryEntry
         timer=entry.timer,
         late=entry.late,
         refused=_refused(entry),
+        operated=msgspec.to_builtins(entry.operated),
         consent=_consent(entry),
         table=entry.digest[:12],
         table_version=version,
@@ -232,6 +233,8 @@ def _consent(entry: Entry) -> dict[str, Any] | None:
 def line(entry: Entry) -> str:
     """Return an entry as one line for people: what was done, by whom, and what came of it."""
     who = _who(entry)
+    if entry.operated is not None:
+        return f"{who} {_operated(entry.operated, entry.how)}"
     given = f"({_listed(entry.params)})" if entry.params else ""
     call = f"{entry.action}{given}" if entry.action else "nothing"
     if entry.refused is not None:
@@ -245,6 +248,13 @@ def line(entry: Entry) -> str:
     if entry.how == "dead":
         return f"{who}: {call} has no place here{_late(entry)}: a dead letter"
     return f"{who}: {call}{_where(entry)}{_late(entry)}"
+
+
+def _operated(done: Operated, how: str) -> str:
+    what = {"call": f"the call of {done.to}", "send": f"the send to {done.to}"}.get(done.kind, "what came")
+    did = f"has {what} tried again" if how == "retried" else f"gives {what} up"
+    had = f", after: {done.text}" if done.text else ""
+    return f"{did} (order {done.order}{had}){f': {done.note}' if done.note else ''}"
 
 
 def _who(entry: Entry) -> str:

@@ -203,6 +203,9 @@ class HistoryEntry(Wire, frozen=True):
     timer: str | None = None
     late: str | None = None
     refused: dict[str, Any] | None = None
+    operated: dict[str, Any] | None = None
+    """The `order` that an operator had tried again or gave up: its `kind`, `to` whom it goes, `text` is what had gone
+    wrong, and `note` why it was done."""
     consent: dict[str, Any] | None = None
     """Who asked and who has said yes, in which `decision`, where somebody had to; the principal is one of the two."""
     table: str = ""

@@ -1296,17 +1296,20 @@ class Workshop:
         scope.must_reach_whole(person, blueprint)
         return await outbox.order(space, order, self._sees(person, space), operates=person.admin)
 
-    async def retry(self, person: Person, blueprint: str, order: str) -> wire.Letter:
-        """Have an order tried now, whatever it waits for. Needs an administrator."""
+    async def retry(self, person: Person, blueprint: str, order: str, *, note: str = "") -> wire.Letter:
+        """Have an order tried now, whatever it waits for; `note` says why. Needs an administrator."""
         scope.must_write(person, blueprint)
         self.pauses.must_not_be_paused(person.caller, blueprint)
-        return await outbox.retry(self._space(person, blueprint), person, order)
+        return await outbox.retry(self._space(person, blueprint), person, order, note)
 
-    async def discard(self, person: Person, blueprint: str, order: str) -> wire.Letter:
-        """Give an order up: a call ends `unknown`, a send is dropped, a letter is put away. Needs an administrator."""
+    async def discard(self, person: Person, blueprint: str, order: str, *, note: str = "") -> wire.Letter:
+        """Give an order up: a call ends `unknown`, a send is dropped, a letter is put away. `note` says why.
+
+        Needs an administrator.
+        """
         scope.must_write(person, blueprint)
         self.pauses.must_not_be_paused(person.caller, blueprint)
-        return await outbox.discard(self._space(person, blueprint), person, order)
+        return await outbox.discard(self._space(person, blueprint), person, order, note)
 
     async def tools(self, person: Person, blueprint: str) -> tuple[wire.ToolState, ...]:
         """Return how each tool of the blueprint is being called by this server, and what waits."""

@@ -25,7 +25,7 @@ class CanaryBundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A word for the list of versions."""
+    """A word for the list of versions, or for the history of who ordered what an operator does something about."""
 
     note: str = ""
 

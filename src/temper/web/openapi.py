@@ -526,6 +526,7 @@ class Writer:
             self._add(
                 resource, method, f"{base}{verb}", summary,
                 at=resource.value.replace("/v1/{blueprint}", at), tag=name, parameters=order,
+                body=_body(_ref("Note"), {}, required=False) if method == "POST" else None,
                 ok=(said, _ref("Letter")),
             )  # fmt: skip
 

@@ -379,12 +379,14 @@ async def letter(desk: Desk, ask: Ask) -> Answer:
 
 async def retry(desk: Desk, ask: Ask) -> Answer:
     """Have an order tried now."""
-    return answer.json(await desk.workshop.retry(ask.person, ask.route.blueprint, ask.route.id))
+    given = await ask.json_as(_NOTE, ask.limits.body_max)
+    return answer.json(await desk.workshop.retry(ask.person, ask.route.blueprint, ask.route.id, note=given.note))
 
 
 async def discard(desk: Desk, ask: Ask) -> Answer:
     """Give an order up."""
-    return answer.json(await desk.workshop.discard(ask.person, ask.route.blueprint, ask.route.id))
+    given = await ask.json_as(_NOTE, ask.limits.body_max)
+    return answer.json(await desk.workshop.discard(ask.person, ask.route.blueprint, ask.route.id, note=given.note))
 
 
 async def tools(desk: Desk, ask: Ask) -> Answer:

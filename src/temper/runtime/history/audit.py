@@ -176,7 +176,7 @@ def _entry(auditor: _Auditor, part: int, seq: int, row: int | None, body: bytes)
         raise _Differs(_of(part, seq, f"was decided by a table that is not there ({entry.digest[:12]})"))
     if row is not None:
         auditor.owned += 1
-    elif entry.refused is None:
+    elif entry.changes:
         raise _Differs(_of(part, seq, f"happened to {entry.entity}/{entry.id}, and is in nobody's history"))
 
 
@@ -257,7 +257,7 @@ def _entities(auditor: _Auditor) -> None:
                 raise _Differs(Difference(text, _RESTORE, part, seq, name))
             if entry.digest not in auditor.digests:
                 raise _Differs(_of(part, seq, f"was decided by a table that is not there ({entry.digest[:12]})"))
-            if entry.refused is not None:
+            if not entry.changes:
                 continue
             now = now or Folded(entry.after, entry.version, entry.at, entry.at)
             try:

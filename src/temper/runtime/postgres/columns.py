@@ -161,7 +161,8 @@ class Columns:
             # What another table has made of an entity is nobody's decision.
             self._written(change.entries[0].entity, change.entries[0].id)
             return
-        if change.entries:
+        # What an operator does about a send is told in its sender's history, and decided where it is carried out.
+        if change.entries and change.entries[0].cause is not Cause.OPERATOR:
             main = change.entries[0]
             self.deciding.add(self._written(main.entity, main.id))
             return

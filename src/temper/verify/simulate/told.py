@@ -31,7 +31,7 @@ def told(world: World, wrong: Wrong) -> tuple[TraceStep, ...]:
     for number, each in enumerate(story):
         if isinstance(each, Happened):
             steps.append(_happened(each))
-        elif each.refused is None or (number == last and wrong.kind in {"property", "fault"}):
+        elif each.changes or (number == last and wrong.kind in {"property", "fault"}):
             steps.append(_entry(world.watch.table, each, cast))
     return tuple(steps)
 

@@ -189,6 +189,9 @@ class Watch:
             self.refusals += 1
             self._refused(entry)
             return
+        if entry.operated is not None:
+            self._operated(entry)
+            return
         name = (entry.entity, entry.id)
         version = self.folded[name].version if name in self.folded else 0
         if entry.version != version + 1:
@@ -227,6 +230,11 @@ class Watch:
         if any(each.site == no.site for each in self.table.properties):
             raise Found(Wrong("property", no.site or "", no.text, no.site))
         raise Found(Wrong("fault", f"{no.why} {no.site}", no.text, no.site))
+
+    def _operated(self, entry: Entry) -> None:
+        assert entry.operated is not None, "an operator has done it"
+        if entry.operated.kind and entry.operated.order not in self.ordered:
+            raise runtime("operators", f"an operator was concerned with {entry.event}, which nobody has ordered")
 
     def _timer(self, entry: Entry, before: Mapping[str, Mapping[str, Snapshot]]) -> None:
         was = before.get(entry.entity, {}).get(entry.id)
@@ -267,7 +275,7 @@ class Watch:
     # --- what has to be so of a state ---------------------------------------------------------------------------------
 
     def _consistent(self, change: Change, before: Mapping[str, Mapping[str, Snapshot]]) -> None:
-        entries = {(entry.entity, entry.id): entry for entry in change.entries if entry.refused is None}
+        entries = {(entry.entity, entry.id): entry for entry in change.entries if entry.changes}
         look = Everything(self.table, self.rows)
         was = Everything(self.table, before)
         for now in change.snapshots:
