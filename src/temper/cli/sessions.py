@@ -11,7 +11,7 @@ from urllib.parse import quote
 from temper.cli.client import Client
 from temper.cli.exits import Exit
 from temper.cli.paint import Paint, coloured
-from temper.cli.tokens import listed, told
+from temper.cli.tokens import listed, print_ended, told
 
 
 def session(args: argparse.Namespace) -> int:
@@ -35,6 +35,7 @@ def session(args: argparse.Namespace) -> int:
             print(listed(answer["items"], paint) if answer["items"] else "no sessions")
         case _:
             print(f"session {answer['id']} of {answer['principal']} has ended")
+            print_ended(answer)
     return Exit.FINE
 
 

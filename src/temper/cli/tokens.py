@@ -190,8 +190,16 @@ def _tell(args: argparse.Namespace, answer: Any) -> None:
         return
     if args.verb == "revoke":
         print(f"token {answer['id']} of {answer['principal']} is revoked")
+        print_ended(answer)
         return
     print(listed(answer["items"], paint))
+
+
+def print_ended(answer: Any) -> None:
+    """Print what has ended with a token: what was asked for and granted by it."""
+    for name, ids in (("decision", answer.get("decisions", ())), ("grant", answer.get("grants", ()))):
+        if ids:
+            print(f"{len(ids)} {name}{'' if len(ids) == 1 else 's'} ended with it: {', '.join(ids)}")
 
 
 def told(answer: Any) -> None:

@@ -244,6 +244,11 @@ class TokenStore:
         """Return a token by its id, whether or not it lets anybody in."""
         return self._row(id)
 
+    def revoked(self, id: str) -> bool:
+        """Say whether a token has been revoked, or is forgotten."""
+        row = self._row(id)
+        return row is None or row.revoked_at is not None
+
     def sessions(self, acts_for: str, *, at: int) -> int:
         """Return how many sessions there are that act for a person."""
         number = self._db.execute(

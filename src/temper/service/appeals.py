@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -12,15 +13,15 @@ from temper.kernel import Answer, Done, Facts, No, Request
 from temper.runtime import Elsewhere, new_id
 from temper.service import wire
 from temper.service.cases import Cases
-from temper.service.credentials import OF_SESSION
 from temper.service.declined import Declined, unavailable
 from temper.service.grants import Grants
-from temper.service.office.known import Known, digest_of, known, text_of
+from temper.service.office.known import Known, digest_of, known_refused, text_of
 from temper.service.people import Person
 from temper.service.settings import LimitsSection
+from temper.service.shares import share_of, share_text
 from temper.service.space import Space
 from temper.service.views import acted, moment, refusal
-from temper.table import Act, Caller, Consent, Refused, Snapshot, Table, Why, encode_args
+from temper.table import TIME_MAX, Act, Caller, Consent, Refused, Snapshot, Table, Why, encode_args
 
 # What a decision keeps of a request; a larger one can't be approved.
 PARAMS_MAX = 16_384
@@ -41,6 +42,7 @@ class Appeals:
     limits: LimitsSection
     expire_ms: int
     announced: bool
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     def may_be_appealed(self, space: Space, request: Request, answer: Answer) -> bool:
         """Say whether a refusal is one that somebody may overrule."""
@@ -125,7 +127,7 @@ class Appeals:
             "version": 0 if answer.snapshot is None else answer.snapshot.version,
             "refused_by": "policy" if answer.refused.why is Why.FORBIDDEN else "by",
         }
-        asked = known(person, answer.refused)
+        asked = known_refused(person, answer.refused, space.table, space.version.number)
         under = None if request.key is None else digest_of(request.key)
         if answer.replayed and under is not None:
             there = await self.cases.office.holder(UNDER, (under,))
@@ -135,32 +137,39 @@ class Appeals:
         there = await self.cases.office.holder(SAME, (same,))
         if there is not None:
             return there
-        asker = await self.cases.office.asker(_share_of(person))
-        await self._must_have_room(person, asker)
+        asker = await self.cases.office.asker(share_of(person.principal, person.behind, person.session))
         would = await self._would(space, request, answer.refused)
-        for key in (under, None):
-            made = await self.cases.office.take(
-                "requester",
-                person.caller,
-                "Decision",
-                "Ask",
-                {
-                    "wanted": wanted,
-                    "asked_as": text_of(asked),
-                    "would": text_of(would),
-                    "same": same,
-                    "under": key,
-                    "by_asker": asker,
-                    "expires_at": moment(self.cases.now() + self.expire_ms),
-                    "announce": self.announced,
-                    "text": self._sentence(person.principal, person.acts_for, wanted, answer.refused.text),
-                },
-            )
+        # What waits ends with the token at the latest, so that nobody asks on behalf of one that is no more.
+        ends_at = min(self.cases.now() + self.expire_ms, asked.ends_at or TIME_MAX)
+        held = {
+            "wanted": wanted,
+            "asked_as": text_of(asked),
+            "would": text_of(would),
+            "same": same,
+            "under": under,
+            "by_asker": asker,
+            "expires_at": moment(ends_at),
+            "announce": self.announced,
+            "text": self._sentence(person.principal, person.acts_for, wanted, answer.refused.text),
+        }
+        # One after another: else of many at once each would find room.
+        async with self.asking:
+            return await self._noted(person, held)
+
+    async def _noted(self, person: Person, held: Mapping[str, Any]) -> str:
+        """Return the decision that is made of this, or the one that holds the same."""
+        same = held["same"]
+        for key in (held["under"], None):
+            there = await self.cases.office.holder(SAME, (same,))
+            if there is not None:  # Asked for at the same time.
+                return there
+            await self._must_have_room(person, held["by_asker"])
+            made = await self.cases.office.take("requester", person.caller, "Decision", "Ask", {**held, "under": key})
             match made:
                 case Done(snapshot=snapshot):
                     return snapshot.id
                 case No(refused=refused) if refused.why is Why.NOT_UNIQUE:
-                    # Asked for at the same time, or once before under this key and answered since.
+                    # By another server meanwhile, or once before under this key and answered since.
                     there = await self.cases.office.holder(SAME, (same,))
                     if there is not None:
                         return there
@@ -176,7 +185,7 @@ class Appeals:
             return
         waiting, _ = await space.reading(lambda: space.store.referrers("Decision", "asker", asker, limit=most))
         if len(waiting) >= most:
-            whose = f"`{person.principal}`" if person.session is None else f"the sessions of `{_root_of(person)}`"
+            whose = share_text(person.principal, person.behind, person.session)
             raise self._too_many(f"{most} requests of {whose} wait for an answer already")
 
     @staticmethod
@@ -235,18 +244,6 @@ class Appeals:
         params = "" if wanted["params"] == "{}" else f" with {wanted['params']}"
         what = f"{wanted['act']} on {wanted['entity']} {wanted['entity_id']} of {wanted['bundle']}{params}"
         return f"{who} asks for {what}; refused: {refused}"
-
-
-def _root_of(person: Person) -> str:
-    return person.principal.partition(OF_SESSION)[0]
-
-
-def _share_of(person: Person) -> str:
-    """Return in whose name what waits is counted: all sessions of one principal have one share beside its own.
-
-    Else whoever starts sessions without end would have as many requests wait.
-    """
-    return person.principal if person.session is None else f"{_root_of(person)}{OF_SESSION}"
 
 
 def _params_text(table: Table, event: Act) -> str:

@@ -69,12 +69,14 @@ class CarryOut:
         key = f"\ndecision/{id}"
         try:
             # In this order: what has moved on by its being done is told as done.
-            moved = await self.cases.moved_on(wanted)
+            moved = self.cases.thrown_out(fields) or await self.cases.moved_on(fields)
             kept = await space.reading(lambda: space.store.answered(key))
             if kept is not None:
                 return _told(kept.entry)
             if moved:
                 return _ended("stale", moved)
+            if self.cases.is_ahead(space, known_of(fields["asked_as"])):
+                return _later(f"this server has not heard yet of the version of `{space.name}` that it is about")
             space.must_be_ours(wanted["entity"], wanted["entity_id"])
             by = fields["answered_by"]
             _, request, consent = self.cases.to_do(id, fields, by, known_of(fields["answered_as"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,12 @@ SERVER = Caller("temper")
 
 @dataclass(frozen=True)
 class Cases:
-    """Reads decisions. `spaces` are the blueprints that are served."""
+    """Reads decisions. `spaces` are the blueprints that are served; `revoked` says of a token's id whether it is."""
 
     office: Office
     spaces: Mapping[str, Space]
     gate: Gate
+    revoked: Callable[[str], bool]
 
     def now(self) -> int:
         """Return the time."""
@@ -48,22 +49,39 @@ class Cases:
         return now
 
     async def fresh(self, now: Snapshot) -> Snapshot:
-        """Return a decision, which has gone stale where what it is about has moved on."""
+        """Return a decision, which has gone stale where what it is about has moved on, or who asked was thrown out."""
         if now.state != "Pending":
             return now
-        moved = await self.moved_on(self.office.fields(now)["wanted"])
+        fields = self.office.fields(now)
+        moved = self.thrown_out(fields) or await self.moved_on(fields)
         if moved:
             with contextlib.suppress(Elsewhere, Declined):
                 await self.office.take("server", SERVER, "Decision", "GoStale", {"outcome": moved}, id=now.id)
             return await self.read(now.id)
         return now
 
-    async def moved_on(self, wanted: Mapping[str, Any]) -> str:
+    def thrown_out(self, fields: Mapping[str, Any]) -> str:
+        """Return whose token has been revoked, of those who asked and answered, "" where nobody's has."""
+        for who, verb, said in (("asked_by", "asked for", "asked_as"), ("answered_by", "answered", "answered_as")):
+            if fields[said] is not None and self.is_revoked(known_of(fields[said])):
+                return f"the token of `{fields[who]}`, with which it was {verb}, has been revoked"
+        return ""
+
+    def is_revoked(self, somebody: Known) -> bool:
+        """Say whether the token that somebody has shown has been revoked since."""
+        return somebody.token is not None and self.revoked(somebody.token)
+
+    def is_ahead(self, space: Space, asked: Known) -> bool:
+        """Say whether something was asked for by a version that this server has not heard of yet."""
+        return asked.release > space.version.number
+
+    async def moved_on(self, fields: Mapping[str, Any]) -> str:
         """Return what has changed since a decision was asked for, "" where nothing has."""
+        wanted, asked = fields["wanted"], known_of(fields["asked_as"])
         space = self.spaces.get(wanted["bundle"])
-        if space is None:
+        if space is None or self.is_ahead(space, asked):
             return ""  # It is not known here yet.
-        if space.version.digest != wanted["digest"]:
+        if not same_release(space, wanted, asked):
             return f"version {space.version.number} of `{space.name}` is in force by now"
         live = space.live
         now = await space.reading(lambda: live.read(wanted["entity"], wanted["entity_id"]))
@@ -157,6 +175,12 @@ class Cases:
             facts=facts,
         )
         return space, request, consent
+
+
+def same_release(space: Space, wanted: Mapping[str, Any], asked: Known) -> bool:
+    """Say whether the version in force is the one by which something was asked for, and not another just like it."""
+    # What an earlier release of this program has kept has no number.
+    return space.version.digest == wanted["digest"] and asked.release in (0, space.version.number)
 
 
 def is_party(person: Person, fields: Mapping[str, Any]) -> bool:

@@ -174,6 +174,19 @@ def revoke(store: TokenStore | PostgresTokens, person: Person, id: str, now: int
     return token_view(row)
 
 
+def family(store: TokenStore | PostgresTokens, id: str) -> frozenset[str]:
+    """Return the ids of a token, and of the sessions that were started with it, themselves or by one another."""
+    children: dict[str | None, list[str]] = {}
+    for row in store.all():
+        children.setdefault(row.parent, []).append(row.id)
+    found, left = {id}, [id]
+    while left:
+        of_one = [each for each in children.get(left.pop(), ()) if each not in found]
+        found.update(of_one)
+        left += of_one
+    return frozenset(found)
+
+
 def rotate(store: TokenStore | PostgresTokens, person: Person, id: str, grace_ms: int, now: int) -> wire.NewToken:
     """Give a token another secret; the one that it had is good for `grace_ms` more. Needs an administrator."""
     _must_look_after_tokens(person, "rotate a token")

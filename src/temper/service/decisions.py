@@ -12,14 +12,14 @@ answered, under all that holds for them: a consent lends no more than its giver 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from temper.kernel import Conflict, Done, No, Order, Page, Request, StoreFault
+from temper.kernel import Answer, Conflict, Done, No, Order, Page, Request, StoreFault
 from temper.runtime import Adapter, Gate
 from temper.service import scope, wire
 from temper.service.announcing import TOOL as TELL
@@ -35,9 +35,10 @@ from temper.service.office.known import Known, known, known_of, text_of
 from temper.service.pauses import Pauses
 from temper.service.people import Person
 from temper.service.settings import Loaded, duration_ms
+from temper.service.shares import share_of, starts
 from temper.service.space import Space
 from temper.service.views import moment, refusal
-from temper.table import Act, Snapshot
+from temper.table import TIME_MAX, Act, Snapshot
 
 STATES = ("Pending", "Granted", "CarriedOut", "Failed", "Denied", "Stale", "Expired", "Withdrawn")
 SCOPES = ("call", "entity", "action")
@@ -65,6 +66,8 @@ class Decisions:
     spaces: Mapping[str, Space]
     loaded: Loaded
     gate: Gate
+    revoked: Callable[[str], bool]
+    """Says of a token, by its id, whether it has been revoked."""
     cases: Cases = field(init=False)
     grants: Grants = field(init=False)
     appeals: Appeals = field(init=False)
@@ -75,7 +78,7 @@ class Decisions:
     def __post_init__(self) -> None:
         """Bind the office's tools: the second where the settings name a webhook."""
         settings = self.loaded.settings
-        self.cases = Cases(self.office, self.spaces, self.gate)
+        self.cases = Cases(self.office, self.spaces, self.gate, self.revoked)
         self.carrying = CarryOut(self.cases, self.pauses)
         self.adapters = {CARRY_OUT: self.carrying}
         self.adapters |= announcing(settings.approvals, self.loaded.vault)[0]
@@ -212,25 +215,34 @@ class Decisions:
         self.pauses.must_not_be_paused(person.caller, wanted["bundle"])
         params: dict[str, Any] = {"answered_as": text_of(known(person)), "reason": reason}
         if answer == "deny":
-            return await self._answered(person, id, "Deny", params)
+            return await self._told(person, id, await self._noted(person, id, "Deny", params))
         await self._must_be_possible(person, id, fields)
         if scope_of == "call":
-            return await self._answered(person, id, "Grant", params)
-        await self.grants.must_have_room(fields["asked_by"])
-        ends_at = self.cases.now() + (expires_ms or LASTS_MS)
+            return await self._told(person, id, await self._noted(person, id, "Grant", params))
+        asked = known_of(fields["asked_as"])
+        holder = (fields["asked_by"], fields["asked_for"], asked.session)
+        ends_at = min(self.cases.now() + (expires_ms or LASTS_MS), asked.ends_at or TIME_MAX)
         if person.session is not None and person.expires_at is not None:
             ends_at = min(ends_at, person.expires_at)  # A session gives nothing that lasts longer than itself.
         params |= {
-            "to_asker": await self.office.asker(fields["asked_by"]),
+            "to_asker": await self.office.asker(share_of(*holder)),
             "about": wanted["entity_id"] if scope_of == "entity" else None,
             "limit": uses or 1,
             "ends_at": moment(ends_at),
             "across_versions": across_versions,
         }
-        return await self._answered(person, id, "GrantMore", params)
+        async with self.grants.giving:
+            self.grants.must_have_room(*holder)
+            given = await self._noted(person, id, "GrantMore", params)
+        return await self._told(person, id, given)
 
-    async def _answered(self, person: Person, id: str, action: str, params: Mapping[str, Any]) -> wire.Decision:
-        match await self.office.take("approver", person.caller, "Decision", action, params, id=id):
+    async def _noted(self, person: Person, id: str, action: str, params: Mapping[str, Any]) -> Answer:
+        if self.cases.is_revoked(known(person)):  # It may have been while this was looked at.
+            raise Declined(wire.Problem(type="unauthenticated", title="the token has ended meanwhile", status=401))
+        return await self.office.take("approver", person.caller, "Decision", action, params, id=id)
+
+    async def _told(self, person: Person, id: str, answer: Answer) -> wire.Decision:
+        match answer:
             case Done():
                 return await self.decision(person, id, wait_ms=DONE_MS)
             case No(snapshot=snapshot) if snapshot is not None and snapshot.state != "Pending":
@@ -288,11 +300,13 @@ class Decisions:
         fields = self.office.fields(now)
         if now.state != "Pending":
             raise _answered_already(now, fields)
-        if person.principal != fields["asked_by"]:
+        asked_by, behind = fields["asked_by"], fields["asked_for"]
+        if person.principal not in (asked_by, behind) and not starts(person.principal, asked_by):
+            whose = f"`{asked_by}`, who asks for it, " + (f"and `{behind}` " if behind != asked_by else "")
             raise Declined(
                 wire.Problem(
                     type="denied",
-                    title=f"only `{fields['asked_by']}`, who asks for it, may withdraw it",
+                    title=f"only {whose}may withdraw it",
                     status=403,
                     help="whoever may answer it can deny it",
                 )
@@ -308,17 +322,38 @@ class Decisions:
             case _:
                 raise unavailable("it could not be withdrawn: try again")
 
-    async def another_version(self, blueprint: str) -> None:
-        """End what was granted and asked for under an earlier version of a blueprint."""
-        space, served = self.office.space, self.spaces.get(blueprint)
-        if space is None or served is None:
+    async def tidy(self) -> None:
+        """End what was granted and asked for by another version of a blueprint than the one in force, or by a token
+        that has been revoked."""
+        if self.office.space is None:
             return
-        await self.grants.outdate(served, f"version {served.version.number} of `{blueprint}` is in force by now")
+        await self.grants.tidy()
+        async for each in self._waiting(self.office.space):
+            await self.cases.fresh(each)
+
+    async def withdrawn(self, by: Person, tokens: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """End what stands by any of these tokens, which somebody has revoked; return its decisions and its grants.
+
+        What such a token has let through before is done by the time that this returns.
+        """
+        if self.office.space is None:
+            return (), ()
+        decisions = []
+        async for each in self._waiting(self.office.space):
+            if known_of(self.office.fields(each)["asked_as"]).token in tokens:
+                await self.cases.fresh(each)
+                decisions.append(each.id)
+        grants = await self.grants.withdraw(by.caller, tokens)
+        await self.pauses.settled()
+        return tuple(decisions), grants
+
+    @staticmethod
+    async def _waiting(space: Space) -> AsyncIterator[Snapshot]:
         cursor: str | None = None
         while True:
             page = await space.reading(partial(_page, space, ("Pending",), cursor, _PAGE, Order.OLDEST))
             for each in page.items:
-                await self.cases.fresh(each)
+                yield each
             cursor = page.cursor
             if cursor is None:
                 return

@@ -5,9 +5,10 @@ Its giver may say that one outlives a push: it then counts for what the policies
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -15,12 +16,13 @@ import msgspec
 from temper.kernel import Answer, Conflict, Done, Facts, No, Request
 from temper.runtime import Administers, Elsewhere, new_id
 from temper.service import scope, wire
-from temper.service.cases import SERVER, Cases
+from temper.service.cases import SERVER, Cases, same_release
 from temper.service.declined import Declined, unavailable
 from temper.service.office import Granted
-from temper.service.office.known import digest_of, known_of
+from temper.service.office.known import Known, digest_of, digests, known_of
 from temper.service.pauses import Pauses
 from temper.service.people import Person, may_administer
+from temper.service.shares import share_of, share_text
 from temper.service.space import Space
 from temper.service.views import moment
 from temper.table import Act, Caller, Consent, Refused, Snapshot, Why
@@ -36,6 +38,8 @@ class Grants:
     cases: Cases
     pauses: Pauses
     most: int
+    giving: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    """One after another: else of many at once each would find room."""
 
     async def use(self, space: Space, person: Person, request: Request, refused: Refused) -> Answer | None:
         """Take a use of a grant that is for this request, and have it decided under that; `None` where none is."""
@@ -79,12 +83,15 @@ class Grants:
         assert isinstance(event, Act), "it was refused as one"
         as_answered = known_of(grant.answered_as)
         giver = as_answered.caller(grant.answered_by)
-        consent = Consent(grant.decision, event.caller, giver, known_of(grant.asked_as).policies)
         caller, facts = (event.caller, request.facts) if refused.why is Why.FORBIDDEN else (giver, as_answered.facts)
         for _ in range(TRIES_MAX):
             digest = space.version.digest if grant.across_versions else grant.wanted["digest"]
+            overruled = _as_they_were(space, grant)
+            if not set(refused.policies) <= set(overruled):
+                return None
+            consent = Consent(grant.decision, event.caller, giver, overruled)
             allowed, version = await self.cases.lets(space, giver, as_answered.facts, event)
-            if not allowed:
+            if not allowed or self._withdrawn(grant):
                 return None
             under = self._under(request, caller, consent, facts, key)
             answer = await space.live.submit(
@@ -112,12 +119,17 @@ class Grants:
             and as_asked.acts_for == person.acts_for
             and set(person.roles) <= set(as_asked.roles)
             and (wanted["bundle"], wanted["entity"], wanted["act"]) == (space.name, request.entity, event.action)
-            and (grant.across_versions or wanted["digest"] == space.version.digest)
-            and set(refused.policies) <= set(as_asked.policies)
+            and (grant.across_versions or same_release(space, wanted, as_asked))
+            and set(refused.policies) <= set(_as_they_were(space, grant))
             and grant.about in (None, request.id)
             and wanted["refused_by"] == ("policy" if refused.why is Why.FORBIDDEN else "by")
             and self.pauses.of(as_answered.caller(grant.answered_by), space.name) is None
+            and not self._withdrawn(grant)
         )
+
+    def _withdrawn(self, grant: Granted) -> bool:
+        """Say whether a token by which a grant stands has been revoked: the one of who holds it, or of who gave it."""
+        return any(self.cases.is_revoked(each) for each in _stands_by(grant))
 
     @staticmethod
     def _under(request: Request, caller: Caller, consent: Consent | None, facts: Facts, key: str | None) -> Request:
@@ -136,13 +148,15 @@ class Grants:
             facts=facts,
         )
 
-    async def must_have_room(self, principal: str) -> None:
-        most = self.most
-        if len(self.cases.office.grants.get(principal, ())) >= most:
+    def must_have_room(self, principal: str, behind: str, session: str | None) -> None:
+        """Decline where as much is granted to somebody already, their sessions counted together, as one may hold."""
+        most, share = self.most, share_of(principal, behind, session)
+        held = [each for each in self._all() if share == _share(each) and self._in_force(each)]
+        if len(held) >= most:
             raise Declined(
                 wire.Problem(
                     type="too-many",
-                    title=f"{most} grants to `{principal}` are in force already",
+                    title=f"{most} grants to {share_text(principal, behind, session)} are in force already",
                     status=429,
                     help="revoke some of them (`temper grants`), or grant this call alone",
                 )
@@ -152,20 +166,19 @@ class Grants:
         """Return the grants in force that the person may see: all for whoever looks after decisions, else their own
         and those that they have given."""
         found = []
-        for to, held in sorted(self.cases.office.grants.items()):
-            for grant in held.values():
-                wanted, answered = grant.wanted, known_of(grant.answered_as)
-                parties = {to, grant.behind, grant.answered_by, answered.acts_for}
-                mine = not parties.isdisjoint({person.principal, person.behind})
-                about = grant.about or ""
-                if (
-                    principal in (None, to)
-                    and (mine or may_administer(person, Administers.DECISIONS, wanted["bundle"]))
-                    and scope.reaches(person, wanted["bundle"], wanted["entity"], about)
-                ):
-                    now = await self.cases.office.read("Grant", grant.id)
-                    if now is not None and now.state == "Active":
-                        found.append(self._grant_view(now, grant.wanted, grant.answered_by, grant.asked_as))
+        for grant in list(self._all()):
+            wanted, answered = grant.wanted, known_of(grant.answered_as)
+            parties = {grant.to, grant.behind, grant.answered_by, answered.acts_for}
+            mine = not parties.isdisjoint({person.principal, person.behind})
+            if (
+                principal in (None, grant.to)
+                and (mine or may_administer(person, Administers.DECISIONS, wanted["bundle"]))
+                and scope.reaches(person, wanted["bundle"], wanted["entity"], grant.about or "")
+                and self._in_force(grant)
+            ):
+                now = await self.cases.office.read("Grant", grant.id)
+                if now is not None and now.state == "Active":
+                    found.append(self._grant_view(now, grant.wanted, grant.answered_by, grant.asked_as))
         return tuple(sorted(found, key=lambda each: each.at))
 
     async def revoke(self, person: Person, id: str, *, reason: str | None = None) -> wire.Grant:
@@ -229,17 +242,71 @@ class Grants:
             reason=fields["reason"],
         )
 
-    async def outdate(self, space: Space, why: str) -> None:
-        """End what was granted under an earlier version of a blueprint."""
-        for held in list(self.cases.office.grants.values()):
-            for grant in list(held.values()):
-                if grant.across_versions:
-                    continue
-                if grant.wanted["bundle"] == space.name and grant.wanted["digest"] != space.version.digest:
-                    with contextlib.suppress(Elsewhere, Declined):
-                        await self.cases.office.take("server", SERVER, "Grant", "Outdate", {"reason": why}, id=grant.id)
+    async def tidy(self) -> None:
+        """End what lets nothing through any more: what another version of a blueprint, or a revoked token, has left.
+
+        What another server decides for, it ends.
+        """
+        for grant in list(self._all()):
+            why = self._outdated(grant)
+            if self._withdrawn(grant):
+                await self._ended(grant, SERVER, "Revoke", "a token by which it stood has been revoked")
+            elif why:
+                await self._ended(grant, SERVER, "Outdate", why)
+
+    async def withdraw(self, by: Caller, tokens: Collection[str]) -> tuple[str, ...]:
+        """End what stands by any of these tokens, which somebody has revoked; return the ids of what was in force."""
+        found = [grant for grant in self._all() if not {each.token for each in _stands_by(grant)}.isdisjoint(tokens)]
+        for grant in found:
+            await self._ended(grant, by, "Revoke", "a token by which it stood has been revoked")
+        return tuple(grant.id for grant in found)
+
+    def _in_force(self, grant: Granted) -> bool:
+        return not self._withdrawn(grant) and not self._outdated(grant)
+
+    async def _ended(self, grant: Granted, by: Caller, action: str, why: str) -> None:
+        # Another server, or a time that is up, may have been before; and what is not ended lets nothing through.
+        with contextlib.suppress(Elsewhere, Declined):
+            await self.cases.office.take("server", by, "Grant", action, {"reason": why}, id=grant.id)
+
+    def _outdated(self, grant: Granted) -> str:
+        """Return why a grant lets nothing through by the version in force, "" where it may."""
+        wanted, asked = grant.wanted, known_of(grant.asked_as)
+        space = self.cases.spaces.get(wanted["bundle"])
+        if space is None or self.cases.is_ahead(space, asked):
+            return ""
+        if not grant.across_versions:
+            if same_release(space, wanted, asked):
+                return ""
+            return f"version {space.version.number} of `{space.name}` is in force by now"
+        if not self.cases.gate.may_be_approved(space.table, wanted["entity"], wanted["act"]):
+            return f"by version {space.version.number} of `{space.name}` nobody may say yes to it"
+        lost = sorted(set(asked.policies) - set(_as_they_were(space, grant)))
+        if lost:
+            return f"version {space.version.number} of `{space.name}` has another policy `{lost[0]}`, or none"
+        return ""
 
     def of(self, decision: str) -> str | None:
         """Return the grant in force that came of a decision, if one did."""
-        held = [each for held in self.cases.office.grants.values() for each in held.values()]
-        return next((each.id for each in held if each.decision == decision), None)
+        return next((each.id for each in self._all() if each.decision == decision), None)
+
+    def _all(self) -> Iterator[Granted]:
+        for held in self.cases.office.grants.values():
+            yield from held.values()
+
+
+def _stands_by(grant: Granted) -> tuple[Known, Known]:
+    return known_of(grant.asked_as), known_of(grant.answered_as)
+
+
+def _share(grant: Granted) -> str:
+    return share_of(grant.to, grant.behind, known_of(grant.asked_as).session)
+
+
+def _as_they_were(space: Space, grant: Granted) -> tuple[str, ...]:
+    """Return the policies that a grant overrules, of those that are what its giver was shown."""
+    asked = known_of(grant.asked_as)
+    if grant.wanted["digest"] == space.version.digest:
+        return asked.policies
+    now = digests(space.table)
+    return tuple(id for id in asked.policies if id in now and asked.digests.get(id) == now[id])

@@ -552,6 +552,10 @@ class Token(Wire, frozen=True):
     rotated_at: str | None = None
     last_used_at: str | None = None
     """To the minute."""
+    decisions: tuple[str, ...] = ()
+    """The decisions that were waiting for whoever bore it, and its sessions, and have ended as it was revoked."""
+    grants: tuple[str, ...] = ()
+    """The grants to or by whoever bore it, and its sessions, that have ended as it was revoked."""
 
 
 class Me(Wire, frozen=True):

@@ -193,7 +193,9 @@ class Workshop:
         self.identity = Identity(self.loaded.settings.identity)
         self.office = Office(self)
         self.pauses = Pauses(self.office, self._spaces, self._gate)
-        self.decisions = Decisions(self.office, self.pauses, self._spaces, self.loaded, self._gate)
+        self.decisions = Decisions(
+            self.office, self.pauses, self._spaces, self.loaded, self._gate, self._tokens.revoked
+        )
         self._retention = retention.Retention(self._spaces, self.loaded.settings.retention, self.clock)
         self._modules = Modules(load_grants(_bindings(self.loaded))[0], self.clock.now)
 
@@ -310,13 +312,26 @@ class Workshop:
         await self.pauses.settled_here()
 
     async def _carry_for_others(self) -> None:
-        """Do what is granted of this server's share, where another keeps the decision."""
+        """Do what is granted of this server's share, where another keeps the decision.
+
+        And end what is over of the decisions and grants that it keeps, once another has pushed or revoked.
+        """
+        tidied: object = None
         while True:
             await asyncio.sleep(_CARRY_S)
             try:
                 await self.decisions.carrying.for_others()
+                heard = self._heard()
+                if heard != tidied:
+                    await self.decisions.tidy()
+                    tidied = heard
             except Exception as problem:  # noqa: BLE001 - whatever it is, the next round is another
                 _log.warning("decisions can't be carried out just now: %s", problem)
+
+    def _heard(self) -> tuple[object, ...]:
+        assert self._cluster is not None, "there are others"
+        pushed = tuple((name, space.version.number) for name, space in sorted(self._spaces.items()))
+        return self._cluster.tokens.known, pushed, self.office.space is None
 
     def knows(self, blueprint: str) -> bool:
         """Say whether there is a blueprint of that name, as far as this server has heard."""
@@ -665,7 +680,7 @@ class Workshop:
                 )
             )
         self._rebind()
-        await self.decisions.another_version(space.name)
+        await self.decisions.tidy()
         return wire.Pushed(
             blueprint=space.name,
             version=version.number,
@@ -1374,10 +1389,12 @@ class Workshop:
     async def revoke_token(self, person: Person, id: str) -> wire.Token:
         """Revoke a token and the sessions that were started with it: once this returns, no server lets them in.
 
+        What waits for an answer, and what is granted, by them or with them has ended by then, too.
         Needs an administrator.
         """
         self.pauses.must_not_be_paused(person.caller)
-        return await self._everywhere(lambda: credentials.revoke(self._tokens, person, id, self.clock.now()))
+        revoked = await self._everywhere(lambda: credentials.revoke(self._tokens, person, id, self.clock.now()))
+        return await self._withdrawn(person, revoked)
 
     async def rotate_token(self, person: Person, id: str, *, grace_ms: int = 0) -> wire.NewToken:
         """Give a token another secret; the one that it had is good for `grace_ms` more. Needs an administrator."""
@@ -1395,9 +1412,18 @@ class Workshop:
         return await self._beside(lambda: agents.listed(self._tokens, person, self.clock.now()))
 
     async def end_session(self, person: Person, id: str) -> wire.Token:
-        """End a session and those that it has started: once this returns, no server lets them in."""
+        """End a session and those that it has started: once this returns, no server lets them in.
+
+        What waits for an answer, and what is granted, by them or with them has ended by then, too.
+        """
         self.pauses.must_not_be_paused(person.caller)
-        return await self._everywhere(lambda: agents.end(self._tokens, person, id, self.clock.now()))
+        ended = await self._everywhere(lambda: agents.end(self._tokens, person, id, self.clock.now()))
+        return await self._withdrawn(person, ended)
+
+    async def _withdrawn(self, person: Person, revoked: wire.Token) -> wire.Token:
+        family = await self._beside(lambda: credentials.family(self._tokens, revoked.id))
+        decisions, grants = await self.decisions.withdrawn(person, family)
+        return msgspec.structs.replace(revoked, decisions=decisions, grants=grants)
 
     async def _beside(self, work: Callable[[], T]) -> T:
         """Return what comes of `work` on the tokens; where they are in a database, beside the loop."""

@@ -127,6 +127,12 @@ class PostgresTokens:
         found = self._registry.token(id)
         return None if found is None else self._as_used(found[1])
 
+    def revoked(self, id: str) -> bool:
+        """Say whether a token has been revoked, as far as is known here, or is forgotten."""
+        known = self._rows.get(id)
+        row = known[1] if known is not None else self.get(id)
+        return row is None or row.revoked_at is not None
+
     def sessions(self, acts_for: str, *, at: int) -> int:
         """Return how many sessions there are that act for a person, as far as is known here."""
         rows = [row for _, row in self._rows.values()]

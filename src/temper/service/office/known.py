@@ -10,7 +10,7 @@ import msgspec
 
 from temper.kernel import Facts
 from temper.service.people import Person
-from temper.table import Caller, Refused
+from temper.table import Caller, Refused, Table
 
 
 class Known(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -23,8 +23,16 @@ class Known(msgspec.Struct, frozen=True, omit_defaults=True):
     session: str | None = None
     via: str = "http"
     admin: bool = False
+    token: str | None = None
+    """The token that was shown; `None` where an identity provider or a proxy said who it is."""
+    ends_at: int | None = None
+    """When that token ends by itself."""
     refused: str = ""
     policies: tuple[str, ...] = ()
+    """The policies that refused it, and each one's digest: by its name alone another could stand in for it."""
+    digests: dict[str, str] = {}
+    release: int = 0
+    """The version of the blueprint in force: after a rollback another has the same digest."""
 
     @property
     def facts(self) -> Facts:
@@ -36,7 +44,7 @@ class Known(msgspec.Struct, frozen=True, omit_defaults=True):
         return Caller(principal, frozenset(self.roles), self.acts_for)
 
 
-def known(person: Person, refused: Refused | None = None) -> Known:
+def known(person: Person) -> Known:
     """Return what is kept of a person."""
     return Known(
         roles=tuple(sorted(person.roles)),
@@ -46,9 +54,26 @@ def known(person: Person, refused: Refused | None = None) -> Known:
         session=person.session,
         via=person.via,
         admin=person.admin,
-        refused=refused.text if refused is not None else "",
-        policies=refused.policies if refused is not None else (),
+        token=person.token,
+        ends_at=person.expires_at if person.token is not None else None,
     )
+
+
+def known_refused(person: Person, refused: Refused, table: Table, release: int) -> Known:
+    """Return what is kept of a person whose request was refused, by that version of a blueprint."""
+    now = digests(table)
+    return msgspec.structs.replace(
+        known(person),
+        refused=refused.text,
+        policies=refused.policies,
+        digests={id: now[id] for id in refused.policies if id in now},
+        release=release,
+    )
+
+
+def digests(table: Table) -> dict[str, str]:
+    """Return the digest of each of a blueprint's policies, by the policy's id."""
+    return {policy.id: digest_of(policy.form) for policy in table.policies}
 
 
 def known_of(said: str | Mapping[str, Any]) -> Known:
