@@ -319,7 +319,7 @@ class _Looking:
             for name, value in sorted(order.params.items())
             if (order.action, name) in kind.cone.params
         )
-        return order.action, params, kind.canon.caller(order.caller)
+        return order.action, params, kind.canon.caller(order.caller, (order.action,))
 
     def outside(self, scoped: Mapping[str, tuple[int, int, bool]], after: Snapshot, same: Snapshot) -> bool:
         if len(same.calls) > self.layout.pending_max or len(same.deferred) > self.layout.deferred_max:
@@ -382,7 +382,9 @@ class _Looking:
                 if each.role in accepted.caller.roles and any(m.entered and m.after in states for m in accepted.moves):
                     yield ("never", index)
             elif states and accepted.moves:
-                mine = msgspec.structs.replace(accepted, caller=canon.caller(accepted.caller))
+                mine = msgspec.structs.replace(
+                    accepted, caller=canon.caller(accepted.caller, tuple(m.action for m in accepted.moves))
+                )
                 many, kept = tally(each, frozenset(states), counted.get((who, index), frozenset()), mine)
                 counted[who, index] = kept
                 if many is not None and many < each.count:

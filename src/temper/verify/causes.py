@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from temper.table import Table, shape
 from temper.verify.clauses import admitted, flat, lates, outcomes, targets
-from temper.verify.expressions import walk
+from temper.verify.expressions import names_in, walk, without_lets
 
 
 def causes(table: Table, role: str) -> frozenset[str]:
@@ -26,7 +26,7 @@ def causes(table: Table, role: str) -> frozenset[str]:
         entity, action = todo.pop()
         if f"{entity}.{action}" not in found:
             found.add(f"{entity}.{action}")
-            todo.extend(_following(table, table.entities[entity], action))
+            todo.extend(following(table, table.entities[entity], action))
     return frozenset(found)
 
 
@@ -41,8 +41,8 @@ def excludes(table: Table, a: str, b: str) -> bool:
     return any({each.name, other} == {a, b} for each in table.roles for other in each.excludes)
 
 
-def _following(table: Table, entity: shape.Entity, name: str) -> Iterator[tuple[str, str]]:
-    """The actions that one leads to, at once or later."""
+def following(table: Table, entity: shape.Entity, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the actions that one leads to, at once or later, as (entity, action)."""
     action = entity.actions[name]
     bodies = [action.body, *(case.body for case in action.cases)]
     for place in _touched(entity, action):
@@ -61,7 +61,7 @@ def _following(table: Table, entity: shape.Entity, name: str) -> Iterator[tuple[
             for whenever in place.whenevers:
                 if any(
                     (part[0] in {"read", "read_in"} and part[2] == entity.name) or part[0] == "inverse"
-                    for part in walk(whenever.condition)
+                    for part in walk(without_lets(whenever.condition, names_in(table, other)))
                 ):
                     yield other.name, whenever.handler.action
     for body in bodies:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from temper.table import Armed, Caller, Deferred, Expr, Pending, Snapshot, Table, Type, Value, decode, encode, shape
 from temper.verify.clauses import all_clauses, outcomes, targets
-from temper.verify.explore.cone import Cone
+from temper.verify.explore.cone import Cone, Told
 from temper.verify.explore.draws import Draws
 
 Key = tuple[Any, ...]
@@ -45,7 +45,10 @@ class Canon:
         self._durations = constant_durations(entity)
         self._draws = draws
         self._handlers: dict[int, tuple[shape.Handler, shape.Handler, str]] = {}
-        self._callers: dict[Caller, Caller] = {}
+        self._callers: dict[tuple[Caller, tuple[str, ...]], Caller] = {}
+        self._told: dict[tuple[str, ...], Told] = {}
+        self._fires = {each.site: each.handler.action for place in entity.places for each in place.timers}
+        self._fires |= {each.site: each.handler.action for place in entity.places for each in place.whenevers}
         self._ignored = ignored_everywhere(entity)
         self._params = {
             (action.name, param.name): param.type for action in entity.actions.values() for param in action.params
@@ -75,15 +78,18 @@ class Canon:
         same = Snapshot(now.entity, now.id, now.state, fields, VERSION, 1, 0, 0, calls, timers, deferred)
         return key, same
 
-    def caller(self, caller: Caller) -> Caller:
-        """Return what of a caller makes a difference."""
-        found = self._callers.get(caller)
+    def caller(self, caller: Caller, actions: tuple[str, ...]) -> Caller:
+        """Return what of a caller makes a difference to actions, and to all that follows from them."""
+        found = self._callers.get((caller, actions))
         if found is None:
-            who = (caller.acts_for or caller.principal) if self._cone.persons else caller.principal
-            found = self._callers[caller] = Caller(
-                who if self._cone.principals else NOBODY,
-                caller.roles & self._cone.roles,
-                caller.acts_for if self._cone.acts_for else None,
+            told = self._told.get(actions)
+            if told is None:
+                told = self._told[actions] = self._cone.told(actions)
+            who = (caller.acts_for or caller.principal) if told.persons else caller.principal
+            found = self._callers[caller, actions] = Caller(
+                who if told.principals else NOBODY,
+                caller.roles & told.roles,
+                caller.acts_for if told.acts_for else None,
             )
         return found
 
@@ -97,7 +103,8 @@ class Canon:
             then, then_text = self._handler(call.then)
             otherwise, otherwise_text = self._handler(call.otherwise)
             unknown, unknown_text = self._handler(call.unknown)
-            caller = self.caller(call.caller)
+            handlers = (call.then, call.otherwise, call.unknown)
+            caller = self.caller(call.caller, tuple([each.action for each in handlers if each is not None]))
             who = (caller.principal, tuple(sorted(caller.roles)), caller.acts_for or "")
             texts = (then_text, otherwise_text, unknown_text)
             key = (call.site, current, call.ended, who, *texts)
@@ -141,7 +148,7 @@ class Canon:
                 armed.timer,
                 None if armed.due is None else 0,
                 groups.index(armed.stamp) + 1 if armed.timer in self._durations and armed.stamp in groups else 0,
-                self.caller(armed.caller),
+                self.caller(armed.caller, (self._fires[armed.timer],)),
                 None if armed.period_ms is None else 1,
             )
             for armed in timers
@@ -158,7 +165,7 @@ class Canon:
                     else self._draws.plain(name, self._params[held.action, name])
                     for name, value in sorted(held.params.items())
                 },
-                self.caller(held.caller),
+                self.caller(held.caller, (held.action,)),
                 held.place,
             )
             for index, held in enumerate(deferred)

@@ -6,29 +6,62 @@ anything that flows into one) is the same whatever it holds. Leaving it out is e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from temper.table import Expr, Table, Type, shape
+from temper.verify.causes import following
 from temper.verify.clauses import NEW, all_clauses, expressions, flat, lates, outcomes
 from temper.verify.expressions import Names, bounded, names_in, type_of, walk, without_lets
+from temper.verify.properties import states_of
 
 Node = tuple[str, ...]
 """`("field", name)`, `("param", action, name)`, `("caller",)`, `("acts_for",)`, `("role", name)`."""
 
 
+class Told(Struct, frozen=True):
+    """What of a caller matters: these roles, and whether it matters who it is (`principals`), which agent of whom
+    (`acts_for`), or which person alone, whoever acts for them (`persons`)."""
+
+    roles: frozenset[str] = frozenset()
+    principals: bool = False
+    acts_for: bool = False
+    persons: bool = False
+
+
 class Cone(Struct, frozen=True):
-    """What matters: fields, parameters by action, the roles that travel with a cause, and whether it matters who it
-    is (`principals`), which agent of whom (`acts_for`), or which person alone, whoever acts for them (`persons`)."""
+    """What matters: fields, parameters by action, and what of a caller.
+
+    A caller travels along with all that it causes, but is told from others only as far as something looks: `looks` has
+    for each action what it looks at, and all that follows from it. Without it every action looks at all of `caller`.
+    """
 
     fields: frozenset[str]
     params: frozenset[tuple[str, str]]
-    roles: frozenset[str]
-    principals: bool
-    acts_for: bool
-    persons: bool
+    caller: Told
+    looks: Mapping[str, frozenset[Node]] | None = None
+
+    def told(self, actions: Iterable[str]) -> Told:
+        """Return what of a caller matters to some of the actions."""
+        if self.looks is None:
+            return self.caller
+        return told_of({node for action in actions for node in self.looks.get(action, ())})
+
+
+def told_of(nodes: Iterable[Node]) -> Told:
+    """Return what of a caller these look at."""
+    known = set(nodes)
+    caller, behind = ("caller",) in known, ("acts_for",) in known
+    return Told(
+        frozenset(node[1] for node in known if node[0] == "role"),
+        principals=caller or behind,
+        acts_for=caller and behind,
+        persons=behind and not caller,
+    )
 
 
 class Use(Struct, frozen=True):
@@ -53,8 +86,10 @@ def cone_of(table: Table, entity: shape.Entity) -> Cone:
             if each.besides is not None:
                 matters |= {("field", each.besides), ("caller",)}
     flows: list[tuple[Node, set[Node]]] = []
+    looks: list[Look] = []
     for use in uses(table, entity):
         read = set(_reads(use))
+        looks += [(use.action, node, use.into) for node in read if node[0] in CALLERS]
         if use.into is None:
             matters |= read
         else:
@@ -64,15 +99,58 @@ def cone_of(table: Table, entity: shape.Entity) -> Cone:
         more = {node for target, read in flows if target in matters for node in read} - matters
         matters |= more
         grown = bool(more)
-    caller, behind = ("caller",) in matters, ("acts_for",) in matters
-    return Cone(
+    kept = [(action, node) for action, node, into in looks if into is None or any(each in matters for each in into)]
+    cone = Cone(
         frozenset(node[1] for node in matters if node[0] == "field"),
         frozenset((node[1], node[2]) for node in matters if node[0] == "param"),
-        frozenset(node[1] for node in matters if node[0] == "role"),
-        principals=caller or behind,
-        acts_for=caller and behind,
-        persons=behind and not caller,
+        told_of(matters),
     )
+    return replace(cone, looks=travelled(table, {entity.name: kept})[entity.name])
+
+
+CALLERS = frozenset({"caller", "acts_for", "role"})
+Look: TypeAlias = tuple[str | None, Node, tuple[Node, ...] | None]
+"""What of a caller is looked at in an action (`None`: in what stands in a place), and what it flows into."""
+
+
+def travelled(
+    table: Table, looks: Mapping[str, Iterable[tuple[str | None, Node]]]
+) -> dict[str, dict[str, frozenset[Node]]]:
+    """Return for each action what of its caller is looked at there, by the properties, or by what follows from it.
+
+    `looks` has of each entity that is searched what its actions look at themselves; what stands in a place is done in
+    whichever action enters or leaves it.
+    """
+    own: dict[tuple[str, str], set[Node]] = {}
+    for name, seen in looks.items():
+        for action in table.entities[name].actions.values():
+            own[name, action.name] = {node for where, node in seen if where in {None, action.name}}
+            own[name, action.name] |= set(_asked_of(table, table.entities[name], action))
+    leads = {at: [each for each in following(table, table.entities[at[0]], at[1]) if each in own] for at in own}
+    grown = any(own.values())
+    while grown:
+        grown = False
+        for at, onward in leads.items():
+            more = set().union(*(own[each] for each in onward)) - own[at]
+            own[at] |= more
+            grown = grown or bool(more)
+    return {name: {at[1]: frozenset(nodes) for at, nodes in own.items() if at[0] == name} for name in looks}
+
+
+def _asked_of(table: Table, entity: shape.Entity, action: shape.Action) -> Iterator[Node]:
+    """What the properties ask of whoever takes or causes an action."""
+    for each in table.properties:
+        if not isinstance(each, shape.Never | shape.Needs):
+            continue
+        states = states_of(table, each, each.states).get(entity.name, ())
+        if isinstance(each, shape.Never) and any(case.to in states for case in action.cases):
+            yield ("role", each.role)
+        if isinstance(each, shape.Needs) and states and (not each.by or action.name in each.by):
+            yield ("acts_for",)
+            if each.role is not None:
+                yield ("role", each.role)
+            if each.besides is not None:
+                yield ("caller",)
 
 
 def _asked(table: Table, entity: shape.Entity) -> Iterator[str]:

@@ -24,7 +24,7 @@ from temper.table import (
 )
 from temper.verify.clauses import NEW, admitted, by_people
 from temper.verify.explore.canon import AT, constant_durations
-from temper.verify.explore.cone import Cone, created_by_others, joined_by_others, sent_to
+from temper.verify.explore.cone import Cone, Told, created_by_others, joined_by_others, sent_to
 from temper.verify.explore.draws import Draws
 from temper.verify.expressions import bounded, walk
 
@@ -49,7 +49,7 @@ class Moves:
         self._entity = entity
         self._cone = cone
         self._draws = draws
-        self._principals = principals if cone.principals else principals[:1]
+        self._principals = principals
         self._causes = causes
         self._acts: dict[str, tuple[Act, ...]] = {}
         self._answers: dict[Any, tuple[dict[str, Value], ...]] = {}
@@ -101,7 +101,8 @@ class Moves:
         own = {each.role for case in cases for each in case.by if each.role is not None}
         open_to_all = any(each.kind in {"anyone", "who"} for each in by)
         seen: set[frozenset[str]] = set()
-        for special in self._role_sets(sorted(self._cone.roles | own)):
+        told = self._cone.told([action.name])
+        for special in self._role_sets(sorted(told.roles | own)):
             if open_to_all or special & roles:
                 seen.add(special)
             else:
@@ -109,12 +110,12 @@ class Moves:
                 if extra is not None:
                     seen.add(special | {extra})
         for held in sorted(seen, key=lambda s: (len(s), sorted(s))):
-            yield from self._as_principals(held)
+            yield from self._as_principals(held, told)
 
-    def _as_principals(self, roles: frozenset[str]) -> Iterator[Caller]:
-        for principal in self._principals:
+    def _as_principals(self, roles: frozenset[str], told: Told) -> Iterator[Caller]:
+        for principal in self._principals if told.principals else self._principals[:1]:
             yield Caller(principal, roles)
-            if self._cone.acts_for:
+            if told.acts_for:
                 yield from (Caller(principal, roles, other) for other in self._principals if other != principal)
 
     def _role_sets(self, roles: Sequence[str]) -> Iterator[frozenset[str]]:
@@ -131,9 +132,10 @@ class Moves:
 
     def _causers(self, action: str) -> Iterator[Caller]:
         """Those whose doing may lead another entity to send or create: they hold what could lead there."""
-        possible = sorted(role for role in self._cone.roles if f"{self._entity.name}.{action}" in self._causes[role])
+        told = self._cone.told([action])
+        possible = sorted(role for role in told.roles if f"{self._entity.name}.{action}" in self._causes[role])
         for held in self._role_sets(possible):
-            yield from self._as_principals(held)
+            yield from self._as_principals(held, told)
 
     # --- the system ---------------------------------------------------------------------------------------------------
 

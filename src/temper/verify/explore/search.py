@@ -136,14 +136,14 @@ class Search:
         self.limits = limits
         self.pending_max = max(limits.pending_max, calls_at_once(self.entity))
         self.progress = progress
-        self.cone: Cone = cone_of(table, self.entity)
+        self.cone: Cone = self._cone()
         self.clocks: Clocks = clocks_of(table, self.entity)
         principals = self.principals = _principals(table, self.entity, self.cone)
-        self.symmetry = Symmetry(principals) if self.cone.principals and len(principals) > 1 else None
+        self.symmetry = Symmetry(principals) if self.cone.caller.principals and len(principals) > 1 else None
         self.draws = Draws(table, self.entity, principals)
         self.canon = Canon(table, self.entity, self.cone, self.draws, self.clocks.tainted)
         self.moves = Moves(table, self.entity, self.cone, self.draws, principals, self._caused())
-        self.found = Explored(name, principals=len(principals) if self.cone.principals else 1)
+        self.found = Explored(name, principals=len(principals) if self.cone.caller.principals else 1)
         self.found.comparisons = len(self.clocks.comparisons)
         self.found.blind = BLIND if reads_others(table, self.entity) else self.clocks.blind
         self.nodes: list[Node] = []
@@ -152,8 +152,11 @@ class Search:
         self.scoped = scoped_of(table, self.entity, self.cone, self.draws)
         self._asked()
 
+    def _cone(self) -> Cone:
+        return cone_of(self.table, self.entity)
+
     def _caused(self) -> dict[str, frozenset[str]]:
-        return {role: causes(self.table, role) for role in self.cone.roles}
+        return {role: causes(self.table, role) for role in self.cone.caller.roles}
 
     def _asked(self) -> None:
         """Sort the properties that this search asks."""
@@ -218,7 +221,7 @@ class Search:
         if not found.states and found.cut:
             found.stopped = found.stopped or NOTHING
         found.partial = dict(self.draws.partial)
-        if self.cone.principals:
+        if self.cone.caller.principals:
             found.partial["principals"] = ", ".join(self.principals)
         found.sends = bool(self.moves.delivers)
         found.seconds = time.monotonic() - began

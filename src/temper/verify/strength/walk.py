@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from temper.table import FAULTS, Accepted, Event, Expr, NoValue, Refused, Snapshot, Table, evaluate
 from temper.verify.explore.alone import step_alone
 from temper.verify.explore.canon import Canon
+from temper.verify.explore.cone import Cone
 from temper.verify.explore.moves import Moves
 from temper.verify.explore.replay import Stage
 from temper.verify.explore.search import Break, Monitors, Node, Search
@@ -44,6 +47,10 @@ class Quiet(Search):
         self.watched = tuple(each.name for each in self.entity.fields if each.name in self.cone.fields)
         self.states_seen: dict[State, Snapshot] = {}
         self.steps_seen: dict[Step, tuple[Snapshot | None, Accepted]] = {}
+
+    def _cone(self) -> Cone:
+        # What an action of a mutant leads to may look at more of its caller than the original's does.
+        return replace(super()._cone(), looks=None)
 
     def _visited(self, index: int, now: Snapshot) -> None:
         self.states_seen.setdefault(self._of(now), now)

@@ -40,7 +40,6 @@ from temper.verify.system.lower_world import (
     Layout,
     Memory,
     answers,
-    counted_of,
     no_answer,
 )
 from temper.verify.system.spaces import Mask, Number, Opt, Space, UnloweredError, Value, same, scalar
@@ -358,7 +357,8 @@ class _Lowering:
         error: tuple[str, str],
     ) -> None:
         site, caller_number, kept, standing = key
-        call, caller = kind.sites[site], self.layout.callers[caller_number]
+        call = kind.sites[site]
+        caller = self.layout.causers(kind.name, call.actions)[caller_number]
         clause = call.clause
         what = Happening("outcome", who, "", {}, caller, site, standing, call.kept[kept], ending, dict(results), error)
         if ending is Ending.ANSWERED:
@@ -451,7 +451,7 @@ class _Lowering:
         who = (kind.name, number)
         for site, (place, timer) in kind.timers.items():
             for state in place.states:
-                for caller_number, caller in enumerate(self.layout.callers):
+                for caller_number, caller in enumerate(self.layout.timed_by(kind, site)):
                     earlier = [self._goes_first(kind, who, state, site, other) for other in kind.timers]
                     for entity in kind.variants(timer.handler.action):
                         path = self._fired(kind, who, state, site, caller_number)
@@ -468,7 +468,7 @@ class _Lowering:
         who = (kind.name, number)
         for site, (place, whenever) in kind.whenevers.items():
             for state in place.states:
-                for caller_number, caller in enumerate(self.layout.callers):
+                for caller_number, caller in enumerate(self.layout.timed_by(kind, site)):
                     for entity in kind.variants(whenever.handler.action):
                         path = self.taker.begin(who, state)
                         armed = self.layout.var(self.layout.slots[who].whenevers[site])
@@ -511,7 +511,7 @@ class _Lowering:
                 together = eq(self.layout.var(slots.together[pair]), const(1))
         timer = kind.timers[other][1]
         fires: list[Code] = []
-        for number, caller in enumerate(self.layout.callers):
+        for number, caller in enumerate(self.layout.timed_by(kind, other)):
             ways = []
             for entity in kind.variants(timer.handler.action):
                 path = self._fired(kind, who, state, other, number)
@@ -531,13 +531,13 @@ class _Lowering:
             for index, (action, place) in enumerate(kind.deferrable):
                 if place:
                     continue
-                for caller_number, caller in enumerate(self.layout.callers):
+                for caller_number, caller in enumerate(self.layout.deferred_by(kind)[index]):
                     for state in kind.entity.states:
                         for entity in kind.variants(action):
                             path = self.taker.begin(who, state)
                             part = path.parts[who]
                             held, params = part.deferred[position]
-                            path.need(eq(held, const(self.taker.held(index, caller_number))))
+                            path.need(eq(held, const(self.taker.held(kind, index, caller_number))))
                             given = self._carried(kind, action, params)
                             rest = [*part.deferred[:position], *part.deferred[position + 1 :]]
                             part.deferred = [*rest, self.taker.part(who, NEW).deferred[0]]
@@ -560,9 +560,11 @@ class _Lowering:
         for (sender, target), queue in layout.queues.items():
             kind = layout.kinds[target[0]]
             head, params = queue[0]
-            for index, action in enumerate(layout.sends[sender[0], target[0]]):
-                for caller_number, caller in enumerate(layout.callers):
-                    content = 1 + index * len(layout.callers) + caller_number
+            content = 0
+            sent_by = layout.sent_by(sender[0], target[0])
+            for action, callers in zip(layout.sends[sender[0], target[0]], sent_by, strict=True):
+                for caller in callers:
+                    content += 1
                     for state in kind.entity.states:
                         for entity in kind.variants(action):
                             path = self.taker.begin(target, state)
@@ -656,7 +658,7 @@ class _Lowering:
     ) -> None:
         kind, part = self.layout.kinds[who[0]], path.parts[who]
         index = kind.deferrable.index((action, place.site))
-        content = const(self.taker.held(index, self.layout.caller(caller)))
+        content = const(self.taker.held(kind, index, self.layout.causer(caller, kind.name, (action,))))
         free = TRUE
         for position, (held, params) in enumerate(part.deferred):
             mine = both(free, eq(held, const(0)))
@@ -1043,7 +1045,7 @@ class _Lowering:
             moves = [move for move in path.moves if move.who == part.who]
             if not slots.counted or not moves:
                 continue
-            members = counted_of(self.table, kind, self.layout.callers)
+            members = self.layout.counted(kind)
             for index, variable in slots.counted.items():
                 each = self.table.properties[index]
                 assert isinstance(each, shape.Needs), "only `needs` counts"
@@ -1051,7 +1053,7 @@ class _Lowering:
                 held = self.layout.var(variable)
                 least: list[Code] = []
                 for move in moves:
-                    caller = kind.canon.caller(move.caller)
+                    caller = kind.canon.caller(move.caller, (move.action,))
                     if move.action in each.since:
                         held = const(0)
                     if (not each.by or move.action in each.by) and (each.role is None or each.role in caller.roles):

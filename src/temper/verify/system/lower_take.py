@@ -17,7 +17,7 @@ from temper.table import Caller, Expr, Table, Why, shape
 from temper.verify.clauses import entered, left
 from temper.verify.explore.cone import _decides as decides
 from temper.verify.expressions import DURATION, Names, names_in, without_lets
-from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced
+from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced, variables
 from temper.verify.system.ir import BOUND, TRUE, Code
 from temper.verify.system.lower_expr import Reading, Scope, members
 from temper.verify.system.lower_world import CURRENT, ENDED, PAST, Kind, Layout
@@ -171,6 +171,7 @@ class Taker:
         self.later = copy.copy(layout)
         self.later.after = True
         self._whenevers: dict[tuple[Who, str], Code] = {}
+        self._looks: dict[tuple[Who, str], frozenset[int]] = {}
 
     # --- beginnings ---------------------------------------------------------------------------------------------------
 
@@ -429,14 +430,14 @@ class Taker:
             for index, (action, site) in enumerate(kind.deferrable):
                 if site in sites:
                     free = kind.deferrable.index((action, ""))
-                    for caller in range(len(self.layout.callers)):
-                        mine = eq(held, const(self.held(index, caller)))
-                        released = ite(mine, const(self.held(free, caller)), released)
+                    for caller in range(len(self.layout.causers(kind.name, (action,)))):
+                        mine = eq(held, const(self.held(kind, index, caller)))
+                        released = ite(mine, const(self.held(kind, free, caller)), released)
             part.deferred[position] = released, params
 
-    def held(self, kind: int, caller: int) -> int:
+    def held(self, kind: Kind, index: int, caller: int) -> int:
         """Return the number of what is deferred: its action and place, and on whose behalf."""
-        return 1 + kind * len(self.layout.callers) + caller
+        return 1 + sum(map(len, self.layout.deferred_by(kind)[:index])) + caller
 
     def _enter(
         self, path: Path, who: Who, entity: shape.Entity, places: Sequence[shape.Place], caller: Caller
@@ -558,7 +559,7 @@ class Taker:
             fits = both(layout.words.of_type(value, memory.type, layout.span), memory.space.bound(value))
             path.fault(both(given, no(fits)), BOUND, clause.site)
             numbers += memory.space.write(value)
-        by = layout.caller(caller)
+        by = layout.causer(caller, kind.name, site.actions)
         for index, kept in enumerate(site.kept):
             mine = both(given, *(eq(a, const(b)) for a, b in zip(numbers, kept, strict=True)))
             if mine != FALSE:
@@ -747,21 +748,25 @@ class Taker:
         """Return the timers that ran on, those whose field changed set anew, and those that have been armed."""
         layout, kind = self.layout, self.layout.kinds[part.who[0]]
         assert part.caller is not None, "somebody has acted"
-        mine = const(1 + layout.caller(part.caller))
+        by = part.caller
         found = dict(part.timers)
+
+        def mine(site: str) -> Code:
+            return const(1 + layout.causer(by, kind.name, kind.fires(site)))
+
         for site, (place, timer) in kind.timers.items():
             name = timer.field or ""
             if timer.kind == "at" and part.origin != NEW and site not in part.armed and part.origin in place.states:
                 if part.state in place.states and part.assigned.get(name, FALSE) != FALSE:
                     was, now = layout.value(*part.who, name), part.fields[name]
-                    anew = ite(_there(now), mine, const(0))
+                    anew = ite(_there(now), mine(site), const(0))
                     found[site] = ite(same(was, now), found[site], anew)
         names = names_in(self.table, kind.entity)
         for site, timer in part.armed.items():
             if timer.duration is None:
-                found[site] = ite(_there(part.fields[timer.field or ""]), mine, const(0))
+                found[site] = ite(_there(part.fields[timer.field or ""]), mine(site), const(0))
                 continue
-            found[site] = mine
+            found[site] = mine(site)
             if site in kind.durations and (timer.kind != "every" or kind.durations[site] > 0):
                 continue
             if timer.duration[0] == "lit":
@@ -795,9 +800,14 @@ class Taker:
             for site, index in slots.whenevers.items():
                 place, _ = layout.kinds[who[0]].whenevers[site]
                 armed = part.whenevers[site] if part is not None else layout.var(index)
+                if part is None and not self.looks(who, site) & updates.keys():
+                    continue  # It is armed while it holds, and nothing that it looks at has changed.
+                if part is not None and part.state not in place.states:
+                    updates[index] = const(0)
+                    continue
                 here = replaced(self.later.is_in(*who, place.states), values)
                 holds = both(here, replaced(self.holds(who, site), values))
-                mine = const(1 + layout.caller(by))
+                mine = const(1 + layout.causer(by, who[0], layout.kinds[who[0]].fires(site)))
                 updates[index] = ite(holds, ite(op("!=", armed, const(0)), armed, mine), const(0))
 
     def holds(self, who: Who, site: str) -> Code:
@@ -817,11 +827,21 @@ class Taker:
             self._whenevers[who, site] = known
         return known
 
+    def looks(self, who: Who, site: str) -> frozenset[int]:
+        """Return the variables that decide whether a `whenever` holds."""
+        known = self._looks.get((who, site))
+        if known is None:
+            place, _ = self.layout.kinds[who[0]].whenevers[site]
+            known = variables(both(self.later.is_in(*who, place.states), self.holds(who, site)))
+            self._looks[who, site] = known
+        return known
+
     def _finish_sends(self, path: Path, updates: dict[int, Code]) -> None:
         layout = self.layout
         for sent in path.sends:
             actions = layout.sends[sent.sender[0], sent.entity]
-            content = 1 + actions.index(sent.action) * len(layout.callers) + layout.caller(sent.caller)
+            before = layout.sent_by(sent.sender[0], sent.entity)[: actions.index(sent.action)]
+            content = 1 + sum(map(len, before)) + layout.causer(sent.caller, sent.entity, (sent.action,))
             for number in range(layout.counts[sent.entity]):
                 there = both(sent.condition, eq(sent.target, const(number)))
                 if there == FALSE:

@@ -6,23 +6,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import chain, product
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from temper.table import Caller, Expr, Table, Type, decode, default_values, describe_expr, shape
 from temper.table import Value as Plain
 from temper.verify.causes import causes
 from temper.verify.clauses import all_clauses, flat, outcomes
-from temper.verify.explore.canon import Canon, constant_durations, ignored_everywhere
+from temper.verify.explore.canon import NOBODY, Canon, constant_durations, ignored_everywhere
 from temper.verify.explore.clocks import Clocks, clocks_of
-from temper.verify.explore.cone import Cone, cone_of, literals, uses
+from temper.verify.explore.cone import CALLERS, Cone, cone_of, literals, told_of, travelled, uses
 from temper.verify.explore.draws import COMBINATIONS_MAX, Draw, Draws, principals_counted, scoped_of
 from temper.verify.explore.moves import Moves
 from temper.verify.explore.orders import calls_at_once
 from temper.verify.expressions import Names, bounded, children, names_in, type_of, walk, without_lets
 from temper.verify.people import Voice, voice
+from temper.verify.properties import states_of
 from temper.verify.system.codes import FALSE, const, either, eq
 from temper.verify.system.ir import Code, Var
 from temper.verify.system.spaces import (
@@ -81,6 +81,11 @@ class CallSite(Struct):
     kept: tuple[tuple[int, ...], ...]
     """Every combination of what is remembered, as the numbers that the memories' spaces write."""
 
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """Return the actions that its outcomes may take."""
+        return tuple(handler.action for _, handler in outcomes(self.clause))
+
 
 class Kind(Struct):
     """One kind of entity in a system."""
@@ -108,6 +113,11 @@ class Kind(Struct):
     def name(self) -> str:
         """Return the entity's name."""
         return self.entity.name
+
+    def fires(self, site: str) -> tuple[str, ...]:
+        """Return the action that a timer or a `whenever` takes."""
+        each = self.timers.get(site) or self.whenevers[site]
+        return (each[1].handler.action,)
 
     def variants(self, action: str | None) -> tuple[shape.Entity, ...]:
         """Return the entity as it is for every way in which its times can compare, where that can matter."""
@@ -209,10 +219,10 @@ class Layout:
         self.ids = {name: ids_of(name, count) for name, count in counts.items()}
         cones = joint_cones(table, counts)
         first = next(iter(cones.values()))
-        self.matters = first.principals
+        self.matters = first.caller.principals
         """Whether it matters who somebody is."""
-        self.principals = principals_of(table, counts, cones)[: None if first.principals else 1]
-        self.roles = first.roles
+        self.principals = principals_of(table, counts, cones)[: None if self.matters else 1]
+        self.roles = first.caller.roles
         self.kinds: dict[str, Kind] = {}
         for whole_max, events_max in WHOLE:
             for name, count in counts.items():
@@ -221,6 +231,7 @@ class Layout:
                 break
         self.words = self._words(texts)
         self.callers = self._callers()
+        self._causers: dict[tuple[str, tuple[str, ...]], tuple[Caller, ...]] = {}
         self.variables: list[Var] = []
         self.slots: dict[tuple[str, int], Slots] = {}
         self.queues: dict[tuple[tuple[str, int], tuple[str, int]], list[tuple[int, dict[str, tuple[int, ...]]]]] = {}
@@ -252,7 +263,7 @@ class Layout:
             raise UnloweredError(clocks.blind)
         draws = SystemDraws(table, entity, self.principals, self.ids, whole_max, count)
         canon = Canon(table, entity, cone, draws, clocks.tainted)
-        caused = {role: causes(table, role) for role in cone.roles}
+        caused = {role: causes(table, role) for role in cone.caller.roles}
         moves = Moves(table, entity, cone, draws, self.principals, caused)
         return Kind(entity, count, cone, clocks, draws, canon, moves, scoped_of(table, entity, cone, draws))
 
@@ -298,19 +309,55 @@ class Layout:
                         yield from product(*sides)
 
     def _callers(self) -> list[Caller]:
-        """Return everyone on whose behalf the system may act, as far as it makes a difference."""
+        """Return everyone who acts, as far as it makes a difference to what they do and what follows."""
         found: dict[Caller, None] = {}
         for kind in self.kinds.values():
             for state in ("new", *kind.entity.states):
                 for event in kind.moves.acts(state):
                     if not event.by_system:
-                        found[kind.canon.caller(event.caller)] = None
+                        found[kind.canon.caller(event.caller, (event.action,))] = None
         return list(found)
 
-    def caller(self, caller: Caller) -> int:
-        """Return the number of a caller."""
-        kind = next(iter(self.kinds.values()))
-        return self.callers.index(kind.canon.caller(caller))
+    def causers(self, entity: str, actions: tuple[str, ...]) -> tuple[Caller, ...]:
+        """Return everyone on whose behalf the system may take one of the actions, as far as it makes a difference."""
+        known = self._causers.get((entity, actions))
+        if known is None:
+            kind = self.kinds[entity]
+            told = kind.cone.told(actions)
+            # Nobody in particular causes nothing that looks at who it is.
+            some = (each for each in self.callers if not told.principals or each.principal != NOBODY)
+            known = tuple(dict.fromkeys(kind.canon.caller(each, actions) for each in some))
+            self._causers[entity, actions] = known
+        return known
+
+    def causer(self, caller: Caller, entity: str, actions: tuple[str, ...]) -> int:
+        """Return the number of a caller among those on whose behalf the system may take one of the actions."""
+        return self.causers(entity, actions).index(self.kinds[entity].canon.caller(caller, actions))
+
+    def timed_by(self, kind: Kind, site: str) -> tuple[Caller, ...]:
+        """Return those on whose behalf a timer or a `whenever` may fire."""
+        return self.causers(kind.name, kind.fires(site))
+
+    def deferred_by(self, kind: Kind) -> list[tuple[Caller, ...]]:
+        """Return, for each kind of what an entity defers, those on whose behalf it waits."""
+        return [self.causers(kind.name, (action,)) for action, _ in kind.deferrable]
+
+    def sent_by(self, sender: str, target: str) -> list[tuple[Caller, ...]]:
+        """Return, for each action that one kind of entity sends to another, those on whose behalf it is sent."""
+        return [self.causers(target, (action,)) for action in self.sends[sender, target]]
+
+    def counted(self, kind: Kind) -> dict[int, tuple[Voice, ...]]:
+        """Return, for each `needs` about a kind, everyone who can be counted."""
+        found = {}
+        for index, each in enumerate(self.table.properties):
+            if isinstance(each, shape.Needs) and states_of(self.table, each, each.states).get(kind.name):
+                callers = self.causers(kind.name, tuple(each.by or kind.entity.actions))
+                some = (c for c in callers if each.role is None or each.role in c.roles)
+                members = dict.fromkeys(voice(each, c.principal, c.acts_for) for c in some)
+                if len(members) > ELEMENTS_MAX:
+                    raise UnloweredError(f"more than {ELEMENTS_MAX} callers to count")
+                found[index] = tuple(members)
+        return found
 
     # --- spaces -------------------------------------------------------------------------------------------------------
 
@@ -472,23 +519,24 @@ class Layout:
         slots = Slots(self._var(f"{who}.state", len(states), 0, states))
         slots.fields = {name: fields[name] for name in kind.spaces}
         for site in kind.timers:
-            slots.timers[site] = self._var(f"{who} {site}", 1 + len(self.callers))
+            slots.timers[site] = self._var(f"{who} {site}", 1 + len(self.timed_by(kind, site)))
         for site in kind.whenevers:
-            slots.whenevers[site] = self._var(f"{who} {site}", 1 + len(self.callers))
+            slots.whenevers[site] = self._var(f"{who} {site}", 1 + len(self.timed_by(kind, site)))
         for a, b in _apart(kind):
             slots.together[a, b] = self._var(f"{who} {a} with {b}", 2)
         for site, call in kind.sites.items():
-            for caller, memory in product(range(len(self.callers)), range(len(call.kept))):
+            causers = range(len(self.causers(kind.name, call.actions)))
+            for caller, memory in product(causers, range(len(call.kept))):
                 for standing in (CURRENT, PAST, ENDED):
                     key = (site, caller, memory, standing)
                     slots.calls[key] = self._var(f"{who} {site} {standing}", 1 + self.pending_max)
         if kind.deferrable:
             for position in range(self.deferred_max):
-                size = 1 + len(kind.deferrable) * len(self.callers)
+                size = 1 + sum(map(len, self.deferred_by(kind)))
                 at = self._var(f"{who} deferred {position + 1}", size)
                 actions = dict.fromkeys(action for action, _ in kind.deferrable)
                 slots.deferred.append((at, self._carried(f"{who} deferred {position + 1}", kind, actions)))
-        for index, members in counted_of(self.table, kind, self.callers).items():
+        for index, members in self.counted(kind).items():
             slots.counted[index] = self._var(f"{who} counted {index}", 1 << len(members))
         self.slots[kind.name, number] = slots
 
@@ -509,7 +557,7 @@ class Layout:
                 name = f"{self.ids[sender][a]} to {self.ids[target][b]}"
                 self.queues[(sender, a), (target, b)] = [
                     (
-                        self._var(f"{name} {n + 1}", 1 + len(actions) * len(self.callers)),
+                        self._var(f"{name} {n + 1}", 1 + sum(map(len, self.sent_by(sender, target)))),
                         self._carried(f"{name} {n + 1}", kind, actions),
                     )
                     for n in range(self.sends_max)
@@ -636,12 +684,10 @@ def sends_of(table: Table, counts: Mapping[str, int]) -> dict[tuple[str, str], t
 
 def joint_cones(table: Table, counts: Mapping[str, int]) -> dict[str, Cone]:
     """Return what matters of each kind where they stand together: what one reads of another, and what flows to it."""
-    matters: set[tuple[str, tuple[str, ...]]] = set()
-    flows: list[tuple[tuple[str, tuple[str, ...]], set[tuple[str, tuple[str, ...]]]]] = []
+    matters: set[Owned] = set()
+    flows: list[tuple[Owned, set[Owned]]] = []
     cones = {name: cone_of(table, table.entities[name]) for name in counts}
-    roles = frozenset().union(*(cone.roles for cone in cones.values()))
-    caller = any(cone.principals and not cone.persons for cone in cones.values())
-    behind = any(cone.acts_for or cone.persons for cone in cones.values())
+    looks: dict[str, list[Look]] = {name: [] for name in counts}
     for name, cone in cones.items():
         entity = table.entities[name]
         matters |= {(name, ("field", f)) for f in cone.fields} | {(name, ("param", *p)) for p in cone.params}
@@ -654,6 +700,8 @@ def joint_cones(table: Table, counts: Mapping[str, int]) -> dict[str, Cone]:
                 matters.add((inverse.entity, ("field", inverse.field)))
         for use in uses(table, entity):
             read = set(_reads(table, entity, use.expr, use.names, use.action))
+            into = None if use.into is None else tuple((name, node) for node in use.into)
+            looks[name] += [(use.action, node, into) for _, node in read if node[0] in CALLERS]
             if use.into is None:
                 matters |= read
             else:
@@ -663,9 +711,13 @@ def joint_cones(table: Table, counts: Mapping[str, int]) -> dict[str, Cone]:
                 names = names_in(table, entity, entity.actions[action] if action is not None else None)
                 for param, e in clause.args:
                     read = set(_reads(table, entity, e, names, action, loose=True))
-                    flows.append(((clause.entity, ("param", clause.action, param)), read))
+                    target: Owned = (clause.entity, ("param", clause.action, param))
+                    flows.append((target, read))
+                    looks[name] += [(action, node, (target,)) for _, node in read if node[0] in CALLERS]
                 if not isinstance(clause, shape.Create):
-                    matters |= set(_reads(table, entity, clause.target, names, action, loose=True))
+                    read = set(_reads(table, entity, clause.target, names, action, loose=True))
+                    looks[name] += [(action, node, None) for _, node in read if node[0] in CALLERS]
+                    matters |= read
     for each in table.properties:
         if isinstance(each, shape.Always):
             entity_of = table.entities[each.entity] if each.entity is not None else None
@@ -680,21 +732,27 @@ def joint_cones(table: Table, counts: Mapping[str, int]) -> dict[str, Cone]:
         more = {node for target, read in flows if target in matters for node in read} - matters
         matters |= more
         grown = bool(more)
-    caller = caller or any(node[0] == "caller" for _, node in matters)
-    behind = behind or any(node[0] == "acts_for" for _, node in matters)
-    roles |= {node[1] for _, node in matters if node[0] == "role"}
+    kept = {
+        name: [(action, node) for action, node, into in mine if into is None or matters.intersection(into)]
+        for name, mine in looks.items()
+    }
+    known = travelled(table, kept)
+    asked = set().union(*(nodes for actions in known.values() for nodes in actions.values()))
+    asked |= {("role", role) for cone in cones.values() for role in cone.caller.roles}
     return {
-        name: replace(
-            cones[name],
-            fields=frozenset(n[1] for owner, n in matters if owner == name and n[0] == "field"),
-            params=frozenset((n[1], n[2]) for owner, n in matters if owner == name and n[0] == "param"),
-            roles=frozenset(roles),
-            principals=caller or behind,
-            acts_for=caller and behind,
-            persons=behind and not caller,
+        name: Cone(
+            frozenset(n[1] for owner, n in matters if owner == name and n[0] == "field"),
+            frozenset((n[1], n[2]) for owner, n in matters if owner == name and n[0] == "param"),
+            told_of(asked),
+            known[name],
         )
         for name in counts
     }
+
+
+Owned: TypeAlias = tuple[str, tuple[str, ...]]
+"""A node of a cone, and whose it is."""
+Look: TypeAlias = tuple[str | None, tuple[str, ...], tuple[Owned, ...] | None]
 
 
 def _reads(
@@ -748,20 +806,6 @@ def principals_of(table: Table, counts: Mapping[str, int], cones: Mapping[str, C
     texts = {json for name in counts for _, json in literals(table, table.entities[name]) if isinstance(json, str)}
     letter = next((each for each in "pqrst" if not any(text.startswith(each) for text in texts)), "principal_")
     return tuple(f"{letter}{n + 1}" for n in range(max(min(PRINCIPALS_MAX, 1 + slots + needed), counted)))
-
-
-def counted_of(table: Table, kind: Kind, callers: Sequence[Caller]) -> dict[int, tuple[Voice, ...]]:
-    """Return, for each `needs` about a kind, everyone who can be counted."""
-    from temper.verify.properties import states_of
-
-    found = {}
-    for index, each in enumerate(table.properties):
-        if isinstance(each, shape.Needs) and states_of(table, each, each.states).get(kind.name):
-            members = dict.fromkeys(voice(each, c.principal, c.acts_for) for c in callers)
-            if len(members) > ELEMENTS_MAX:
-                raise UnloweredError(f"more than {ELEMENTS_MAX} callers to count")
-            found[index] = tuple(members)
-    return found
 
 
 def _apart(kind: Kind) -> Iterator[tuple[str, str]]:

@@ -339,7 +339,7 @@ class Replays:
         if not call.ended and (call.visit == now.visit) != (what.standing == CURRENT):
             return False
         kind = self.layout.kinds[what.who[0]]
-        if kind.canon.caller(call.caller) != what.caller:
+        if kind.canon.caller(call.caller, kind.sites[call.site].actions) != what.caller:
             return False
         start = 0
         for memory in kind.sites[call.site].memories:

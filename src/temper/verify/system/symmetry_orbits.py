@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from temper.table import Caller, Type
 from temper.verify.system.ir import Orbit
-from temper.verify.system.lower_world import Layout, counted_of
+from temper.verify.system.lower_world import Layout
 from temper.verify.system.spaces import Elements, Mask, Number, Opt, Several, Space
 
 _Place: TypeAlias = tuple[object, ...]
@@ -45,7 +45,6 @@ class _Members:
         self.masks: list[tuple[int, int]] = []
         self.named: list[tuple[int, tuple[tuple[int, ...], ...]]] = []
         self.held: list[tuple[int, tuple[tuple[int, ...], ...]]] = []
-        self.callers = [self.caller(each) for each in layout.callers]
 
     def orbit(self) -> Iterator[Orbit]:
         """Yield the orbit, if each member has what another has."""
@@ -65,7 +64,7 @@ class _Members:
 
     def caller(self, caller: Caller) -> tuple[_Place, tuple[int, ...]]:
         """Return what a caller is but for the names, and who is named."""
-        if self.type != ("principal",):
+        if self.type != ("principal",) or caller.principal not in self.layout.principals:
             return (caller,), ()
         names = [caller.principal, *([caller.acts_for] if caller.acts_for is not None else [])]
         alike = names[0] == names[-1] and len(names) > 1
@@ -119,34 +118,33 @@ class _Members:
             for name, at in slots.fields.items():
                 self.refers(kind.spaces[name], at)
                 self.elements(kind.spaces[name], at, ("in", mine, name), me)
-            for index in (*slots.timers.values(), *slots.whenevers.values()):
-                self.callers_in(index, 1)
+            for site, index in (*slots.timers.items(), *slots.whenevers.items()):
+                self.callers_in(index, [layout.timed_by(kind, site)])
             for index, params in slots.deferred:
-                self.callers_in(index, len(kind.deferrable))
+                self.callers_in(index, layout.deferred_by(kind))
                 self.waiting(who[0], params)
             for (site, caller, kept, standing), index in slots.calls.items():
-                by, named = self.callers[caller]
+                by, named = self.caller(layout.causers(kind.name, kind.sites[site].actions)[caller])
                 rest, remembered = self.remembers(who[0], site, kept)
                 self.belongs(index, ("call", mine, site, by, rest, standing), (*me, *named, *remembered))
             for number, index in slots.counted.items():
                 self.counted(who[0], number, index)
         for (sender, target), queue in layout.queues.items():
             (a, mine), (b, theirs) = self.mine(sender), self.mine(target)
-            actions = layout.sends[sender[0], target[0]]
             for position, (head, params) in enumerate(queue):
                 flat = (head, *(index for at in params.values() for index in at))
                 for place, index in enumerate(flat):
                     self.belongs(index, ("sent", a, b, position, place), (*mine, *theirs))
-                self.callers_in(head, len(actions))
+                self.callers_in(head, layout.sent_by(sender[0], target[0]))
                 self.waiting(target[0], params)
 
-    def callers_in(self, index: int, times: int) -> None:
-        """A code is 0, or one of so many things with a caller."""
+    def callers_in(self, index: int, groups: Sequence[Sequence[Caller]]) -> None:
+        """A code is 0, or one of several things, each with one of its callers."""
         if self.type == ("principal",):
             words: dict[_Place, int] = {}
             table: list[tuple[int, ...]] = [()]
-            for number in range(times):
-                for word, members in self.callers:
+            for number, callers in enumerate(groups):
+                for word, members in map(self.caller, callers):
                     table.append((words.setdefault((number, *word), len(words)), *members))
             self.named.append((index, tuple(table)))
 
@@ -176,7 +174,7 @@ class _Members:
 
     def counted(self, entity: str, number: int, index: int) -> None:
         if self.type == ("principal",):
-            pairs = counted_of(self.layout.table, self.layout.kinds[entity], self.layout.callers)[number]
+            pairs = self.layout.counted(self.layout.kinds[entity])[number]
             principals = self.layout.principals
             self.held.append(
                 (
