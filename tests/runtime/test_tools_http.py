@@ -9,6 +9,7 @@ import hmac
 import json
 import logging
 import socket
+import time
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -390,6 +391,17 @@ async def test_no_answer_in_time_leaves_it_open_what_happened() -> None:
         answer = await attempt(server.port, {}, timeout_ms=50)
     assert answer == Unknown(f"POST http://127.0.0.1:{server.port}: no answer in 50 ms")
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(("method", "said"), [("POST", "answered"), ("GET", "unavailable, again")])
+async def test_what_may_have_happened_is_listened_to_after_its_time(method: str, said: str) -> None:
+    """While somebody wants to hear of it: nothing can have happened by a GET, which ends at its time-out."""
+    async with serving(delay_s=0.4) as server, adapter_for(server.port, {"method": method}) as adapter:
+        began = time.monotonic()
+        answer = await adapter.call(Call("o-1", "pager.page", {}, 1, 100, late_ms=20_000))
+        took = time.monotonic() - began
+    assert kind_of(answer) == said
+    assert (took < 0.35) == (method == "GET")
 
 
 async def test_where_nobody_listens_nothing_has_happened() -> None:

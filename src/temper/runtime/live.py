@@ -669,7 +669,8 @@ class Live:
                 text = f"nothing is bound to the tool `{attempt.tool}`: bind an adapter to it in the settings"
                 self._end(_ending(attempt, Ending.FAILED, "not_bound", text, retry=True))
                 return
-            args = Call(attempt.order, attempt.tool, attempt.args, attempt.number, attempt.timeout_ms)
+            late_ms = min(self._limits.late_ms, _LATE_TIMEOUTS * attempt.timeout_ms)
+            args = Call(attempt.order, attempt.tool, attempt.args, attempt.number, attempt.timeout_ms, late_ms)
             call = self._loop.create_task(adapter.call(args))
             if not await self._within(call, attempt.timeout_ms):
                 self._running[attempt.tool] -= 1
@@ -677,7 +678,6 @@ class Live:
                 self._gate(attempt.tool).ended(self._clock.now(), Unknown(""))
                 text = f"no answer within {attempt.timeout_ms} ms"
                 self._end(_ending(attempt, Ending.UNKNOWN, "timeout", text))
-                late_ms = min(self._limits.late_ms, _LATE_TIMEOUTS * attempt.timeout_ms)
                 self._timed_out.add(me)
                 if self._closing or not await self._within(call, late_ms):
                     return

@@ -6,7 +6,9 @@ there is another is the outbox's decision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -21,6 +23,7 @@ class Call:
     args: Mapping[str, Any]  # JSON values, already encoded: decimals and times are strings.
     attempt: int  # The first is 1.
     timeout_ms: int
+    late_ms: int = 0  # How much longer somebody listens: an answer that comes by then is the late one.
 
 
 class Kind(StrEnum):
@@ -62,8 +65,9 @@ Attempt = Answered | Failed | Unknown
 class Adapter(Protocol):
     """Carries out the calls of one tool.
 
-    `call` answers every call with one of the three, in about `timeout_ms`, and raises nothing. It may be cancelled:
-    then nobody knows what became of the attempt, as after an `Unknown`. Calls may run side by side. No text that
+    `call` answers every call with one of the three, in about `timeout_ms`, and raises nothing. Where something may have
+    happened by then it goes on listening, `late_ms` more: the true answer may still come. It may be cancelled: then
+    nobody knows what became of the attempt, as after an `Unknown`. Calls may run side by side. No text that
     comes out holds a secret.
     """
 
@@ -72,3 +76,20 @@ class Adapter(Protocol):
     async def close(self) -> None:
         """Let go of connections. Calls under way may fail."""
         ...
+
+
+@asynccontextmanager
+async def in_time(call: Call, may_have_happened: Callable[[], bool]) -> AsyncIterator[None]:
+    """Raise `TimeoutError` at the time-out of `call`, or `late_ms` after it where something may have happened."""
+    loop = asyncio.get_running_loop()
+
+    def up() -> None:
+        if not (bound.expired() or may_have_happened()):
+            bound.reschedule(loop.time())
+
+    async with asyncio.timeout((call.timeout_ms + call.late_ms) / 1000) as bound:
+        alarm = loop.call_later(call.timeout_ms / 1000, up)
+        try:
+            yield
+        finally:
+            alarm.cancel()

@@ -53,6 +53,7 @@ import re
 import ssl
 import time
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -73,7 +74,7 @@ from temper.runtime.egress import (
     same_host,
 )
 from temper.runtime.quiet import quiet
-from temper.runtime.tools.adapter import Answered, Attempt, Call, Failed, Kind, Unknown
+from temper.runtime.tools.adapter import Answered, Attempt, Call, Failed, Kind, Unknown, in_time
 from temper.runtime.tools.path import Path, extract
 from temper.runtime.tools.reading import Table
 from temper.runtime.tools.template import Argument, CannotFill, Part, Secret, Shape, Template, fill, fill_text
@@ -188,7 +189,7 @@ class HttpAdapter:
             return Failed(Kind.REFUSED, "an argument can't be written as a request", retry=False)
         try:
             with quiet():
-                async with asyncio.timeout(call.timeout_ms / 1000):
+                async with in_time(call, partial(self._may_have_happened, request)):
                     return await self._follow(request)
         except TimeoutError:
             return self._lost(request, f"no answer in {call.timeout_ms} ms")
@@ -206,15 +207,15 @@ class HttpAdapter:
     def _lost(
         self, request: _Request, text: str, kind: Kind = Kind.UNAVAILABLE, *, retry: bool = True
     ) -> Failed | Unknown:
-        """What an attempt is that got no answer.
-
-        (A redirect may have made the request a GET; the tool's method counts.)
-        """
+        """What an attempt is that got no answer."""
         text = self._vault.hide(f"{request.method} {request.origin}: {text}")
-        # A redirect may have made the request a GET: the tool's own method says whether something may have happened.
-        if request.left and self._binding.method not in _SAFE:
+        if self._may_have_happened(request):
             return Unknown(text)
         return Failed(kind, text, retry=retry)
+
+    def _may_have_happened(self, request: _Request) -> bool:
+        # A redirect may have made the request a GET: the tool's own method says whether something may have happened.
+        return request.left and self._binding.method not in _SAFE
 
     # --- the request ------------------------------------------------------------------------------
 
@@ -262,11 +263,14 @@ class HttpAdapter:
     # --- on its way -------------------------------------------------------------------------------
 
     async def _follow(self, request: _Request) -> Attempt:
+        until = asyncio.get_running_loop().time() + request.timeout_s
         for _ in range(REDIRECTS_MAX + 1):
             answer = await self._send(request)
             if not (self._binding.redirects and 300 < answer.status < 400 and "location" in answer.headers):
                 return self._judge(request, answer)
             self._redirect(request, answer)
+            if asyncio.get_running_loop().time() >= until:
+                raise TimeoutError  # Nothing new begins after it, whoever still listens.
         raise Forbidden(f"more than {REDIRECTS_MAX} redirects")
 
     async def _send(self, request: _Request) -> _Answer:

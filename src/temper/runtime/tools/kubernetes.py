@@ -56,7 +56,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from temper.runtime.quiet import quiet
-from temper.runtime.tools.adapter import Answered, Attempt, Call, Failed, Kind, Unknown
+from temper.runtime.tools.adapter import Answered, Attempt, Call, Failed, Kind, Unknown, in_time
 from temper.runtime.tools.condition import Condition, parse_condition, unmet
 from temper.runtime.tools.path import Absent, Path, extract, look_up, parse_path
 from temper.runtime.tools.reading import Table
@@ -103,6 +103,9 @@ class _Progress:
     patched: bool = False
     waiting_for: str = ""
 
+    def may_have_happened(self) -> bool:
+        return self.patching or self.patched
+
 
 class KubernetesAdapter:
     """Carries out a tool's calls as requests to a Kubernetes API."""
@@ -124,7 +127,7 @@ class KubernetesAdapter:
         progress = _Progress()
         try:
             with quiet():
-                async with asyncio.timeout(call.timeout_ms / 1000):
+                async with in_time(call, progress.may_have_happened):
                     return await self._attempt(call, progress)
         except TimeoutError:
             return self._lost(progress, f"no end in {call.timeout_ms} ms")
@@ -249,7 +252,7 @@ class KubernetesAdapter:
         text = self._vault.hide(text)
         if progress.waiting_for:
             text = self._vault.hide(f"{text}: {progress.waiting_for}")
-        if progress.patching or progress.patched:
+        if progress.may_have_happened():
             return Unknown(text)
         return Failed(Kind.UNAVAILABLE, text, retry=True)
 

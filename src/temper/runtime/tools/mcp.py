@@ -64,7 +64,7 @@ from typing import TYPE_CHECKING, Any
 
 from temper.runtime.egress import Egress, Pinned, Resolve
 from temper.runtime.quiet import quiet
-from temper.runtime.tools.adapter import Answered, Attempt, Call, Failed, Kind, Unknown
+from temper.runtime.tools.adapter import Answered, Attempt, Call, Failed, Kind, Unknown, in_time
 from temper.runtime.tools.http import (
     EXCERPT_MAX,
     Origin,
@@ -155,7 +155,10 @@ class McpAdapter:
             return Failed(Kind.REFUSED, "an argument can't be written as a call", retry=False)
         try:
             with quiet():
-                async with asyncio.timeout(call.timeout_ms / 1000), AsyncExitStack() as stack:
+                async with (
+                    in_time(call, lambda: self._may_have_happened(progress)),
+                    AsyncExitStack() as stack,
+                ):
                     result = await self._ask(call, arguments, progress, stack)
         except CannotFill as problem:
             return Failed(Kind.REFUSED, self._vault.hide(str(problem)), retry=False)
@@ -245,9 +248,12 @@ class McpAdapter:
         if progress.said is not None and progress.said.done() and not progress.said.cancelled():
             said = said_in(progress.said.result(), self._vault)
             text = f"{text}: {said}" if said else text
-        if progress.left and not self._binding.reads:
+        if self._may_have_happened(progress):
             return Unknown(self._text(text))
         return Failed(kind, self._text(text), retry=retry)
+
+    def _may_have_happened(self, progress: Progress) -> bool:
+        return progress.left and not self._binding.reads
 
     def _text(self, text: str) -> str:
         return self._vault.hide(f"{self._binding.tool} of {self._where}: {text}")

@@ -17,6 +17,10 @@ What may not begin yet waits in the outbox, in order, and `temper tools` says wh
 Failures that count are those that may pass (`unavailable`) and the unknown ones: a tool that rejects a call is well.
 The call that tries closes the circuit when the tool answers, and opens it again when it does not.
 
+A call that has had no answer in the tool's `timeout`, and may have happened, ends `unknown` then, and makes room for
+others. The adapters `http`, `mcp` and `kubernetes` go on listening, for ten time-outs and a minute at most: a true
+answer that comes by then is recorded too, as the late one, which the blueprint's `late` speaks of.
+
 Each server keeps the pace for the calls that it makes itself, and begins it anew when it starts: with a closed circuit,
 and with one call at a time to begin with, whatever `burst` says, so that a server that starts over and over does not
 exceed the rate by more than one call a start.
