@@ -62,8 +62,8 @@ CHAINS = [
     ("", "tickets: every Ticket.deploy max 1\n      in Waiting whenever any t in tickets: t.state is Closed do GoLive",
      "", ["builder: Close -> Closed", "the clock: GoLive -> Live"]),
     # So it is where a derived value looks at the ticket.
-    ("", "tickets: every Ticket.deploy max 1\n      let due = any t in tickets: t.state is Closed\n"
-     "      in Waiting whenever due do GoLive",
+    ("", ("tickets: every Ticket.deploy max 1\n      let due = any t in tickets: t.state is Closed\n"
+          "      in Waiting whenever due do GoLive"),
      "", ["builder: Close -> Closed", "the clock: GoLive -> Live"]),
     # Through a third one, that is made on the way.
     ("create Change.Begin(deploy)", "", change("with deploy.GoLive"),
