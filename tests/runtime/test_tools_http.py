@@ -9,8 +9,8 @@ import hmac
 import json
 import logging
 import socket
-import time
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
