@@ -35,7 +35,10 @@ class Office:
         if who not in self.tokens:
             made = self.shop.make_token(ADMIN, who.principal, tuple(who.roles), admin=who.admin, acts_for=who.acts_for)
             self.tokens[who] = made.token
-        bearer = (b"authorization", b"Bearer " + self.tokens[who].encode())
+        return await self.bearing(self.tokens[who], method, path, body)
+
+    async def bearing(self, token: str, method: str, path: str, body: Any = None) -> Response:
+        bearer = (b"authorization", b"Bearer " + token.encode())
         sent = b"" if body is None else json.dumps(body).encode()
         return await call(self.door, method, path, headers=[bearer, JSON] if sent else [bearer], body=sent, token=False)
 
@@ -113,6 +116,27 @@ async def test_a_grant_and_a_pause_over_http(office: Office) -> None:
     assert (await office.ask(EVE, "GET", "/v1/pauses")).status == 403
     assert (await office.ask(ADMIN, "DELETE", paused.headers["location"])).json["state"] == "Lifted"
     assert (await office.ask(EVE, "POST", "/v1/ship/Release/r1/Touch", {})).status == 200
+
+
+async def test_sessions_ask_for_no_more_than_one_together_and_end_with_their_token(office: Office) -> None:
+    """However many an agent starts, by itself or by one another."""
+    most = office.shop.loaded.settings.limits.decisions
+    await office.ask(EVE, "GET", "/v1/me")
+    tokens = [office.tokens[EVE]]
+    answers = []
+    for number in range(most + 2):
+        # From the second on it is a session that starts others.
+        started = await office.bearing(tokens[min(number, 1)], "POST", "/v1/sessions", {"name": f"s{number}"})
+        tokens.append(started.json["token"])
+        answers.append(await office.bearing(tokens[-1], "POST", MOVE, {"by_": 1}))
+    assert [each.status for each in answers] == [403] * most + [429] * 2
+    assert (answers[-1].json["type"], "retry-after" in answers[-1].headers) == ("/problems/too-many", True)
+    listed = (await office.ask(ADMIN, "GET", "/v1/tokens")).json["items"]
+    (of_eve,) = [each["id"] for each in listed if each["principal"] == "eve"]
+    revoked = (await office.ask(ADMIN, "DELETE", f"/v1/tokens/{of_eve}")).json
+    assert set(revoked["decisions"]) == {each.json["decision"] for each in answers[:most]}
+    assert (await office.bearing(tokens[-1], "POST", MOVE, {"by_": 1})).status == 401
+    assert (await office.ask(MAX, "GET", "/v1/decisions?state=Pending")).json["items"] == []
 
 
 @pytest.mark.parametrize(
