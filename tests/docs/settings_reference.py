@@ -17,6 +17,7 @@ import msgspec
 
 from temper.service import Settings, identity, retention, webhooks
 from temper.service.settings import (
+    CertificatesSection,
     IdentitySection,
     OidcSection,
     ProxySection,
@@ -99,6 +100,9 @@ def _identity() -> Iterator[str]:
     yield sentences(inspect.getdoc(identity) or "") + "\n"
     yield from _named("identity.oidc.NAME", OidcSection, sentences(inspect.getdoc(OidcSection) or ""))
     yield from _named("identity.proxy", ProxySection, sentences(inspect.getdoc(ProxySection) or ""))
+    yield from _named(
+        "identity.certificates", CertificatesSection, sentences(inspect.getdoc(CertificatesSection) or "")
+    )
 
 
 def _named(heading: str, kind: type[msgspec.Struct], text: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from temper.service import Person, Workshop, load_settings, read_bundle
-from temper.service.settings import PushSection
+from temper.service.settings import IdentitySection, PushSection
 
 ROOT = Path(__file__).parents[2]
 HELIX = read_bundle(ROOT / "apps" / "helix")
@@ -34,7 +34,9 @@ class Prepared:
 
 
 @asynccontextmanager
-async def opened(folder: Path, *, push: PushSection | None = None, **limits: object) -> AsyncIterator[Workshop]:
+async def opened(
+    folder: Path, *, push: PushSection | None = None, identity: IdentitySection | None = None, **limits: object
+) -> AsyncIterator[Workshop]:
     """Open a workshop on a data folder, and close it in the end."""
     loaded = load_settings(None, {})
     settings = msgspec.structs.replace(
@@ -42,6 +44,7 @@ async def opened(folder: Path, *, push: PushSection | None = None, **limits: obj
         server=msgspec.structs.replace(loaded.settings.server, data=str(folder), drain="100ms"),
         limits=msgspec.structs.replace(loaded.settings.limits, **limits),
         push=push or loaded.settings.push,
+        identity=identity or loaded.settings.identity,
     )
     workshop = await Workshop.open(replace(loaded, settings=settings))
     try:

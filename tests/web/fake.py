@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from temper.service import Declined, Person, Workshop, wire
+from temper.service import Declined, Peer, Person, Workshop, wire
 from temper.service.identity import Identity
 from temper.service.settings import IdentitySection
 from temper.web import Door, Limits, app
@@ -85,7 +85,7 @@ class Fake:
     async def who(self, token: str | None) -> Person:
         return self.authenticate(token)
 
-    def proxied(self, peer: str | None, headers: Any) -> Person | None:
+    def by_connection(self, peer: Peer, headers: Any) -> Person | None:
         return None
 
     def lent(self, person: Person) -> bytes | None:

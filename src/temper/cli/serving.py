@@ -71,6 +71,8 @@ async def _serve(args: argparse.Namespace, loaded: Loaded) -> int:
                     raise problem_stop(wire.as_json(declined.problem)) from declined
             section = loaded.settings.server
             tls = _tls(loaded)
+            if tls is not None and (exposed := tls.exposed()) is not None:
+                teller.notice(exposed)
             try:
                 await serve_http(
                     workshop,
@@ -145,7 +147,8 @@ def _tls(loaded: Loaded) -> Tls | None:
         for name in (section.tls_cert, section.tls_key, section.tls_client_ca, section.tls_ca)
     )
     assert cert is not None, "there is one"
-    tls = Tls(cert, key or cert, client_ca, ca)
+    hsts_s = duration_ms(section.hsts) // 1000
+    tls = Tls(cert, key or cert, client_ca, ca, client_optional=section.tls_client_optional, hsts_s=hsts_s)
     try:
         tls.check()
     except OSError as error:
@@ -160,9 +163,12 @@ def _tls(loaded: Loaded) -> Tls | None:
 def _limits(loaded: Loaded) -> Limits:
     limits = loaded.settings.limits
     calls, per_s = rate_of(limits.rate) if limits.rate else (0, 1.0)
+    deliveries, deliveries_per_s = rate_of(limits.webhook_rate) if limits.webhook_rate else (0, 1.0)
     return Limits(
         rate_max=calls,
         rate_per=per_s,
+        hook_rate_max=deliveries,
+        hook_rate_per=deliveries_per_s,
         body_max=limits.body_bytes,
         page_max=limits.page,
         wait_max=duration_ms(limits.wait) / 1000,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from temper.service.levels import LEVELS
     from temper.service.measured import Measurements
-    from temper.service.people import Person
+    from temper.service.people import Peer, Person
     from temper.service.policies import policies_view
     from temper.service.remembered import Remembered, Verified, judgement_key
     from temper.service.sessions import SessionWanted
@@ -71,6 +71,7 @@ _LATE = {
     "Measured": "learning",
     "Measurements": "measured",
     "NotKept": "learning",
+    "Peer": "people",
     "Person": "people",
     "Remembered": "remembered",
     "SessionWanted": "sessions",
@@ -141,6 +142,7 @@ __all__ = [
     "Measured",
     "Measurements",
     "NotKept",
+    "Peer",
     "Person",
     "Remembered",
     "SessionWanted",

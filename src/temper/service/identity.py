@@ -1,4 +1,4 @@
-"""Identity providers and a proxy say who calls, where the settings name them.
+"""Identity providers, a proxy and client certificates say who calls, where the settings name them.
 
 ```toml
 [identity.oidc.corp]
@@ -14,19 +14,29 @@ attributes = ["site"]
 from = ["10.0.0.7/32"]
 principal_header = "X-Forwarded-User"
 roles_header = "X-Forwarded-Roles"
+
+[server]
+tls_cert = "server.pem"
+tls_client_ca = "clients.pem"     # the authorities of the certificates that count
+
+[identity.certificates]
+name = "uri"
+principals = { "spiffe://example.com/deployer" = "operator", "spiffe://example.com/reader" = [] }
 ```
 
 A claim is named as it stands in the token, or with dots where it is within another, as `realm_access.roles`.
 An address that its issuer says is not verified names nobody.
 
-A principal that an identity provider names begins with the provider's name here, and one that the proxy names with
-`proxy:`; no token can be made for either, so that nobody can speak for another's people.
+A principal that an identity provider names begins with the provider's name here, one that the proxy names with
+`proxy:`, and one that a certificate names with `cert:`; no token can be made for any of them, so that nobody can speak
+for another's people.
 
 Identity providers need the extra `oidc`.
 Their keys are fetched when the first of their tokens comes, again when one comes that another key has signed (at most
 every ten seconds), and every five minutes while they are in use.
-A bearer token counts before what a proxy says, and a proxy's headers from any other address than the proxy's name
-nobody.
+A bearer token counts before what a proxy says, and a proxy's word before a certificate: one of them says who calls, and
+they are never added up. A proxy's headers from any other address than the proxy's name nobody.
+A page in a browser of another origin acts by none but a token: what a browser sends by itself is not believed.
 """
 
 from __future__ import annotations
@@ -53,10 +63,11 @@ from temper.runtime import (
     is_safe_address,
     oidc_installed,
 )
-from temper.service import wire
+from temper.service import certificates, wire
+from temper.service.certificates import CERTIFICATE, Certificates
 from temper.service.credentials import OF_SESSION
 from temper.service.declined import Declined, unavailable, words
-from temper.service.people import PRINCIPAL_MAX, ROLE, Person
+from temper.service.people import PRINCIPAL_MAX, ROLE, Peer, Person
 from temper.service.settings import IdentitySection, OidcSection, ProxySection, SettingProblem, duration_ms
 
 __all__ = ["Identity", "KeysWanted", "principals_of_others", "problems", "unauthenticated"]
@@ -71,25 +82,35 @@ _LISTED_CHARACTERS: Final = 8_192
 # Between two servers, whose clocks may be some way from each other.
 _LENT_MS: Final = 60_000
 _DIGITS_MAX: Final = 15
+BY_CONNECTION: Final = (PROXY, CERTIFICATE)
+"""What the principals begin with whom a connection names, and no token."""
 LENT: Final = b"temper-identity"
-"""The header in which one server tells another whom a proxy has named."""
+"""The header in which one server tells another whom a connection has named."""
 
 
 def principals_of_others(section: IdentitySection) -> tuple[str, ...]:
     """Return what principals begin with that only identity providers and the proxy give: no token is made for one."""
     proxy = (PROXY,) if section.proxy is not None else ()
-    return (*(f"{name}:" for name in section.oidc), *proxy)
+    shown = (CERTIFICATE,) if section.certificates is not None else ()
+    return (*(f"{name}:" for name in section.oidc), *proxy, *shown)
 
 
 class Identity:
-    """Says who bears the token of an identity provider, and whom a proxy speaks for."""
+    """Says who bears the token of an identity provider, whom a proxy speaks for, and whose a certificate is."""
 
     def __init__(self, section: IdentitySection) -> None:
         """Take sound settings."""
         self._oidc = section.oidc
         self._issuers = Issuers([_issuer(name, each) for name, each in section.oidc.items()]) if section.oidc else None
         self._proxy = _Proxy.of(section.proxy) if section.proxy is not None else None
+        shown = section.certificates
+        self._certificates = Certificates.of(shown) if shown is not None else None
         self.reserved = principals_of_others(section)
+
+    @property
+    def shows_certificates(self) -> bool:
+        """Whether a client's certificate can say who calls."""
+        return self._certificates is not None
 
     @property
     def headers(self) -> frozenset[bytes]:
@@ -111,9 +132,18 @@ class Identity:
         except KeysAway as away:
             raise unavailable(str(away)) from None
 
-    def of_peer(self, peer: str | None, headers: Mapping[bytes, bytes]) -> Person | None:
-        """Return whom the proxy says that it speaks for; `None` where it is not the proxy, or says nothing."""
-        return self._proxy.person(peer, headers) if self._proxy is not None else None
+    def of_peer(self, peer: Peer, headers: Mapping[bytes, bytes], at: int) -> Person | None:
+        """Return whom the proxy says that it speaks for, or else whose the certificate is; `None` where it is nobody's.
+
+        Declines what a proxy can't mean, and a certificate that has ended.
+        """
+        found = self._proxy.person(peer.address, headers) if self._proxy is not None else None
+        if found is None and self._certificates is not None and peer.certificate:
+            try:
+                return self._certificates.person(peer.certificate, at)
+            except certificates.Ended:
+                raise unauthenticated("the client's certificate has expired") from None
+        return found
 
     async def close(self) -> None:
         """Give up what is under way."""
@@ -263,14 +293,14 @@ def _commas(text: bytes) -> list[str]:
 
 
 def lent(person: Person, key: bytes, at: int) -> bytes:
-    """Return what tells another server whom the proxy of this one has named; it is good for a minute."""
+    """Return what tells another server whom a connection to this one has named; it is good for a minute."""
     said = [person.principal, sorted(person.roles), sorted(person.teams), at]
     text = base64.urlsafe_b64encode(msgspec.json.encode(said))
     return text + b"." + hmac.new(key, text, hashlib.sha256).hexdigest().encode()
 
 
 def of_lent(said: bytes, key: bytes, at: int) -> Person | None:
-    """Return whom another server's proxy has named, `None` where no server of ours has said so, or long ago."""
+    """Return whom a connection to another server has named, `None` where none of ours has said so, or long ago."""
     text, _, mac = said.partition(b".")
     made = hmac.new(key, text, hashlib.sha256).hexdigest().encode()
     if not hmac.compare_digest(made, mac):
@@ -315,8 +345,8 @@ def problems(section: IdentitySection) -> Iterator[SettingProblem]:
         at = f"identity.oidc.{name}"
         if not oidc_installed():
             yield SettingProblem(at, "needs an extra", "install `temper-blueprint[oidc]`")
-        if not _NAME.fullmatch(name) or f"{name}:" == PROXY:
-            yield SettingProblem(at, f"`{name}` is no provider's name", "lower case, and not `proxy`")
+        if not _NAME.fullmatch(name) or f"{name}:" in (PROXY, CERTIFICATE):
+            yield SettingProblem(at, f"`{name}` is no provider's name", "lower case, and not `proxy` or `cert`")
         if each.issuer in issuers:
             yield SettingProblem(
                 f"{at}.issuer", f"is that of `{issuers[each.issuer]}` too", "name all audiences in one of them"
@@ -325,6 +355,8 @@ def problems(section: IdentitySection) -> Iterator[SettingProblem]:
         yield from _oidc_problems(at, each)
     if section.proxy is not None:
         yield from _proxy_problems(section.proxy)
+    if section.certificates is not None:
+        yield from certificates.problems(section.certificates)
 
 
 def _oidc_problems(at: str, section: OidcSection) -> Iterator[SettingProblem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from temper.kernel import NO_FACTS, Facts
 from temper.runtime import Administers, Ruling
@@ -75,6 +75,15 @@ class Person:
     def behind(self) -> str:
         """Return the person who answers for it: whom an agent acts for, or the principal itself."""
         return self.acts_for if self.acts_for is not None else self.principal
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a connection, whatever is said over it."""
+
+    address: str | None
+    certificate: Mapping[str, Any] | None = None
+    """What its TLS certificate says, as `ssl` reads it, where it is of an authority that the settings name."""
 
 
 def may_administer(person: Person, action: Administers, blueprint: str | None = None) -> bool:

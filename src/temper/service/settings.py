@@ -52,7 +52,13 @@ class ServerSection(Section, frozen=True):
     tls_key: str = ""
     """The file with its private key; without it, the key is in the file of the certificate."""
     tls_client_ca: str = ""
-    """A file with authorities: only clients with a certificate of theirs may connect."""
+    """A file with authorities: only clients with a certificate of theirs may connect. It is read when the server
+    starts."""
+    tls_client_optional: bool = False
+    """With `tls_client_ca`: whether clients that show no certificate may connect too."""
+    hsts: str = "365d"
+    """With TLS: for how long browsers are told to reach this host by TLS alone, on all of its ports; `0s` tells them
+    nothing."""
     tls_ca: str = ""
     """With PostgreSQL: a file with the authorities of the other servers' certificates; without it, the well-known."""
     lease: str = "10s"
@@ -85,6 +91,9 @@ class LimitsSection(Section, frozen=True):
     rate: str = ""
     """How often one principal may ask, its agents counted with it, such as `100/s`, `600/m` or `5000/h`, and as much at
     once after a quiet time; a request more is answered 429 with Retry-After. Without it there is no such bound."""
+    webhook_rate: str = "100/s"
+    """How often deliveries of webhooks may come from one address, signed or not, whichever webhook they name; one more
+    is answered 429 with Retry-After. Behind a proxy all come from the proxy's address. `""` is no such bound."""
     grants: int = 16
     """Grants to one principal that are in force, 64 at the most; one more can't be given."""
 
@@ -146,6 +155,16 @@ class ProxySection(Section, frozen=True, kw_only=True):
     """The header that lists teams, with commas between them."""
 
 
+class CertificatesSection(Section, frozen=True, kw_only=True):
+    """Client certificates that say who calls."""
+
+    name: str = "uri"
+    """Where in a certificate the name is: "uri", "dns" or "email" of its alternative names, or "common_name"."""
+    principals: dict[str, str | tuple[str, ...]]
+    """For each of these names, the role or roles that it gives; `[]` gives none. The principal is `cert:` and the name.
+    A certificate whose name is not here names nobody."""
+
+
 class PoliciesSection(Section, frozen=True):
     """Who may administer the server: policies of its own, beside those of bundles."""
 
@@ -160,6 +179,7 @@ class IdentitySection(Section, frozen=True):
     """The longest that a session of an agent may be started for."""
     oidc: dict[str, OidcSection] = {}
     proxy: ProxySection | None = None
+    certificates: CertificatesSection | None = None
 
 
 class WebhookSection(Section, frozen=True, kw_only=True):
@@ -345,11 +365,13 @@ def rate_of(text: str) -> tuple[int, float]:
 def _edges(settings: Settings) -> Iterator[SettingProblem]:
     """What is wrong with how the server is reached."""
     server = settings.server
-    if settings.limits.rate:
+    for key in ("rate", "webhook_rate"):
+        rate = getattr(settings.limits, key)
         try:
-            rate_of(settings.limits.rate)
+            if rate:
+                rate_of(rate)
         except ValueError as error:
-            yield SettingProblem("limits.rate", str(error))
+            yield SettingProblem(f"limits.{key}", str(error))
     for origin in server.cors:
         if not _ORIGIN.fullmatch(origin):
             yield SettingProblem(
@@ -358,6 +380,13 @@ def _edges(settings: Settings) -> Iterator[SettingProblem]:
     for key in ("tls_key", "tls_client_ca", "tls_ca"):
         if getattr(server, key) and not server.tls_cert:
             yield SettingProblem(f"server.{key}", "there is no certificate that it is for", "name one in `tls_cert`")
+    without = "nothing says whose certificates count"
+    if server.tls_client_optional and not server.tls_client_ca:
+        yield SettingProblem("server.tls_client_optional", without, "name their authorities in `tls_client_ca`")
+    if settings.identity.certificates is not None and not server.tls_client_ca:
+        yield SettingProblem(
+            "identity.certificates", without, "name their authorities in `tls_client_ca` of `[server]`"
+        )
 
 
 def _bad(path: Path, problem: SettingProblem) -> Loaded:
@@ -381,6 +410,7 @@ def _vault(sections: Mapping[str, SecretSection], folder: Path, environment: Map
 _NAMED = {
     "identity.oidc": OidcSection,
     "identity.proxy": ProxySection,
+    "identity.certificates": CertificatesSection,
     "webhooks": WebhookSection,
     "secrets": SecretSection,
     "retention": RetentionSection,
@@ -427,6 +457,7 @@ def _sense(settings: Settings) -> tuple[SettingProblem, ...]:
         problems.append(SettingProblem("server.partitions", f"is not from 1 to {PARTITIONS_MAX}"))
     for key, text in (
         ("server.drain", settings.server.drain),
+        ("server.hsts", settings.server.hsts),
         ("server.lease", settings.server.lease),
         ("limits.wait", settings.limits.wait),
         ("approvals.expire", settings.approvals.expire),

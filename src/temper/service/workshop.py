@@ -92,7 +92,7 @@ from temper.service.modules import LETTERS_MAX, is_module
 from temper.service.office import NAME as OFFICE
 from temper.service.office import Office
 from temper.service.pauses import Pauses
-from temper.service.people import Person, must_be_administrator
+from temper.service.people import Peer, Person, must_be_administrator
 from temper.service.placing import placed
 from temper.service.policies import policies_view, policy_clauses, possibly, visible
 from temper.service.requests import asked_for, creating_action, fingerprint, moment_of, params_of, scoped_key, wanted_id
@@ -383,20 +383,27 @@ class Workshop:
         except KeysWanted as wanted:
             raise unavailable(f"the keys of {wanted.keys.issuer} can't be fetched") from None
 
-    def proxied(self, peer: str | None, headers: Mapping[bytes, bytes]) -> Person | None:
-        """Return whom a request without a token is of, by what the proxy says that the settings name."""
-        person = self.identity.of_peer(peer, headers)
-        said = headers.get(identities.LENT)
-        if person is None and said is not None and self._cluster is not None:
-            person = identities.of_lent(said, self._cluster.handing_key, self.clock.now())
+    def by_connection(self, peer: Peer, headers: Mapping[bytes, bytes]) -> Person | None:
+        """Return whom a request without a token is of: by the proxy's word or the certificate that settings name."""
+        now, said = self.clock.now(), headers.get(identities.LENT)
+        if said is not None and self._cluster is not None:
+            # It is another server that has connected then, for somebody else, and never for itself.
+            person = identities.of_lent(said, self._cluster.handing_key, now)
+        else:
+            person = self.identity.of_peer(peer, headers, now)
         return None if person is None else self._empowered(person)
+
+    def must_go_on(self, person: Person) -> None:
+        """Decline with "unauthenticated" where what let in somebody without a token has ended since."""
+        if person.expires_at is not None and self.clock.now() >= person.expires_at:
+            raise unauthenticated("the client's certificate has expired")
 
     def lent(self, person: Person) -> bytes | None:
         """Return what tells another server of the cluster who it is, `None` where a token does.
 
-        One whom the proxy names is known to this server alone.
+        One whom a connection names is known to this server alone.
         """
-        if self._cluster is None or not person.principal.startswith(identities.PROXY) or person.token is not None:
+        if self._cluster is None or not person.principal.startswith(identities.BY_CONNECTION) or person.token:
             return None
         return identities.lent(person, self._cluster.handing_key, self.clock.now())
 

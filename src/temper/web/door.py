@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final, NoReturn
 
-from temper.service import Declined, Elsewhere, KeysWanted, Person, Workshop, wire
+from temper.service import Declined, Elsewhere, KeysWanted, Peer, Person, Workshop, wire
 from temper.web import answer, forward
 from temper.web.answer import Answer
 from temper.web.ask import READ, Ask, Gone, Message, Receive, Scope, Send, headers, query
@@ -27,10 +27,13 @@ from temper.web.openapi import Documents
 from temper.web.pages import pages
 from temper.web.paths import OF_BLUEPRINT, OF_ENTITY, TOP, Resource, Route, parse
 from temper.web.problems import KINDS, decline, nearest
-from temper.web.rates import Rates
+from temper.web.rates import Rates, network_of
 from temper.web.streams import Download, Stream, hand_over, pour
 from temper.web.verbs import BEGUN, OPERATIONS, QUERIES, Desk, Verb
 
+PEER: Final = "temper.peer"
+"""The extension of a scope that says who is at the other end, where that is more than an address."""
+NOBODY: Final = Peer(None)
 _LOG: Final = logging.getLogger("temper.web")
 # What needs no token, since it says nothing of any blueprint.
 _PUBLIC: Final = frozenset({Resource.ROOT, Resource.PROBLEM, Resource.HEALTH})
@@ -76,9 +79,17 @@ class Door:
         self._people: dict[str, Person] = {}
         self.read = READ | workshop.identity.headers
         """The headers that are read."""
+        self.shows_certificates = workshop.identity.shows_certificates
+        """Whether a client's certificate is looked at."""
         self._courier = courier
         self._cors = cors
         self._rates = Rates(limits.rate_max, limits.rate_per, limits.rates_max, now) if limits.rate_max else None
+        # Anybody may begin a delivery, so that it has to arrive sooner than what comes from somebody who is known.
+        self._hook_limits = replace(limits, body_timeout=min(limits.hook_timeout, limits.body_timeout))
+        self._hook_rates = (
+            Rates(limits.hook_rate_max, limits.hook_rate_per, limits.rates_max, now) if limits.hook_rate_max else None
+        )
+        self._deliveries = 0
         self._handing: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
@@ -149,7 +160,7 @@ class Door:
         head: dict[bytes, bytes],
         body: bytes,
         reply: Callable[[Answer], None],
-        peer: str | None = None,
+        peer: Peer = NOBODY,
     ) -> bool:
         """Begin a POST without a task where it is an action's or a creation's; `reply` hears its answer.
 
@@ -192,13 +203,13 @@ class Door:
         else:
             begun.reply(_bug("POST", begun.target, found))
 
-    def _person(self, token: str | None, head: dict[bytes, bytes], peer: str | None) -> Person:
+    def _person(self, token: str | None, head: dict[bytes, bytes], peer: Peer) -> Person:
         """Return who bears the token; of requests that came at once it is asked once, whoever sent them.
 
-        Without one it is whom the proxy says, where the request came from the proxy; that is asked for each.
+        Without one it is whom the proxy says or whose certificate it is, by the connection; that is asked for each.
         """
         if token is None:
-            return self._desk.workshop.proxied(peer, head) or self._desk.workshop.authenticate(None)
+            return self._desk.workshop.by_connection(peer, head) or self._desk.workshop.authenticate(None)
         people = self._people
         person = people.get(token)
         if person is None:
@@ -224,6 +235,22 @@ class Door:
                 retry_after_ms=math.ceil(wait * 1000),
             )
 
+    def _paced_by_address(self, address: str) -> None:
+        """Decline a delivery where it is one too many from there, whichever webhook it names and whoever has signed it.
+
+        So one that floods a webhook takes nothing from whoever sends from elsewhere, and learns of no webhook.
+        """
+        wait = self._hook_rates.take(network_of(address)) if self._hook_rates is not None else None
+        if wait is not None:
+            decline(
+                "too-fast",
+                429,
+                "more deliveries come from this address than may",
+                detail=f"{self._limits.hook_rate_max} in {self._limits.hook_rate_per:g} s",
+                help="send it again as `Retry-After` says; it counts once",
+                retry_after_ms=math.ceil(wait * 1000),
+            )
+
     def _parse(self, raw: bytes) -> Route:
         route = parse(raw)
         if len(raw) <= _PATH_KEPT:
@@ -236,9 +263,11 @@ class Door:
         head = headers(scope["headers"], self.read)
         token = _bearer(head)
         try:
-            person = self._person(token, head, (scope.get("client") or (None,))[0])
+            person = self._person(token, head, _peer_of(scope))
         except KeysWanted:
             person = await self._desk.workshop.who(token)
+        if token is None:
+            self._cors.must_not_be_foreign(scope)
         # What another server has handed on was counted there.
         if not self._desk.workshop.was_handed_on(head.get(forward.HANDED_ON)):
             self._paced(person)
@@ -325,9 +354,18 @@ class Door:
                 # Twice is never right: what the two say together is no signature.
                 head[name] = value if name not in head else b""
         workshop = self._desk.workshop
+        # Who sends it is not known before its body is here, so it is counted by where it comes from.
+        if not workshop.was_handed_on(head.get(forward.HANDED_ON)):
+            self._paced_by_address(_peer_of(scope).address or "")
+        if self._deliveries >= self._limits.hooks_max:
+            _too_many()
         blueprint = workshop.webhook_blueprint(route.id)
-        ask = Ask(replace(route, blueprint=blueprint), method, head, _SENDER, "", receive, self._limits)
-        await ask.body(self._limits.body_max)
+        ask = Ask(replace(route, blueprint=blueprint), method, head, _SENDER, "", receive, self._hook_limits)
+        self._deliveries += 1
+        try:
+            await ask.body(self._limits.body_max)
+        finally:
+            self._deliveries -= 1
         if blueprint and not workshop.knows(blueprint):
             await workshop.look_around()
         try:
@@ -390,6 +428,11 @@ def _too_many() -> NoReturn:
 async def _nothing() -> Message:
     """Receive for a request whose body is there already."""
     raise Gone
+
+
+def _peer_of(scope: Scope) -> Peer:
+    found: Peer | None = scope.get("extensions", {}).get(PEER)
+    return found or Peer((scope.get("client") or (None,))[0])
 
 
 def _bearer(head: dict[bytes, bytes]) -> str | None:

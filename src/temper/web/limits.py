@@ -28,6 +28,11 @@ class Limits:
     rate_max: int = 0  # of one principal in `rate_per`, and as many at once: 429; without it there is no such bound
     rate_per: float = 1.0  # in which they are counted
     rates_max: int = 4096  # principals that are counted at once; then who asked longest ago begins anew
+    hook_rate_max: int = 100  # deliveries of webhooks from one address in `hook_rate_per`: 429; 0 is no such bound
+    hook_rate_per: float = 1.0  # in which they are counted
+    hook_timeout: float = 5.0  # for a delivery's body, which anybody may send, to arrive whole: 408
+    hooks_max: int = 256  # deliveries at once: 503
+    unread_max: float = 60.0  # for a client to read what is sent, or most of it; then the connection ends
     stream_max: float = 3600.0  # then a stream ends, and its reader goes on from its last event
     heartbeat: float = 15.0  # between two comments of a quiet stream; also how soon a revoked token ends it
     handing_max: float = 2.0  # while no server decides for an entity, its requests wait this long: then 503

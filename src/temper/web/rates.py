@@ -1,7 +1,8 @@
-"""How often each principal may ask: a share of its own, so that one that asks without end holds up nobody else."""
+"""How often each principal, or each address, may ask: a share of its own, so that one holds up nobody else."""
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 
 
@@ -33,3 +34,14 @@ class Rates:
         if len(self._kept) > self._most:
             del self._kept[next(iter(self._kept))]
         return None if allowed else wait
+
+
+def network_of(address: str) -> str:
+    """Return what one machine may have addresses of: of IPv6 it is the first half, which is given out as a whole."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4 or found.ipv4_mapped is not None:
+        return str(found if found.version == 4 else found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import re
 import signal
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NoReturn
@@ -16,14 +16,15 @@ import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from temper.service import Workshop
+from temper.service import Peer, Workshop
 from temper.web.answer import KEPT_BY_NOBODY, Answer, lines, whole
-from temper.web.door import Door, app
+from temper.web.door import NOBODY, PEER, Door, app
 from temper.web.heads import HEAD_MAX, Heads
 from temper.web.limits import Limits
 from temper.web.tls import Tls
 
 _BACKLOG: Final = 2048
+_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(:[0-9]{0,5})?")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 # What a request makes goes when it is answered. The collector, which is there for cycles, found next to none, and it
 # looked every few requests, in all that others still waited with: a seventh of the time went there.
@@ -59,14 +60,12 @@ async def serve(
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        ssl_certfile=tls.cert if tls is not None else None,
-        ssl_keyfile=str(tls.key) if tls is not None else None,
-        ssl_ca_certs=str(tls.client_ca) if tls is not None and tls.client_ca is not None else None,
-        ssl_cert_reqs=ssl.CERT_REQUIRED if tls is not None and tls.client_ca is not None else ssl.CERT_NONE,
+        ssl_context_factory=(lambda _, __: tls.incoming()) if tls is not None else None,
+        headers=[("strict-transport-security", f"max-age={tls.hsts_s}")] if tls is not None and tls.hsts_s else [],
         timeout_graceful_shutdown=max(1, round(bounds.drain_timeout)),
     )
     # uvicorn would end the process where it can't listen; an error is the caller's to show.
-    listener = await _listen(host, port)
+    listener = await _listen(host, port, round(bounds.unread_max * 1000))
     server = _Server(config, door, signals=signals, on_ready=on_ready)
     beside = [asyncio.create_task(server.stop_at(stop))] if stop is not None else []
     if tls is not None:
@@ -96,7 +95,8 @@ def _seldom_collected() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def _listen(host: str, port: int) -> socket.socket:
+async def _listen(host: str, port: int, unread_ms: int = 0) -> socket.socket:
+    """Return a socket that listens. Who takes nothing of what is sent for `unread_ms` is cut off; 0 leaves it open."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # IPv4 first where a name has both, as `localhost` has: it is what people and older clients then try.
     family, kind, protocol, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
@@ -106,6 +106,9 @@ async def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setblocking(False)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Those that it accepts have it from here. A client that is gone, or that reads no more, is found by the system.
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread_ms)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
@@ -186,6 +189,8 @@ def _bounded(limits: Limits, door: Door) -> type[HttpToolsProtocol]:
         _in_head: bool = True
         _refused: tuple[int, str] | None = None
         _late: asyncio.TimerHandle | None = None
+        _peer: Peer = NOBODY
+        _unread: asyncio.TimerHandle | None = None  # while more is to be sent than is kept
         _between: bool = True  # the parser is at the begin of a request
         _messages: int = 0  # how many ended in what was received last
         _last_head: bytes = b""
@@ -196,11 +201,25 @@ def _bounded(limits: Limits, door: Door) -> type[HttpToolsProtocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
             super().connection_made(transport)
+            tls = transport.get_extra_info("ssl_object")
+            certificate = tls.getpeercert() if tls is not None and door.shows_certificates else None
+            self._peer = Peer(self.client[0] if self.client else None, certificate or None)
             self._late = self.loop.call_later(limits.head_timeout, self._give_up)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._in_time()
+            self._is_read()
             super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            # The system sees who reads nothing; one that reads a byte now and then is seen here.
+            if self._unread is None:
+                self._unread = self.loop.call_later(limits.unread_max, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._is_read()
+            super().resume_writing()
 
         def data_received(self, data: bytes) -> None:
             if self._begun:
@@ -229,7 +248,7 @@ def _bounded(limits: Limits, door: Door) -> type[HttpToolsProtocol]:
                 return False
             target, head, body = found
             self._begun = True
-            if not door.begin(target, head.headers, body, self._reply, self.client[0] if self.client else None):
+            if not door.begin(target, head.headers, body, self._reply, self._peer):
                 self._begun = False
                 return False
             self._in_time()
@@ -284,6 +303,8 @@ def _bounded(limits: Limits, door: Door) -> type[HttpToolsProtocol]:
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
+            if self._peer.certificate is not None:
+                self.scope["extensions"] = {PEER: self._peer}  # type: ignore[dict-item]  # beside what ASGI knows
             self._in_head, self._headers, self._between = True, 0, False
             self._count = self._hosts = 0
             if self._late is None:
@@ -304,13 +325,19 @@ def _bounded(limits: Limits, door: Door) -> type[HttpToolsProtocol]:
             self._count += 1
             if self._headers > limits.headers_max or self._count > limits.header_count_max:
                 self._refuse(431, "the request's head is too large")
-            self._hosts += name.lower() == b"host"
+            if name.lower() == b"host":
+                self._hosts += 1
+                if _HOST.fullmatch(value) is None:
+                    self._refuse(400, "the request's `Host` is none")
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
             # Two are read by one machine as the one, by another as the other (RFC 9112, 3.2).
             if self._hosts > 1 or (self._hosts == 0 and self.parser.get_http_version() == "1.1"):
                 self._refuse(400, "the request has no `Host`, or more than one")
+            # What speaks 1.0 knows no chunks, and passes on what they hold as requests (RFC 9112, 6.1).
+            if self.parser.get_http_version() == "1.0" and b"transfer-encoding" in (name for name, _ in self.headers):
+                self._refuse(400, "a request of HTTP/1.0 has no `Transfer-Encoding`")
             self._in_head, self._head = False, 0
             self._in_time()
             super().on_headers_complete()
@@ -339,6 +366,16 @@ def _bounded(limits: Limits, door: Door) -> type[HttpToolsProtocol]:
             if self._late is not None:
                 self._late.cancel()
                 self._late = None
+
+        def _is_read(self) -> None:
+            if self._unread is not None:
+                self._unread.cancel()
+                self._unread = None
+
+        def _unsupported_upgrade_warning(self) -> None:
+            # There is nothing to install, and whoever calls could fill the log. It is answered as if it had not asked;
+            # the parser reads no further, so it is the last.
+            self.cycle.keep_alive = False
 
         def _give_up(self) -> None:
             self._late = None

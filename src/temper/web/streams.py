@@ -104,6 +104,8 @@ async def pour(stream: Stream, workshop: Workshop, closing: asyncio.Event, send:
             if clock() >= check:
                 if ask.token:
                     await workshop.who(ask.token)
+                else:
+                    workshop.must_go_on(ask.person)
                 check = clock() + ask.limits.heartbeat
                 await _piece(send, b":\n\n")
             await asyncio.wait(
