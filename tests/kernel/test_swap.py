@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from temper.kernel import Cause, Conflict, Done, Limits, MemoryStore, No, Stranded
+from temper.kernel import NEAR, STRANDED_MAX, Cause, Conflict, Done, Limits, MemoryStore, No, Stranded
 from temper.table import Ending, digest
 from tests.kernel.driving import Driver
 from tests.kernel.shop import BOSS, SHOP, compiled, version
@@ -273,6 +273,61 @@ def test_those_changed_after_they_were_examined_are_examined_again() -> None:
     assert [one.id for one in stranded] == ["s1"]
     driver.act("Shelf", "s1", "Take", units=10)
     assert not isinstance(driver.host.exchange(examination), tuple)
+
+
+def test_who_closes_in_comes_to_an_end_however_much_changes_between_two_steps() -> None:
+    """Each step asks more than came since the last: what is left becomes less, though more comes after each."""
+    driver = Driver()
+    driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    examination = driver.host.examine(compiled(LARGER), version(compiled(LARGER), 2, driver.at))
+    while examination.page():
+        pass
+    refill(driver, 10 * NEAR)
+    left = [examination.behind()]
+    while not examination.close_in():
+        left.append(examination.behind())
+        refill(driver, NEAR)
+    assert left == sorted(left, reverse=True)
+    assert 1 < len(left) < 20
+    assert examination.behind() <= NEAR
+    assert not isinstance(driver.host.exchange(examination), tuple)
+
+
+def refill(driver: Driver, times: int) -> None:
+    for _ in range(0, times, 256):
+        driver.asks(*[driver.request("Shelf", "s1", action, units=1) for action in ("Refill", "Take") * 128])
+
+
+def test_of_more_than_can_be_told_so_many_are_named_and_the_rest_is_counted() -> None:
+    driver = Driver()
+    for start in range(0, STRANDED_MAX + 40, 130):
+        driver.asks(
+            *[
+                driver.request("Shelf", f"s{number}", "Stock", name=f"n{number}", stock=50)
+                for number in range(start, start + 130)
+            ]
+        )
+    small = compiled(SHOP.replace("stock: int 0..100", "stock: int 0..9"))
+    examination = driver.host.examine(small, version(small, 2, driver.at))
+    while examination.page():
+        pass
+    assert len(examination.stranded) == STRANDED_MAX
+    assert examination.fates["Shelf", "Open"].stranded == 1_040
+    assert driver.host.exchange(examination) == examination.stranded
+
+
+def test_while_somebody_asks_no_more_are_moved_than_ask() -> None:
+    """Whoever asks waits for the whole batch; those who are not moved yet are as the new table has them anyway."""
+    driver = Driver()
+    for number in range(100):
+        driver.act("Shelf", f"s{number}", "Stock", name=f"n{number}", stock=5)
+    driver.swap(compiled(LARGER), 2)
+    asks = [driver.request("Shelf", "s99", "Take", units=1) for _ in range(10)]
+    for asked, moved in ((asks, 10), (asks[:1], 4), ([], 64)):
+        batch = driver.host.turn(asked, driver.at, {})
+        driver.append(batch)
+        swapped = {entry.id for change in batch.changes for entry in change.entries if entry.cause is Cause.SWAP}
+        assert len(swapped - {"s99"}) == moved
 
 
 def test_a_new_timer_is_armed_from_the_swap_once_it_is_moved() -> None:

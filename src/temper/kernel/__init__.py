@@ -55,10 +55,12 @@ from temper.kernel.ports import (
 from temper.kernel.replay import Folded, Gap, fold, past, replay, seq_at
 from temper.kernel.shadow import Difference, Shadowed, shadow
 from temper.kernel.stored import Codec, Codecs, Kept, dump_caller, load_caller, path_of, path_text
-from temper.kernel.upgrade import Examination, Fate
+from temper.kernel.upgrade import NEAR, STRANDED_MAX, Examination, Fate
 
 __all__ = [
+    "NEAR",
     "NO_FACTS",
+    "STRANDED_MAX",
     "Answer",
     "Answered",
     "Ask",

@@ -37,6 +37,8 @@ from temper.kernel.turn import Held, HeldKey, Turn, held_key
 from temper.kernel.upgrade import Examination
 from temper.table import Deliver, Fire, Offer, Snapshot, Table, World, due
 
+# Entities that a turn carries over, however few ask: else a space at work would never be done with them.
+_MOVES_MIN = 4
 # What is forgotten of refused timers past this costs them a try, no more.
 _HELD_MAX = 10_000
 
@@ -115,7 +117,9 @@ class Host:
         # However many ask, some of the batch is for what is due.
         limit = max(self.limits.batch_max // 4, self.limits.batch_max - len(asks))
         if self.moving:
-            self._unmoved = turn.move(self.limits.moves_max)
+            # Who asks waits for them too: of those, as many as ask, or a few.
+            most = max(_MOVES_MIN, len(asks)) if asks else self.limits.moves_max
+            self._unmoved = turn.move(min(most, self.limits.moves_max))
             self.moving = self._unmoved or self.store.moving()
         turn.rouse_waiting()
         for request in self.due(at, max(1, limit)):

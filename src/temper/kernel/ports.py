@@ -39,7 +39,8 @@ class Limits:
     """A timer whose action was refused is tried again after this; twice as long each time, up to `backoff_max_ms`."""
     backoff_max_ms: int = 300_000
     moves_max: int = 64
-    """Entities that a turn carries over to the table in force, of those who are kept as an earlier one wrote them."""
+    """Entities that a turn carries over to the table in force, of those who are kept as an earlier one wrote them;
+    where requests wait, no more than those."""
     watchers_max: int = 100
     """Entities that a commit has look at their `whenever`s at once, since they read what it changes; the rest do so in
     the turns that follow."""

@@ -1,7 +1,9 @@
 """Whether all who live have a place in another table, asked while they go on living.
 
 Whoever swaps goes through pages of them, as slowly as it likes; then through what has changed meanwhile, again and
-again, until little is left; and at the swap itself through that little, with nobody deciding between.
+again, while that becomes less (`catch_up`). Where as much changes as can be asked, it lets others decide between two
+steps of `close_in`, each of which asks more than has come since the last, until little is left; and at the swap itself
+it goes through that little, with nobody deciding between.
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ from temper.table import Snapshot, Table, moving
 
 _Name = tuple[str, str]
 
-# Those who stand in the way are asked again before it is said: they may have moved on. So many of them.
-_AGAIN_MAX = 1_000
+# So many of those who stand in the way are named, and asked again before it is said: they may have moved on. With more,
+# the rest is not asked before a swap.
+STRANDED_MAX = 1_000
+# Entries that may be left for the swap itself, or for one step towards it: asking takes some ten milliseconds.
+NEAR = 256
 
 
 @dataclass(slots=True)
@@ -48,14 +53,21 @@ class Examination:
         self._kinds = frozenset(kind for kind, _ in self.moving.asked)
         self._store = store
         self._after: int | None = 0 if self.moving.asked else None
+        self.overfull = False
+        """Whether more have no place than are named: then nothing that changes makes it fit."""
+        self._come: int | None = None
         self._stranded: dict[_Name, Stranded] = {}
         self._holders: dict[tuple[str, int, str], str] = {}
         self._holds: dict[_Name, list[tuple[str, int, str]]] = {}
 
     @property
     def stranded(self) -> tuple[Stranded, ...]:
-        """Those who have no place, so far as is known."""
+        """Those who have no place, so far as is known; so many of them as are named."""
         return tuple(self._stranded.values())
+
+    def behind(self) -> int:
+        """How many entries have come that it has not looked at."""
+        return sum(self._store.place()) - sum(self.since)
 
     def page(self, limit: int = 256) -> bool:
         """Ask some more; say whether there may be others still."""
@@ -68,23 +80,32 @@ class Examination:
             self._count(now, stranded=after is None)
         return self._after is not None
 
-    def catch_up(self, limit: int = 256) -> bool:
-        """Ask those again who have changed meanwhile; say whether there may be more of them."""
-        names, self.since = self._store.changed(self.since, limit)
+    def catch_up(self, limit: int = NEAR) -> bool:
+        """Ask those again of whom the next entries speak; say whether there may be more of them."""
+        names, since = self._store.changed(self.since, limit)
         for entity, id in dict.fromkeys(names):
             if entity in self._kinds:
                 self._ask_again(entity, id)
-        return bool(names)
+        more, self.since = since != self.since, since
+        return more
+
+    def close_in(self) -> bool:
+        """Catch up with twice as much as has come since the last time, and some; say whether little is left."""
+        come = sum(self._store.place())
+        self.catch_up(NEAR + (0 if self._come is None else 2 * (come - self._come)))
+        self._come = come
+        return self.behind() <= NEAR
 
     def whole(self) -> tuple[Stranded, ...]:
         """Ask all that is left, and return those who have no place."""
-        while self.page():
+        while not self.overfull and self.page():
             pass
+        if self.overfull:
+            return self.stranded
         while self.catch_up():
             pass
-        if len(self._stranded) <= _AGAIN_MAX:
-            for entity, id in list(self._stranded):
-                self._ask_again(entity, id)
+        for entity, id in list(self._stranded):
+            self._ask_again(entity, id)
         return self.stranded
 
     def _ask_again(self, entity: str, id: str) -> None:
@@ -117,8 +138,10 @@ class Examination:
         """Return what becomes of one; `None` where it has no place."""
         after = self.new.carried(self.old, now, from_version=self.version.number - 1, at=self.version.at)
         reasons = self._clashes(after) if isinstance(after, Snapshot) else after
-        if reasons:
+        if reasons and len(self._stranded) < STRANDED_MAX:
             self._stranded[now.entity, now.id] = Stranded(now.entity, now.id, now.state, tuple(reasons))
+        elif reasons:
+            self.overfull = True
         return None if reasons or not isinstance(after, Snapshot) else after
 
     def _clashes(self, now: Snapshot) -> tuple[str, ...]:

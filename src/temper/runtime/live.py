@@ -17,6 +17,7 @@ from itertools import islice
 from typing import TypeVar
 
 from temper.kernel import (
+    NEAR,
     Answer,
     Ask,
     Attempt,
@@ -48,8 +49,6 @@ from temper.runtime.wasm import Modules
 from temper.runtime.writer import Writer
 from temper.table import Ending, Snapshot, Table, World, load
 
-# Times that those are asked again who have changed meanwhile, before the rest is asked with nobody changing any more.
-_CATCHING_UP_MAX = 50
 # Entries that subscribers get without a look into the store.
 _RECENT_MAX = 1_024
 _PAGE = 256
@@ -143,6 +142,7 @@ class Live:
         self._writer = Writer(self._loop)
         self._queue: deque[_Asked | _Swap] = deque()
         self._deciding: Sequence[_Asked | _Swap] = []
+        self._owed: list[tuple[_Asked, Answer | None]] = []
         self._work = asyncio.Event()
         self._alarm: Alarm | None = None
         self._due_from = 0
@@ -256,28 +256,37 @@ class Live:
         """Put another table in force, between two requests, and return how many entities that makes others of.
 
         Returns those that have no place in it if there are any; then nothing has changed. Raises `StoreFault`. All who
-        live are asked while requests go on, and nobody waits but for those who have changed since. They are as the new
-        table has them at once, to whoever reads; rewritten they are by and by (`moving`).
+        live are asked while requests go on, and nobody waits but for some of those who have changed since. They are as
+        the new table has them at once, to whoever reads; rewritten they are by and by (`moving`).
         """
-        examination = await self.examined(table, version)
+        examination = await self.examined(table, version, count=False)
         future: asyncio.Future[int | tuple[Stranded, ...]] = self._loop.create_future()
         self._must_live()
         self._queue.append(_Swap(examination, future))
         self._work.set()
         return await future
 
-    async def examined(self, table: Table, version: TableVersion) -> Examination:
-        """Ask all who live whether they have a place in `table`, while requests go on. Raises `StoreFault`."""
+    async def examined(self, table: Table, version: TableVersion, *, count: bool = True) -> Examination:
+        """Ask all who live whether they have a place in `table`, while requests go on. Raises `StoreFault`.
+
+        Without `count`, it ends once more of them have none than are named.
+        """
         self._must_live()
         examination = self._host.examine(table, version)
         examining = ThreadPoolExecutor(1, thread_name_prefix="temper-examiner")
+        do = partial(self._loop.run_in_executor, examining)
         try:
-            while await self._loop.run_in_executor(examining, examination.page):
+            while await do(examination.page):
                 self._must_live()
-            for _ in range(_CATCHING_UP_MAX):
-                if not await self._loop.run_in_executor(examining, examination.catch_up):
+                if examination.overfull and not count:
                     break
-                self._must_live()
+            # To ask those who have changed meanwhile takes less time, in which fewer change: while that is so.
+            before: int | None = None
+            while (behind := await do(examination.behind)) > NEAR and (before is None or behind < before // 2):
+                before = behind
+                for _ in range(0, behind, NEAR):
+                    await do(examination.catch_up)
+                    self._must_live()
         finally:
             await self._loop.run_in_executor(None, examining.shutdown)
         return examination
@@ -398,14 +407,16 @@ class Live:
             if isinstance(first, _Swap):
                 self._queue.popleft()
                 self._deciding = [first]
-                await self._exchange(first)
+                await self._close_in(first)
             else:
                 asked = self._take()
                 self._deciding = asked
                 await self._turn(asked)
             if self._queue:
                 self._work.set()
-            elif self._closed:
+                continue
+            self._pay()
+            if self._closed:
                 return
 
     def _must_live(self) -> None:
@@ -417,6 +428,7 @@ class Live:
         if not turns.cancelled() and turns.exception() is not None:
             _log.critical("the turns of a space ended", exc_info=turns.exception())
             self._broken = "the space has stopped after a bug: start the server again"
+        self._pay()
         for each in (*self._deciding, *self._queue):
             if each.future is not None and not each.future.done():
                 each.future.set_exception(StoreFault(self._broken or "the space is closed"))
@@ -464,7 +476,9 @@ class Live:
         try:
             batch = host.turn(asks, at, room) if with_due else host.decide(asks, at)
             if batch.changes:
-                last = await self._writer.do(self.store.append, batch)
+                appending = self._writer.do(self.store.append, batch)
+                self._pay()
+                last = await appending
         except StoreFault as fault:
             # A store that others write to is read over a network, too, and may be gone by then.
             if batch is not None:
@@ -498,10 +512,15 @@ class Live:
             asked[0].future.set_exception(bug)
 
     def _settle(self, asked: Sequence[_Asked], batch: Batch, last: int) -> None:
-        """Take in a batch that is durable, and answer whoever asked."""
+        """Take in a batch that is durable. Its answers are owed: the writer has its next batch before they are made."""
         if batch.changes or batch.attempts:
             self._adopt(batch, last)
-        for each, answer in zip(asked, batch.answers, strict=True):
+        self._owed.extend(zip(asked, batch.answers, strict=True))
+
+    def _pay(self) -> None:
+        """Answer whoever asked for what is durable."""
+        owed, self._owed = self._owed, []
+        for each, answer in owed:
             if each.future is not None and not each.future.done():
                 each.future.set_result(answer)
 
@@ -619,6 +638,22 @@ class Live:
         for each in asked:
             await self._alone(each)
         self._set_alarm((), idle=True)
+
+    async def _close_in(self, swap: _Swap) -> None:
+        """Swap if nearly all are asked; else ask some more, and let some of those go first who wait behind it."""
+        try:
+            near = await self._loop.run_in_executor(self._writer, swap.examination.close_in)
+        except Exception as problem:  # noqa: BLE001 - whoever swaps is told
+            if not swap.future.done():
+                swap.future.set_exception(problem)
+            return
+        if near or swap.examination.overfull:
+            await self._exchange(swap)
+            return
+        asked = self._take()
+        self._deciding = [swap, *asked]
+        await self._turn(asked)
+        self._queue.appendleft(swap)
 
     async def _exchange(self, swap: _Swap) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from temper.kernel import STRANDED_MAX as NAMED_MAX
 from temper.service import wire
 from temper.service.bundle import Checked
 from temper.service.findings import finding
@@ -11,7 +12,7 @@ from temper.table import Table
 from temper.table import shape as pieces
 from temper.text import Severity, suggest
 
-# How many stranded entities a problem lists; the rest is counted.
+# How many stranded entities a problem lists; the rest is counted, as far as they are known.
 STRANDED_MAX = 100
 # Of what is wrong with a bundle, so much is told at once; errors first.
 FINDINGS_MAX = 100
@@ -91,10 +92,11 @@ def stale(actual: int | None, wanted: int | None) -> Declined:
 
 def strands(stranded: tuple[wire.StrandedEntity, ...]) -> Declined:
     first = stranded[0]
+    how_many = f"{len(stranded):,}" + (" live entities or more" if len(stranded) == NAMED_MAX else " live entities")
     return Declined(
         wire.Problem(
             type="stranded",
-            title=f"{len(stranded)} live entities have no place in this version, and nothing was changed"
+            title=f"{how_many} have no place in this version, and nothing was changed"
             if len(stranded) > 1
             else "a live entity has no place in this version, and nothing was changed",
             status=409,
