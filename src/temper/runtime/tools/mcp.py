@@ -89,6 +89,7 @@ if TYPE_CHECKING:  # A second and a half to import, and an extra: only where a t
 ANSWER_BYTES_MAX = 1_048_576
 _CPU_MS = 60_000
 _MEMORY_MIB = 4_096  # Node reserves much more than it uses.
+_NAMES_MAX = 8  # Members of an answer that are named where the one that is wanted is missing.
 _NO_ANSWER = 202  # It was taken, and nothing more will be said: the client makes an error of that.
 _RESERVED = frozenset({"accept", "content-type", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name"})
 
@@ -216,7 +217,9 @@ class McpAdapter:
         found, missing = extract(self._binding.result, value)
         if missing:
             said = self._excerpt(result.text)
-            return Failed(Kind.BAD_ANSWER, self._text(f"the answer has no `{missing[0]}`{said}"), retry=False)
+            there = ", ".join(f"`{name}`" for name in list(value)[:_NAMES_MAX]) or "nothing"
+            lacks = f"the answer has no `{missing[0]}`, but {there}{said}"
+            return Failed(Kind.BAD_ANSWER, self._text(lacks), retry=False)
         return Answered(self._vault.hide_in(found))
 
     def _problem(self, progress: Progress, problem: Exception) -> Attempt:
