@@ -9,6 +9,7 @@ from temper.model.clauses import Uses
 from temper.model.entities import EntityReader
 from temper.model.infer import Typer
 from temper.model.names import Declarations
+from temper.model.people import look_at_people
 from temper.model.problems import Problems
 from temper.model.properties import PropertyReader, read_scope
 from temper.model.rules import look_at, look_at_joints
@@ -46,6 +47,8 @@ def check(bundle: tree.Tree) -> tuple[m.Machine, tuple[Diagnostic, ...]]:
     look_at_joints(entities, problems)
     _some_entity(bundle, problems)
     top = [declaration for file in bundle.files for declaration in file.declarations]
+    properties = _properties(top, typer, problems)
+    look_at_people(entities, properties, problems)
     machine = m.Machine(
         next((file.name.text for file in bundle.files if file.name is not None), ""),
         _roles(top, typer, problems),
@@ -59,7 +62,7 @@ def check(bundle: tree.Tree) -> tuple[m.Machine, tuple[Diagnostic, ...]]:
             for event in sorted(names.events.values(), key=lambda event: event.span)
         ),
         entities,
-        _properties(top, typer, problems),
+        properties,
         tuple(item for node in top if isinstance(node, tree.Scope) for item in read_scope(node, typer, problems)),
         tuple(ScenarioReader(typer, problems).read(node) for node in top if isinstance(node, tree.Scenario)),
         _upgrades(top, typer, problems),

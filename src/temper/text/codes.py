@@ -169,6 +169,7 @@ class Code(Enum):
     B341 = "property of several entities"
     B342 = "scenario that speaks of nothing"
     B343 = "bundle without an entity"
+    B344 = "agents that count as people"
     B350 = "module whose name is none"
 
     # B4xx: level 1, found by looking at the table
@@ -218,4 +219,4 @@ class Code(Enum):
         return Severity.WARNING if self in _WARNINGS else Severity.ERROR
 
 
-_WARNINGS = frozenset({Code.B343, Code.B405, Code.B406, Code.B816, Code.B817})
+_WARNINGS = frozenset({Code.B343, Code.B344, Code.B405, Code.B406, Code.B816, Code.B817})
