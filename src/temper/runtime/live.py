@@ -641,6 +641,7 @@ class Live:
 
     async def _close_in(self, swap: _Swap) -> None:
         """Swap if nearly all are asked; else ask some more, and let some of those go first who wait behind it."""
+        self._pay()
         try:
             near = await self._loop.run_in_executor(self._writer, swap.examination.close_in)
         except Exception as problem:  # noqa: BLE001 - whoever swaps is told
