@@ -54,16 +54,23 @@ def test_a_request_is_asked_for_seen_and_approved(server: RunningServer) -> None
     id = asked(server, target, 3)
     assert f"help: `temper decisions {id}` tells more; whoever may answer it does so there" in refused.err
     listed = narrow(server.run("decisions", as_=MAX))
-    assert listed.out == f"{id}  Pending  yours to answer\n  eve asks for Move on ship/Release/r1\n"
+    first, second = listed.out.splitlines()
+    assert first.startswith(f"{id}  Pending, until ")
+    assert first.endswith("Z  yours to answer")
+    assert second == "  eve asks for Move on ship/Release/r1"
     shown = narrow(server.run("decisions", id, as_=MAX)).out
     for line in (
-        f"{id}  Pending",
+        f"{id}  Pending, until ",
         "  what      Move on ship/Release/r1",
-        '  with      {"by_": 3}',
+        "  with      by_: 3",
         "            moves: 0 -> 3",
-        f"answer it: temper decisions {id} --grant | --deny [--reason TEXT]",
+        f"answer it with `temper decisions {id}` and",
+        "  --grant\n      eve has Move done on Release r1, once and now",
+        "  --grant --scope action [--for 1h] [--uses 1] [--keep]\n      that, and eve may Move any Release, with any",
+        "  --deny [--reason TEXT]\n      nothing is done, and eve can see why",
     ):
         assert line in shown
+    assert "answer it with" not in server.run("decisions", id, as_=EVE).out
     assert server.run("decisions", id, "--grant", as_=EVE).code == 1
     granted = narrow(server.run("decisions", id, "--grant", "--reason", "seen", as_=MAX))
     assert granted.code == 0
@@ -72,6 +79,37 @@ def test_a_request_is_asked_for_seen_and_approved(server: RunningServer) -> None
     assert server.run("decisions", as_=MAX).out == "nothing waits for an answer\n"
     assert f"{id}  CarriedOut" in server.run("decisions", "--state", "all", as_=EVE).out
     assert "max as manager, asked by eve: Move(by_: 3)" in server.run("history", target, as_=ANN).out
+
+
+def test_no_text_of_whoever_asks_steers_the_terminal_of_whoever_answers(server: RunningServer) -> None:
+    target = made(server, "r7")
+    bot = server.run("token", "make", "bot", "--role", "builder", "--acts-for", "ann", "--json")
+    server.tokens["bot",] = bot.json["token"]
+    hostile = "fine \x1b[2J\u202enimda\x9b\x7f\u2066"
+    ran = server.run("act", target, "Promote", f"notes={hostile}", "--json", as_=("bot",))
+    id = ran.json["decision"]
+    shown = server.run("decisions", id, as_=MAX).out
+    assert "fine \\u001b[2J\\u202enimda\\u009b\\u007f\\u2066" in " ".join(shown.split())
+    granted = server.run("decisions", id, "--grant", "--reason", hostile, as_=MAX)
+    assert granted.code == 0
+    outs = [shown, granted.out, server.run("show", target, as_=MAX).out, server.run("history", target, as_=MAX).out]
+    for out in outs:
+        assert not set(out) & set("\x1b\u202e\x9b\x7f\u2066"), out
+    assert server.run("show", target, "--json", as_=MAX).json["fields"]["notes"] == hostile
+
+
+def test_what_ends_with_a_token_and_a_session_is_said(server: RunningServer) -> None:
+    target = made(server, "r8")
+    started = server.run("session", "start", "late", "--json", as_=EVE).json
+    session, server.tokens["eve#late",] = started["info"]["id"], started["token"]
+    waiting = server.run("act", target, "Move", "by_:=1", "--json", as_=("eve#late",)).json["decision"]
+    ended = narrow(server.run("session", "end", session, as_=EVE)).out
+    assert ended == f"session {session} of eve#late has ended\n1 decision ended with it: {waiting}\n"
+    leaked = server.run("token", "make", "mia", "--role", "manager", "--json").json
+    server.tokens["mia",] = leaked["token"]
+    given = server.run("decisions", asked(server, target), "--grant", "--scope", "entity", "--json", as_=("mia",)).json
+    revoked = narrow(server.run("token", "revoke", leaked["info"]["id"])).out
+    assert revoked.endswith(f"\n1 grant ended with it: {given['grant']}\n")
 
 
 def test_a_grant_is_listed_used_and_revoked(server: RunningServer) -> None:
@@ -116,7 +154,9 @@ def test_who_is_paused_hears_why_until_it_is_lifted(server: RunningServer) -> No
     assert refused.code == 1
     assert "the principal `eve` is paused by `administrator`, until " in refused.err
     assert f"temper resume {id}" in refused.err
-    assert f"{id}  principal eve" in server.run("pauses").out
+    listed = narrow(server.run("pauses")).out
+    assert f"{id}  principal eve, until " in listed
+    assert "\n  by administrator: it loops\n" in listed
     assert server.run("pauses", as_=MAX).code == 1
     assert server.run("resume", id).out == "principal eve goes on\n"
     assert server.run("pauses").out == "nothing is paused\n"

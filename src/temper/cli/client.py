@@ -17,6 +17,7 @@ import httpx2
 from temper.cli.address import server_of
 from temper.cli.arguments import SERVER
 from temper.cli.exits import Exit, Stop
+from temper.cli.paint import plain
 
 TIMEOUT_SECONDS = 30.0
 # A push waits for the verifier.
@@ -201,7 +202,7 @@ def problem_stop(problem: Mapping[str, Any]) -> Stop:
         code = Exit.UNREACHABLE
     elif _undecided(problem):
         code = Exit.UNKNOWN
-    return Stop(code, "\n".join(lines), help=str(problem.get("help") or ""), data=dict(problem))
+    return Stop(code, plain("\n".join(lines)), help=plain(str(problem.get("help") or "")), data=dict(problem))
 
 
 def _undecided(problem: Mapping[str, Any]) -> bool:

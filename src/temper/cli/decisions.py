@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from textwrap import wrap
@@ -13,7 +12,7 @@ from urllib.parse import quote
 
 from temper.cli.client import Client
 from temper.cli.exits import Exit, Stop
-from temper.cli.paint import Paint, coloured
+from temper.cli.paint import Paint, coloured, indented, plain, short, width
 
 PAGE = 50
 _COLOURS = {"Pending": "yellow", "Granted": "cyan", "CarriedOut": "green", "Failed": "red", "Denied": "red"}
@@ -63,10 +62,10 @@ def grants(args: argparse.Namespace) -> int:
         print("nothing is granted")
     for each in answer["items"]:
         kept = ", across versions" if each.get("across_versions") else ""
-        left = f"{each['left']} of {each['limit']} left, until {_short(each['until'])}{kept}"
+        left = f"{each['left']} of {each['limit']} left, until {short(each['until'])}{kept}"
         print(f"{paint(each['id'], 'bold')}  {left}")
         said = f"{_who(each['to'], each.get('acts_for'))} may {_granted(each)}, granted by {each['by']}"
-        print("\n".join(wrap(said, _width(), initial_indent="  ", subsequent_indent="    ")))
+        print("\n".join(indented(said)))
     return Exit.FINE
 
 
@@ -111,7 +110,7 @@ def _follow(client: Client, args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps(entry, ensure_ascii=False), flush=True)
         else:
-            print(f"{paint(_short(entry['at']), 'dim')}  {entry['id']}  {entry['text']}", flush=True)
+            print(f"{paint(short(entry['at']), 'dim')}  {entry['id']}  {plain(entry['text'])}", flush=True)
     return Exit.FINE
 
 
@@ -122,71 +121,83 @@ def _reason(args: argparse.Namespace) -> dict[str, str] | None:
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
-def _width() -> int:
-    return max(40, min(shutil.get_terminal_size((80, 24)).columns, 120))
-
-
 def _lines(items: list[Mapping[str, Any]], paint: Paint) -> Iterator[str]:
-    """Two lines for each: what is asked for by whom, and how it stands."""
+    """Two lines for each: how it stands, and what is asked for by whom."""
     for each in items:
         state = paint(each["state"], _COLOURS.get(each["state"], "dim"))
+        until = f", until {short(each['expires_at'])}" if each["state"] == "Pending" else ""
         may = paint("  yours to answer", "bold") if each.get("may_answer") else ""
-        yield f"{paint(each['id'], 'bold')}  {state}{may}"
-        said = f"{_who(each['asked_by'], each.get('acts_for'))} asks for {_what(each)}"
-        yield from wrap(said, _width(), initial_indent="  ", subsequent_indent="    ")
+        yield f"{paint(each['id'], 'bold')}  {state}{until}{may}"
+        yield from indented(f"{_who(each['asked_by'], each.get('acts_for'))} asks for {_what(each)}")
 
 
 def _shown(each: Mapping[str, Any], paint: Paint) -> str:
-    who = _who(each["asked_by"], each.get("acts_for"))
-    roles = f" as {', '.join(each['roles'])}" if each.get("roles") else ""
-    rows = [
-        ("what", _what(each)),
-        ("asked by", f"{who}{roles}, {_short(each['asked_at'])}"),
-        ("refused", each["refused"] + (f" ({', '.join(each['policies'])})" if each.get("policies") else "")),
-    ]
-    if each.get("session"):
-        rows.append(("session", each["session"]))
-    if each.get("params"):
-        rows.append(("with", json.dumps(each["params"], ensure_ascii=False)))
-    rows.append(("at", f"version {each['version']}" if each["version"] else "it is to be created"))
-    rows += _would(each.get("would") or {})
-    for scope, text in (each.get("allows") or {}).items():
-        rows.append((f"{scope}:", text))
-    if each.get("answered_by"):
-        said = f": {each['reason']}" if each.get("reason") else ""
-        rows.append(("answered", f"by {_who(each['answered_by'], each.get('answered_for'))}{said}"))
-    if each.get("outcome"):
-        rows.append(("outcome", each["outcome"]))
-    if each.get("grant"):
-        rows.append(("grant", f"{each['grant']} (`temper grants`)"))
-    if each["state"] == "Pending":
-        rows.append(("until", _short(each["expires_at"])))
-    indent = " " * 12
-    lines = [f"{paint(each['id'], 'bold')}  {paint(each['state'], _COLOURS.get(each['state'], 'dim'))}"]
-    for name, text in rows:
-        lines += wrap(text, _width(), initial_indent=f"  {name:<10}", subsequent_indent=indent) or [f"  {name}"]
+    state, until = each["state"], f", until {short(each['expires_at'])}" if each["state"] == "Pending" else ""
+    lines = [f"{paint(each['id'], 'bold')}  {paint(state, _COLOURS.get(state, 'dim'))}{until}"]
+    for name, text in _rows(each):
+        lines += wrap(text, width(), initial_indent=f"  {name:<10}", subsequent_indent=" " * 12) or [f"  {name}"]
     if each.get("may_answer"):
-        lines.append(f"\nanswer it: temper decisions {each['id']} --grant | --deny [--reason TEXT]")
+        lines += ["", f"answer it with `temper decisions {each['id']}` and"]
+        for flags, text in _answers(each):
+            lines += [f"  {paint(flags, 'bold')}", *indented(text, 6)]
     return "\n".join(lines)
 
 
-def _would(would: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _rows(each: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is asked for, what would come of it, and what has."""
+    yield "what", _what(each)
+    for number, (name, given) in enumerate((each.get("params") or {}).items()):
+        yield "" if number else "with", f"{name}: {_json(given)}"
+    roles = f" as {', '.join(each['roles'])}" if each.get("roles") else ""
+    session = f", session {each['session']}" if each.get("session") else ""
+    asked_by = _who(each["asked_by"], each.get("acts_for"))
+    yield "asked by", f"{asked_by}{roles}{session}, {short(each['asked_at'])}"
+    policies = f" ({', '.join(each['policies'])})" if each.get("policies") else ""
+    yield "refused", plain(each["refused"]) + policies
+    about = f"version {each['version']} of it" if each["version"] else "it is to be created"
+    yield "about", f"{about}, by {each['blueprint']} {each['digest'][:12]}"
+    would = each.get("would") or {}
+    if would and each["state"] != "CarriedOut":  # Then the outcome says it.
+        yield from _would(would)
+    elif each["state"] == "Pending":
+        yield "would be", "not told: it rests on who says yes, or you may not read what it is about"
+    if each.get("answered_by"):
+        said = f": {plain(each['reason'])}" if each.get("reason") else ""
+        yield "answered", f"by {_who(each['answered_by'], each.get('answered_for'))}{said}"
+    if each.get("outcome"):
+        yield "outcome", plain(each["outcome"])
+    if each.get("grant"):
+        yield "grant", f"{each['grant']} (`temper grants`)"
+
+
+def _answers(each: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What whoever may answer can say, and what each newly allows; the numbers are those that hold without them."""
+    allows = each.get("allows") or {}
+    yield "--grant", allows.get("call", "")
+    for scope in ("entity", "action"):
+        yield f"--grant --scope {scope} [--for 1h] [--uses 1] [--keep]", allows.get(scope, "")
+    yield "--deny [--reason TEXT]", f"nothing is done, and {_who(each['asked_by'], each.get('acts_for'))} can see why"
+
+
+def _would(would: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "refused" in would:
-        return [("would be", f"refused: {would['refused']}")]
-    if not would:
-        return []
-    moved = would["before"] if would["before"] == would["after"] else f"{would['before']} -> {would['after']}"
-    rows = [("would be", moved)]
-    rows += [("", f"{name}: {json.dumps(was)} -> {json.dumps(now)}") for name, (was, now) in would["changed"].items()]
-    rows += [
-        ("", f"{'calls' if order['kind'] == 'call' else 'sends'} {order['to']}({_pairs(order['args'])})")
-        for order in would["orders"]
-    ]
-    return rows
+        yield "would be", f"refused: {plain(would['refused'])}"
+        return
+    yield "would be", would["before"] if would["before"] == would["after"] else f"{would['before']} -> {would['after']}"
+    for name, (was, now) in would["changed"].items():
+        yield "", f"{name}: {_json(was)} -> {_json(now)}"
+    for order in would["orders"]:
+        yield "", f"{'calls' if order['kind'] == 'call' else 'sends'} {order['to']}({_pairs(order['args'])})"
+    for created in would.get("created", ()):
+        yield "", f"creates {created['entity']} {created['id']}"
+
+
+def _json(what: Any) -> str:
+    return plain(json.dumps(what, ensure_ascii=False))
 
 
 def _pairs(args: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in args.items())
+    return ", ".join(f"{name}: {_json(value)}" for name, value in args.items())
 
 
 def _what(each: Mapping[str, Any]) -> str:
@@ -200,8 +211,3 @@ def _granted(each: Mapping[str, Any]) -> str:
 
 def _who(principal: str, behind: str | None) -> str:
     return f"{principal} for {behind}" if behind else principal
-
-
-def _short(at: str) -> str:
-    """Return a time to the second: `2026-11-24 15:08:01Z`."""
-    return f"{at[:10]} {at[11:19]}Z"

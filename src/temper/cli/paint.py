@@ -22,6 +22,9 @@ _CODES = {
     "cyan": "36",
 }
 PROGRESS_AFTER_SECONDS = 1.0
+# What moves the cursor or colours what follows, and what turns the order of letters round: `nimda` read as `admin`.
+_STEERING = (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F))
+_SHOWN = {code: f"\\u{code:04x}" for code in (*_STEERING, *range(0x2066, 0x206A))}
 
 
 def coloured(stream: TextIO) -> bool:
@@ -40,6 +43,28 @@ def columns() -> int:
         if (measured := os.get_terminal_size(sys.__stdout__.fileno()).columns) > 0:  # type: ignore[union-attr]  # None has none
             return measured
     return 80
+
+
+def plain(text: str) -> str:
+    """Return a text that others have written, with what would steer the terminal shown as an escape."""
+    return text.translate(_SHOWN)
+
+
+def width() -> int:
+    """Return how wide paragraphs are drawn."""
+    return max(40, min(columns(), 120))
+
+
+def indented(text: str, by: int = 2) -> list[str]:
+    """Return a text as the lines of a paragraph."""
+    from textwrap import wrap  # Brings in all kinds of expressions, for few commands.
+
+    return wrap(text, width(), initial_indent=" " * by, subsequent_indent=" " * (by + 2))
+
+
+def short(at: str) -> str:
+    """Return a time to the second: `2026-11-24 15:08:01Z`."""
+    return f"{at[:10]} {at[11:19]}Z"
 
 
 class Paint:

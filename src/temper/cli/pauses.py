@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from temper.cli.client import Client
 from temper.cli.exits import Exit
-from temper.cli.paint import Paint, coloured, table
+from temper.cli.paint import Paint, coloured, indented, plain, short
 
 
 def pause(args: argparse.Namespace) -> int:
@@ -24,7 +24,7 @@ def pause(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
-        until = f" until {answer['until']}" if answer.get("until") else ""
+        until = f" until {short(answer['until'])}" if answer.get("until") else ""
         print(f"paused {_what(answer)}{until}; lift it with: temper resume {answer['id']}")
     return Exit.FINE
 
@@ -47,9 +47,13 @@ def pauses(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
         return Exit.FINE
-    rows = [(each["id"], _what(each), each["by"], each.get("until") or "", each["reason"]) for each in answer["items"]]
-    heads = ("pause", "what", "by", "until", "why")
-    print(table(rows, paint=Paint(colour=coloured(sys.stdout)), heads=heads) if rows else "nothing is paused")
+    paint = Paint(colour=coloured(sys.stdout))
+    for each in answer["items"]:
+        until = f"until {short(each['until'])}" if each.get("until") else "until it is lifted"
+        print(f"{paint(each['id'], 'bold')}  {_what(each)}, {until}")
+        print("\n".join(indented(f"by {each['by']}: {plain(each['reason'])}")))
+    if not answer["items"]:
+        print("nothing is paused")
     return Exit.FINE
 
 

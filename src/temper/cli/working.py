@@ -10,7 +10,7 @@ from typing import Any
 
 from temper.cli.client import Client, target_path
 from temper.cli.exits import Exit, Stop
-from temper.cli.paint import Paint, coloured, table
+from temper.cli.paint import Paint, coloured, plain, table
 
 # Entries that a history is asked for at once.
 PAGE = 200
@@ -145,7 +145,7 @@ def entry_text(each: Mapping[str, Any], paint: Paint) -> str:
     at = each["at"][11:23]
     version = f"v{each['table_version']}" if each.get("table_version") else each["table"]
     colour = "red" if each.get("refused") else "dim" if each["how"] in ("ignored", "deferred") else ""
-    text = paint(each["text"], colour) if colour else each["text"]
+    text = paint(plain(each["text"]), colour) if colour else plain(each["text"])
     fields = ", ".join(changed_lines(each))
     return f"{paint(at, 'dim')}  {paint(version, 'dim')}  {text}" + (paint(f"  [{fields}]", "dim") if fields else "")
 
@@ -255,8 +255,8 @@ def value(what: Any) -> str:
     if isinstance(what, bool):
         return "true" if what else "false"
     if isinstance(what, str):
-        return what
-    return json.dumps(what, ensure_ascii=False)
+        return plain(what)
+    return plain(json.dumps(what, ensure_ascii=False))
 
 
 def _short(text: str, most: int = 40) -> str:

@@ -386,7 +386,8 @@ def _allows(fields: Mapping[str, Any], asked: Known, would: Mapping[str, Any]) -
         who = f"{who} for {asked.acts_for}"
     way = f", {would['before']} -> {would['after']}" if would.get("before") != would.get("after") else ""
     one = f"{wanted['entity']} {wanted['entity_id']}"
-    more = f"with any parameters, as often and as long as you say, by this version of {wanted['bundle']}"
+    versions = f"by this version of {wanted['bundle']}, and later ones if you say so"
+    more = f"with any parameters, as often and as long as you say, {versions}"
     return {
         "call": f"{who} has {wanted['act']} done on {one}, once and now{way}",
         "entity": f"that, and {who} may {wanted['act']} {one} again, {more}",
