@@ -121,7 +121,7 @@ TITLE = {"title": "a b"}
         ("json_text", RESULT, TITLE, Answered({"ticket": "a b"})),
         ("nothing", {}, {}, Answered({})),
         ("nothing", {"result": {"said": "text"}}, {}, Answered({"said": ""})),
-        ("structured", {"result": {"ticket": "no.such"}}, TITLE, "bad_answer: the answer has no `no.such`, but `id`, `price`, `seen`"),
+        ("structured", {"result": {"ticket": "no.such"}}, TITLE, "bad_answer: the answer has no `no.such`, but `id`, "),
         ("text", RESULT, TITLE, "bad_answer: the answer has no `id`, but `text`: opened a b"),
         ("long", RESULT | {"max_answer_bytes": 100_000}, {}, "bad_answer: the answer is longer than 100000 bytes"),
         ("fails", RESULT, TITLE, "rejected: the tool failed: no such project: a b"),
