@@ -52,6 +52,24 @@ def test_columns_line_up() -> None:
     assert drawn == " x    y   z\n a    bb\n ccc  d   e"
 
 
+@pytest.mark.parametrize(
+    ("stream", "columns", "expected"),
+    [
+        (Terminal(), 12, " id  no\n a   one two"),
+        (Terminal(), 11, " id  a\n no  one two\n\n id  b"),
+        (io.StringIO(), 11, " id  no\n a   one two"),
+    ],
+)
+def test_rows_are_stacked_where_a_terminal_is_too_narrow(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, columns: int, expected: str
+) -> None:
+    """One row, one width. What no terminal draws keeps its columns."""
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    drawn = table([("a", "one two"), ("b", "")], paint=Paint(colour=False), heads=("id", "no"), indent=" ")
+    assert drawn == (expected if "\n\n" in expected else f"{expected}\n b")
+
+
 @pytest.mark.parametrize(("stream", "shown"), [(Terminal(), True), (io.StringIO(), False)])
 def test_progress_is_shown_to_people(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, shown: bool) -> None:
     """On a terminal, once it takes its time; and the line is taken back."""

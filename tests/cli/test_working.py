@@ -265,6 +265,7 @@ def test_what_cannot_be_pushed_changes_nothing(server: RunningServer, tmp_path: 
         ran = server.run(command, str(path))
         assert ran.code == 1, ran
         assert "always state is Approved implies decided_by" in getattr(ran, stream)
+    assert "broken: Request: always state is Approved implies decided_by" in ran.err
 
     waiting = text.replace("states Open,", "states Open, Parked,").replace("from new to Open", "from new to Parked")
     waiting = (
@@ -274,7 +275,9 @@ def test_what_cannot_be_pushed_changes_nothing(server: RunningServer, tmp_path: 
     for command, stream in (("plan", "out"), ("push", "err")):
         ran = server.run(command, str(path))
         assert ran.code == 1, ran
-        assert "Request h1 in Open" in getattr(ran, stream)
+        assert getattr(ran, stream).count("h1 in Open") == 1
+        assert "0 Request" not in ran.out, "nobody is carried over"
+    assert "`upgrade`" in ran.err
 
     assert len(server.run("versions", "hall", "--json").json["items"]) == 1
     assert server.run("act", "hall/Request/h1", "Withdraw", as_=ANN).code == 0

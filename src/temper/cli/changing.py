@@ -116,7 +116,8 @@ def touched_lines(each: dict[str, Any], paint: Paint) -> Iterator[str]:
     )
     fate = f"{become} {each['becomes']}" if moved else carried_over if each["rewritten"] else stay
     carried = f"{count} {each['entity']} in {each['state']} {fate}"
-    yield f"  {paint('>', 'cyan')} {carried}" + (f", with {going_on}" if going_on else "")
+    if count:
+        yield f"  {paint('>', 'cyan')} {carried}" + (f", with {going_on}" if going_on else "")
     if each.get("stranded"):
         have = "has" if each["stranded"] == 1 else "have"
         yield f"  {paint('!', 'red')} {each['stranded']} {each['entity']} in {each['state']} {have} no place"

@@ -178,7 +178,8 @@ def problem_stop(problem: Mapping[str, Any]) -> Stop:
     """Return a problem of the server's as the end of a command."""
     lines = [str(problem.get("title", "it was not done"))]
     detail = problem.get("detail")
-    if detail:
+    # Who is stranded is told one by one below, the one in the detail among them.
+    if detail and not problem.get("stranded"):
         lines.append(f"  {detail}")
     clause = problem.get("clause")
     if clause:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 import time
@@ -81,18 +82,35 @@ class Paint:
 
 
 def table(rows: Iterable[Sequence[str]], *, paint: Paint, heads: Sequence[str] = (), indent: str = "") -> str:
-    """Return rows as aligned columns, two spaces apart."""
+    """Return rows as aligned columns, two spaces apart; one below the other where a terminal is too narrow for them."""
     lines = [list(row) for row in rows]
     everything = [list(heads), *lines] if heads else lines
     if not everything:
         return ""
     widths = [max(len(row[column]) for row in everything) for column in range(len(everything[0]))]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if heads and room is not None and len(indent) + sum(widths) + 2 * (len(widths) - 1) > room:
+        return _stacked(lines, heads, paint, indent)
     drawn = []
     for number, row in enumerate(everything):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         text = "  ".join(cells).rstrip()
         drawn.append(indent + (paint(text, "dim") if heads and number == 0 else text))
     return "\n".join(drawn)
+
+
+def _stacked(rows: list[list[str]], heads: Sequence[str], paint: Paint, indent: str) -> str:
+    """Each row as lines of its own, a head and a cell each: columns that wrap belong to nobody's eye any more."""
+    width = max(map(len, heads))
+    blocks = (
+        "\n".join(
+            f"{indent}{paint(head.ljust(width), 'dim')}  {cell}".rstrip()
+            for head, cell in zip(heads, row, strict=True)
+            if cell
+        )
+        for row in rows
+    )
+    return "\n\n".join(blocks)
 
 
 class Progress:

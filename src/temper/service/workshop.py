@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -1608,11 +1608,7 @@ class Workshop:
     def _must_pass(self, judged: Judged, table: Table) -> None:
         if self._passes(judged.report):
             return
-        bad = [
-            f"{each['verdict']}: {each['name']}"
-            for each in judged.report["properties"]
-            if each["verdict"] in ("broken", "unknown", "not checked")
-        ]
+        bad = _not_passed(judged.report["properties"])
         if judged.report.get("stopped"):
             bad = list(judged.report["stopped"])
         bad += [f"scenario failed: {each['title']}" for each in judged.report["scenarios"] if not each["passed"]]
@@ -1828,3 +1824,16 @@ def _version(version: TableVersion, *, current: bool, name: str = "") -> wire.Ve
         note=version.note,
         current=current,
     )
+
+
+def _not_passed(properties: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what is broken, then what nobody knows: each entity's properties by its name, once each."""
+    bad: dict[tuple[str, str], list[str]] = {}
+    for verdict in ("broken", "unknown", "not checked"):
+        for each in properties:
+            if each["verdict"] == verdict:
+                names = bad.setdefault((verdict, each.get("entity") or ""), [])
+                names += [each["name"]] if each["name"] not in names else []
+    return [
+        f"{verdict}: {f'{entity}: ' if entity else ''}{', '.join(names)}" for (verdict, entity), names in bad.items()
+    ]
