@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import io
@@ -24,7 +25,7 @@ from temper.service import Declined, Person, Workshop, load_settings
 from temper.service.settings import PushSection
 from temper.service.webhooks import problems, read
 from temper.service.workshop import CannotOpen
-from temper.web import app
+from temper.web import Limits, app
 from tests.house.tree import ROOT
 from tests.kernel.shop import SHOP
 from tests.runtime.living import MovedClock
@@ -319,3 +320,71 @@ def test_the_sender_of_the_page_signs_as_its_webhook_wants_it(tmp_path: Path) ->
     found = read(loaded.settings.webhooks, loaded.vault, "payments", head, request.data, now)
     assert found is not None
     assert (found.id, found.params, found.person.principal) == ("p1", {"receipt": "r-17"}, "payments")
+
+
+# --- how many, how large, how slow ------------------------------------------------------------------------------------
+
+
+async def test_one_address_delivers_so_often_and_takes_nothing_from_another(shop: Workshop) -> None:
+    """Counted before anybody has signed, alike for a webhook that is there and for one that is not."""
+    now, before = [50.0], await numbers(shop)
+    door = app(shop, limits=Limits(hook_rate_max=2, hook_rate_per=10.0), now=lambda: now[0])
+
+    async def deliver(address: str, name: str, headers: Mapping[str, str], body: bytes = BODY) -> Response:
+        sent = [(key.encode(), value.encode()) for key, value in headers.items()]
+        return await call(
+            door, "POST", f"/hooks/{name}", headers=sent, body=body, token=False, client=(address, 40_000)
+        )
+
+    assert [(await deliver("192.0.2.1", name, {})).status for name in ("orders", "nothing")] == [401, 401]
+    for name in ("orders", "nothing"):
+        told = await deliver("192.0.2.1", name, GOOD)
+        assert (told.status, told.json["type"], told.headers["retry-after"]) == (429, "/problems/too-fast", "5")
+    assert await numbers(shop) == before
+    assert (await deliver("192.0.2.2", "orders", GOOD)).status == 200, "who signs, and sends from elsewhere, is heard"
+    assert (await deliver("2001:db8::1", "nothing", {})).status == 401
+    assert (await deliver("2001:db8::2", "nothing", {})).status == 401
+    assert (await deliver("2001:db8::3", "nothing", {})).status == 429, "one machine has all of them"
+    assert (await deliver("2001:db8:0:1::3", "nothing", {})).status == 401
+    assert (await deliver("::ffff:192.0.2.1", "nothing", {})).status == 429, "that is the first one again"
+    now[0] += 5.0
+    assert (await deliver("192.0.2.1", "orders", generic(BODY, delivery="d2"))).status == 200
+    assert (await call(door, "GET", "/healthz", token=False, client=("192.0.2.1", 1))).status == 200
+
+
+async def test_a_delivery_that_is_too_large_is_not_looked_at(shop: Workshop) -> None:
+    before = await numbers(shop)
+    large = text({**ORDERED, "more": "x" * 5_000})
+    door = app(shop, limits=Limits(body_max=4_096))
+    sent = [(key.encode(), value.encode()) for key, value in generic(large).items()]
+    for name in ("orders", "nothing"):
+        for pieces in ([large], [large[:3_000], large[3_000:]]):
+            answer = await call(door, "POST", f"/hooks/{name}", headers=sent, pieces=pieces, token=False)
+            assert (answer.status, answer.json["type"]) == (413, "/problems/too-large")
+    assert await numbers(shop) == before
+
+
+async def test_a_body_that_does_not_come_is_let_go_of_and_so_many_wait_at_once(shop: Workshop) -> None:
+    door = app(shop, limits=Limits(hook_timeout=0.2, hooks_max=3))
+
+    async def half() -> int:
+        answer = await call(door, "POST", "/hooks/orders", body=BODY[:5], whole=False, token=False)
+        return answer.status
+
+    assert sorted(await asyncio.gather(*(half() for _ in range(5)))) == [408, 408, 408, 503, 503]
+    assert await half() == 408, "there is room again"
+
+
+@pytest.mark.parametrize("signature", [GOOD["temper-signature"], "v1=" + "0" * 64, "v1=", "", "v1=" + "f" * 64])
+def test_a_signature_is_compared_in_constant_time_with_each_secret(tmp_path: Path, signature: str) -> None:
+    """As often whichever is right, if any is, and never by a comparison that stops where two differ."""
+    (tmp_path / "temper.toml").write_text(SETTINGS)
+    loaded = load_settings(tmp_path / "temper.toml", {"HOOK_SECRET": SECRET, "HOOK_OLD": OLD})
+    assert list(problems(loaded.settings.webhooks, loaded.vault)) == []
+    headers = {key.encode(): value.encode() for key, value in {**GOOD, "temper-signature": signature}.items()}
+    with patch("temper.service.webhooks.hmac.compare_digest", wraps=hmac.compare_digest) as compared:
+        try:
+            read(loaded.settings.webhooks, loaded.vault, "orders", headers, BODY, NOW_S * 1000)
+        except Declined:
+            assert signature != GOOD["temper-signature"]
+    assert compared.call_count == 2

@@ -7,6 +7,7 @@ import base64
 import shutil
 import ssl
 import subprocess
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -290,6 +291,60 @@ async def test_the_server_speaks_tls_by_files_and_nothing_else(certificates: Pat
         writer.write(request("GET", "/healthz", b"", CLOSE))
         assert not (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+async def test_tls_is_1_2_or_newer_with_ciphers_that_are_sound(certificates: Path) -> None:
+    """What is older, or has no forward secrecy, or no authenticated cipher, finds nothing to agree on."""
+    tls = Tls(certificates / "server.pem", certificates / "server.key")
+    assert tls.incoming().minimum_version is ssl.TLSVersion.TLSv1_2
+    async with running(Fake(), tls=tls) as server:
+        for ciphers, newest, let_in in (
+            ("ECDHE+AESGCM", ssl.TLSVersion.TLSv1_2, True),
+            ("ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0", ssl.TLSVersion.TLSv1_1, False),
+            ("AES128-SHA:@SECLEVEL=0", ssl.TLSVersion.TLSv1_2, False),
+            ("ECDHE-ECDSA-NULL-SHA:@SECLEVEL=0", ssl.TLSVersion.TLSv1_2, False),
+            ("DEFAULT", ssl.TLSVersion.TLSv1_3, True),
+        ):
+            context = ssl.create_default_context(cafile=certificates / "ca.pem")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # that it is old is why it is tried
+                context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+                context.maximum_version = newest
+            context.set_ciphers(ciphers)
+            try:
+                whole, _ = await over_tls(server.port, context)
+            except (ssl.SSLError, ConnectionError):
+                whole = b""
+            assert whole.startswith(b"HTTP/1.1 200 ") == let_in, ciphers
+
+
+@pytest.mark.parametrize(("hsts_s", "said"), [(86_400, b"strict-transport-security: max-age=86400\r\n"), (0, None)])
+async def test_over_tls_browsers_are_told_to_stay_with_it(certificates: Path, hsts_s: int, said: bytes | None) -> None:
+    """By each answer: also one on the short way, and one that the parser refuses."""
+    tls = Tls(certificates / "server.pem", certificates / "server.key", hsts_s=hsts_s)
+    act = request("POST", "/v1/lamp/Lamp/l1/Switch", b"{}", "Content-Type: application/json")
+    async with running(Fake(), tls=tls) as server:
+        context = ssl.create_default_context(cafile=certificates / "ca.pem")
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
+        for sent in (request("GET", "/healthz"), act, act, act, b"rubbish\r\n\r\n"):
+            writer.write(sent)
+            head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).lower()
+            await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+            assert (said in head) if said is not None else (b"strict-transport" not in head)
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"), [(0o600, False), (0o640, False), (0o644, True), (0o660, True), (0o602, True)]
+)
+def test_a_private_key_that_others_may_read_is_told_of(
+    certificates: Path, tmp_path: Path, mode: int, told: bool
+) -> None:
+    key = tmp_path / "key.pem"
+    shutil.copy(certificates / "server.key", key)
+    key.chmod(mode)
+    said = Tls(certificates / "server.pem", key).exposed()
+    assert (said is not None and str(key) in said) == told
 
 
 @pytest.mark.parametrize(("client", "let_in"), [("client", True), ("stranger", False), (None, False)])
