@@ -132,10 +132,10 @@ def test_nobody_is_told_apart_where_nothing_looks_any_more() -> None:
     found = search_together(table, ["Thing"], Limits())
     assert isinstance(found, Together)
     layout = found.system.meta["layout"]
-    assert len(layout.principals) == 2
+    assert len(layout.principals) == 3  # One is kept, one asks, and one is behind it.
     assert len(layout.slots["Thing", 0].calls) == 3  # Of this visit, of an earlier one, ended: each on nobody's behalf.
-    # With each of two in `first`: `Made`; `Going`, with its call; `Done`, where its answer may still come, or may not.
-    assert found.states == 2 * (1 + 1 + 2)
+    # With each of three in `first`: `Made`; `Going`, with its call; `Done`, where its answer may come still, or not.
+    assert found.states == 3 * (1 + 1 + 2)
 
 
 def test_a_guard_that_asks_for_both_makes_steps_and_no_states() -> None:

@@ -84,7 +84,8 @@ CONDITIONS = [
     ("!(resource.load <= 5)", Verdict.PROVED),
     ("resource.load > 5 && resource has author", Verdict.PROVED),
     ("resource.load > 5 && resource.author == principal", Verdict.BROKEN),
-    ("resource.load > 5 && !principal.agent", Verdict.PROVED),
+    # An agent is kept from nothing there, and whoever is none is not here.
+    ("resource.load > 5 && !principal.agent", Verdict.BROKEN),
     ("resource.load > 5 && principal.agent", Verdict.BROKEN),
     ('resource.load > 5 && principal in temper::Role::"operator"', Verdict.BROKEN),
 ]  # fmt: skip

@@ -31,7 +31,11 @@ _FLIPPED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
 class Answers(Struct, frozen=True):
-    """When a condition surely holds, surely does not, and surely can't be evaluated."""
+    """When a condition surely holds, surely does not, and surely can't be evaluated.
+
+    The first two may be said of what can't be evaluated: then neither can the policy, and it forbids whatever the
+    condition would have come to.
+    """
 
     holds: Expr
     fails: Expr
@@ -478,10 +482,10 @@ def _not(of: Answers) -> Answers:
 
 
 def _all(left: Answers, right: Answers) -> Answers:
-    """`&&`: the right side is asked where the left one holds."""
+    """`&&`: the right side is asked where the left one holds; where that fails it makes no difference what this is."""
     return Answers(
         both(left.holds, right.holds),
-        either(left.fails, both(left.holds, right.fails)),
+        either(left.fails, right.fails),
         either(left.errs, both(left.holds, right.errs)),
     )
 

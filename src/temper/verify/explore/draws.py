@@ -31,6 +31,7 @@ COUNTED_MAX = 1_000
 SET_MAX = 1_000_000
 # How many strings are drawn that the table does not name, and up to which size one collection of each.
 FRESH_MAX = 4
+PRINCIPALS_MAX = 4
 COUNTED_PRINCIPALS_MAX = 6
 COLLECTION_MAX = 8
 
@@ -249,6 +250,41 @@ def _strings_apart(table: Table, entity: shape.Entity, count: int) -> int:
     if not apart and not _strings_meet(table, entity) and not any(_collects_text(each.type) for each in entity.fields):
         return 1
     return max(2, min(FRESH_MAX, max(held, params, 1) * count))
+
+
+def principals_of(table: Table, counts: Mapping[str, int], cones: Mapping[str, Cone]) -> tuple[str, ...]:
+    """Return as many principals as so many of each entity can tell apart, up to a bound: those whom they hold, and
+    those whom a request brings beside them. These are the caller, who is behind it, and whom its parameters name.
+    """
+    held, given = 0, 0
+    for name, count in counts.items():
+        entity, cone = table.entities[name], cones[name]
+        held += count * sum(_named(table, each.type) for each in entity.fields if each.name in cone.fields)
+        for action in entity.actions.values():
+            mine = [each.type for each in action.params if (action.name, each.name) in cone.params]
+            given = max(given, sum(_named(table, each) for each in mine))
+    caller = next(iter(cones.values())).caller
+    needed = max((each.count for each in table.properties if isinstance(each, shape.Needs)), default=0)
+    apart = held + given + caller.principals + caller.acts_for + (needed if caller.principals else 0)
+    counted = max((principals_counted(table, table.entities[name]) for name in counts), default=0)
+    texts = {json for name in counts for _, json in literals(table, table.entities[name]) if isinstance(json, str)}
+    letter = next((each for each in "pqrst" if not any(text.startswith(each) for text in texts)), "principal_")
+    return tuple(f"{letter}{n + 1}" for n in range(max(1, min(PRINCIPALS_MAX, apart), counted)))
+
+
+def _named(table: Table, type_: Type) -> int:
+    """Return in how many places of a type a principal is named; a collection is one place."""
+    match type_:
+        case ("principal",):
+            return 1
+        case ("optional" | "set" | "list", inner, *_):
+            return _named(table, inner)
+        case ("map", key, inner, *_):
+            return _named(table, key) + _named(table, inner)
+        case ("record", name):
+            return sum(_named(table, part.type) for part in table.records[name])
+        case _:
+            return 0
 
 
 def principals_counted(table: Table, entity: shape.Entity) -> int:

@@ -36,8 +36,8 @@ from temper.verify.causes import causes
 from temper.verify.explore.alone import rests, step_alone
 from temper.verify.explore.canon import AT, Canon, Key
 from temper.verify.explore.clocks import Clocks, clocks_of
-from temper.verify.explore.cone import Cone, cone_of, literals, reads_others
-from temper.verify.explore.draws import Draws, principals_counted, scoped_of
+from temper.verify.explore.cone import Cone, cone_of, reads_others
+from temper.verify.explore.draws import Draws, principals_of, scoped_of
 from temper.verify.explore.moves import EVENT, Moves
 from temper.verify.explore.orders import calls_at_once
 from temper.verify.explore.replay import Replayed, Stage, replay
@@ -57,7 +57,6 @@ NOTHING = "the bounds of the search leave nothing to look at"
 _PULSE = 256
 # A break that no replay confirms is looked for again this often.
 SUSPICIONS_MAX = 8
-PRINCIPALS_MAX = 4
 
 Progress = Callable[[str, int, int], None]
 Monitors = tuple[frozenset[Voice], ...]
@@ -138,12 +137,12 @@ class Search:
         self.progress = progress
         self.cone: Cone = self._cone()
         self.clocks: Clocks = clocks_of(table, self.entity)
-        principals = self.principals = _principals(table, self.entity, self.cone)
-        self.symmetry = Symmetry(principals) if self.cone.caller.principals and len(principals) > 1 else None
+        principals = self.principals = principals_of(table, {name: 1}, {name: self.cone})
+        self.symmetry = Symmetry(principals) if len(principals) > 1 else None
         self.draws = Draws(table, self.entity, principals)
         self.canon = Canon(table, self.entity, self.cone, self.draws, self.clocks.tainted)
         self.moves = Moves(table, self.entity, self.cone, self.draws, principals, self._caused())
-        self.found = Explored(name, principals=len(principals) if self.cone.caller.principals else 1)
+        self.found = Explored(name, principals=len(principals))
         self.found.comparisons = len(self.clocks.comparisons)
         self.found.blind = BLIND if reads_others(table, self.entity) else self.clocks.blind
         self.nodes: list[Node] = []
@@ -221,7 +220,7 @@ class Search:
         if not found.states and found.cut:
             found.stopped = found.stopped or NOTHING
         found.partial = dict(self.draws.partial)
-        if self.cone.caller.principals:
+        if self.cone.caller.principals or len(self.principals) > 1:
             found.partial["principals"] = ", ".join(self.principals)
         found.sends = bool(self.moves.delivers)
         found.seconds = time.monotonic() - began
@@ -561,20 +560,6 @@ def _reached(key: tuple[Any, ...]) -> Callable[[Table, Stage], bool]:
 
 
 # --- bounds -----------------------------------------------------------------------------------------------------------
-
-
-def _principals(table: Table, entity: shape.Entity, cone: Cone) -> tuple[str, ...]:
-    """Return as many principals as the table can tell apart, up to a bound."""
-    slots = sum(
-        each.type in {("principal",), ("optional", ("principal",))} or each.type[0] in {"set", "list"}
-        for each in entity.fields
-        if each.name in cone.fields
-    )
-    needed = max((each.count for each in table.properties if isinstance(each, shape.Needs)), default=0)
-    counted = principals_counted(table, entity)
-    texts = {json for _, json in literals(table, entity) if isinstance(json, str)}
-    letter = next((each for each in "pqrst" if not any(text.startswith(each) for text in texts)), "principal_")
-    return tuple(f"{letter}{n + 1}" for n in range(max(min(PRINCIPALS_MAX, 1 + slots + needed), counted)))
 
 
 def _only_whether(condition: Expr, moments: set[str]) -> bool:

@@ -17,7 +17,7 @@ from temper.verify.clauses import all_clauses, flat, outcomes
 from temper.verify.explore.canon import NOBODY, Canon, constant_durations, ignored_everywhere
 from temper.verify.explore.clocks import Clocks, clocks_of
 from temper.verify.explore.cone import CALLERS, Cone, cone_of, literals, told_of, travelled, uses
-from temper.verify.explore.draws import COMBINATIONS_MAX, Draw, Draws, principals_counted, scoped_of
+from temper.verify.explore.draws import COMBINATIONS_MAX, Draw, Draws, principals_of, scoped_of
 from temper.verify.explore.moves import Moves
 from temper.verify.explore.orders import calls_at_once
 from temper.verify.expressions import Names, bounded, children, names_in, type_of, walk, without_lets
@@ -43,7 +43,6 @@ from temper.verify.system.spaces import (
     Words,
 )
 
-PRINCIPALS_MAX = 4
 # Numbers of so many values are drawn whole, as long as there are no more events of people than that; the last always.
 WHOLE_LEAST = 8
 WHOLE: tuple[tuple[int, int | None], ...] = ((32, 256), (16, 4_096), (WHOLE_LEAST, None))
@@ -219,9 +218,9 @@ class Layout:
         self.ids = {name: ids_of(name, count) for name, count in counts.items()}
         cones = joint_cones(table, counts)
         first = next(iter(cones.values()))
-        self.matters = first.caller.principals
+        self.principals = principals_of(table, counts, cones)
+        self.matters = first.caller.principals or len(self.principals) > 1
         """Whether it matters who somebody is."""
-        self.principals = principals_of(table, counts, cones)[: None if self.matters else 1]
         self.roles = first.caller.roles
         self.kinds: dict[str, Kind] = {}
         for whole_max, events_max in WHOLE:
@@ -788,24 +787,6 @@ def _lets(entity: shape.Entity, action: str | None, name: str) -> Iterator[shape
         found = entity.actions[action]
         yield from (let for let in found.lets if let.name == name)
         yield from (let for case in found.cases for let in case.lets if let.name == name)
-
-
-def principals_of(table: Table, counts: Mapping[str, int], cones: Mapping[str, Cone]) -> tuple[str, ...]:
-    """Return as many principals as the system can tell apart, up to a bound."""
-    slots = sum(
-        count
-        * sum(
-            each.type in {("principal",), ("optional", ("principal",))} or each.type[0] in {"set", "list"}
-            for each in table.entities[name].fields
-            if each.name in cones[name].fields
-        )
-        for name, count in counts.items()
-    )
-    needed = max((each.count for each in table.properties if isinstance(each, shape.Needs)), default=0)
-    counted = max((principals_counted(table, table.entities[name]) for name in counts), default=0)
-    texts = {json for name in counts for _, json in literals(table, table.entities[name]) if isinstance(json, str)}
-    letter = next((each for each in "pqrst" if not any(text.startswith(each) for text in texts)), "principal_")
-    return tuple(f"{letter}{n + 1}" for n in range(max(min(PRINCIPALS_MAX, 1 + slots + needed), counted)))
 
 
 def _apart(kind: Kind) -> Iterator[tuple[str, str]]:
