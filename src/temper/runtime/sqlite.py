@@ -14,6 +14,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,6 +49,7 @@ from temper.runtime import records as r
 from temper.runtime.agenda import NEVER, Agenda
 from temper.runtime.archive import ENTRIES_MAX, ArchiveDamaged, Packed, Segment, Segments, Unpacked, pack
 from temper.runtime.chain import GENESIS, chained, digest_of, is_digest, is_mark
+from temper.runtime.checkpoint import Checkpoints
 from temper.runtime.ranks import SCHEMA as RANKS
 from temper.runtime.ranks import Rank, Ranks, Span, Spot, changed_kinds
 from temper.table import Snapshot, Table, Value, load, moving, next_due
@@ -62,8 +64,6 @@ APPLICATION_ID = 0x54656D70  # "Temp", so that `file` and a curious operator can
 KEYS_KEPT_MS = 86_400_000
 KEYS_KEPT_MIN = 10_000
 
-# Sixteen megabytes of log between checkpoints: each costs syncs of its own, and all of it is read at a start.
-_CHECKPOINT_PAGES = 4_000
 # Entities whose row number is known without asking.
 _ROWS_MAX = 200_000
 
@@ -234,12 +234,14 @@ class SqliteStore:
         )
         self.ranks = Ranks(self._writer)
         self._segments = Segments(archive_of(path))
+        self._checkpoints = Checkpoints(self._writer, partial(_connect, path, apsw.SQLITE_OPEN_READWRITE, vfs))
 
     def close(self) -> None:
         """Let go of the file. The log is written back into it first, so that it can be copied alone."""
         for reader in self._readers:
             reader.close()
         self._readers.clear()
+        self._checkpoints.close()
         try:
             self.checkpoint()
         finally:
@@ -412,10 +414,12 @@ class SqliteStore:
         """Do a piece of a rank, in the thread that appends; say whether there is more to do. Raises `StoreFault`."""
         try:
             self.ranks.ask(kind, field)
-            return self.ranks.make(self._codecs.load)
+            more = self.ranks.make(self._codecs.load)
         except apsw.Error as problem:
             self._back()
             raise _fault(self.path, problem) from problem
+        self._checkpoints.appended()
+        return more
 
     def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
         return sum(number for _, number in self._populations(entity, states))
@@ -591,6 +595,7 @@ class SqliteStore:
         self._last_seq = appending.last_seq
         self._head = appending.head
         self._keys = appending.keys
+        self._checkpoints.appended()
         return self._last_seq
 
     # --- the archive ---
@@ -664,6 +669,7 @@ class SqliteStore:
         except apsw.Error as problem:
             self._back()
             raise _fault(self.path, problem) from problem
+        self._checkpoints.appended()
         return done
 
     def _put_away(self, db: apsw.Connection, one: Packed, place: tuple[int, int, int, int]) -> bool:
@@ -1071,7 +1077,6 @@ def _writer(path: Path, vfs: str | None) -> apsw.Connection:
         old = not new and _see_whose(db, path) < FORMAT
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = full")
-        db.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         db.execute("pragma journal_size_limit = 67108864")
         if new:
             with db:
