@@ -4,9 +4,12 @@
 
 Without a URL it starts a PostgreSQL of its own, with the settings that one comes with (each commit is synced). Servers
 are processes without HTTP, each with so many clients that create a counter and take ten actions on it. Prints, from one
-run: what a bare client appends in groups of as many rows as ours had on average, what one and two servers answer, the
-ratios, and the CPU that an action takes: with as many cores as processes, CPU an action is what says how many servers
-a machine carries.
+run: what bare connections append of the same rows, what one and two servers answer, the ratios, and the CPU that an
+action takes. Where there are as many cores as processes, that CPU says how many servers a machine carries.
+
+There are two bare appends. One has as many clients as a server has, who wait for their row before they make the next,
+and appends those of all who wait: that is what a server does, without deciding, checking or chaining anything. The
+other has nobody who waits, and appends groups as large as the server's were on average, back to back.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import random
@@ -21,7 +25,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -38,6 +42,7 @@ from tests.runtime.postgres import cluster
 # What an entry and an entity of the bench take, as they are kept.
 ENTRY, ENTITY = 330, 170
 READY = "ready"
+YOUNG_MAX = 50_000
 
 
 def main() -> None:
@@ -52,16 +57,21 @@ def main() -> None:
         return
     with database(args.url) as url:
         one = servers(url, "one", 1, args.clients, args.seconds)
+        group = max(1, round(one["group"]))
+        waited = uvloop.run(bare(url, args.clients, None, args.seconds))
         two = servers(url, "two", 2, args.clients, args.seconds)
-        bare = uvloop.run(appended(url, max(1, round(one["group"])), args.seconds))
+        straight = uvloop.run(bare(url, args.clients, group, args.seconds))
         again = servers(url, "again", 1, args.clients, args.seconds)
-    rate = (one["rate"] + again["rate"]) / 2
-    cpu = (one["cpu"] + again["cpu"]) / 2
-    print(f"bare grouped append, rows/s   {bare:9,.0f}   in groups of {round(one['group'])}")
-    more = two["rate"] / rate
-    print(f"one server, actions/s         {rate:9,.0f}   {rate / bare:6.2f} of bare; {cpu:.0f} us of CPU an action")
-    print(f"two servers, actions/s        {two['rate']:9,.0f}   {more:6.2f} of one; {two['cpu']:.0f} us an action")
-    print(f"cores                         {os.cpu_count():9}")
+    rate, cpu = ((one[what] + again[what]) / 2 for what in ("rate", "cpu"))
+    print(f"{'':32}{'per second':>10} {'CPU of each':>12}")
+    for what, (figure, each), note in (
+        (f"bare append, {args.clients} clients wait", waited, ""),
+        (f"bare append, groups of {group}", straight, ""),
+        ("one server", (rate, cpu), f"{rate / waited[0]:.2f} and {rate / straight[0]:.2f} of the bare appends"),
+        ("two servers", (two["rate"], two["cpu"]), f"{two['rate'] / rate:.2f} of one"),
+    ):
+        print(f"{what:32}{figure:10,.0f} {each:9,.0f} us   {note}")
+    print(f"CPU of two servers' actions to one's: {two['cpu'] / cpu:.2f}. Cores: {os.cpu_count()}")
 
 
 @contextlib.contextmanager
@@ -122,6 +132,9 @@ async def server(url: str, asked: str, clients: int) -> None:
     await joined.listening("")
     while len(store.leased) != store.parts // int(number):  # noqa: ASYNC110 - until the other has its share
         await asyncio.sleep(0.05)
+    # As `temper serve` has it: cycles are looked for seldom.
+    gc.freeze()
+    gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
     print(READY, flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     done, batches, append = 0, 0, store.append
@@ -154,12 +167,14 @@ async def server(url: str, asked: str, clients: int) -> None:
     await joined.leave()
 
 
-async def appended(url: str, group: int, seconds: float) -> float:
-    """Return how many entries a second one connection appends in groups, with the entity that each is of.
+async def bare(url: str, clients: int, group: int | None, seconds: float) -> tuple[float, float]:
+    """Return how many entries a second one connection appends, with the entity of each, and what CPU each takes here.
 
-    They go into a space's own tables, with all their columns and indexes, in one statement without a look at anything.
+    They are in groups of so many, or of all whose clients wait. They go into a space's own tables, with all their
+    columns and indexes, in one statement without a look at anything.
     """
-    store = await asyncio.to_thread(PostgresStore, url, "bare")
+    name = f"bare{group or ''}"
+    store = await asyncio.to_thread(PostgresStore, url, name)
     schema = store.schema
     await asyncio.to_thread(store.close)
     connection = await asyncpg.connect(url, server_settings={"search_path": schema})
@@ -171,19 +186,60 @@ async def appended(url: str, group: int, seconds: float) -> float:
         " insert into log(part, seq, entity, body, hash) select 0, s, e.row, b, h"
         " from unnest($4::bigint[], $1::text[], $5::bytea[], $6::bytea[]) as y(s, i, b, h) join e on e.id = y.i"
     )
-    ids = [new_id() for _ in range(group)]
-    count, version = 0, 0
-    begin = time.perf_counter()
-    while time.perf_counter() < begin + seconds:
-        version += 1
-        if version % (ACTIONS + 1) == 0:
+    count = 0
+
+    async def append(rows: Sequence[tuple[str, int]]) -> None:
+        nonlocal count
+        bodies = [[random.randbytes(size) for _ in rows] for size in (ENTITY, ENTRY, 32)]
+        seqs = list(range(count + 1, count + len(rows) + 1))
+        await statement.fetch([id for id, _ in rows], [v for _, v in rows], bodies[0], seqs, *bodies[1:])
+        count += len(rows)
+
+    begin, cpu = time.perf_counter(), time.process_time()
+    until = begin + seconds
+    if group is None:
+        await waiting(append, clients, until)
+    else:
+        while time.perf_counter() < until:
             ids = [new_id() for _ in range(group)]
-        bodies = [[random.randbytes(size) for _ in ids] for size in (ENTITY, ENTRY, 32)]
-        await statement.fetch(ids, [version] * group, bodies[0], list(range(count + 1, count + group + 1)), *bodies[1:])
-        count += group
-    rate = count / (time.perf_counter() - begin)
+            for version in range(1, ACTIONS + 2):
+                await append([(id, version) for id in ids])
+    took, spent = time.perf_counter() - begin, time.process_time() - cpu
     await connection.close()
-    return rate
+    return count / took, spent / count * 1e6
+
+
+async def waiting(append: Callable[[Sequence[tuple[str, int]]], Awaitable[None]], clients: int, until: float) -> None:
+    """Have clients make rows, each the next when its last is appended; append those of all who wait, over and over."""
+    loop = asyncio.get_running_loop()
+    rows: list[tuple[str, int]] = []
+    futures: list[asyncio.Future[None]] = []
+    some = asyncio.Event()
+
+    async def client() -> None:
+        while time.perf_counter() < until:
+            id = new_id()
+            for version in range(1, ACTIONS + 2):
+                future: asyncio.Future[None] = loop.create_future()
+                rows.append((id, version))
+                futures.append(future)
+                some.set()
+                await future
+
+    async def appending() -> None:
+        while True:
+            await some.wait()
+            some.clear()
+            taken, told = rows[:], futures[:]
+            rows.clear()
+            futures.clear()
+            await append(taken)
+            for future in told:
+                future.set_result(None)
+
+    task = loop.create_task(appending())
+    await asyncio.gather(*[client() for _ in range(clients)])
+    task.cancel()
 
 
 if __name__ == "__main__":
