@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from temper.kernel import Busy, Done, No, Request
+from temper.kernel import Answer, Busy, Done, Limits, No, Request
 from temper.runtime import Adapter, Answered, Elsewhere, Member, SystemClock, found, new_id
 from temper.runtime.cluster import share_of
 from temper.runtime.cluster_feed import merged, place_of, place_text
 from temper.runtime.postgres import PostgresStore
-from temper.table import Act
+from temper.table import Act, Value
 from tests.kernel.shop import CLERK, SHOP, compiled, version
 from tests.runtime.living import Prompt, Tool, until
 from tests.runtime.postgres import Server
@@ -26,11 +26,13 @@ PARTS = 4
 
 
 @asynccontextmanager
-async def member(postgres: Server, space: str, server: str, adapters: Mapping[str, Adapter]) -> AsyncIterator[Member]:
+async def member(
+    postgres: Server, space: str, server: str, adapters: Mapping[str, Adapter], *, limits: Limits | None = None
+) -> AsyncIterator[Member]:
     store = PostgresStore(postgres.url, space, server=server, parts=PARTS)
     if store.current() is None:
         found(store, version(compiled(SHOP)))
-    live = await Member.start(store, adapters, clock=SystemClock())
+    live = await Member.start(store, adapters, clock=SystemClock(), limits=limits)
     assert isinstance(live, Member)
     try:
         yield live
@@ -88,6 +90,26 @@ async def test_a_server_whose_time_is_up_decides_nothing(postgres: Server) -> No
         assert one.read("Purchase", id) is not None
         one.database.deadline = None
         assert isinstance(await act(one, id, "Order", number="n1", amount=Decimal(5)), No | Busy)
+
+
+async def test_an_answer_does_not_wait_for_those_who_ask_after_it(postgres: Server) -> None:
+    async with member(postgres, f"members{next(_names)}", "one", {}, limits=Limits(batch_max=1)) as one:
+        take(one, 3_600)
+        told: list[tuple[Answer | BaseException, int]] = []
+        all_told = asyncio.Event()
+
+        def answered(answer: Answer | BaseException) -> None:
+            told.append((answer, len(one._queue)))
+            if len(told) == 4:
+                all_told.set()
+
+        for number in range(4):
+            id = new_id()
+            params: dict[str, Value] = {"number": f"n{number}", "amount": Decimal(5)}
+            one.ask(Request(Act(new_id(), 1_000, "Order", params, CLERK, "Purchase", id), "Purchase", id), answered)
+        await asyncio.wait_for(all_told.wait(), 30)
+        assert [type(answer) for answer, _ in told] == [Done] * 4
+        assert told[0][1] >= 2, "the first was answered when others still waited"
 
 
 @pytest.mark.parametrize(

@@ -238,10 +238,10 @@ class Member(Live):
         busy, room = self._room()
         with_due = due and self._goes_on(at)
         asks = [each.ask for each in asked]
+        deciding = self._writer.do(self._decided, asks, at, room if with_due else None, busy)
+        self._pay()
         try:
-            batch, wake = await self._loop.run_in_executor(
-                self._writer, self._decided, asks, at, room if with_due else None, busy
-            )
+            batch, wake = await deciding
         except Lost as lost:
             if lost.part >= 0:
                 self.database.lost(lost.part)
