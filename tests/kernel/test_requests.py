@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from temper.kernel import Batch, Cause, Conflict, Done, Limits, MemoryStore, No, StoreFault
 from temper.table import Ending, Why
@@ -52,7 +51,7 @@ def test_a_refusal_is_journaled_and_changes_nothing() -> None:
 def test_who_it_was_is_journaled() -> None:
     driver = Driver()
     driver.act("Shelf", "s1", "Stock", name="nuts", stock=5)
-    driver.act("Shelf", "s1", "Close", msgspec.structs.replace(BOSS, acts_for="carla"))
+    driver.act("Shelf", "s1", "Close", replace(BOSS, acts_for="carla"))
     last = driver.history("Shelf", "s1")[-1]
     assert (last.actor, last.by.principal, last.by.roles, last.by.acts_for) == ("boss", "bob", ("boss",), "carla")
     denied = driver.act("Shelf", "s1", "Close")

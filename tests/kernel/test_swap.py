@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from temper.kernel import NEAR, STRANDED_MAX, Cause, Conflict, Done, Limits, MemoryStore, No, Stranded
 from temper.table import Ending, digest

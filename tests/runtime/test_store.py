@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from temper.kernel import Batch, Change, Done, Letter, MemoryStore, Order, OrderState, Stir, Store
 from temper.runtime import SqliteStore

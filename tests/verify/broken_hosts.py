@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-import msgspec
-from msgspec import structs
+from msgspec.structs import replace
 
 from temper.kernel import (
     Ask,
@@ -62,8 +60,8 @@ class FiresEarly(Host):
         now = super().cached(entity, id)
         if now is None or not any(armed.due for armed in now.timers):
             return now
-        timers = tuple(msgspec.structs.replace(armed, due=armed.due and armed.due - 60_000) for armed in now.timers)
-        return msgspec.structs.replace(now, timers=timers)
+        timers = tuple(replace(armed, due=armed.due and armed.due - 60_000) for armed in now.timers)
+        return replace(now, timers=timers)
 
     def due(self, at: int, limit: int) -> list[Request]:
         return super().due(at + 60_000, limit)
@@ -144,7 +142,7 @@ class ForgetsTimers(Host):
         timed = [now for now in self.store.live() if now.timers]
         return replace(
             batch,
-            changes=(*batch.changes, Change(snapshots=tuple(msgspec.structs.replace(now, timers=()) for now in timed))),
+            changes=(*batch.changes, Change(snapshots=tuple(replace(now, timers=()) for now in timed))),
         )
 
 
@@ -158,7 +156,7 @@ class ForgetsCalls(Host):
             batch,
             changes=(
                 *batch.changes,
-                Change(snapshots=tuple(msgspec.structs.replace(now, calls=()) for now in waiting)),
+                Change(snapshots=tuple(replace(now, calls=()) for now in waiting)),
             ),
         )
 
@@ -171,7 +169,7 @@ class RecordsOutcomesTwice(Host):
 
     @staticmethod
     def _twice(change: Change) -> Change:
-        again = tuple(structs.replace(each, version=each.version + 1) for each in change.entries if each.ended)
+        again = tuple(replace(each, version=each.version + 1) for each in change.entries if each.ended)
         return replace(change, entries=(*change.entries, *again))
 
 
@@ -193,7 +191,7 @@ class SwapLosesCalls(Host):
 def _without_calls(change: Change) -> Change:
     if not _is_swap(change):
         return change
-    return replace(change, snapshots=tuple(msgspec.structs.replace(now, calls=()) for now in change.snapshots))
+    return replace(change, snapshots=tuple(replace(now, calls=()) for now in change.snapshots))
 
 
 def _is_swap(change: Change) -> bool:

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
-import msgspec
+from msgspec.structs import replace
 
 from temper.kernel.ports import (
     Ask,
@@ -193,7 +192,7 @@ class Host:
                 continue
             for event in due(now, at):
                 if self._held_until(now, event) <= at:
-                    requests.append(Request(msgspec.structs.replace(event, id=self.ids()), entity, id))
+                    requests.append(Request(replace(event, id=self.ids()), entity, id))
         for row in self.store.sends(at, max(1, limit - len(requests))):
             send = row.send
             assert send is not None, "a send's row has its send"

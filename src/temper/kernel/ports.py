@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
 
+from msgspec import Struct
+
 from temper.kernel.journal import Entry
 from temper.kernel.stored import Kept
 from temper.table import Act, Caller, Ending, Event, Look, Path, Refused, SendOrder, Snapshot, Table, Value
@@ -82,8 +84,7 @@ class PolicyGate(Protocol):
 # --- what comes in ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """An event for one entity, and on what terms.
 
     `key` is the caller's idempotency key (already scoped to its principal), `fingerprint` a digest of what was asked
@@ -102,8 +103,7 @@ class Request:
     if_digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """It happened. `snapshot` is the entity after it; `replayed` when this is the stored answer to the same key.
 
     `entry` is the first of the commit (`seq` 0 in a dry run, which is not in the journal). It is `None` where nothing
@@ -117,8 +117,7 @@ class Done:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class No:
+class No(Struct, frozen=True):
     """The table refused. `snapshot` is the entity as it is, if any.
 
     The refusal has been journaled, except in a dry run and where there is no entity whose history it was.
@@ -182,8 +181,7 @@ class OrderState(Enum):
     """A dead letter: nobody has a place for it. It stays until an operator retries or discards it."""
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRow:
+class OrderRow(Struct, frozen=True):
     """An order in the outbox. It is removed in the commit that records its ending.
 
     `kind` is "call" or "send". A call's arguments, tool and handlers are in its entity's `Pending`; `args` are
@@ -220,8 +218,7 @@ class Letter:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """Carry this out now: its start is durable. `number` counts from 1."""
 
     order: str
@@ -315,8 +312,7 @@ class Wake:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stir:
+class Stir(Struct, frozen=True):
     """Those of kind `owner` who reach an entity by `path` have yet to look at their `whenever`s: it has changed.
 
     `caller` has changed it. With an empty path it is the entity itself that has to look. `after` is a cursor: those
@@ -378,8 +374,7 @@ Place = tuple[int, ...]
 """A place in the journal: the seq of each of its partitions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What one decision does to the store: all of it or nothing."""
 
     entries: tuple[Entry, ...] = ()
@@ -425,8 +420,7 @@ class ReadSet:
     found: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Changes to append together: one atomic, durable commit, in this order."""
 
     changes: tuple[Change, ...]

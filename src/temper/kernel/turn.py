@@ -15,10 +15,10 @@ What the outside did wrong, and what it left open, is settled here:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
-import msgspec
+from msgspec.structs import replace
 
 from temper.kernel import record
 from temper.kernel.journal import Cause, Entry
@@ -190,7 +190,7 @@ class Turn:
                 self._rewrite(kept)
 
     def _rewrite(self, kept: Kept) -> None:
-        now = msgspec.structs.replace(kept.now, updated_at=self._at)
+        now = replace(kept.now, updated_at=self._at)
         entries = tuple(record.swapped(step, self._at) for step in kept.steps)
         self._changes.append(Change(entries, (now,)))
         self._put(now)
@@ -521,7 +521,7 @@ class Turn:
             return None
         if self._host.behind:
             self._catch_up(entity, id)
-            after = msgspec.structs.replace(after, updated_at=self._snapshots.get((entity, id), after).updated_at)
+            after = replace(after, updated_at=self._snapshots.get((entity, id), after).updated_at)
         self._snapshots[entity, id] = after
         return after
 
@@ -825,4 +825,4 @@ def _at(event: Event, at: int) -> Event:
     """The moment of the decision is the event's: entries of a space stand in the order of their times."""
     if event.at == at:
         return event
-    return msgspec.structs.replace(event, at=at)
+    return replace(event, at=at)

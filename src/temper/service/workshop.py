@@ -138,8 +138,7 @@ Then: TypeAlias = Callable[[wire.Acted | BaseException], None]
 """Hears what came of a request, on the loop: what was done, or the `Declined` (or the bug) in its place."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(msgspec.Struct, frozen=True):
     """A request on its way into a space, with what its answer needs."""
 
     space: Space
