@@ -55,11 +55,13 @@ def test_an_audit_of_what_was_tampered_with_says_where_and_what_to_do(folder: Pa
     assert ran.code == 1
     assert ran.out.splitlines() == [
         "broken: entry 2 is not what was written: its hash differs",
+        "  in the table log, row 2",
         "  after 1 entry, 0 entities and 1 version that are what was written",
         "  help: restore the space from an export or a copy that passes, and find out who can write to the store",
     ]
     told = temper("audit", "shop", "--json", folder=folder).json
-    assert (told["passes"], told["difference"]["seq"]) == (False, 2)
+    difference = told["difference"]
+    assert (told["passes"], difference["seq"], difference["table"], difference["row"]) == (False, 2, "log", "2")
 
 
 @pytest.mark.parametrize(

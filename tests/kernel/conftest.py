@@ -11,6 +11,7 @@ from hypothesis import is_hypothesis_test
 
 from temper.kernel import MemoryStore, Store
 from temper.runtime import SqliteStore
+from temper.runtime.history import SqliteStill, audit
 from tests.kernel.driving import Driver
 
 # In memory where there is such a folder: these tests ask what is kept, not whether it survives a power cut.
@@ -44,6 +45,9 @@ def each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         yield
         for store in opened:
             store.close()
+            # Whatever a host has done, an audit finds it as its journal says.
+            with SqliteStill(store.path) as still:
+                assert audit(still).difference is None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -59,7 +59,7 @@ def _audited(found: Audited) -> dict[str, Any]:
     told = None
     if difference is not None:
         told = {"text": difference.text, "help": difference.help, "part": difference.part}
-        told |= {"seq": difference.seq, "entity": difference.entity}
+        told |= {"seq": difference.seq, "entity": difference.entity, "table": difference.table, "row": difference.row}
     return {
         "passes": difference is None,
         "entries": found.entries,
@@ -75,6 +75,9 @@ def _tell(found: Audited, paint: Paint) -> None:
     walked = f"{entries}, {entities} and {_counted(found.versions, 'version', 'versions')}"
     if found.difference is not None:
         print(f"{paint('broken', 'red')}: {found.difference.text}")
+        if found.difference.table is not None:
+            row = f", row {found.difference.row}" if found.difference.row is not None else ""
+            print(f"  in the table {found.difference.table}{row}")
         print(f"  after {walked} that are what was written")
         print(f"  help: {found.difference.help}")
         return

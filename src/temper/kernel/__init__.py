@@ -54,7 +54,18 @@ from temper.kernel.ports import (
 )
 from temper.kernel.replay import Folded, Gap, fold, past, replay, seq_at
 from temper.kernel.shadow import Difference, Shadowed, shadow
-from temper.kernel.stored import Codec, Codecs, Kept, dump_caller, load_caller, path_of, path_text
+from temper.kernel.stored import (
+    Codec,
+    Codecs,
+    Kept,
+    StoredEntity,
+    StoredTimer,
+    caller,
+    dump_caller,
+    load_caller,
+    path_of,
+    path_text,
+)
 from temper.kernel.upgrade import NEAR, STRANDED_MAX, Examination, Fate
 
 __all__ = [
@@ -113,6 +124,8 @@ __all__ = [
     "Stir",
     "Store",
     "StoreFault",
+    "StoredEntity",
+    "StoredTimer",
     "Stranded",
     "Superseded",
     "TableVersion",

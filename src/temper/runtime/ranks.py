@@ -83,7 +83,8 @@ def rank_place(value: Value) -> bytes | None:
     return None
 
 
-def _place(now: Snapshot, field: str) -> bytes:
+def place_of(now: Snapshot, field: str) -> bytes:
+    """Return where an entity stands in a rank by that field."""
     return rank_place(ranked_value(now, field)) or _NONE
 
 
@@ -196,7 +197,7 @@ class Ranks:
             (rank.kind, rank.upto, PIECE),
         ).fetchall()
         places = [
-            (rank.number, _place(load(version, rank.kind, id, body), rank.field), row)
+            (rank.number, place_of(load(version, rank.kind, id, body), rank.field), row)
             for row, id, version, body in rows
             if body is not None
         ]
@@ -233,7 +234,7 @@ class Ranks:
         ranks = self._kinds.get(now.entity)
         if not ranks:
             return
-        wanted = {rank.number: _place(now, rank.field) for rank in ranks if rank.upto is None or row <= rank.upto}
+        wanted = {rank.number: place_of(now, rank.field) for rank in ranks if rank.upto is None or row <= rank.upto}
         had: dict[int, bytes] = {}
         if not new:
             found: Any = self._db.execute("select rank, place from ranked where row = ?", (row,)).fetchall()

@@ -75,7 +75,13 @@ def _audited(still: Still, anchors: Sequence[Anchor]) -> wire.Audited:
         difference=None
         if differs is None
         else wire.AuditDifference(
-            text=differs.text, help=differs.help, part=differs.part, seq=differs.seq, entity=differs.entity
+            text=differs.text,
+            help=differs.help,
+            part=differs.part,
+            seq=differs.seq,
+            entity=differs.entity,
+            table=differs.table,
+            row=differs.row,
         ),
     )
 

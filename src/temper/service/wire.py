@@ -490,13 +490,18 @@ class Pushed(Wire, frozen=True):
 
 
 class AuditDifference(Wire, frozen=True):
-    """The first thing that is not as it has to be: the entry, or the entity, where it is one."""
+    """The first thing that is not as it has to be: the entry, or the entity, where it is one.
+
+    `table` and `row` say where it stands in the store; a row is named by what it is known by.
+    """
 
     text: str
     help: str
     part: int = 0
     seq: int | None = None
     entity: str | None = None
+    table: str | None = None
+    row: str | None = None
 
 
 class Audited(Wire, frozen=True):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from temper.table import cedar
 from temper.table import table as shape
+from temper.table.armed import places_in, wait_of
 from temper.table.canary import SHARES, apart, live_by, origin, takes, together, with_canary
 from temper.table.carry import carry, homeless
 from temper.table.change import Change, change
@@ -171,6 +172,7 @@ __all__ = [
     "next_due",
     "origin",
     "places",
+    "places_in",
     "possible",
     "references",
     "rouse",
@@ -180,6 +182,7 @@ __all__ = [
     "takes",
     "together",
     "upgrade_problems",
+    "wait_of",
     "watched_fields",
     "watchers",
     "watches",

@@ -5,7 +5,8 @@ Out:   `audit` and what it found; the lines of `exported`; spaces that `plant_fi
 Never: decides anything, or changes a space that is there.
 """
 
-from temper.runtime.history.audit import Anchor, Audited, Difference, audit
+from temper.runtime.history.audit import Anchor, Audited, audit
+from temper.runtime.history.difference import Difference
 from temper.runtime.history.planting import plant_file, plant_postgres
 from temper.runtime.history.still import PostgresStill, SqliteStill, Still
 from temper.runtime.history.stream import Exported, exported, imported, space_of

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from temper.kernel import Codec, Codecs, Entry, Folded, Gap
+from temper.kernel import Codec, Codecs, Entry, Folded, Gap, StoredEntity
 from temper.runtime.archive import ArchiveDamaged
 from temper.runtime.chain import GENESIS, chained, chained_on, is_digest
-from temper.runtime.history.still import Still, entities, whole
+from temper.runtime.history.difference import DEFECT, RESTORE, Difference, Differs, differs
+from temper.runtime.history.indexes import Indexes, must_be_answers, must_be_stirs
+from temper.runtime.history.ledger import Ledger
+from temper.runtime.history.still import Still, entities, first, whole
+from temper.runtime.history.waits import Waits
 from temper.runtime.records import Head
-from temper.table import digest, load
+from temper.table import Table, digest, load
 
 _entry_from_json = msgspec.json.Decoder(Entry).decode
-
-_RESTORE = "restore the space from an export or a copy that passes, and find out who can write to the store"
-_DEFECT = "restore the space from an export or a copy that passes; if it came about by itself, report it"
+_kept_from_json = msgspec.json.Decoder(StoredEntity).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +49,6 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """The first thing that is not as it has to be: where, what, and what to do."""
-
-    text: str
-    help: str
-    part: int = 0
-    seq: int | None = None
-    """The entry, where it is one."""
-    entity: str | None = None
-    """`Entity/id`, where it is one."""
-
-
-@dataclass(frozen=True, slots=True)
 class Audited:
     """What an audit found."""
 
@@ -71,36 +60,42 @@ class Audited:
     difference: Difference | None
 
 
-class _Differs(Exception):
-    def __init__(self, difference: Difference) -> None:
-        super().__init__(difference.text)
-        self.difference = difference
-
-
 @dataclass
 class _Auditor:
     still: Still
     anchors: Mapping[int, Mapping[int, str]]
-    digests: set[str]
+    ledger: Ledger
+    digests: list[str] = field(default_factory=list)
+    """Those of the versions, in their order."""
+    first: dict[str, int] = field(default_factory=dict)
+    """Which version was the first with a digest."""
     entries: int = 0
     owned: int = 0
     entities: int = 0
     versions: int = 0
-    given: _Given | None = None
+    codecs: Codecs | None = None
+    indexes: Indexes | None = None
+
+    def codec_of(self, digest: str) -> Codec:
+        """Return the codec of the first version with that digest."""
+        assert self.codecs is not None, "it is known which versions there are"
+        return self.codecs.of(self.first[digest])
 
 
 def audit(still: Still, anchors: Sequence[Anchor] = ()) -> Audited:
     """Walk all of a space, in bounded memory, and return what it is and the first difference, if any.
 
     Every hash follows from the one before and the entry's bytes; entries are numbered without a gap; each was decided
-    by a version that is there; versions have the digests that they say; each entity is what its entries make it; and
-    the anchors are in the log; keys and `unique`s are held by those who have them. What was put away is looked at like
-    the rest. Raises `StoreFault` where the store can't be read at all.
+    by a version that is there; versions have the digests that they say; the anchors are in the log. Each entity is what
+    its entries make it, and waits for what they say; the outbox has those orders that have not ended, and letters are
+    of what an entry had no place for; keys, references, lists and counts are the entities', and what is answered again
+    is what was done. What was put away is looked at like the rest. Raises `StoreFault` where the store can't be read at
+    all.
     """
     by_part: dict[int, dict[int, str]] = {}
     for anchor in anchors:
         by_part.setdefault(anchor.part, {})[anchor.seq] = anchor.hash
-    auditor = _Auditor(still, by_part, set())
+    auditor = _Auditor(still, by_part, Ledger())
     heads: list[Head] = []
     difference: Difference | None = None
     try:
@@ -108,32 +103,56 @@ def audit(still: Still, anchors: Sequence[Anchor] = ()) -> Audited:
         for part in range(still.parts):
             heads.append(_part(auditor, part))
         for part in sorted(by_part.keys() - set(range(still.parts))):
-            raise _Differs(Difference(f"there is no part {part} of the log, which an anchor names", _RESTORE, part))
-        still.must_have_segments()
+            raise Differs(Difference(f"there is no part {part} of the log, which an anchor names", RESTORE, part))
+        _segments(still)
         _entities(auditor)
-        if auditor.given is not None:
-            auditor.given.must_be_all()
-    except _Differs as differs:
-        difference = differs.difference
+        auditor.ledger.must_be(still, auditor.digests)
+        must_be_answers(still, auditor.ledger)
+        if auditor.codecs is not None and auditor.indexes is not None:
+            must_be_stirs(still, auditor.codecs.of(auditor.codecs.current).table)
+            auditor.indexes.must_be_all()
+    except Differs as found:
+        difference = found.difference
     except ArchiveDamaged as damaged:
-        difference = Difference(damaged.text.partition(": restore")[0], _RESTORE)
+        difference = Difference(damaged.text.partition(": restore")[0], RESTORE, table="archived")
+    finally:
+        auditor.ledger.close()
     return Audited(auditor.entries, auditor.entities, auditor.versions, tuple(heads), difference)
 
 
 def _versions(auditor: _Auditor) -> None:
-    for number, said, table, *_ in auditor.still.rows("versions"):
+    pushed: dict[int, tuple[int, str]] = {}
+    for number, said, table, _, at, by, _ in auditor.still.rows("versions"):
         auditor.versions += 1
+        pushed[number] = at, by
         if number != auditor.versions:
-            raise _Differs(Difference(f"version {auditor.versions} is missing", _RESTORE))
+            raise differs(f"version {auditor.versions} is missing", "versions", auditor.versions)
         try:
             found = digest(load(table))
         except Exception:  # noqa: BLE001 - whatever it is, it is no table of ours any more
             found = ""
         if found != said:
-            raise _Differs(Difference(f"the table of version {number} is not the one that was pushed", _RESTORE))
-        auditor.digests.add(said)
+            raise differs(f"the table of version {number} is not the one that was pushed", "versions", number)
+        auditor.digests.append(said)
+        auditor.first.setdefault(said, number)
     if auditor.versions:
-        auditor.given = _Given(auditor.still)
+        # A table is read again when it is asked for: a space may have had thousands of them.
+        auditor.codecs = Codecs(lambda number: _table(auditor.still, number), pushed.__getitem__)
+        auditor.codecs.put(auditor.versions, auditor.codecs.of(auditor.versions))
+        auditor.indexes = Indexes(auditor.still, auditor.codecs)
+
+
+def _table(still: Still, number: int) -> Table:
+    found = first(still, "table", number)
+    assert found is not None, "all versions have been looked at"
+    return load(found[0])
+
+
+def _segments(still: Still) -> None:
+    try:
+        still.must_have_segments()
+    except ArchiveDamaged as damaged:
+        raise differs(damaged.text, "segments") from damaged
 
 
 def _part(auditor: _Auditor, part: int) -> Head:
@@ -142,16 +161,16 @@ def _part(auditor: _Auditor, part: int) -> Head:
     anchors = auditor.anchors.get(part, {})
     for _, number, row, body, hash in auditor.still.rows("log", part):
         if number != seq + 1:
-            raise _Differs(_of(part, seq + 1, "is missing"))
+            raise Differs(_of(part, seq + 1, "is missing"))
         seq = number
         # What stands there as a text was not written by us.
         apart = isinstance(body, bytes) and is_digest(body)
         head = chained_on(head, body) if apart else chained(head, body) if isinstance(body, bytes) else b""
         if head != hash:
-            raise _Differs(_of(part, seq, "is not what was written: its hash differs"))
+            raise Differs(_of(part, seq, "is not what was written: its hash differs"))
         if seq in anchors and anchors[seq] != head.hex():
             text = "is not the one that the anchor names: the log was written anew"
-            raise _Differs(_of(part, seq, text))
+            raise Differs(_of(part, seq, text))
         if apart and row is not None:
             auditor.owned += 1  # Its bytes are looked at with its entity's.
         else:
@@ -159,11 +178,11 @@ def _part(auditor: _Auditor, part: int) -> Head:
         auditor.entries += 1
     kept, last = next(iter(auditor.still.rows("end", part)), (0, None))
     if kept != seq or (last is not None and last != head):
-        raise _Differs(_of(part, seq + 1, "is missing: the end of the log was cut off"))
+        raise Differs(_of(part, seq + 1, "is missing: the end of the log was cut off"))
     beyond = [each for each in sorted(anchors) if each > seq]
     if beyond:
         text = f"is missing: the log ends with {seq}, and an anchor names {beyond[0]}"
-        raise _Differs(_of(part, seq + 1, text))
+        raise Differs(_of(part, seq + 1, text))
     return Head(part, seq, head.hex())
 
 
@@ -171,105 +190,65 @@ def _entry(auditor: _Auditor, part: int, seq: int, row: int | None, body: bytes)
     try:
         entry = _entry_from_json(body)
     except msgspec.DecodeError as error:
-        raise _Differs(_of(part, seq, f"can't be read: {error}", _DEFECT)) from error
-    if entry.digest not in auditor.digests:
-        raise _Differs(_of(part, seq, f"was decided by a table that is not there ({entry.digest[:12]})"))
+        raise Differs(_of(part, seq, f"can't be read: {error}", DEFECT)) from error
+    if entry.digest not in auditor.first:
+        raise Differs(_of(part, seq, f"was decided by a table that is not there ({entry.digest[:12]})"))
     if row is not None:
         auditor.owned += 1
     elif entry.changes:
-        raise _Differs(_of(part, seq, f"happened to {entry.entity}/{entry.id}, and is in nobody's history"))
+        raise Differs(_of(part, seq, f"happened to {entry.entity}/{entry.id}, and is in nobody's history"))
 
 
-def _of(part: int, seq: int, text: str, help: str = _RESTORE) -> Difference:
+def _of(part: int, seq: int, text: str, help: str = RESTORE) -> Difference:
     where = f"entry {seq} of part {part}" if part else f"entry {seq}"
-    return Difference(f"{where} {text}", help, part, seq)
-
-
-class _Given:
-    """What is given for good: keys, and the values of `unique`s, each held by the entity that has it."""
-
-    def __init__(self, still: Still) -> None:
-        self._still = still
-        self._versions = {number: (table, at, by) for number, _, table, _, at, by, _ in still.rows("versions")}
-        self._codecs = Codecs(lambda number: load(self._versions[number][0]), lambda number: self._versions[number][1:])
-        last = max(self._versions)
-        self._codecs.put(last, Codec(load(self._versions[last][0])))
-        self._keys = self._holds = 0
-        self._all = True
-
-    def look(self, number: int, kind: str, id: str, body: bytes) -> None:
-        """Look whether one has what is its own, by the table in force."""
-        codec = self._codecs.of(self._codecs.current)
-        try:
-            now = self._codecs.load(number, kind, id, body)
-        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-            text = f"{kind}/{id} is no entity of version {number}: {error}"
-            raise _Differs(Difference(text, _RESTORE, entity=f"{kind}/{id}")) from error
-        entity = codec.table.entities.get(kind)
-        if entity is None or not {field.name for field in entity.fields} <= now.fields.keys():
-            self._all = False  # It was final before, and is as it was: what it holds is of an earlier table.
-            return
-        name = f"{kind}/{id}"
-        key = codec.key(now)
-        if key is not None:
-            self._keys += 1
-            if self._held("key", kind, key) != id:
-                raise _Differs(Difference(f"the `key` of {name} is not given to it", _RESTORE, entity=name))
-        for unique, text in codec.uniques(now).items():
-            holder = self._held("hold", kind, unique, text)
-            if holder == id:
-                self._holds += 1
-            elif holder is None or not entity.uniques[unique].ever:
-                # Of those who were final when it became `ever`, the first has it.
-                raise _Differs(Difference(f"what is `unique` of {name} is not held by it", _RESTORE, entity=name))
-
-    def _held(self, what: str, *given: int | str) -> str | None:
-        return next((id for (id,) in self._still.rows(what, *given)), None)
-
-    def must_be_all(self) -> None:
-        """Look whether nobody else is given anything."""
-        keys, holds = next(iter(self._still.rows("given")))
-        if self._all and (keys, holds) != (self._keys, self._holds):
-            raise _Differs(Difference("a `key` or a `unique` is held by nobody who has its values", _RESTORE))
-
-
-class _Body(msgspec.Struct):
-    state: str
-    version: int
-    created_at: int
-    fields: dict[str, Any]
-
-
-_body = msgspec.json.Decoder(_Body).decode
+    return Difference(f"{where} {text}", help, part, seq, table="log", row=f"{part}.{seq}" if part else str(seq))
 
 
 def _entities(auditor: _Auditor) -> None:
     """Fold each entity's own entries, one entity after the other."""
     told = 0
-    for row, kind, id, state, _, _, number, body in entities(auditor.still):
+    marks_there = (first(auditor.still, "marks_there") or (0,))[0]
+    for row, kind, id, state, live, due, number, body in entities(auditor.still):
         name = f"{kind}/{id}"
         auditor.entities += 1
+        marks = {seq: kept for seq, _, kept in auditor.still.rows("marks_of", row)} if marks_there else {}
+        marks_there -= len(marks)
         now: Folded | None = None
+        waits = Waits(kind, id, auditor.codec_of)
         for entry, seq, part in _history(auditor, row):
             told += 1
             if (entry.entity, entry.id) != (kind, id):
                 text = f"entry {seq} is of {entry.entity}/{entry.id}, and stands in the history of {name}"
-                raise _Differs(Difference(text, _RESTORE, part, seq, name))
-            if entry.digest not in auditor.digests:
-                raise _Differs(_of(part, seq, f"was decided by a table that is not there ({entry.digest[:12]})"))
-            if not entry.changes:
-                continue
-            now = now or Folded(entry.after, entry.version, entry.at, entry.at)
-            try:
-                now.take(entry)
-            except Gap as gap:
-                text = f"entry {seq} of {name} does not follow the one before it"
-                raise _Differs(Difference(text, _RESTORE, part, seq, name)) from gap
-        _same(name, now, state, body)
-        if auditor.given is not None:
-            auditor.given.look(number, kind, id, body)
+                raise Differs(Difference(text, RESTORE, part, seq, name, "log", str(seq)))
+            if entry.digest not in auditor.first:
+                raise Differs(_of(part, seq, f"was decided by a table that is not there ({entry.digest[:12]})"))
+            auditor.ledger.take(entry)
+            if entry.changes:
+                now = now or Folded(entry.after, entry.version, entry.at, entry.at)
+                try:
+                    now.take(entry)
+                except Gap as gap:
+                    text = f"entry {seq} of {name} does not follow the one before it"
+                    raise Differs(Difference(text, RESTORE, part, seq, name, "log", str(seq))) from gap
+                waits.take(entry, now)
+            else:
+                waits.refused(entry)
+            if seq in marks:
+                _same(name, now, marks.pop(seq), "marks", f"{row} {seq}")
+        for seq in sorted(marks):
+            raise differs(f"{name} has a mark at {seq}, and no such entry", "marks", f"{row} {seq}", name)
+        listed = next(iter(auditor.still.rows("listed", row)))[0]
+        kept = _same(name, now, body, "entities", name)
+        if kept.state != state:
+            text = f"{name} is kept listed in state `{state}`, and its entries say `{kept.state}`"
+            raise differs(text, "entities", name, name)
+        _waits(auditor, waits, kept, number, name, live=bool(live), due=due)
+        if auditor.indexes is not None:
+            auditor.indexes.look(row, number, kind, id, body, listed)
     if told != auditor.owned:
-        raise _Differs(Difference("there are entries of an entity that is not there", _RESTORE))
+        raise differs("there are entries of an entity that is not there", "entities")
+    if marks_there:
+        raise differs("there are marks of an entity that is not there", "marks")
 
 
 def _history(auditor: _Auditor, row: int) -> Iterator[tuple[Entry, int, int]]:
@@ -277,27 +256,48 @@ def _history(auditor: _Auditor, row: int) -> Iterator[tuple[Entry, int, int]]:
         yield _entry_from_json(body), seq, part
 
 
-def _same(name: str, now: Folded | None, state: str, body: bytes) -> None:
-    if now is None:
-        raise _Differs(Difference(f"{name} is there, and no entry has created it", _RESTORE, entity=name))
+def _waits(
+    auditor: _Auditor, waits: Waits, kept: StoredEntity, number: int, name: str, *, live: bool, due: int | None
+) -> None:
+    kind, _, id = name.partition("/")
+    codecs = auditor.codecs
+    if codecs is None or not 1 <= number <= auditor.versions:
+        raise differs(f"{name} is kept by version {number}, which is not there", "entities", name, name)
+    codec = codecs.of(number)
     try:
-        kept = _body(body)
+        now = codec.of(kind, id, kept.created_at).decoded(kind, id, kept)
+        alive = codec.is_live(now)
+        waits.must_be(kept, codec, due)
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+        raise differs(f"{name} is no entity of version {number}: {error}", "entities", name, name) from error
+    if alive != live:
+        raise differs(
+            f"{name} is kept as one that {'lives' if live else 'is final'}, and is not", "entities", name, name
+        )
+
+
+def _same(name: str, now: Folded | None, body: bytes, table: str, row: str) -> StoredEntity:
+    """Return what is kept of an entity, which is to be what its entries have made of it."""
+    if now is None:
+        raise differs(f"{name} is there, and no entry has created it", table, row, name)
+    try:
+        kept = _kept_from_json(body)
     except msgspec.DecodeError as error:
-        raise _Differs(Difference(f"{name} can't be read: {error}", _RESTORE, entity=name)) from error
+        raise differs(f"{name} can't be read: {error}", table, row, name) from error
     for what, stored, told in (
         ("in state", kept.state, now.state),
-        ("listed in state", state, now.state),
         ("at version", kept.version, now.version),
         ("created at", kept.created_at, now.created_at),
+        ("updated at", kept.updated_at, now.updated_at),
     ):
         if stored != told:
-            text = f"{name} is kept {what} `{stored}`, and its entries say `{told}`"
-            raise _Differs(Difference(text, _RESTORE, entity=name))
-    for field in sorted(kept.fields.keys() | now.fields.keys()):
-        if field not in kept.fields or field not in now.fields or kept.fields[field] != now.fields[field]:
-            stored, told = (_shown(each.get(field)) for each in (kept.fields, now.fields))
-            text = f"{name}.{field} is kept as `{stored}`, and its entries say `{told}`"
-            raise _Differs(Difference(text, _RESTORE, entity=name))
+            raise differs(f"{name} is kept {what} `{stored}`, and its entries say `{told}`", table, row, name)
+    for member in sorted(kept.fields.keys() | now.fields.keys()):
+        if member not in kept.fields or member not in now.fields or kept.fields[member] != now.fields[member]:
+            stored, told = (_shown(each.get(member)) for each in (kept.fields, now.fields))
+            text = f"{name}.{member} is kept as `{stored}`, and its entries say `{told}`"
+            raise differs(text, table, row, name)
+    return kept
 
 
 def _shown(value: Any) -> str:

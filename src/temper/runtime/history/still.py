@@ -36,6 +36,31 @@ _AT_ONCE: Mapping[str, str] = {
         "select name, kind, entity, id, tool, args, send, {number}, state, attempts, next_at, created_at, lane, pair,"
         " unsure, last_error from orders order by row"
     ),
+    # About one row, or how many there are.
+    "letter": "select entity, id, text, at from letters where name = $1",
+    "dead_send": "select send, last_error from orders where name = $1 and kind = 'send' and state = 'dead'",
+    "table": "select body from versions where number = $1",
+    "listed": "select state from entities where row = $1",
+    "entity": "select row from entities where kind = $1 and id = $2",
+    "marks_of": "select seq, {number}, body from marks where entity = $1",
+    "refs_of": "select field, target from refs where row = $1",
+    "given": "select (select count(*) from keys), (select count(*) from holds)",
+    "marks_there": "select count(*) from marks",
+    "refs_there": "select count(*) from refs",
+    "astray": "select row from archived where row not in (select row from entities) limit 1",
+}
+# What a file of an earlier build may not have, and who serves it makes.
+_LATER = {
+    "refs": "refs",
+    "refs_of": "refs",
+    "refs_there": "refs",
+    "stirs": "stirs",
+    "astray": "archived",
+    "segments": "segments",
+    "populations": "populations",
+    "ranks": "ranks",
+    "ranked_of": "ranked",
+    "ranked_there": "ranked",
 }
 _SQLITE = {name: sql.format(number="version", c="") for name, sql in _AT_ONCE.items()} | {
     "log": "select 0, seq, entity, body, hash from log where $1 = 0 order by seq",
@@ -55,7 +80,14 @@ _SQLITE = {name: sql.format(number="version", c="") for name, sql in _AT_ONCE.it
         "select (select id from entities e where e.row = h.row) from holds h"
         " where kind = $1 and number = $2 and value = $3"
     ),
-    "given": "select (select count(*) from keys), (select count(*) from holds)",
+    "entry": "select 0, seq, entity, body, hash from log where $1 = 0 and seq = $2",
+    "populations": "select kind, state, number from populations where number <> 0",
+    "ranks": "select number, kind, field, upto from ranks where dropped = 0",
+    "ranked_of": (
+        "select rank, place from ranked where row = $1 and rank in (select number from ranks where dropped = 0)"
+    ),
+    "ranked_there": "select count(*) from ranked where rank in (select number from ranks where dropped = 0)",
+    "moved": "select value from meta where name = 'moved'",
 }
 _POSTGRES = {name: sql.format(number="number", c=' collate "C"') for name, sql in _AT_ONCE.items()} | {
     "log": "select part, seq, entity, body, hash from log where part = $1 order by seq",
@@ -70,7 +102,16 @@ _POSTGRES = {name: sql.format(number="number", c=' collate "C"') for name, sql i
     "end": "select seq, head from partitions where part = $1",
     "key": "select id from keys where kind = $1 and value = $2",
     "hold": "select id from holds where kind = $1 and number = $2 and value = $3",
-    "given": "select (select count(*) from keys), (select count(*) from holds)",
+    "marks_of": "select seq, number, body from marks where entity = $1 and body <> ''",
+    "marks_there": "select count(*) from marks where body <> ''",
+    "entry": "select part, seq, entity, body, hash from log where part = $1 and seq = $2",
+    # It counts them when it is asked, has indexes of its own in place of ranks, and each partition knows how far its
+    # entities are carried over.
+    "populations": "select kind, state, count(*) from entities group by kind, state",
+    "ranks": "select 0, '', '', 0 where false",
+    "ranked_of": "select 0, ''::bytea where $1::bigint < 0",
+    "ranked_there": "select 0",
+    "moved": "select moved from partitions where false",
 }
 
 _entry_from_json = msgspec.json.Decoder(Entry).decode
@@ -125,7 +166,8 @@ class SqliteStill:
         self._segments = Segments(archive_of(path))
         self._db.execute("begin")
         # A transaction begins to see with its first read.
-        self._db.execute("select count(*) from meta").fetchall()
+        tables: Any = self._db.execute("select name from sqlite_schema where type = 'table'").fetchall()
+        self._tables = {name for (name,) in tables}
 
     def packed(self, row: int) -> Unpacked:
         found: Any = self._db.execute("select segment, place, size from archived where row = ?", (row,)).fetchone()
@@ -134,11 +176,12 @@ class SqliteStill:
         return self._segments.read(*found)
 
     def must_have_segments(self) -> None:
-        if self._db.execute("select 1 from sqlite_schema where name = 'segments'").get is not None:
-            for number, sum in self.rows("segments"):
-                self._segments.must_be(number, sum)
+        for number, sum in self.rows("segments"):
+            self._segments.must_be(number, sum)
 
     def rows(self, what: str, *given: int | str) -> Iterator[Sequence[Any]]:
+        if _LATER.get(what, "log") not in self._tables:
+            return
         try:
             yield from self._db.execute(_SQLITE[what], given)
         except apsw.Error as problem:
@@ -315,6 +358,11 @@ def entities(still: Still) -> Iterator[Sequence[Any]]:
         else:
             kept = still.packed(row[0]).entity
             yield (*row[:3], kept.state, *row[4:7], bytes(kept.body))
+
+
+def first(still: Still, what: str, *given: int | str) -> Sequence[Any] | None:
+    """Return the first of the rows of one kind, if there are any."""
+    return next(iter(still.rows(what, *given)), None)
 
 
 def whole(still: Still, what: str, *given: int | str) -> Iterator[Sequence[Any]]:
