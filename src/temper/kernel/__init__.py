@@ -133,6 +133,7 @@ __all__ = [
     "Upto",
     "Wake",
     "Who",
+    "caller",
     "dump_caller",
     "fold",
     "load_caller",
