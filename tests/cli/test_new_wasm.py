@@ -2,11 +2,13 @@
 
 Where a toolchain is not installed its template is not tried. `.ci/wasm` installs them, and says where in the
 environment: TEMPER_ZIG is a Python that has `ziglang`, TEMPER_NPM the folder of a cache for npm, and
-TEMPER_COMPONENTIZE a Python's folder of programs with `componentize-py`. So are the components of the how-to page.
+TEMPER_COMPONENTIZE a Python's folder of programs with `componentize-py`, and TEMPER_COMPONENTIZE_JS a folder into which
+npm has installed `componentize-js`. So are the components of the how-to page.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -78,31 +80,53 @@ async def runs(folder: Path) -> None:
         modules.close()
 
 
+PAGE = (ROOT / "docs" / "how-to" / "wasm.md").read_text()
 COMPONENTIZE = os.environ.get("TEMPER_COMPONENTIZE", "")
+COMPONENTIZE_JS = os.environ.get("TEMPER_COMPONENTIZE_JS", "")
 
 
-def build_component(work: Path, target: Path) -> None:
-    """Build the component of the page."""
-    page = (ROOT / "docs" / "how-to" / "wasm.md").read_text()
-    world = re.search(r"```wit\n(.*?)```", (ROOT / "docs" / "reference" / "wasm.md").read_text(), re.DOTALL)
-    source = re.search(r"```python\n(.*?)```", page, re.DOTALL)
-    command = re.search(r"^componentize-py (.*)$", page, re.MULTILINE)
-    assert world is not None
-    assert source is not None
-    assert command is not None
-    (work / "tool.wit").write_text(world[1])
-    (work / "finished.py").write_text(source[1])
-    program = f"{COMPONENTIZE}/componentize-py"
-    subprocess.run([program, *command[1].split()], cwd=work, check=True, capture_output=True, timeout=300)
-    (work / "finished.wasm").rename(target)
+def of_page(pattern: str) -> str:
+    found = re.search(pattern, PAGE, re.DOTALL | re.MULTILINE)
+    assert found is not None, "the page says so"
+    return found[1]
 
 
-@pytest.mark.skipif(not COMPONENTIZE, reason="TEMPER_COMPONENTIZE names no folder with componentize-py")
-async def test_the_component_of_the_page_is_built_and_runs(tmp_path: Path) -> None:
+def python_component(work: Path) -> None:
+    (work / "finished.py").write_text(of_page(r"```python\n(.*?)```"))
+    command = [f"{COMPONENTIZE}/componentize-py", *of_page(r"^componentize-py ([^\n]*)$").split()]
+    subprocess.run(command, cwd=work, check=True, capture_output=True, timeout=300)
+
+
+def javascript_component(work: Path) -> None:
+    (work / "node_modules").symlink_to(Path(COMPONENTIZE_JS) / "node_modules")
+    wanted = of_page(r"^npm install @bytecodealliance/componentize-js@(\S+)$")
+    package = work / "node_modules" / "@bytecodealliance" / "componentize-js" / "package.json"
+    assert json.loads(package.read_text())["version"] == wanted, "the page and .ci/wasm pin the same"
+    (work / "build.mjs").write_text(of_page(r"```js\n(.*?)```"))
+    subprocess.run(["node", "build.mjs"], cwd=work, check=True, capture_output=True, timeout=300)
+
+
+COMPONENTS = {
+    "python": (python_component, bool(COMPONENTIZE), "TEMPER_COMPONENTIZE names no folder with componentize-py"),
+    "javascript": (
+        javascript_component, bool(COMPONENTIZE_JS), "TEMPER_COMPONENTIZE_JS names no folder with componentize-js",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", COMPONENTS)
+async def test_the_component_of_the_page_is_built_and_runs(language: str, tmp_path: Path) -> None:
     """The world of the reference, the source of the how-to page, and the command that it gives."""
+    build_component, there, why = COMPONENTS[language]
+    if not there:
+        pytest.skip(why)
+    world = re.search(r"```wit\n(.*?)```", (ROOT / "docs" / "reference" / "wasm.md").read_text(), re.DOTALL)
+    assert world is not None
+    (tmp_path / "tool.wit").write_text(world[1])
     folder = tmp_path / "essays"
     assert main(["new", "essays", "--wasm", "wat", "--folder", str(folder)]) == 0
-    build_component(tmp_path, folder / "finished.wasm")
+    build_component(tmp_path)
+    (tmp_path / "finished.wasm").rename(folder / "finished.wasm")
     (folder / "finished.wat").unlink()
     blueprint = folder / "essays.blueprint"
     blueprint.write_text(blueprint.read_text().replace("finished.wat", "finished.wasm"))
