@@ -1,4 +1,5 @@
-"""What a decision by policies costs: 10, 100 and 1,000 of them, all about the action that is asked for or spread out.
+"""What a decision by policies costs: 10, 100 and 1,000 of them, about the action that is asked for or spread over ten;
+each about a principal or a role of its own, or all about anybody.
 
     ./run python bench/policy.py
 
@@ -28,7 +29,7 @@ from temper.text import Source
 
 ACTIONS = tuple(f"Do{letter}" for letter in "ABCDEFGHIJ")
 DESK = """blueprint desk
-role clerk
+role clerk, ROLES
 entity Ticket
   states Filed, Done
   final Done
@@ -38,14 +39,24 @@ entity Ticket
   action File(title, cost, weight) by clerk from new to Filed
     set title, cost, weight
 """ + "\n".join(f"  action {name} by clerk from Filed to Done" for name in ACTIONS)
+ROLES = tuple(f"role{number}" for number in range(10))
 SIZES = (10, 100, 1_000)
-CALLER = Caller("ann", frozenset({"clerk"}))
+# Whom policies are about: each somebody else, one of ten roles of which the caller holds one, anybody; and anybody,
+# where a tenth is about the action that is asked for.
+HEADS = {
+    "principals": 'principal == temper::Principal::"banned{0}"',
+    "roles": 'principal in temper::Role::"role{1}"',
+    "anybody": "principal",
+    "spread": "principal",
+}
+CALLER = Caller("ann", frozenset({"clerk", ROLES[0]}))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """Microseconds of a decision: as the server makes it, made before, and by the library told everything each time."""
 
+    heads: str
     policies: int
     covering: int
     made: float
@@ -61,23 +72,24 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     nothing = best_us(asking(table_of(()), lambda _: 1), args.rounds)
-    rows = [row(size, spread, args.rounds) for spread in (False, True) for size in SIZES]
+    rows = [row(size, heads, args.rounds) for heads in HEADS for size in SIZES]
     if args.json:
         print(json.dumps({"no policies": nothing, "rows": [msgspec.to_builtins(each) for each in rows]}))
         return
-    heads = f"{'policies':>8} {'asked':>6} {'made':>8} {'remembered':>11} {'handles':>8} {'text':>9}"
+    heads = f"{'about':>10} {'policies':>8} {'asked':>6} {'made':>8} {'remembered':>11} {'handles':>8} {'text':>9}"
     print(f"{heads}   made, remembered to text")
-    print(f"{0:>8} {0:>6} {nothing:>8.2f}")
+    print(f"{'nothing':>10} {0:>8} {0:>6} {nothing:>8.2f}")
     for each in rows:
         print(
-            f"{each.policies:>8} {each.covering:>6} {each.made:>8.1f} {each.remembered:>11.1f} {each.handles:>8.0f} "
-            f"{each.text:>9.0f}   1/{each.text / each.made:.0f}, 1/{each.text / each.remembered:.0f}"
+            f"{each.heads:>10} {each.policies:>8} {each.covering:>6} {each.made:>8.1f} {each.remembered:>11.1f} "
+            f"{each.handles:>8.0f} {each.text:>9.0f}   "
+            f"1/{each.text / each.made:.0f}, 1/{each.text / each.remembered:.0f}"
         )
 
 
-def row(size: int, spread: bool, rounds: int) -> Row:
+def row(size: int, heads: str, rounds: int) -> Row:
     """Return what decisions of one size cost."""
-    texts = tuple(policies(size, spread))
+    texts = tuple(policies(size, heads))
     table = table_of(texts)
     numbers = count()
     made = best_us(asking(table, lambda _: next(numbers)), rounds, 200)
@@ -87,16 +99,17 @@ def row(size: int, spread: bool, rounds: int) -> Row:
     request, entities = as_cedar()
     handles = best_us(lambda: cedarpy.is_authorized(request, parsed, entities), rounds, 50)
     text = best_us(lambda: cedarpy.is_authorized(request, whole, entities), rounds, 20)
-    return Row(size, len(Gate().asked(table, "Ticket", "DoA")), made, remembered, text, handles)
+    return Row(heads, size, len(Gate().asked(table, "Ticket", "DoA")), made, remembered, text, handles)
 
 
-def policies(size: int, spread: bool) -> Iterator[str]:
+def policies(size: int, heads: str) -> Iterator[str]:
     """Yield policies none of which forbids what is asked: about one action, or in turn about each of ten."""
     for number in range(size):
-        action = ACTIONS[number % len(ACTIONS)] if spread else ACTIONS[0]
+        action = ACTIONS[number % len(ACTIONS)] if heads == "spread" else ACTIONS[0]
+        about = HEADS[heads].format(number, number % len(ROLES))
         yield (
-            f'forbid (principal == temper::Principal::"banned{number}", action == desk::Action::"Ticket.{action}", '
-            f'resource) when {{ resource.weight > {number} && resource.title like "secret*" }};'
+            f'forbid ({about}, action == desk::Action::"Ticket.{action}", resource) '
+            f'when {{ resource.weight > {number} && resource.title like "secret*" }};'
         )
 
 
@@ -129,7 +142,7 @@ def as_cedar() -> tuple[dict[str, object], list[dict[str, object]]]:
     ann = {"name": "ann", "agent": False, "admin": False}
     cost = {"__extn": {"fn": "decimal", "arg": "1.0"}}
     ticket = {"id": "t1", "state": "Filed", "title": "lamp", "cost": cost, "weight": 1}
-    clerk = [{"type": "temper::Role", "id": "clerk"}]
+    clerk = [{"type": "temper::Role", "id": role} for role in sorted(CALLER.roles)]
     return request, [
         {"uid": request["principal"], "attrs": ann, "parents": clerk},
         {"uid": request["resource"], "attrs": ticket, "parents": []},
@@ -139,7 +152,7 @@ def as_cedar() -> tuple[dict[str, object], list[dict[str, object]]]:
 
 def table_of(texts: tuple[str, ...]) -> Table:
     """Return the desk's table with these policies."""
-    tree, _ = parse_bundle([Source("bench.blueprint", DESK)])
+    tree, _ = parse_bundle([Source("bench.blueprint", DESK.replace("ROLES", ", ".join(ROLES)))])
     machine, problems = check(tree)
     assert not problems, "it checks"
     table = compile_machine(machine)

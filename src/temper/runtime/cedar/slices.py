@@ -1,19 +1,23 @@
 """The policies that are asked about one action, parsed, with what they need to be told: a slice for each action.
 
+Of a slice those are asked whose heads can apply: to each set of heads that a request meets belongs a part.
+
 A decision is remembered by all that the slice's policies look at, so that asking again what was asked is cheap. One
 that looks at the time, or through a reference, is made anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from temper.kernel import Facts
 from temper.runtime.cedar.engine import Policies
 from temper.runtime.cedar.looks import looks
 from temper.runtime.cedar.schema import NEW
+from temper.runtime.cedar.scopes import Heads, Key
 from temper.runtime.cedar.told import told_of_caller
 from temper.runtime.cedar.values import CannotHold, Encoder, attributes, encoders, moment, reference
 from temper.table import Caller, Look, NoValue, Policy, Snapshot, Table, Value, cedar, evaluate, holds_references
@@ -23,6 +27,8 @@ Json: TypeAlias = Any
 
 # Decisions that a slice remembers.
 REMEMBERED_MAX = 4_096
+# Policies that a slice keeps parsed, each as often as there are parts that ask it.
+PARSED_MAX = 20_000
 _LET_IN = "permit (principal, action, resource);"
 
 
@@ -92,7 +98,47 @@ class Slice:
         ours = list(cedar.covering(table, name))
         if let_in:
             ours = [(policy, one) for policy, one in ours if policy.effect == cedar.FORBID]
+        self.policies = tuple(policy for policy, _ in ours)
+        self._ours = ours
+        self.table, self.name, self.let_in = table, name, let_in
+        self._heads = Heads([one for _, one in ours], cedar.entity_type(table, name.entity))
+        self._parts: dict[tuple[Key, ...], _Part] = {}
+        self._parsed = 0
+        self._remembered: dict[Any, Ruling] = {}
+
+    @cached_property
+    def params(self) -> frozenset[str]:
+        """Return the parameters that are looked at."""
+        given = self.table.entities[self.name.entity].actions[self.name.action].params if self.name.action else ()
+        all_ = looks(*(one for _, one in self._ours))
+        if not all_.reads("params"):
+            return frozenset()
+        return frozenset(param.name for param in given if all_.params or param.name in all_.names)
+
+    def rule(self, asked: Asked) -> Ruling:
+        """Return what the policies say. Raises what `world` does, and nothing else."""
+        met = self._heads.met(asked.caller, asked.facts, asked.id)
+        part = self._parts.get(met)
+        if part is None:
+            ours = [self._ours[number] for number in self._heads.numbers(met)]
+            if self._parsed + len(ours) > PARSED_MAX:
+                self._parts.clear()
+                self._parsed = 0
+            self._parsed += len(ours)
+            part = self._parts[met] = _Part(self, ours, met, self._remembered)
+        return part.rule(asked)
+
+
+class _Part:
+    """Those of a slice's policies that some requests are asked about."""
+
+    def __init__(
+        self, of: Slice, ours: Sequence[tuple[Policy, Json]], met: tuple[Key, ...], remembered: dict[Any, Ruling]
+    ) -> None:
+        """Take them, for requests that have `met` these heads. What they decide is `remembered` beside others'."""
+        table, name, let_in = of.table, of.name, of.let_in
         self.name = name
+        self._met = met
         self.policies = tuple(policy for policy, _ in ours)
         self._table = table
         self._looks = [looks(one) for _, one in ours]
@@ -111,12 +157,8 @@ class Slice:
         self._params = encoders(table, given, named)
         self._defaults = tuple(param for param in given if param.default is not None)
         self._own = tuple(field.name for field in self._entity.fields if field.name in self._all.names)
-        self._remembered: dict[Any, Ruling] | None = {} if self._stands_alone(given) else None
-
-    @property
-    def params(self) -> frozenset[str]:
-        """Return the parameters that are looked at."""
-        return frozenset(name for name, _ in self._params)
+        self._unruled = ALLOWED if let_in else Ruling(allowed=False)
+        self._remembered = remembered if self._stands_alone(given) else None
 
     def _stands_alone(self, given: Iterable[pieces.Param]) -> bool:
         """Whether a decision rests on the caller, the entity's own fields and the parameters, and nothing else."""
@@ -131,7 +173,8 @@ class Slice:
         return self._all.depth < 2 or not any(holds_references(type_, self._table.records) for type_ in types)
 
     def rule(self, asked: Asked) -> Ruling:
-        """Return what the policies say. Raises what `world` does, and nothing else."""
+        if not self.policies:
+            return self._unruled
         try:
             params = self._filled(asked)
         except NoValue as problem:
@@ -152,7 +195,8 @@ class Slice:
         fields = tuple([now.fields.get(name) for name in self._own])
         tags = tuple(sorted(facts.attributes.items())) if self._all.tags else ()
         about = (facts.teams, facts.admin, facts.via, facts.session, tags, asked.requester)
-        return asked.caller, about, now.id, now.state, fields, tuple([params.get(name) for name, _ in self._params])
+        params_ = tuple([params.get(name) for name, _ in self._params])
+        return self._met, asked.caller, about, now.id, now.state, fields, params_
 
     def _filled(self, asked: Asked) -> Mapping[str, Value]:
         """The parameters with their defaults: one that is left out has that value all the same."""
