@@ -10,7 +10,9 @@ from pathlib import Path
 import apsw
 import pytest
 
+from temper.kernel import StoreFault
 from temper.runtime import ParentGone, TokenStore
+from temper.runtime.tokens import USED_MS
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -53,6 +55,44 @@ def test_a_revoked_token_is_dead_at_once_in_every_process(tmp_path: Path) -> Non
     assert server.find(text, at=8) is None
     assert beside.find(text, at=8) is None
     assert beside.revoke("nobody", at=9) is None
+
+
+def test_a_disk_that_takes_nothing_keeps_nobody_out(tmp_path: Path) -> None:
+    """That somebody was here is written down now and then; whether it can be is not the caller's business."""
+    store = TokenStore(tmp_path / "tokens.db")
+    text, row = store.make("ann", (), at=5)
+    store._db.execute("pragma query_only = 1")
+    assert store.find(text, at=10 * USED_MS) == row
+    with pytest.raises(StoreFault, match="can't be written"):
+        store.make("bob", (), at=10 * USED_MS)
+    with pytest.raises(StoreFault, match="can't be written"):
+        store.revoke(row.id, at=10 * USED_MS)
+    assert store.find(text, at=11 * USED_MS) == row
+    store._db.execute("pragma query_only = 0")
+    used = store.get(row.id)
+    assert store.find(text, at=12 * USED_MS) is not None
+    store.close()
+    assert used is not None
+    again = TokenStore(tmp_path / "tokens.db").get(row.id)
+    assert again is not None
+    assert again.used_at == 12 * USED_MS
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tokens.db").write_bytes(b"no database" * 1_000)
+    with pytest.raises(StoreFault, match="is damaged"):
+        TokenStore(tmp_path / "tokens.db")
+
+
+def test_a_full_disk_takes_no_token_and_says_so(tmp_path: Path) -> None:
+    store = TokenStore(tmp_path / "tokens.db")
+    store._db.execute(f"pragma max_page_count = {store._db.pragma('page_count')}")
+    with pytest.raises(StoreFault, match="is full: make room, then ask again"):
+        store.make("ann", tuple(f"role_{each}" for each in range(2_000)), at=5)
+    made = len(store.all())
+    store._db.execute("pragma max_page_count = 1000000")
+    store.make("ann", (), at=6)
+    assert len(store.all()) == made + 1
 
 
 def test_a_token_made_beside_the_server_is_known_to_it(tmp_path: Path) -> None:
@@ -98,7 +138,7 @@ def test_a_migration_that_is_cut_off_leaves_the_file_as_it_was(tmp_path: Path, m
     shutil.copy(GOLDEN / "tokens_1.db", path)
     with monkeypatch.context() as patched:
         patched.setattr("temper.runtime.tokens._ADDED", ("teams text", "teams text"))
-        with pytest.raises(apsw.SQLError):
+        with pytest.raises(StoreFault):
             TokenStore(path)
     assert apsw.Connection(str(path)).pragma("user_version") == 1
     assert len(TokenStore(path).all()) == 4

@@ -168,6 +168,8 @@ def _kept(args: argparse.Namespace, loaded: Loaded) -> Iterator[TokenStore | Pos
     store = _open(path)
     try:
         yield store
+    except StoreFault as fault:
+        raise Stop(Exit.UNREACHABLE, fault.text) from fault
     finally:
         store.close()
 
@@ -176,7 +178,7 @@ def _open(path: Path) -> TokenStore:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return TokenStore(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StoreFault) as error:
         raise Stop(Exit.USAGE, f"`{path}` cannot be opened: {error}") from error
 
 

@@ -51,6 +51,7 @@ from temper.runtime.agenda import NEVER, Agenda
 from temper.runtime.archive import ENTRIES_MAX, ArchiveDamaged, Packed, Segment, Segments, Unpacked, pack
 from temper.runtime.chain import GENESIS, chained, digest_of, is_digest, is_mark
 from temper.runtime.checkpoint import Checkpoints
+from temper.runtime.disk import fault_of
 from temper.runtime.ranks import SCHEMA as RANKS
 from temper.runtime.ranks import Rank, Ranks, Span, Spot, changed_kinds
 from temper.table import Snapshot, Table, Value, load, moving, next_due
@@ -425,7 +426,7 @@ class SqliteStore:
             more = self.ranks.make(self._codecs.load)
         except apsw.Error as problem:
             self._back()
-            raise _fault(self.path, problem) from problem
+            raise fault_of(self.path, problem) from problem
         self._checkpoints.appended()
         return more
 
@@ -575,7 +576,7 @@ class SqliteStore:
         try:
             writer.execute("begin immediate")
         except apsw.Error as problem:
-            raise _fault(self.path, problem) from problem
+            raise fault_of(self.path, problem) from problem
         appending = _Appending(
             writer, batch, self._codecs, self._rows, self._last_seq, self._head, self._keys, self.ranks, self._kept_body
         )
@@ -584,7 +585,7 @@ class SqliteStore:
         except BaseException as problem:
             self._back()
             if isinstance(problem, apsw.Error):
-                raise _fault(self.path, problem) from problem
+                raise fault_of(self.path, problem) from problem
             raise
         try:
             writer.execute("commit")
@@ -592,7 +593,7 @@ class SqliteStore:
             self._back()
             self._agenda.forget()
             # Some of it may have reached the log, and be found there if we die before we write again.
-            raise _fault(self.path, problem, unknown=True) from problem
+            raise fault_of(self.path, problem, unknown=True) from problem
         self._agenda.appended(appending.dues, batch)
         if appending.codec is not None:
             self._codecs.put(appending.number, appending.codec)
@@ -676,7 +677,7 @@ class SqliteStore:
                 db.execute("update meta set value = ? where name = 'format'", (FORMAT_ARCHIVED,))
         except apsw.Error as problem:
             self._back()
-            raise _fault(self.path, problem) from problem
+            raise fault_of(self.path, problem) from problem
         self._checkpoints.appended()
         return done
 
@@ -750,21 +751,21 @@ class SqliteStore:
         try:
             return self._read.execute(sql, given).fetchall()
         except apsw.Error as problem:
-            raise _fault(self.path, problem) from problem
+            raise fault_of(self.path, problem) from problem
 
     def _first(self, sql: str, given: Sequence[Any] = ()) -> Any:
         """Return the first row, or `None`."""
         try:
             return self._read.execute(sql, given).fetchone()
         except apsw.Error as problem:
-            raise _fault(self.path, problem) from problem
+            raise fault_of(self.path, problem) from problem
 
     def _one(self, sql: str, given: Sequence[Any] = ()) -> Any:
         """Return the only value of the first row, or `None`."""
         try:
             return self._read.execute(sql, given).get
         except apsw.Error as problem:
-            raise _fault(self.path, problem) from problem
+            raise fault_of(self.path, problem) from problem
 
     def _entries(self, sql: str, given: Sequence[Any]) -> Sequence[Entry]:
         entries = []
@@ -1166,7 +1167,7 @@ def reading(path: Path) -> apsw.Connection:
             raise StoreFault(f"`{path}` has format {found}: serve it once with this Temper, which makes it {FORMAT}")
     except apsw.Error as problem:
         db.close()
-        raise _fault(path, problem) from problem
+        raise fault_of(path, problem) from problem
     except StoreFault:
         db.close()
         raise
@@ -1225,19 +1226,6 @@ def _unhashed(db: apsw.Connection, after: int) -> Sequence[tuple[int, bytes]]:
         "select seq, body from log where seq > ? order by seq limit ?", (after, _MIGRATED_AT_ONCE)
     ).fetchall()
     return found  # type: ignore[no-any-return]  # apsw's rows are tuples of anything
-
-
-def _fault(path: Path, problem: apsw.Error, *, unknown: bool = False) -> StoreFault:
-    match problem:
-        case apsw.FullError():
-            text = f"the disk that holds `{path}` is full: make room, then ask again"
-        case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.CantOpenError():
-            text = f"`{path}` can't be written: {problem}"
-        case apsw.CorruptError() | apsw.NotADBError():
-            text = f"`{path}` is damaged ({problem}): restore it from a copy, which `temper audit` can look at first"
-        case _:
-            text = f"`{path}` could not take it: {problem}"
-    return StoreFault(text, unknown=unknown)
 
 
 def _texts(texts: Sequence[str]) -> str:

@@ -14,6 +14,9 @@ from typing import TypedDict, Unpack
 
 import apsw
 
+from temper.kernel import StoreFault
+from temper.runtime.disk import fault_of
+
 FORMAT = 2
 PREFIX = "temper"
 # Tokens that were used lately. Only those that were found are kept, so that made-up ones take no room.
@@ -118,8 +121,14 @@ class TokenStore:
     _written: int = field(default=-USED_MS, repr=False)
 
     def __post_init__(self) -> None:
-        """Open the file, and make it where there is none; only its owner can read it."""
+        """Open the file, and make it where there is none; only its owner can read it. Raises `StoreFault`."""
         self.path.touch(mode=0o600)
+        try:
+            self._open()
+        except apsw.Error as problem:
+            raise fault_of(self.path, problem) from problem
+
+    def _open(self) -> None:
         self._db = apsw.Connection(str(self.path))
         self._db.set_busy_timeout(5_000)
         version = self._version()
@@ -150,14 +159,18 @@ class TokenStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Begin as a writer at once, so that what is read in it is so until it ends."""
-        self._db.execute("begin immediate")
+        """Begin as a writer at once, so that what is read in it is so until it ends. Raises `StoreFault`."""
         try:
-            yield
-            self._db.execute("commit")
-        except BaseException:
-            self._db.execute("rollback")
-            raise
+            self._db.execute("begin immediate")
+            try:
+                yield
+                self._db.execute("commit")
+            except BaseException:
+                if self._db.in_transaction:  # A disk that is full has ended it.
+                    self._db.execute("rollback")
+                raise
+        except apsw.Error as problem:
+            raise fault_of(self.path, problem) from problem
 
     def make(self, principal: str, roles: tuple[str, ...], *, at: int, **more: Unpack[More]) -> tuple[str, TokenRow]:
         """Return a new token's secret text, which is kept nowhere, and its row.
@@ -224,7 +237,10 @@ class TokenStore:
         return row if used is None else replace(row, used_at=used)
 
     def _write_used(self, at: int) -> None:
-        """Write down which tokens were used, unless somebody else is writing: then the next time will do."""
+        """Write down which tokens were used, if that can be done now: if not, the next time will do.
+
+        Somebody else may be writing, and the disk may be full: nobody is kept out by that.
+        """
         self._written = at
         used = list(self._used.items())
         # Nothing is lost with it that anybody was promised: the log need not be on the disk before it goes on.
@@ -234,7 +250,7 @@ class TokenStore:
             with self._transaction():
                 self._db.executemany("update token set used_at = ? where id = ?", [(when, id) for id, when in used])
             self._used.clear()
-        except apsw.BusyError:
+        except StoreFault:
             pass
         finally:
             self._db.set_busy_timeout(5_000)

@@ -221,7 +221,7 @@ class Workshop:
         try:
             (folder / "spaces").mkdir(parents=True, exist_ok=True)
             tokens = TokenStore(folder / "tokens.db")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, StoreFault) as error:
             raise CannotOpen((SettingProblem("server.data", f"`{folder}` cannot be used: {error}"),)) from error
         adapters, problems = _bind(loaded, ())
         if problems:
@@ -1386,7 +1386,10 @@ class Workshop:
             principal, roles, admin, acts_for, ttl_ms, teams, attributes or {}, scope, read_only=read_only
         )
         self.pauses.must_not_be_paused(person.caller)
-        return credentials.make(self._tokens, person, wanted, self.clock.now(), self.identity.reserved)
+        try:
+            return credentials.make(self._tokens, person, wanted, self.clock.now(), self.identity.reserved)
+        except StoreFault as fault:
+            raise unavailable(fault.text) from fault
 
     def tokens(self, person: Person) -> tuple[wire.Token, ...]:
         """Return all tokens without their secrets. Needs an administrator."""
