@@ -6,7 +6,7 @@ import asyncio
 
 from temper.kernel import No, Request
 from temper.runtime import new_id
-from temper.service import Declined, Workshop
+from temper.service import Declined, Person, Workshop
 from temper.table import Act
 from tests.service.office import ADMIN, ANN, BOT, EVE, MAX, SHIP, decision_of, refused
 from tests.service.test_cluster_verbs import PARTS, Shops, shops, until
@@ -113,3 +113,63 @@ async def test_a_grant_is_used_up_once_whichever_server_is_asked(shops: Shops) -
     assert sum(not isinstance(each, BaseException) for each in found) == 3
     moves = [(await one.read(ANN, "ship", "Release", id)).fields["moves"] for id in (mine, theirs)]
     assert sum(moves) == 4
+
+
+def _has_some_of_the_office(shop: Workshop) -> bool:
+    space = shop.office.space
+    return space is not None and space.member is not None and bool(space.member.database.leased)
+
+
+async def kept_by_both(one: Workshop, other: Workshop, eve: Person, max_: Person) -> tuple[list[str], list[str]]:
+    """Return decisions that wait, and grants, each of which the first or the second server keeps."""
+    await one.office.opened()
+    await until(lambda: all(_has_some_of_the_office(shop) for shop in (one, other)))
+    waiting, grants = [], []
+    for shop in (one, other):
+        ids = [home(shop), home(shop, 500)]
+        for id in ids:
+            await shop.create(ANN, "ship", "Release", None, {"id": id})
+        waiting.append(await decision_of(shop.act(eve, "ship", "Release", ids[0], "Move", {"by_": 1})))
+        asked = await decision_of(shop.act(eve, "ship", "Release", ids[1], "Move", {"by_": 1}))
+        held = await shop.decisions.answer(max_, asked, "grant", scope_of="entity", uses=9)
+        assert held.grant is not None
+        grants.append(held.grant)
+    await until(lambda: all(len(shop.office.grants.get("eve", {})) == 2 for shop in (one, other)))
+    return waiting, grants
+
+
+async def is_over(shops: tuple[Workshop, ...], waiting: list[str], grants: list[str], how: str) -> None:
+    """Hold that none of these counts at any server, and that whoever keeps each has noted it before long."""
+    for shop in shops:
+        assert await shop.decisions.grants.listed(ADMIN) == ()
+        for id in waiting:
+            assert (await shop.decisions.decision(ADMIN, id)).state == "Stale"
+    await until(lambda: not any(shop.office.grants for shop in shops))
+    for id in grants:
+        now = await shops[0].office.read("Grant", id)
+        assert now is not None
+        assert now.state == how
+    for id in waiting:
+        now = await shops[0].office.read("Decision", id)
+        assert now is not None
+        assert now.state == "Stale"
+
+
+async def test_what_was_asked_for_before_a_push_and_a_rollback_counts_at_no_server(shops: Shops) -> None:
+    one, other = await two(shops)
+    waiting, grants = await kept_by_both(one, other, EVE, MAX)
+    turned = SHIP["ship.blueprint"] + "\n  action Turn by builder from Ready, Live\n"
+    await one.push(ADMIN, "ship", {**SHIP, "ship.blueprint": turned})
+    await one.rollback(ADMIN, "ship", 1)
+    await until(lambda: other._spaces["ship"].version.number == 3)
+    await is_over((one, other), waiting, grants, "Outdated")
+
+
+async def test_what_stands_by_a_revoked_token_counts_at_no_server(shops: Shops) -> None:
+    one, other = await two(shops)
+    eve = one.authenticate(one.make_token(ADMIN, "eve", ("builder",)).token)
+    waiting, grants = await kept_by_both(one, other, eve, MAX)
+    assert eve.token is not None
+    revoked = await one.revoke_token(ADMIN, eve.token)
+    assert (set(revoked.decisions), set(revoked.grants)) == (set(waiting), set(grants))
+    await is_over((one, other), waiting, grants, "Revoked")

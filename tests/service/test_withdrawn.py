@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from temper.kernel import StoreFault
 from temper.runtime import Attempt, Call, TokenStore
 from temper.service import Declined, Person, SessionWanted, Workshop
 from temper.service.decisions import CARRY_OUT
@@ -110,6 +111,17 @@ async def test_of_many_that_ask_at_once_no_more_find_room(docks: Prepared, tmp_p
         assert len(await shop.decisions.grants.listed(ADMIN)) == 2
 
 
+async def test_what_waits_for_nothing_any_more_takes_no_room(docks: Prepared, tmp_path: Path) -> None:
+    """Though nobody has looked at it since."""
+    async with opened(copied(docks, tmp_path / "data"), push=PUSH, decisions=1) as shop:
+        eve, ann = bearer(shop, "eve", "builder"), bearer(shop, "ann", "builder")
+        await ready(shop)
+        first = await moves(shop, eve)
+        await shop.act(ann, "ship", "Release", "r1", "Touch", {})
+        second = await moves(shop, eve)
+        assert [(await state(shop, id))[0] for id in (first, second)] == ["Stale", "Pending"]
+
+
 # --- a token that is revoked, and a session that ends -----------------------------------------------------------------
 
 
@@ -176,6 +188,23 @@ async def test_what_is_revoked_beside_the_server_lets_nothing_through_either(sho
     assert await shop.decisions.grants.listed(ADMIN) == ()
     await moves(shop, eve, 2)
     assert (await state(shop, waiting))[0] == "Stale"
+
+
+async def test_a_token_is_revoked_though_the_office_can_t_be_read(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eve = bearer(shop, "eve", "builder")
+    await moves(shop, eve)
+    space = shop.office.space
+    assert space is not None
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise StoreFault("the disk is gone")
+
+    with monkeypatch.context() as gone:
+        gone.setattr(type(space.store), "list", broken)
+        assert (await refused(shop.revoke_token(ADMIN, eve.token or ""))).type == "unavailable"
+    assert shop._tokens.revoked(eve.token or ""), "it lets nobody in, whatever else is not known"
 
 
 @pytest.mark.parametrize("whose", ["eve", "max"])

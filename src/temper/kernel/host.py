@@ -115,7 +115,7 @@ class Host:
         turn = Turn(self, at)
         # However many ask, some of the batch is for what is due.
         limit = max(self.limits.batch_max // 4, self.limits.batch_max - len(asks))
-        if self.moving:
+        if self.moving and self.limits.moves_max:
             # Who asks waits for them too: of those, as many as ask, or a few.
             most = max(_MOVES_MIN, len(asks)) if asks else self.limits.moves_max
             self._unmoved = turn.move(min(most, self.limits.moves_max))

@@ -42,7 +42,7 @@ class Limits:
     backoff_max_ms: int = 300_000
     moves_max: int = 64
     """Entities that a turn carries over to the table in force, of those who are kept as an earlier one wrote them;
-    where requests wait, no more than those."""
+    where requests wait, no more than those. With 0 they stay as they are kept, and are carried over where they act."""
     watchers_max: int = 100
     """Entities that a commit has look at their `whenever`s at once, since they read what it changes; the rest do so in
     the turns that follow."""

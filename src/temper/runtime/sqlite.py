@@ -176,6 +176,8 @@ _ROW_MAX = 2**63 - 1
 _MOVED = "select value from meta where name = 'moved'"
 # Rows that a turn goes past, in search of those who are not.
 _PASSED_AT_ONCE = 2_000
+# Entities that a table with other indexes has indexed at once.
+_INDEXED_AT_ONCE = 1_000
 # Rows that a migration takes at once.
 _MIGRATED_AT_ONCE = 10_000
 
@@ -882,13 +884,22 @@ class _Appending:
             self._db.execute("delete from holds where kind = ?", (kind,))
             self._db.execute("delete from keys where kind = ?", (kind,))
             self._db.execute("delete from refs where kind = ?", (kind,))
-            found = self._db.execute("select row, id, version, body from entities where kind = ?", (kind,))
-            rows: Any = found.fetchall()
-            for row, id, version, body in rows:
-                now = self._codecs.load(version, kind, id, self._body_of(row, body))
-                carried = new.carried(old, now, from_version=self.number - 1)
-                if isinstance(carried, Snapshot):
-                    self._hold(carried, row)
+            after = 0
+            while rows := self._of_kind(kind, after):
+                for row, id, version, body in rows:
+                    now = self._codecs.load(version, kind, id, self._body_of(row, body))
+                    carried = new.carried(old, now, from_version=self.number - 1)
+                    if isinstance(carried, Snapshot):
+                        self._hold(carried, row)
+                after = rows[-1][0]
+
+    def _of_kind(self, kind: str, after: int) -> Sequence[tuple[int, str, int, bytes]]:
+        """Return the next entities of a kind, by row: a million at once would not fit into memory."""
+        found: Any = self._db.execute(
+            "select row, id, version, body from entities where row > ? and +kind = ? order by row limit ?",
+            (after, kind, _INDEXED_AT_ONCE),
+        ).fetchall()
+        return found  # type: ignore[no-any-return]  # apsw's rows are tuples of anything
 
     def _entities(self) -> None:
         """Write each entity once, as the whole batch leaves it."""

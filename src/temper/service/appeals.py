@@ -17,7 +17,7 @@ from temper.service.declined import Declined, unavailable
 from temper.service.grants import Grants
 from temper.service.office.known import Known, digest_of, known_refused, text_of
 from temper.service.people import Person
-from temper.service.settings import LimitsSection
+from temper.service.settings import WAITING_MAX, LimitsSection
 from temper.service.shares import share_of, share_text
 from temper.service.space import Space
 from temper.service.views import acted, moment, refusal
@@ -183,8 +183,12 @@ class Appeals:
         space, most = self.cases.office.space, self.limits.decisions
         if space is None:
             return
-        waiting, _ = await space.reading(lambda: space.store.referrers("Decision", "asker", asker, limit=most))
-        if len(waiting) >= most:
+        waiting, _ = await space.reading(lambda: space.store.referrers("Decision", "asker", asker, limit=WAITING_MAX))
+        if len(waiting) < most:
+            return
+        # Of those that nobody has looked at for a while, some may wait for nothing any more.
+        looked = [await self.cases.fresh(await self.cases.read(id)) for id in waiting]
+        if sum(now.state == "Pending" for now in looked) >= most:
             whose = share_text(person.principal, person.behind, person.session)
             raise self._too_many(f"{most} requests of {whose} wait for an answer already")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from temper.service.office.known import Known, known_of
 from temper.service.people import Person, may_administer
 from temper.service.policies import visible
 from temper.service.requests import params_of
+from temper.service.shares import root_of
 from temper.service.space import Space
 from temper.table import Act, Caller, Consent, Snapshot, Value
 
@@ -54,11 +54,14 @@ class Cases:
             return now
         fields = self.office.fields(now)
         moved = self.thrown_out(fields) or await self.moved_on(fields)
-        if moved:
-            with contextlib.suppress(Elsewhere, Declined):
-                await self.office.take("server", SERVER, "Decision", "GoStale", {"outcome": moved}, id=now.id)
-            return await self.read(now.id)
-        return now
+        if not moved:
+            return now
+        try:
+            await self.office.take("server", SERVER, "Decision", "GoStale", {"outcome": moved}, id=now.id)
+        except (Elsewhere, Declined):
+            # Whoever decides for it will note it; that it is so is true here, too.
+            return msgspec.structs.replace(now, state="Stale", fields={**now.fields, "outcome": moved})
+        return await self.read(now.id)
 
     def thrown_out(self, fields: Mapping[str, Any]) -> str:
         """Return whose token has been revoked, of those who asked and answered, "" where nobody's has."""
@@ -184,7 +187,9 @@ def same_release(space: Space, wanted: Mapping[str, Any], asked: Known) -> bool:
 
 
 def is_party(person: Person, fields: Mapping[str, Any]) -> bool:
-    return not {person.principal, person.behind}.isdisjoint({fields["asked_by"], fields["asked_for"]})
+    """Say whether somebody, or who stands behind them or has started their session, asks, or is asked for."""
+    theirs = {root_of(each) for each in (fields["asked_by"], fields["asked_for"])}
+    return not theirs.isdisjoint({root_of(person.principal), root_of(person.behind)})
 
 
 def no_such_decision(id: str) -> Declined:

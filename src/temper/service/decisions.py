@@ -187,7 +187,9 @@ class Decisions:
         now = await self.cases.seen(person, id)
         fields = self.office.fields(now)
         wanted = fields["wanted"]
-        if now.state != "Pending":
+        expires_at = now.fields["expires_at"]
+        assert isinstance(expires_at, int), "a time"
+        if now.state != "Pending" or expires_at <= self.cases.now():
             raise _answered_already(now, fields)
         if is_party(person, fields):
             raise Declined(
@@ -331,21 +333,28 @@ class Decisions:
         async for each in self._waiting(self.office.space):
             await self.cases.fresh(each)
 
+    async def standing_by(self, tokens: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the decisions that wait, and the grants in force, that stand by any of these tokens."""
+        if self.office.space is None:
+            return (), ()
+        waiting = [
+            each.id
+            async for each in self._waiting(self.office.space)
+            if known_of(self.office.fields(each)["asked_as"]).token in tokens
+        ]
+        return tuple(waiting), tuple(each.id for each in self.grants.standing_by(tokens))
+
     async def withdrawn(self, by: Person, tokens: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """End what stands by any of these tokens, which somebody has revoked; return its decisions and its grants.
+        """End what stands by any of these tokens, which somebody has revoked, and return it as `standing_by` does.
 
         What such a token has let through before is done by the time that this returns.
         """
-        if self.office.space is None:
-            return (), ()
-        decisions = []
-        async for each in self._waiting(self.office.space):
-            if known_of(self.office.fields(each)["asked_as"]).token in tokens:
-                await self.cases.fresh(each)
-                decisions.append(each.id)
-        grants = await self.grants.withdraw(by.caller, tokens)
+        waiting, grants = await self.standing_by(tokens)
+        for id in waiting:
+            await self.cases.fresh(await self.cases.read(id))
+        await self.grants.withdraw(by.caller, tokens)
         await self.pauses.settled()
-        return tuple(decisions), grants
+        return waiting, grants
 
     @staticmethod
     async def _waiting(space: Space) -> AsyncIterator[Snapshot]:
@@ -438,7 +447,8 @@ def _answered_already(now: Snapshot, fields: Mapping[str, Any]) -> Declined:
     return Declined(
         wire.Problem(
             type="conflict",
-            title=f"it waits for no answer any more: it is {now.state}",
+            # What is up by the clock waits for its timer at the most.
+            title=f"it waits for no answer any more: it is {'Expired' if now.state == 'Pending' else now.state}",
             status=409,
             detail="; ".join(said),
         )

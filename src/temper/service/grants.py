@@ -30,6 +30,7 @@ from temper.table import Act, Caller, Consent, Refused, Snapshot, Why
 
 # So often a request is decided anew under a grant, where others change its entity meanwhile.
 TRIES_MAX = 50
+_REVOKED = "a token by which it stood has been revoked"
 
 
 @dataclass(frozen=True)
@@ -251,16 +252,18 @@ class Grants:
         for grant in list(self._all()):
             why = self._outdated(grant)
             if self._withdrawn(grant):
-                await self._ended(grant, SERVER, "Revoke", "a token by which it stood has been revoked")
+                await self._ended(grant, SERVER, "Revoke", _REVOKED)
             elif why:
                 await self._ended(grant, SERVER, "Outdate", why)
 
-    async def withdraw(self, by: Caller, tokens: Collection[str]) -> tuple[str, ...]:
-        """End what stands by any of these tokens, which somebody has revoked; return the ids of what was in force."""
-        found = [grant for grant in self._all() if not {each.token for each in _stands_by(grant)}.isdisjoint(tokens)]
-        for grant in found:
-            await self._ended(grant, by, "Revoke", "a token by which it stood has been revoked")
-        return tuple(grant.id for grant in found)
+    def standing_by(self, tokens: Collection[str]) -> list[Granted]:
+        """Return what is granted to or by whoever has shown any of these tokens."""
+        return [each for each in self._all() if not {one.token for one in _stands_by(each)}.isdisjoint(tokens)]
+
+    async def withdraw(self, by: Caller, tokens: Collection[str]) -> None:
+        """End what stands by any of these tokens, which somebody has revoked."""
+        for grant in self.standing_by(tokens):
+            await self._ended(grant, by, "Revoke", _REVOKED)
 
     def _in_force(self, grant: Granted) -> bool:
         return not self._withdrawn(grant) and not self._outdated(grant)

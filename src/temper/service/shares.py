@@ -15,14 +15,14 @@ def share_of(principal: str, behind: str, session: str | None) -> str:
     if session is None and behind == principal:
         return principal
     # No principal but those of sessions has the sign: the share is nobody's own.
-    return f"{_root_of(principal)}{OF_SESSION}{behind}"
+    return f"{root_of(principal)}{OF_SESSION}{behind}"
 
 
 def share_text(principal: str, behind: str, session: str | None) -> str:
     """Return whose that is, for people."""
     if session is None and behind == principal:
         return f"`{principal}`"
-    root = _root_of(principal)
+    root = root_of(principal)
     return f"the sessions of `{root}`" if root == behind else f"`{root}` for `{behind}`, its sessions counted with it,"
 
 
@@ -31,5 +31,6 @@ def starts(principal: str, other: str) -> bool:
     return other.startswith(f"{principal}{OF_SESSION}")
 
 
-def _root_of(principal: str) -> str:
+def root_of(principal: str) -> str:
+    """Return the principal with whose token a session began, by however many others; of no session, itself."""
     return principal.partition(OF_SESSION)[0]

@@ -1402,8 +1402,7 @@ class Workshop:
         Needs an administrator.
         """
         self.pauses.must_not_be_paused(person.caller)
-        revoked = await self._everywhere(lambda: credentials.revoke(self._tokens, person, id, self.clock.now()))
-        return await self._withdrawn(person, revoked)
+        return await self._withdrawn(person, id, lambda: credentials.revoke(self._tokens, person, id, self.clock.now()))
 
     async def rotate_token(self, person: Person, id: str, *, grace_ms: int = 0) -> wire.NewToken:
         """Give a token another secret; the one that it had is good for `grace_ms` more. Needs an administrator."""
@@ -1426,12 +1425,21 @@ class Workshop:
         What waits for an answer, and what is granted, by them or with them has ended by then, too.
         """
         self.pauses.must_not_be_paused(person.caller)
-        ended = await self._everywhere(lambda: agents.end(self._tokens, person, id, self.clock.now()))
-        return await self._withdrawn(person, ended)
+        return await self._withdrawn(person, id, lambda: agents.end(self._tokens, person, id, self.clock.now()))
 
-    async def _withdrawn(self, person: Person, revoked: wire.Token) -> wire.Token:
-        family = await self._beside(lambda: credentials.family(self._tokens, revoked.id))
-        decisions, grants = await self.decisions.withdrawn(person, family)
+    async def _withdrawn(self, person: Person, id: str, revoke: Callable[[], wire.Token]) -> wire.Token:
+        """Return a token that is revoked, with what has ended with it and the sessions that it has started."""
+        if not self.knows(OFFICE):
+            await self.look_around()
+        stood: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
+        # Before, too: another server may end what it keeps as soon as it hears of it. That keeps nobody from revoking.
+        with contextlib.suppress(Declined):
+            family = await self._beside(lambda: credentials.family(self._tokens, id))
+            stood = await self.decisions.standing_by(family)
+        revoked = await self._everywhere(revoke)
+        family = await self._beside(lambda: credentials.family(self._tokens, id))
+        ended = await self.decisions.withdrawn(person, family)
+        decisions, grants = (tuple(dict.fromkeys((*was, *now))) for was, now in zip(stood, ended, strict=True))
         return msgspec.structs.replace(revoked, decisions=decisions, grants=grants)
 
     async def _beside(self, work: Callable[[], T]) -> T:
