@@ -47,6 +47,8 @@ class Host:
 
     def __init__(self, table: Table, store: Store, *, ids: Ids, limits: Limits | None = None) -> None:
         self.codec = Codec(table)
+        self.table = table
+        """The table in force."""
         self.store = store
         self.ids = ids
         self.limits = limits or Limits()
@@ -61,11 +63,6 @@ class Host:
         self.moving = store.moving()
         """Whether there may be some."""
         self._unmoved = self.moving
-
-    @property
-    def table(self) -> Table:
-        """The table in force."""
-        return self.codec.table
 
     def read(self, entity: str, id: str) -> Snapshot | None:
         """Return the entity as the last batch that was adopted left it; of a shared store, as it is there."""
@@ -262,7 +259,7 @@ class Host:
     # --- private ---
 
     def _put(self, codec: Codec) -> None:
-        self.codec, self._next = codec, None
+        self.codec, self.table, self._next = codec, codec.table, None
         self.held.clear()
         self._cache.clear()
         self.behind.clear()

@@ -153,6 +153,7 @@ class Live:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timed_out: set[asyncio.Task[None]] = set()
         self._recent: deque[Entry] = deque(maxlen=_RECENT_MAX)
+        self._followers = 0
         self._last = store.last_seq()
         self._news = asyncio.Event()
         self._waiters: dict[tuple[str, str], list[_Waiter]] = {}
@@ -559,7 +560,7 @@ class Live:
         self._host.adopt(batch)
         self._last = last
         for change in batch.changes:
-            if not self.store.shared:  # Else there are entries of others between them.
+            if self._followers and not self.store.shared:  # Else there are entries of others between them.
                 self._recent.extend(change.entries)
             if self._waiters:
                 for now in change.snapshots:
@@ -757,19 +758,27 @@ class Live:
     # --- entries ---
 
     async def _entries(self, place: int) -> AsyncIterator[Entry]:
-        while not self._closed:
-            if place >= self._last:
-                await self._news.wait()
-                continue
-            recent = self._recent
-            if recent and recent[0].seq <= place + 1:
-                start = place + 1 - recent[0].seq
-                page: Sequence[Entry] = list(islice(recent, start, start + _PAGE))
-            else:
-                page = self.store.entries(place, min(_PAGE, self._last - place))
-            for entry in page:
-                place = entry.seq
-                yield entry
+        self._followers += 1
+        try:
+            while not self._closed:
+                if place >= self._last:
+                    await self._news.wait()
+                    continue
+                for entry in self._page(place):
+                    place = entry.seq
+                    yield entry
+        finally:
+            self._followers -= 1
+            if not self._followers:
+                # While nobody reads, entries go with their batch: kept, they would be freed when they are in no cache.
+                self._recent.clear()
+
+    def _page(self, place: int) -> Sequence[Entry]:
+        recent = self._recent
+        if recent and recent[0].seq <= place + 1:
+            start = place + 1 - recent[0].seq
+            return list(islice(recent, start, start + _PAGE))
+        return self.store.entries(place, min(_PAGE, self._last - place))
 
 
 @dataclass(frozen=True, slots=True)

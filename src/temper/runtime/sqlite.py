@@ -842,7 +842,8 @@ class _Appending:
         for change in self._batch.changes:
             for entry in change.entries:
                 seq += 1
-                msgspec.structs.force_setattr(entry, "seq", 0)
+                if entry.seq:  # It was to be appended before.
+                    msgspec.structs.force_setattr(entry, "seq", 0)
                 row, body = self._row(entry.entity, entry.id), _to_json(entry)
                 head = chained(head, body)
                 log.append((seq, row, body, head))

@@ -910,11 +910,11 @@ class Workshop:
         dry_run: bool = False,
         creates: bool = False,
     ) -> _Asked:
-        params = params_of(space.table, action, body)
+        params, caller = params_of(space.table, action, body), person.caller
         if not dry_run:
-            self.pauses.must_not_be_paused(person.caller, space.name)
+            self.pauses.must_not_be_paused(caller, space.name)
             space.must_be_ours(kind.name, id)
-        event = Act(new_id(), self.clock.now(), action.name, params, person.caller, kind.name, id)
+        event = Act(new_id(), self.clock.now(), action.name, params, caller, kind.name, id)
         request = Request(
             event,
             kind.name,
