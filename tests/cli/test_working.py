@@ -266,6 +266,7 @@ def test_what_cannot_be_pushed_changes_nothing(server: RunningServer, tmp_path: 
         assert ran.code == 1, ran
         assert "always state is Approved implies decided_by" in getattr(ran, stream)
     assert "broken: Request: always state is Approved implies decided_by" in ran.err
+    assert ran.err.count("implies decided_by") == 1
 
     waiting = text.replace("states Open,", "states Open, Parked,").replace("from new to Open", "from new to Parked")
     waiting = (

@@ -1622,7 +1622,12 @@ class Workshop:
         if judged.report.get("stopped"):
             bad = list(judged.report["stopped"])
         bad += [f"scenario failed: {each['title']}" for each in judged.report["scenarios"] if not each["passed"]]
-        bad += [each["message"] for each in judged.report["findings"] if each["severity"] == "error"]
+        named = {each["name"] for each in judged.report["properties"]}
+        bad += [
+            each["message"]
+            for each in judged.report["findings"]
+            if each["severity"] == "error" and not any(f"`{name}`" in each["message"] for name in named)
+        ]
         raise Declined(
             wire.Problem(
                 type="unverified",
