@@ -92,6 +92,12 @@ def fill(driver: Driver) -> None:
     driver.act("Purchase", "p4", "Reserve", units=1)
     driver.settle()
     driver.asks(Discard(driver.store.orders_of("Purchase", "p4")[0].order, BOSS))
+    # Refused, and another of the same batch is taken: it is kept with what came of the whole batch.
+    refused = driver.request("Shelf", "s2", "Take", units=9)
+    driver.asks(
+        type(request)(refused.event, "Shelf", "s2", key="ann:k2", fingerprint="f2"),
+        driver.request("Shelf", "s2", "Take", units=1),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -184,12 +190,14 @@ def test_what_nobody_touched_passes(path: Path) -> None:
         ("update marks set seq = seq + 1000 where entity = 3", "marks", None),
         ("insert into marks select 99, seq, version, body from marks limit 1", "marks", None),
         # What is answered again.
-        ("update requests set seq = seq + 1", "requests", "ann:k1"),
+        ("update requests set seq = seq + 1 where name = 'ann:k1'", "requests", "ann:k1"),
         ("update requests set seq = 9999", "requests", "ann:k1"),
         ("update requests set id = 's2'", "requests", "ann:k1"),
         ("update requests set body = cast(replace(cast(body as text), '3', '4') as blob)", "requests", "ann:k1"),
-        ("insert into requests select 99, 'bob:k1', fingerprint, seq, at, kind, id, version, body from requests",
-         "requests", "bob:k1"),
+        (
+            "insert into requests select 99, 'bob:k1', fingerprint, seq, at, kind, id, version, body from requests"
+            " where name = 'ann:k1'", "requests", "bob:k1",
+        ),
         # Who has yet to look, the versions, the log, and the archive.
         ("insert into stirs values(99, 'Clock', 'Shelf', 'nobody', 'Clock.shelf', cast('{}' as blob), 0)", "stirs",
          "Shelf/nobody"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -156,9 +155,11 @@ def _is_after(body: bytes, entry: Entry) -> bool:
         kept = _body(body)
     except msgspec.DecodeError:
         return False
-    fields: Mapping[str, Any] = entry.set if entry.changes else {}
+    if not entry.changes:
+        # A refusal is kept with the entity as its whole batch leaves it.
+        return kept.version >= entry.version
     return (kept.state, kept.version) == (entry.after, entry.version) and all(
-        name in kept.fields and kept.fields[name] == value for name, value in fields.items()
+        name in kept.fields and kept.fields[name] == value for name, value in entry.set.items()
     )
 
 
