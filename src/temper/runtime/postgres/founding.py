@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from temper.kernel import Codec, StoreFault, Superseded, TableVersion
 from temper.runtime.postgres.line import Line, fault
-from temper.runtime.postgres.schema import APPEND, ARCHIVE, FORMAT, FUNCTION, TABLES
+from temper.runtime.postgres.schema import APPEND, ARCHIVE, COUNTED, COUNTS, FORMAT, FUNCTION, TABLES
 from temper.table import Snapshot
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ async def opened(line: Line, schema: str, lock: int, parts: int) -> int:
             if not await writer.fetchval("select exists(select from pg_namespace where nspname = $1)", schema):
                 await found_tables(writer, schema, parts)
             await writer.execute(ARCHIVE)
+            if not await writer.fetchval(COUNTED):
+                await writer.execute(COUNTS)
             if not await writer.fetchval(_KNOWN, schema, FUNCTION):
                 await writer.execute(APPEND)
             found = dict(await writer.fetch("select name, value from meta"))
@@ -49,6 +51,7 @@ async def found_tables(writer: asyncpg.Connection[Any], schema: str, parts: int)
     await writer.execute(f'create schema "{schema}"')
     await writer.execute(TABLES)
     await writer.execute(ARCHIVE)
+    await writer.execute(COUNTS)
     await writer.executemany("insert into partitions(part) values($1)", [(part,) for part in range(parts)])
     await writer.executemany("insert into meta values($1, $2)", [("format", FORMAT), ("parts", parts), ("version", 0)])
 

@@ -93,6 +93,36 @@ create table versions(
 # Whom it has has no state and no body in `entities`, and digests in the log. Spaces of earlier builds have it not.
 ARCHIVE = "create table if not exists archived(row bigint primary key, body bytea not null)"
 
+# How many of a kind are in which state: else to count a million is to look at each. Whoever writes to `entities` keeps
+# it up, an earlier build's `append` too; in each partition by itself, since appends to two of them don't wait for one
+# another. Spaces of earlier builds have it not.
+COUNTS = """
+create table counts(
+  part integer not null, kind text not null, state text not null, number bigint not null, primary key(part, kind, state)
+) with (fillfactor = 50);
+create function count_made() returns trigger language plpgsql set search_path from current as $$
+begin
+  insert into counts as c select part, kind, state, count(*) from made group by part, kind, state
+    order by part, kind, state
+    on conflict(part, kind, state) do update set number = c.number + excluded.number;
+  return null;
+end $$;
+create function count_changed() returns trigger language plpgsql set search_path from current as $$
+begin
+  insert into counts as c select part, kind, state, sum(one) from (
+      select part, kind, state, 1 as one from after union all select part, kind, state, -1 from before
+    ) x group by part, kind, state having sum(one) <> 0 order by part, kind, state
+    on conflict(part, kind, state) do update set number = c.number + excluded.number;
+  return null;
+end $$;
+create trigger made after insert on entities referencing new table as made
+  for each statement execute function count_made();
+create trigger changed after update on entities referencing old table as before new table as after
+  for each statement execute function count_changed();
+insert into counts select part, kind, state, count(*) from entities group by part, kind, state;
+"""
+COUNTED = "select to_regclass('counts') is not null"
+
 # The parameters are columns: what belongs to one row stands at one place of each of its arrays.
 _APPEND = """(
   b_server text, b_id text, b_at bigint, b_number integer, b_lock bigint, b_forget bigint, b_keep bigint,

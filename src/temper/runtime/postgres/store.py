@@ -88,15 +88,19 @@ _MOVED = (
     "with mine as (select part from partitions where part = any($2) order by part for update)"
     " update partitions p set moved = $1 from mine where p.part = mine.part"
 )
+# Of each state the next so many, by its index, and of these the first: so nobody is passed over, however few there are
+# of a kind or in a state. Which states there are is in `counts`.
+_PAGE_OF = (
+    "select e.row, e.id, e.number, e.body from ("
+    " select x.row from ("
+    " select distinct state from counts where kind = $1 and ($2 or state = any($3)) and state <> '' and number > 0) s"
+    " cross join lateral (select row from entities where kind = $1 and state = s.state and row {beyond}"
+    " order by row {way} limit $5) x"
+    " order by x.row {way} limit $5) p join entities e on e.row = p.row order by e.row {way}"
+)
 _PAGES = {
-    Order.OLDEST: (
-        "select row, id, number, body from entities where kind = $1 and ($2 or state = any($3)) and state <> ''"
-        " and ($4::bigint is null or row > $4) order by row limit $5"
-    ),
-    Order.NEWEST: (
-        "select row, id, number, body from entities where kind = $1 and ($2 or state = any($3)) and state <> ''"
-        " and ($4::bigint is null or row < $4) order by row desc limit $5"
-    ),
+    Order.OLDEST: _PAGE_OF.format(beyond="> coalesce($4::bigint, 0)", way="asc"),
+    Order.NEWEST: _PAGE_OF.format(beyond="< coalesce($4::bigint, 9223372036854775807)", way="desc"),
 }
 
 _to_json = msgspec.json.Encoder().encode
@@ -427,7 +431,8 @@ class PostgresStore:
 
     def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
         found: int = self._one(
-            "select count(*) from entities where kind = $1 and ($2 or state = any($3)) and state <> ''",
+            "select coalesce(sum(number), 0)::bigint from counts"
+            " where kind = $1 and ($2 or state = any($3)) and state <> ''",
             entity,
             not states,
             list_of(states),
@@ -435,7 +440,10 @@ class PostgresStore:
         return found
 
     def counts(self) -> Mapping[tuple[str, str], int]:
-        found = self._all("select kind, state, count(*) as n from entities where state <> '' group by kind, state")
+        found = self._all(
+            "select kind, state, sum(number)::bigint as n from counts where state <> '' group by kind, state"
+            " having sum(number) > 0"
+        )
         return dict(sorted(((row["kind"], row["state"]), row["n"]) for row in found))
 
     # --- what waits ---
@@ -746,7 +754,7 @@ class PostgresStore:
 
     def archived(self) -> int:
         """Return how many have been put away."""
-        found: int = self._one("select count(*) from entities where state = ''")
+        found: int = self._one("select coalesce(sum(number), 0)::bigint from counts where state = ''")
         return found
 
     @contextlib.contextmanager
