@@ -1,37 +1,45 @@
 """A space with a million entities beside one with a thousand: start, reads, actions, lists, counts and memory.
 
-    python bench/million.py [--entities 1000,1000000] [--folder DIR]
+    python bench/million.py [--entities 1000,1000000] [--folder DIR] [--postgres | --url URL] [--no-swap]
 
-Entities are loaded through the store, as a server's appends are. Each figure is the median of many, but what requests
-wait for while a table that makes others of all who live is put in force: that is the 99th percentile. The last column
-is how much slower the last space is than the first.
+They are kept in files, in a PostgreSQL that is started for it, or in the one at the URL, in a database without spaces
+of these names; one server decides for all of them. They are loaded through the store, as a server's appends are. Each
+figure is the median of many, but what requests wait for while a table that makes others of all who live is put in
+force: that is the 99th percentile. The last column is how much slower the last space is than the first. `--no-swap`
+leaves that table out, which takes its time with a million.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import random
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import uvloop
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from temper.kernel import Batch, Cause, Change, Done, Entry, Request, TableVersion, Who
 from temper.model import check
-from temper.runtime import Live, SqliteStore, SystemClock, found, new_id
+from temper.runtime import Live, Member, PostgresStore, SqliteStore, SystemClock, found, new_id
 from temper.service import Declined, wire
 from temper.service.listing import Listing, list_page
 from temper.service.space import Space
 from temper.syntax import parse_bundle
 from temper.table import Accepted, Act, Caller, Snapshot, Table, Value, compile_machine, digest, dump, step
 from temper.text import Source
+from tests.runtime.postgres import cluster
 
 TEXT = """
 blueprint depot
@@ -57,9 +65,7 @@ entity Parcel
 
   action Deliver by clerk from Moving to Delivered
 """
-# A field more, or one less: either way all who live become others.
 FIELD = "  weight: int 0..1100000\n"
-OTHER = TEXT.replace(FIELD, f"{FIELD}  insured: bool = false\n")
 CLIENTS, AFTER_S = 8, 5.0
 CLERK = Caller("ann", frozenset({"clerk"}))
 BATCH = 5_000
@@ -86,35 +92,60 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--entities", default="1000,1000000")
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--url")
+    parser.add_argument("--no-swap", action="store_true")
     args = parser.parse_args()
     sizes = [int(each) for each in args.entities.split(",")]
     figures: dict[int, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+    with places(args.folder, args.url, own=args.postgres) as opened:
         for size in sizes:
-            path = (args.folder or Path(folder)) / f"depot-{size}.db"
-            if not path.exists():
+            store = opened(size)
+            if store.current() is None:
                 start = time.perf_counter()
-                load(path, size)
-                took, taken = time.perf_counter() - start, path.stat().st_size / 1e6
-                print(f"{size:,} entities loaded in {took:.1f} s, {taken:,.0f} MB")
-            figures[size] = uvloop.run(measure(path, size))
+                load(store, size)
+                print(f"{size:,} entities loaded in {time.perf_counter() - start:.1f} s")
+            store.close()
+            figures[size] = uvloop.run(measure(lambda size=size: opened(size), size, swap=not args.no_swap))  # type: ignore[misc]  # mypy sees no default
     print(f"{'':44}" + "".join(f"{size:>14,}" for size in sizes) + f"{'ratio':>10}")
     for what, first in figures[sizes[0]].items():
         last = figures[sizes[-1]][what]
         print(f"{what:44}" + "".join(f"{figures[size][what]:14.3f}" for size in sizes) + f"{last / first:10.2f}")
 
 
-def load(path: Path, size: int) -> None:
+Kept: TypeAlias = SqliteStore | PostgresStore
+
+
+@contextlib.contextmanager
+def places(folder: Path | None, url: str | None, *, own: bool) -> Iterator[Callable[[int], Kept]]:
+    """Yield what opens the space of so many, anew each time."""
+    with contextlib.ExitStack() as stack:
+        if not own and url is None:
+            place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            yield lambda size: SqliteStore(place / f"depot-{size}.db")
+            return
+        if url is None:
+            # As a database is set up that has a million to keep.
+            url = stack.enter_context(cluster("shared_buffers=512MB", "max_wal_size=2GB")).url
+        at = url
+
+        def opened(size: int) -> PostgresStore:
+            store = PostgresStore(at, f"depot{size}", parts=16)
+            assert len(store.lease(range(store.parts), seconds=86_400)) == store.parts, "it is nobody else's"
+            return store
+
+        yield opened
+
+
+def load(store: Kept, size: int) -> None:
     """Fill a new space: of a hundred, ninety wait or were delivered, and a rare one is held."""
     table = compiled()
-    store = SqliteStore(path)
     found(store, TableVersion(1, digest(table), dump(table), b"{}", 0, "ann"))
     base = 1_700_000_000_000
     taken = step(table, None, Act("e", base, "Take", {"name": "", "town": "", "weight": 0}, CLERK, "Parcel", "p"))
     assert isinstance(taken, Accepted), taken
     for start in range(0, size, BATCH):
         store.append(Batch(tuple(changes(taken.after, start, min(size, start + BATCH), base))))
-    store.close()
 
 
 def changes(model: Snapshot, start: int, end: int, base: int) -> Iterator[Change]:
@@ -142,12 +173,12 @@ def changes(model: Snapshot, start: int, end: int, base: int) -> Iterator[Change
         yield Change((entry,), (now,))
 
 
-async def measure(path: Path, size: int) -> dict[str, float]:
+async def measure(opened: Callable[[], Kept], size: int, *, swap: bool) -> dict[str, float]:
     """Return milliseconds by what was done, and what the process takes in MB."""
     table = compiled()
     start = time.perf_counter()
-    store = SqliteStore(path)
-    live = await Live.start(store, {})
+    store = opened()
+    live = await (Live if isinstance(store, SqliteStore) else Member).start(store, {})
     figures = {"start, ms": (time.perf_counter() - start) * 1000}
     space = Space("depot", store, live)
     clock, draw = SystemClock(), random.Random(7)
@@ -178,7 +209,8 @@ async def measure(path: Path, size: int) -> dict[str, float]:
         figures[f"list {what}"] = await median(lambda asked=asked: page(space, asked), TIMES)  # type: ignore[misc]  # mypy sees no default
         figures[f"deep in it: {what}"] = await deep(space, asked)
     figures["act, with all these orders kept"] = await median(act, 300)
-    figures["swap"], figures["wait for an answer meanwhile, p99"] = await swapped(live, act)
+    if swap:
+        figures["swap"], figures["wait for an answer meanwhile, p99"] = await swapped(live, act)
     figures["memory, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     await live.close()
     store.close()
@@ -186,7 +218,9 @@ async def measure(path: Path, size: int) -> dict[str, float]:
 
 
 async def swapped(live: Live, act: Callable[[], Awaitable[object]]) -> tuple[float, float]:
-    """Return how long it takes to put another table in force, and how long nearly all requests wait then and after."""
+    """Return how long it takes to put a table with a field more in force, which makes others of all who live, and how
+    long nearly all requests wait then and after.
+    """
     took: list[float] = []
     going = True
 
@@ -198,7 +232,7 @@ async def swapped(live: Live, act: Callable[[], Awaitable[object]]) -> tuple[flo
 
     clients = asyncio.gather(*[client() for _ in range(CLIENTS)])
     number = live.version.number + 1
-    table = compiled(OTHER if number % 2 == 0 else TEXT)
+    table = compiled(TEXT.replace(FIELD, FIELD + "".join(f"  new{n}: bool = false\n" for n in range(2, number + 1))))
     start = time.perf_counter()
     done = await live.swap(table, TableVersion(number, digest(table), dump(table), b"{}", 0, "ann"))
     took_s = time.perf_counter() - start
