@@ -195,8 +195,8 @@ def test_what_nobody_touched_passes(path: Path) -> None:
         ("update requests set id = 's2'", "requests", "ann:k1"),
         ("update requests set body = cast(replace(cast(body as text), '3', '4') as blob)", "requests", "ann:k1"),
         (
-            "insert into requests select 99, 'bob:k1', fingerprint, seq, at, kind, id, version, body from requests"
-            " where name = 'ann:k1'", "requests", "bob:k1",
+            ("insert into requests select 99, 'bob:k1', fingerprint, seq, at, kind, id, version, body from requests"
+            " where name = 'ann:k1'"), "requests", "bob:k1",
         ),
         # Who has yet to look, the versions, the log, and the archive.
         ("insert into stirs values(99, 'Clock', 'Shelf', 'nobody', 'Clock.shelf', cast('{}' as blob), 0)", "stirs",
