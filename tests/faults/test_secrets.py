@@ -7,6 +7,7 @@ every form that it may have taken, in what the server keeps, answers, exports an
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import html
@@ -28,8 +29,6 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from tests.cli.run import temper
-
 # As awkward as a secret may be where it is used: a header takes ASCII, a variable anything but a zero byte.
 CANARIES = {
     "in_header": "canary-header/5f2a+b7 c",
@@ -46,9 +45,12 @@ CANARIES = {
     "in_input": "canary-input-ü-09",
     "in_server": "canary-server-55/+e",
     "from_file": "canary-file-aa01",
+    "from_file_again": "renewed-canary-dd04",
     "from_command": "canary-command-bb02",
     "never_used": "canary-never-cc03",
 }
+# What nobody has told anybody yet.
+UNTOLD = {"never_used", "from_file_again"}
 HEADERS = "headers = { X-One = '{secret:in_header}', X-Two = 'f {secret:from_file} c {secret:from_command}' }"
 URL = "http://127.0.0.1:PORT/PATH/{secret:in_url}?x={secret:in_url}&y={secret:in_host}"
 JSON = "json = { one = '{secret:in_json}', two = ['{secret:in_header}'] }"
@@ -167,7 +169,7 @@ class Reflecting(socketserver.StreamRequestHandler):
         assert isinstance(self.server, _Server)
         self.server.seen.append(told)
         # As if it knew what others were told too; what nothing names, nobody has told anybody.
-        plain = " ".join((told, *(canary for name, canary in CANARIES.items() if name != "never_used")))
+        plain = " ".join((told, *(canary for name, canary in CANARIES.items() if name not in UNTOLD)))
         encoded = base64.b64encode(b"user:" + plain.encode()).decode()
         said = " ".join((plain, quote(plain), html.escape(plain), encoded, plain.encode().hex(), repr(plain)))
         first = line.split("/")[1] if line.count("/") > 1 else ""
@@ -292,6 +294,7 @@ def test_no_secret_is_kept_shown_or_said(tmp_path: Path) -> None:
         )
     )
     said: dict[str, bytes] = {}
+    seen_at_all: list[dict[str, bytes]] = []
     with reflecting() as (port, seen):
         (tmp_path / "temper.toml").write_text(settings(tmp_path, port))
         command = [sys.executable, "-m", "temper", "serve", "planted.blueprint", "--port", "0", "--json"]
@@ -301,11 +304,21 @@ def test_no_secret_is_kept_shown_or_said(tmp_path: Path) -> None:
             subprocess.Popen(command, cwd=tmp_path, env=env, stdout=out, stderr=err) as process,
         ):
             try:
-                url, token = _started(process, tmp_path / "out")
-                said |= _asked(url, token, names)
-                for words in (["export", "planted"], ["tools", "planted"], ["letters", "list", "planted"]):
-                    ran = temper(*words, env={"TEMPER_SERVER": url, "TEMPER_TOKEN": token})
-                    said[" ".join(words)] = (ran.out + ran.err).encode()
+                with descendants(process.pid) as seen_at_all:
+                    url, token = _started(process, tmp_path / "out")
+                    said |= _asked(url, token, names)
+                for words in (
+                    ["export", "planted"], ["tools", "planted"], ["letters", "list", "planted"], ["audit", "planted"],
+                    ["plan", "planted.blueprint"], ["history", "planted/OfSays/i"],
+                ):  # fmt: skip
+                    ran = subprocess.run(
+                        [sys.executable, "-m", "temper", *words], cwd=tmp_path, capture_output=True, timeout=60,
+                        env={**os.environ, "TEMPER_SERVER": url, "TEMPER_TOKEN": token}, check=True,
+                    )  # fmt: skip
+                    assert ran.stdout, words
+                    said[" ".join(words)] = ran.stdout + ran.stderr
+                (tmp_path / "secret.file").write_text(CANARIES["from_file_again"] + "\n")
+                said |= _again(url, token)
             finally:
                 process.terminate()
                 process.wait(30)
@@ -314,7 +327,7 @@ def test_no_secret_is_kept_shown_or_said(tmp_path: Path) -> None:
             said[path.name] = path.read_bytes()
     # It did go out, and the answers did come back: what is missing below was there to be taken out.
     told = "\n".join(seen)
-    for name in ("in_header", "from_file", "from_command", "in_host"):
+    for name in ("in_header", "from_file", "from_file_again", "from_command", "in_host"):
         assert CANARIES[name] in told
     assert quote(CANARIES["in_url"]) in told
     states = {name: json.loads(said[kind(name)]) for name in names}
@@ -324,7 +337,56 @@ def test_no_secret_is_kept_shown_or_said(tmp_path: Path) -> None:
         assert "{secret:" in states[name]["fields"]["said"], name
     assert b"{secret:in_host}.example" in said["history of OfLeads"]
     assert [leak for where, content in said.items() for leak in leaks(content, where)] == []
-    assert {"planted.db", "openapi.json", "history of OfSays", "export planted"} <= set(said)
+    assert {"planted.db", "openapi.json", "history of OfSays", "export planted", "stream"} <= set(said)
+    # What `ps` shows to anybody is what the settings put into arguments, and a program's environment what they put
+    # there: of the server's own it has nothing, and neither has a process that judges. (Between fork and exec it is
+    # still the server, by its arguments; a command that finds a secret is the operator's, and has theirs.)
+    lines = b"\n".join(each["cmdline"] for each in seen_at_all)
+    own = [each for each in seen_at_all if b"serve" not in each["cmdline"] and b"chr(67)" not in each["cmdline"]]
+    assert any(b"temper.service.judg" in each["cmdline"] for each in own)
+    environments = b"\n".join(each["environ"] for each in own)
+    assert {leak.split()[0] for leak in leaks(lines, "arguments")} == {"in_arg", "in_server"}
+    assert {leak.split()[0] for leak in leaks(environments, "environments")} == {"in_env"}
+
+
+@contextmanager
+def descendants(of: int) -> Iterator[list[dict[str, bytes]]]:
+    """Look at the programs that a process has started, again and again while the block lasts."""
+    found: dict[tuple[int, bytes], dict[str, bytes]] = {}
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.05):
+            parents = {pid: parent for pid in _pids() if (parent := _parent(pid)) is not None}
+            for pid in parents:
+                above, up = pid, 0
+                while above in parents and above != of and (up := up + 1) < 20:
+                    above = parents[above]
+                if above == of and pid != of:
+                    with contextlib.suppress(OSError):
+                        seen = {what: Path(f"/proc/{pid}/{what}").read_bytes() for what in ("cmdline", "environ")}
+                        found[pid, seen["cmdline"]] = seen
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    listed: list[dict[str, bytes]] = []
+    try:
+        yield listed
+    finally:
+        over.set()
+        looking.join()
+        listed += found.values()
+
+
+def _pids() -> list[int]:
+    return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
 
 
 # What becomes of those that do not end as failed.
@@ -376,6 +438,33 @@ def _asked(url: str, token: str, names: list[str]) -> dict[str, bytes]:
         for path in ("openapi.json", "v1/planted", "v1/planted/tools", "v1/planted/letters", "v1/planted/versions"):
             said[path] = _read(client, f"/{path}")
     return said
+
+
+def _again(url: str, token: str) -> dict[str, bytes]:
+    """Have a tool called once its secret has been replaced in the file, and return what is told of it."""
+    with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
+        made = client.post("/v1/tokens", json={"principal": "mary", "roles": ["maker"]}).json()["token"]
+        mary = {"Authorization": f"Bearer {made}"}
+        assert client.post("/v1/planted/OfSays", json={"id": "again", "asked": "x"}, headers=mary).status_code == 201
+        _read(client, "/v1/planted/OfSays/again/wait?until=not+(state+is+Calling)&timeout=30s")
+        files = {"planted.blueprint": "blueprint planted\n\nrole maker\n\nentity Other\n  states A\n  final A\n"}
+        said = {"plan": client.post("/v1/planted/plan", json={"files": files}).content}
+        said["what it became"] = _read(client, "/v1/planted/OfSays/again/history")
+        with client.stream("GET", "/v1/planted/events", headers={"Last-Event-ID": "0"}) as stream:
+            lines = stream.iter_lines()
+            whole = ""
+            while '"again"' not in whole or "Answered" not in whole.rpartition('"again"')[2]:
+                whole += next(lines) + "\n"
+        said["stream"] = whole.encode()
+        for path in ("decisions", "grants", "tokens", "me", "planted/sources", "planted/policies", "planted/audit"):
+            said[path] = _read(client, f"/v1/{path}")
+        for path, body in (
+            ("planted/OfSays", {"asked": 1}),
+            ("planted/OfSays/again/Begin", {}),
+            ("planted/Nothing", {}),
+        ):
+            said[f"problem of {path}"] = client.post(f"/v1/{path}", json=body).content
+        return said
 
 
 def _read(client: httpx2.Client, path: str) -> bytes:

@@ -20,7 +20,7 @@ from temper.cli.exits import Exit, Stop
 from temper.cli.logs import log_to_standard_error
 from temper.cli.paint import Paint, coloured
 from temper.cli.settings import settings
-from temper.runtime import watch
+from temper.runtime import guard_memory, watch
 from temper.service import CannotOpen, Declined, Loaded, Person, Workshop, check_texts, duration_ms, rate_of, wire
 from temper.web import Limits, Tls
 from temper.web import serve as serve_http
@@ -43,6 +43,7 @@ def serve(args: argparse.Namespace) -> int:
 
 
 def _until_told(args: argparse.Namespace) -> int:
+    guard_memory()
     loaded = settings(args)
     log_to_standard_error(loaded.vault.hide)
     if args.watch and not args.paths:

@@ -32,6 +32,7 @@ from temper.runtime.cluster_feed import place_of, place_text
 from temper.runtime.cluster_member import Elsewhere, Member
 from temper.runtime.faulty import FaultyFiles, Trouble, Written
 from temper.runtime.files import watch
+from temper.runtime.guarded import guard_memory
 from temper.runtime.history import (
     Anchor,
     Audited,
@@ -167,6 +168,7 @@ __all__ = [
     "flaw_of",
     "found",
     "generated",
+    "guard_memory",
     "imports_of",
     "is_safe_address",
     "is_token",

@@ -24,6 +24,9 @@ until it has ended, its last answer is in use. What can't be read again stays as
 Values are put into requests, and taken out of every text that is kept or shown: as they are, and as URLs, JSON, HTML,
 base64 and hexadecimal have them. The last values of one that was replaced stay hidden too. The arguments of a command
 are another matter: whoever may look at the machine's processes sees them, so give it secrets by `environment`.
+
+On Linux the memory and the environment of a server are closed to other programs of its user, those of tools among them,
+and nowhere is a core of it written.
 """
 
 from __future__ import annotations

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+from typing import Final
 
 
 class Unanswered(Exception):
     """It gave no answer; the text says why."""
+
+
+# What an interpreter needs to start as this one did. Of the rest, secrets among it, what is asked needs nothing.
+_KEPT: Final = frozenset(
+    {"HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "VIRTUAL_ENV", "DYLD_LIBRARY_PATH"}
+)
 
 
 async def ask(module: str, question: bytes, *, seconds: float) -> bytes:
@@ -22,6 +30,7 @@ async def ask(module: str, question: bytes, *, seconds: float) -> bytes:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=_environment(),
     )
     try:
         async with asyncio.timeout(seconds):
@@ -39,3 +48,7 @@ async def ask(module: str, question: bytes, *, seconds: float) -> bytes:
         last = complaint.decode(errors="replace").strip().splitlines()
         raise Unanswered(f"ended with {process.returncode}: {last[-1] if last else 'no word'}")
     return answer
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("PYTHON")}
