@@ -348,7 +348,9 @@ async def test_one_address_delivers_so_often_and_takes_nothing_from_another(shop
     assert (await deliver("2001:db8:0:1::3", "nothing", {})).status == 401
     assert (await deliver("::ffff:192.0.2.1", "nothing", {})).status == 429, "that is the first one again"
     now[0] += 5.0
-    assert (await deliver("192.0.2.1", "orders", generic(BODY, delivery="d2"))).status == 409, "it is heard: sold already"
+    assert (await deliver("192.0.2.1", "orders", generic(BODY, delivery="d2"))).status == 409, (
+        "it is heard: sold already"
+    )
     assert (await call(door, "GET", "/healthz", token=False, client=("192.0.2.1", 1))).status == 200
 
 
