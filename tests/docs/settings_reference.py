@@ -127,7 +127,8 @@ def _meanings(kind: type) -> dict[str, str]:
     for field, below in zip(tree.body, tree.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             assert isinstance(field.target, ast.Name)
-            found[field.target.id] = str(below.value.value)
+            # A row of a table is one line.
+            found[field.target.id] = " ".join(str(below.value.value).split())
     return found
 
 
