@@ -275,6 +275,11 @@ async def test_what_carries_an_answer_answers_for_its_person_and_never_for_itsel
         CHAT, await decision_of(shop.act(EVE, "ship", "Release", "r1", "Move", {"by_": 1})), "grant"
     )
     assert (held.state, held.answered_by, held.answered_for) == ("CarriedOut", "chat", "max")
+    kept = await shop.decisions.answer(
+        CHAT, await decision_of(shop.act(EVE, "ship", "Release", "r1", "Move", {"by_": 1})), "grant", scope_of="entity"
+    )
+    (given,) = await shop.decisions.grants.listed(MAX)
+    assert (given.id, given.by, given.given_for) == (kept.grant, "chat", "max")
     # What asks is not what answers, though it has a token of each, and sessions of both.
     for asks, answers in (
         (Person("chat", frozenset({"builder"}), acts_for="ann"), CHAT),

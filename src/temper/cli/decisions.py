@@ -64,7 +64,8 @@ def grants(args: argparse.Namespace) -> int:
         kept = ", across versions" if each.get("across_versions") else ""
         left = f"{each['left']} of {each['limit']} left, until {short(each['until'])}{kept}"
         print(f"{paint(each['id'], 'bold')}  {left}")
-        said = f"{_who(each['to'], each.get('acts_for'))} may {_granted(each)}, granted by {each['by']}"
+        to, giver = _who(each["to"], each.get("acts_for")), _who(each["by"], each.get("given_for"))
+        said = f"{to} may {_granted(each)}, granted by {giver}"
         print("\n".join(indented(said)))
     return Exit.FINE
 
@@ -183,7 +184,8 @@ def _would(would: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "refused" in would:
         yield "would be", f"refused: {plain(would['refused'])}"
         return
-    yield "would be", would["before"] if would["before"] == would["after"] else f"{would['before']} -> {would['after']}"
+    before, after = would["before"], would["after"]
+    yield "would be", f"{after}, as it is" if before == after else f"{before} -> {after}"
     for name, (was, now) in would["changed"].items():
         yield "", f"{name}: {_json(was)} -> {_json(now)}"
     for order in would["orders"]:

@@ -180,7 +180,7 @@ class Grants:
             ):
                 now = await self.cases.office.read("Grant", grant.id)
                 if now is not None and now.state == "Active":
-                    found.append(self._grant_view(now, grant.wanted, grant.answered_by, grant.asked_as))
+                    found.append(self._grant_view(now, grant.wanted, grant.answered_by, grant.asked_as, answered))
         return tuple(sorted(found, key=lambda each: each.at))
 
     async def revoke(self, person: Person, id: str, *, reason: str | None = None) -> wire.Grant:
@@ -209,9 +209,8 @@ class Grants:
             case Done(snapshot=snapshot):
                 # A request that was let through before is done by the time that this is answered.
                 await self.pauses.settled()
-                return self._grant_view(
-                    snapshot, fields["wanted"], fields["answered_by"], msgspec.json.decode(fields["asked_as"])
-                )
+                asked_as, answered = msgspec.json.decode(fields["asked_as"]), known_of(fields["answered_as"])
+                return self._grant_view(snapshot, wanted, fields["answered_by"], asked_as, answered)
             case No(snapshot=snapshot) if snapshot is not None:
                 raise Declined(
                     wire.Problem(
@@ -221,7 +220,9 @@ class Grants:
             case _:
                 raise unavailable("the grant could not be revoked: try again")
 
-    def _grant_view(self, now: Snapshot, wanted: Mapping[str, Any], by: str, asked_as: Mapping[str, Any]) -> wire.Grant:
+    def _grant_view(
+        self, now: Snapshot, wanted: Mapping[str, Any], by: str, asked_as: Mapping[str, Any], answered: Known
+    ) -> wire.Grant:
         fields = self.cases.office.fields(now)
         return wire.Grant(
             id=now.id,
@@ -240,6 +241,7 @@ class Grants:
             at=moment(now.created_at),
             until=fields["ends_at"],
             across_versions=fields["across_versions"],
+            given_for=answered.acts_for,
             ended_by=fields["ended_by"],
             reason=fields["reason"],
         )

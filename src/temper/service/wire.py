@@ -162,6 +162,14 @@ class Page(Wire, frozen=True, omit_defaults=False):
     count: int | None = None
 
 
+class PastPage(Wire, frozen=True, omit_defaults=False):
+    """A page of a list of what was. `cursor` and `count` are those of a `Page`."""
+
+    items: tuple[PastEntity, ...]
+    cursor: str | None = None
+    count: int | None = None
+
+
 class Acted(Wire, frozen=True):
     """An action was taken (or, in a dry run, would be). `moves` are "Planned -> Rolling by Start" as data."""
 
@@ -694,6 +702,8 @@ class Grant(Wire, frozen=True):
     until: str
     across_versions: bool = False
     """Whether it outlives the version of the blueprint that it was given for."""
+    given_for: str | None = None
+    """The person for whom an agent gave it."""
     ended_by: str | None = None
     reason: str | None = None
 
