@@ -167,6 +167,13 @@ class Line:
             raise fault(problem) from problem
         self._connections.add(made)
         made.add_termination_listener(self._connections.discard)
+        try:
+            # All that is asked is meant for an index, whatever the values: to plan a page anew for each costs more
+            # than to read it, and a plan for some values may sort a million.
+            await made.execute("set plan_cache_mode = force_generic_plan", timeout=_CONNECT_S)
+        except Exception as problem:
+            made.terminate()
+            raise fault(problem) from problem
         return made
 
     def close(self) -> None:
