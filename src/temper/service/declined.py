@@ -92,7 +92,7 @@ def stale(actual: int | None, wanted: int | None) -> Declined:
 
 def strands(stranded: tuple[wire.StrandedEntity, ...]) -> Declined:
     first = stranded[0]
-    how_many = f"{len(stranded):,}" + (" live entities or more" if len(stranded) == NAMED_MAX else " live entities")
+    how_many = f"{len(stranded):,}" + (" or more" if len(stranded) == NAMED_MAX else "") + " live entities"
     return Declined(
         wire.Problem(
             type="stranded",
