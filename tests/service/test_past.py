@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from temper.service import Declined, Workshop
@@ -46,3 +48,60 @@ async def test_what_was_not_there_is_not_found(
         await shop.past(ADMIN, "helix", "Rollout", id, at)
     problem = caught.value.problem
     assert (problem.type, problem.status, problem.title) == expected
+
+
+async def test_a_list_is_read_as_it_was(shop: Workshop) -> None:
+    """With a filter, in pages, after an entry and at a time; who was not there yet is not on it."""
+    for number in range(1, 4):
+        await shop.create(ANN, "helix", "Rollout", None, {**PLAN, "cluster": f"r{number}", "id": f"r{number}"})
+    (third,) = await shop.history(ANN, "helix", "Rollout", "r3")
+    (second,) = await shop.history(ANN, "helix", "Rollout", "r2")
+    await shop.act(ANN, "helix", "Rollout", "r1", "Start", {})
+    for at in (str(third.seq), third.at):
+        page = await shop.list_past(ANN, "helix", "Rollout", at, filter="state is Planned", count=True)
+        assert [(each.id, each.state, each.version) for each in page.items] == [
+            ("r1", "Planned", 1), ("r2", "Planned", 1), ("r3", "Planned", 1),
+        ]  # fmt: skip
+        assert page.count == 3
+    page = await shop.list_past(ANN, "helix", "Rollout", str(second.seq), sort="-created_at")
+    assert [each.id for each in page.items] == ["r2", "r1"]
+    now = await shop.list_past(ANN, "helix", "Rollout", "999999", filter="state is Planned")
+    assert [each.id for each in now.items] == ["r2", "r3"]
+    first = await shop.list_past(ANN, "helix", "Rollout", str(third.seq), limit=2)
+    rest = await shop.list_past(ANN, "helix", "Rollout", str(third.seq), limit=2, cursor=first.cursor)
+    assert [each.id for each in (*first.items, *rest.items)] == ["r1", "r2", "r3"]
+    assert rest.cursor is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"sort": "id"}, "`sort` is `created_at` or `-created_at` where `at` is given"),
+        ({"filter": "state is Nowhere"}, "`filter` does not fit version 1 of the blueprint"),
+        ({"cursor": "x"}, "`cursor` is not one that a page gave"),
+        ({"limit": 0}, "`limit` is not from 1"),
+        ({"count": True}, "`count` is of 1 entities at most where `at` is given, and there are 2"),
+    ],
+)
+async def test_a_list_of_what_was_says_what_it_is_not(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], says: str
+) -> None:
+    monkeypatch.setattr("temper.service.listing_past.LOOKED_AT_MAX", 1)
+    for id in ("r1", "r2"):
+        await shop.create(ANN, "helix", "Rollout", None, {**PLAN, "cluster": id, "id": id})
+    with pytest.raises(Declined) as caught:
+        await shop.list_past(ANN, "helix", "Rollout", "999", **asked)
+    assert caught.value.problem.title.startswith(says)
+    assert caught.value.problem.status == 422
+
+
+async def test_a_page_of_what_was_looks_at_so_many(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is short then, and its cursor goes on."""
+    monkeypatch.setattr("temper.service.listing_past.LOOKED_AT_MAX", 1)
+    monkeypatch.setattr("temper.service.listing_past._CHUNK", 1)
+    for id in ("r1", "r2"):
+        await shop.create(ANN, "helix", "Rollout", None, {**PLAN, "cluster": id, "id": id})
+    page = await shop.list_past(ANN, "helix", "Rollout", "999")
+    assert [each.id for each in page.items] == ["r1"]
+    rest = await shop.list_past(ANN, "helix", "Rollout", "999", cursor=page.cursor)
+    assert [each.id for each in rest.items] == ["r2"]

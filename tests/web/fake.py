@@ -207,6 +207,9 @@ class Fake:
     async def list(self, person: Person, blueprint: str, entity: str, **named: Any) -> Any:
         return self._answer("list", wire.Page(items=(VIEW,)), blueprint, entity, **named)
 
+    async def list_past(self, person: Person, blueprint: str, entity: str, at: str, **named: Any) -> Any:
+        return self._answer("list_past", wire.PastPage(items=()), blueprint, entity, at, **named)
+
     async def past(self, person: Person, blueprint: str, entity: str, id: str, at: str) -> Any:
         was = wire.PastEntity(
             entity=entity, id=id, state="Off", version=3, fields={}, created_at="", updated_at="", seq=7

@@ -279,7 +279,7 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser, only: s
     show.add_argument("--limit", type=_positive, default=50, help="entities on a page (default: %(default)s)")
     show.add_argument("--cursor", help="go on where a page ended")
     show.add_argument("--count", action="store_true", help="count all that the filter finds")
-    show.add_argument("--at", metavar="SEQ|TIME", help="the entity as it was after that entry, or at that time")
+    show.add_argument("--at", metavar="SEQ|TIME", help="as they were after that entry, or at that time")
     _remote(show)
     now = command("now", "working:now", "say what can be done now, by you")
     now.add_argument("target", metavar="BLUEPRINT/ENTITY[/ID]", help="without an id: how one can be created")

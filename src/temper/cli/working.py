@@ -73,9 +73,9 @@ def show(args: argparse.Namespace) -> int:
             if value is not None
         }
     if args.at is not None:
-        if len(path) != 3:
-            raise Stop(Exit.USAGE, "only an entity is shown as it was", help="write BLUEPRINT/ENTITY/ID")
-        query = {"at": args.at}
+        if len(path) < 2:
+            raise Stop(Exit.USAGE, "only entities are shown as they were", help="write BLUEPRINT/ENTITY, or with /ID")
+        query["at"] = args.at
     with Client.of(args) as client:
         answer = client.get("/".join(("/v1", *path)), query)
     if args.json:

@@ -87,6 +87,7 @@ from temper.service.identity import Identity, unauthenticated
 from temper.service.judge_process import GuardPair, Judged
 from temper.service.judgements import Judgements
 from temper.service.listing import Listing, list_page
+from temper.service.listing_past import PastListing, past_page
 from temper.service.measuring import Measures
 from temper.service.modules import LETTERS_MAX, is_module
 from temper.service.office import NAME as OFFICE
@@ -1103,6 +1104,33 @@ class Workshop:
         if isinstance(page, wire.FieldError):
             raise bad_query(page.path, page.message)
         return page
+
+    async def list_past(
+        self,
+        person: Person,
+        blueprint: str,
+        entity: str,
+        at: str,
+        *,
+        filter: str | None = None,
+        sort: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        count: bool = False,
+    ) -> wire.PastPage:
+        """Return a page of entities as they were after the entry `at`, or at that time.
+
+        They come in the order of their creation; those that are in the archive by now are not among them.
+        """
+        space = self._space(person, blueprint)
+        entity_of(space.table, entity)
+        most = self.loaded.settings.limits.page
+        if not 1 <= limit <= most:
+            raise bad_query("limit", f"is not from 1 to {most}")
+        seq, time = moment_of(at)
+        now, sees = self.clock.now(), self._sees(person, space)
+        asked = PastListing(entity, seq, time, filter, sort, limit, cursor, count, now, sees)
+        return await space.reading(partial(past_page, space, asked))
 
     async def history(
         self, person: Person, blueprint: str, entity: str, id: str, *, after: int = 0, limit: int = 200

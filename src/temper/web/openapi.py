@@ -550,7 +550,8 @@ class Writer:
         schemas[f"{view}.Waited"] = _refined(schemas["Waited"], entity=_ref(view))
         self._add(
             Resource.ENTITIES, "GET", f"{base}_list", f"List, filter, sort and count every {kind}", at=at, tag=tag,
-            ok=("A page.", _ref(f"{view}.Page")), description=entity.description, enums={"sort": _sorts(entity)},
+            ok=("A page.", {"anyOf": [_ref(f"{view}.Page"), _ref("PastPage")]}), description=entity.description,
+            enums={"sort": _sorts(entity)},
         )  # fmt: skip
         self._create(shape, entity, base, at, view)
         self._add(
@@ -776,7 +777,8 @@ def _components() -> dict[str, Json]:
         wire.PoliciesView, wire.WhatIf, Simulation,
         wire.Audited, wire.Canary,
         wire.Acted, wire.BlueprintShape, wire.HistoryEntry, wire.Letter, wire.NewToken, wire.Page, wire.PastEntity,
-        wire.Plan, wire.Possible, wire.Problem, wire.Pushed, wire.Shadow, wire.Token, wire.ToolState, wire.Version,
+        wire.PastPage, wire.Plan, wire.Possible, wire.Problem, wire.Pushed, wire.Shadow, wire.Token, wire.ToolState,
+        wire.Version,
         wire.Waited, wire.WhyNot, wire.Me, wire.Decision, wire.Decisions, wire.Grant, wire.Pause,
         Bundle, CanaryBundle, Note, Rollback, Rotation, Session, TokenWanted,
         DecisionAnswer, PauseWanted, Revocation,

@@ -175,8 +175,11 @@ async def read(desk: Desk, ask: Ask) -> Answer:
 
 async def list_(desk: Desk, ask: Ask) -> Answer:
     """Return a page of entities."""
-    page = await desk.workshop.list(ask.person, ask.route.blueprint, ask.route.entity, **ask.query)
-    return answer.json(page)
+    asked, route = dict(ask.query), ask.route
+    at = asked.pop("at", None)
+    if at is not None:
+        return answer.json(await desk.workshop.list_past(ask.person, route.blueprint, route.entity, at, **asked))
+    return answer.json(await desk.workshop.list(ask.person, route.blueprint, route.entity, **asked))
 
 
 async def history(desk: Desk, ask: Ask) -> Answer:
@@ -551,6 +554,11 @@ OPERATIONS: Final[dict[Resource, dict[str, Operation]]] = {
             number("How many at the most.", "limit", low=1, high="page_max", default=50),
             text("The `cursor` of the page before.", "cursor", most="expression_max"),
             flag("Whether to count all that the filter lets through.", "count"),
+            moment(
+                "As they were after the entry with this `seq`, or at this time, in the order of their creation; the "
+                "answer is a `PastPage` then.",
+                "at",
+            ),
         ),
         "POST": _takes(
             create, text("Which action creates it; needed only where there are several.", "action"), _DRY_RUN
