@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from temper.service import Declined, Person, Workshop
+from temper.service import Declined, Person, Workshop, wire
+from temper.service.declined import strands
 from tests.service.shop import ADMIN, opened
 
 ANN = Person("ann", frozenset({"clerk"}))
@@ -198,3 +199,19 @@ async def test_a_shadow_says_which_requests_a_candidate_would_answer_otherwise(d
     for problem in (desk.shadow(ADMIN, "desk", files(ONE), last=0), desk.shadow(ANN, "desk", files(ONE))):
         with pytest.raises(Declined):
             await problem
+
+
+@pytest.mark.parametrize(
+    ("many", "told"),
+    [
+        (1, "a live entity has no place in this version, and nothing was changed"),
+        (2, "2 live entities have no place in this version, and nothing was changed"),
+        # No more than these are named, however many there are.
+        (1_000, "1,000 or more live entities have no place in this version, and nothing was changed"),
+    ],
+)
+def test_how_many_stand_in_the_way_is_told_as_far_as_it_is_known(many: int, told: str) -> None:
+    one = wire.StrandedEntity(entity="Ticket", id="t1", state="Open", reasons=("there is no state `Open` any more",))
+    problem = strands((one,) * many).problem
+    assert problem.title == told
+    assert len(problem.stranded) == min(many, 100)

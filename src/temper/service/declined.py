@@ -101,7 +101,8 @@ def strands(stranded: tuple[wire.StrandedEntity, ...]) -> Declined:
             else "a live entity has no place in this version, and nothing was changed",
             status=409,
             detail=f"{first.entity} `{first.id}` in {first.state}: {first.reasons[0]}",
-            help="let them move on first, keep their place in the blueprint, or say in an `upgrade` what becomes of them",
+            help="let them move on first, keep their place in the blueprint, or say in an `upgrade` what becomes of"
+            " them",
             stranded=stranded[:STRANDED_MAX],
         )
     )
