@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.x509 import UniformResourceIdentifier
 
 from tests.cli.run import temper
 from tests.cli.server_process import SECONDS, running_server
+from tests.web.authority import Authority
 
 
 @pytest.fixture
@@ -208,6 +210,29 @@ def test_a_server_speaks_tls_to_who_trusts_its_authority(folder: Path) -> None:
         codes = [temper("tools", "gate", env=trusting) for _ in range(3)]
         assert [ran.code == 0 for ran in codes] == [True, True, False]
         assert "asks more often than a principal may" in codes[2].err
+
+
+def test_the_command_line_shows_a_certificate_and_needs_no_token_then(folder: Path, tmp_path: Path) -> None:
+    authority, uri = Authority(tmp_path), "spiffe://example.com/ann"
+    server_pair, ann = authority.server(), authority.sign("x", names=[UniformResourceIdentifier(uri)])
+    server_pair.key.chmod(0o644)
+    (folder / "temper.toml").write_text(
+        f'[server]\ntls_cert = "{server_pair.cert}"\ntls_key = "{server_pair.key}"\ntls_client_ca = "{authority.pem}"\n'
+        f'[identity.certificates]\nprincipals = {{ "{uri}" = ["requester"] }}\n'
+    )
+    with running_server("gate", folder=folder) as server:
+        asking = {"TEMPER_SERVER": server.url, "TEMPER_CA_FILE": str(authority.pem)}
+        shown = asking | {"TEMPER_CERT_FILE": str(ann.cert), "TEMPER_KEY_FILE": str(ann.key)}
+        me = temper("whoami", "--json", env=shown)
+        assert (me.code, me.json["principal"], me.json["roles"]) == (0, f"cert:{uri}", ["requester"])
+        both = temper("whoami", "--json", env=shown | {"TEMPER_TOKEN": server.token})
+        assert both.json["principal"] != me.json["principal"], "the token counts"
+        neither = temper("whoami", env=asking | {"TEMPER_TOKEN": server.token})
+        assert (neither.code, "name one in TEMPER_CERT_FILE" in neither.err) == (4, True), neither.err
+        assert temper("whoami", env=asking).code == 2, "there is no token"
+        lost = temper("whoami", env=shown | {"TEMPER_KEY_FILE": ""})
+        assert (lost.code, "no certificate can be shown" in lost.err) == (2, True)
+    assert [event["event"] for event in server.heard if "others may read or change" in str(event)] == ["notice"]
 
 
 def test_a_server_without_its_key_does_not_begin(folder: Path) -> None:

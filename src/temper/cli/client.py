@@ -27,9 +27,9 @@ STREAM_TIMEOUT = httpx2.Timeout(TIMEOUT_SECONDS, read=120.0)
 
 
 class Client:
-    """Asks one server, as whoever the token names."""
+    """Asks one server, as whoever the token names, or else the certificate."""
 
-    def __init__(self, server: str, token: str, ca_file: str = "") -> None:
+    def __init__(self, server: str, token: str, ca_file: str = "", cert_file: str = "", key_file: str = "") -> None:
         parts = urlsplit(server)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Stop(Exit.USAGE, f"`{server}` is no server's address", help=f"such as {SERVER}")
@@ -37,10 +37,10 @@ class Client:
         # The environment's proxies are for the world outside; a server that is named is asked directly.
         self._http = httpx2.Client(
             base_url=self.server,
-            headers={"Authorization": f"Bearer {token}"},
+            headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=TIMEOUT_SECONDS,
             trust_env=False,
-            verify=_authorities(ca_file) if ca_file else True,
+            verify=_tls(ca_file, cert_file, key_file) if ca_file or cert_file else True,
         )
 
     @classmethod
@@ -55,13 +55,14 @@ class Client:
                 raise Stop(Exit.USAGE, f"the token file `{token_file}` cannot be read: {error}") from error
         else:
             token = os.environ.get("TEMPER_TOKEN", "").strip()
-        if not token:
+        ca, cert, key = (os.environ.get(f"TEMPER_{name}_FILE", "") for name in ("CA", "CERT", "KEY"))
+        if not token and not (cert and server.startswith("https:")):
             raise Stop(
                 Exit.USAGE,
                 "there is no token",
                 help="put one into TEMPER_TOKEN; `temper serve` prints an administrator's at its first start",
             )
-        return cls(server, token, os.environ.get("TEMPER_CA_FILE", ""))
+        return cls(server, token, ca, cert, key)
 
     def __enter__(self) -> Self:
         """Ask within the block."""
@@ -159,6 +160,14 @@ class Client:
                     help="name the authorities' file in TEMPER_CA_FILE",
                     data={"error": "untrusted", "server": self.server, "detail": str(error)},
                 ) from error
+            # A server that wants a certificate, or another one, says no more than this.
+            if self.server.startswith("https:") and not isinstance(error, httpx2.ConnectError):
+                raise Stop(
+                    Exit.UNREACHABLE,
+                    f"{self.server} has ended the connection",
+                    help="where it wants a certificate of an authority that it knows, name one in TEMPER_CERT_FILE",
+                    data={"error": "ended", "server": self.server, "detail": str(error)},
+                ) from error
             raise Stop(
                 Exit.UNREACHABLE,
                 f"no server answers at {self.server}",
@@ -229,8 +238,18 @@ def target_path(target: str, *parts: int) -> list[str]:
     return [quote(part, safe="") for part in given]
 
 
-def _authorities(file: str) -> ssl.SSLContext:
+def _tls(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=file)
+        context = ssl.create_default_context(cafile=ca_file or None)
     except OSError as error:
-        raise Stop(Exit.USAGE, f"no certificates can be read from `{file}`: {error}") from error
+        raise Stop(Exit.USAGE, f"no certificates can be read from `{ca_file}`: {error}") from error
+    if cert_file:
+        try:
+            context.load_cert_chain(cert_file, key_file or None)
+        except OSError as error:
+            raise Stop(
+                Exit.USAGE,
+                f"no certificate can be shown from `{cert_file}`: {error.strerror or error}",
+                help="its key is in the same file, or in one that TEMPER_KEY_FILE names",
+            ) from error
+    return context
