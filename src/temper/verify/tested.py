@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from temper.table import Table, shape
+from temper.table import Table, Why, shape
 from temper.text import Code
+from temper.verify.mends import mend
 from temper.verify.report import PropertyResult, TraceStep, Verdict
 
 # What is asked of the runtime, whatever the blueprint.
@@ -23,6 +24,7 @@ _FAULTS = {
     "division by zero": (Code.B503, "nothing divides by zero"),
     "twice in one commit": (Code.B504, "no field is set twice in one step"),
 }
+_KINDS = {Code.B502: Why.OUT_OF_TYPE, Code.B503: Why.DIVISION}
 
 
 class Wrong(Struct, frozen=True):
@@ -55,13 +57,13 @@ def judged(
         if mine is not None:
             left.remove(mine)
             if result.verdict is not Verdict.BROKEN:
-                code, result = _broken(result, mine, by)
+                code, result = _broken(table, result, mine, by)
                 broken.append((code, result))
         elif result.verdict is Verdict.NOT_CHECKED and _asked(table, result):
             result = replace(result, verdict=Verdict.TESTED, by=by, why=f"no counterexample in {how_much}")
         after.append(result)
     for each in left:
-        code, result = _broken(_of_nobody(table, each.wrong), each, by)
+        code, result = _broken(table, _of_nobody(table, each.wrong), each, by)
         after.append(result)
         broken.append((code, result))
     return after, broken
@@ -106,12 +108,15 @@ def _of_nobody(table: Table, wrong: Wrong) -> PropertyResult:
     return PropertyResult(_fault(wrong)[1], _owner(wrong), Verdict.NOT_CHECKED, "")
 
 
-def _broken(result: PropertyResult, shown: Shown, by: str) -> tuple[Code, PropertyResult]:
+def _broken(table: Table, result: PropertyResult, shown: Shown, by: str) -> tuple[Code, PropertyResult]:
     wrong = shown.wrong
     told = replace(
         result, verdict=Verdict.BROKEN, by=by, why=wrong.text, trace=shown.story, site=result.site or wrong.site
     )
-    return (Code.B501 if wrong.kind == "property" else _fault(wrong)[0]), told
+    if wrong.kind == "property":
+        return Code.B501, told
+    code = _fault(wrong)[0]
+    return code, replace(told, help=mend(table, _KINDS[code], wrong.site or "", wrong.text) if code in _KINDS else None)
 
 
 def _asked(table: Table, result: PropertyResult) -> bool:

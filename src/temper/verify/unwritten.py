@@ -13,6 +13,7 @@ from temper.verify.clauses import flat
 from temper.verify.explain import trace_of
 from temper.verify.explore.search import Break, Explored
 from temper.verify.expressions import walk
+from temper.verify.mends import mend
 from temper.verify.narrowed import ASKED
 from temper.verify.places import span_of
 from temper.verify.report import PropertyResult, Verdict
@@ -225,10 +226,8 @@ class Unwritten(Telling):
             for each in broken:
                 assert each.run is not None, "a fault has a run that ends in it"
                 assert each.refused is not None, "a fault is a refusal"
-                help = "ask for what keeps it in range (`when ...`), or widen the type"
-                if code is Code.B503:
-                    help = "ask for a divisor that is not zero: `when ... != 0`"
-                elif joint:
+                help = mend(self.table, each.refused.why, each.refused.site or "", each.refused.text)
+                if joint:
                     help = "keep them apart: `when ... != this`, or `when ... != ...` for the two that may be one"
                 elif code is Code.B504:
                     help = "set it once: a step's clauses, its entry and its routes count together"

@@ -235,7 +235,8 @@ def _strings_apart(table: Table, entity: shape.Entity, count: int) -> int:
     no two may agree (`unique`, `key`, properties about all of them) as many as there are entities: `count`, or what
     `scope` says where that is more.
     """
-    held = sum(_holds_text(each.type) for each in entity.fields)
+    # A collection is left where it gets one more than it can hold.
+    held = sum(_texts_held(each.type) for each in entity.fields)
     params = max((sum(_holds_text(p.type) for p in action.params) for action in entity.actions.values()), default=0)
     several = any(
         part[0] == "every"
@@ -273,12 +274,15 @@ def principals_of(table: Table, counts: Mapping[str, int], cones: Mapping[str, C
 
 
 def _named(table: Table, type_: Type) -> int:
-    """Return in how many places of a type a principal is named; a collection is one place."""
+    """Return in how many places of a type a principal is named, of a collection up to a bound."""
     match type_:
         case ("principal",):
             return 1
-        case ("optional" | "set" | "list", inner, *_):
+        case ("optional", inner):
             return _named(table, inner)
+        case ("set" | "list", inner, size):
+            # With one more than it holds it can be left, where nothing keeps it from growing.
+            return _named(table, inner) * min(size or 1, PRINCIPALS_MAX)
         case ("map", key, inner, *_):
             return _named(table, key) + _named(table, inner)
         case ("record", name):
@@ -309,6 +313,10 @@ def _collects_principals(type_: Type) -> bool:
 
 def _holds_text(type_: Type) -> bool:
     return type_ in {("string",), ("optional", ("string",))} or _collects_text(type_)
+
+
+def _texts_held(type_: Type) -> int:
+    return min(type_[-1] or 1, FRESH_MAX) + 1 if _collects_text(type_) else int(_holds_text(type_))
 
 
 def _collects_text(type_: Type) -> bool:
