@@ -84,7 +84,9 @@ async def test_a_permit_lets_somebody_administer_and_no_more_than_it_says(server
     with pytest.raises(Declined):
         server.tokens(cat)
     ann = bearer(server, "ann", ("clerk",))
-    assert (await problem(server.push(ann, "desk", FILES))).title == "only an administrator may push"
+    refused = await problem(server.push(ann, "desk", FILES))
+    assert refused.title == "only an administrator may push"
+    assert "[policies]" in refused.help
 
 
 async def test_a_forbid_stops_an_administrator_too_and_says_which(server: Workshop) -> None:

@@ -114,7 +114,8 @@ def must_be_administrator(person: Person, verb: str, action: Administers, bluepr
             type="denied",
             title=f"only an administrator may {verb}",
             status=403,
-            help="use an administrator's token (`temper token make NAME --admin`)",
+            help="use an administrator's token (`temper token make NAME --admin`)"
+            + ("" if person.powers is None else ", or have the files of `[policies]` permit it"),
         )
     )
 
