@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
+from temper.runtime import Attempt, Call
 from temper.service import Declined, Person, Workshop, wire
+from temper.service.decisions import CARRY_OUT
 from temper.service.settings import PushSection
 from tests.service.shop import Prepared, copied, opened
 
@@ -113,6 +116,24 @@ async def decision_of(asked: Awaitable[Any]) -> str:
     problem = await refused(asked)
     assert (problem.type, problem.status) == ("needs-approval", 403), problem
     return problem.decision
+
+
+def held_up(shop: Workshop) -> tuple[asyncio.Event, asyncio.Event]:
+    """Keep what is granted from being carried out, from when the first event is set until the second is."""
+    carry = shop.decisions.adapters[CARRY_OUT]
+    begun, held = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def call(self, call: Call) -> Attempt:
+            begun.set()
+            await held.wait()
+            return await carry.call(call)
+
+        async def close(self) -> None: ...
+
+    assert shop.office.space is not None
+    shop.office.space.live.bind({CARRY_OUT: Slow()})
+    return begun, held
 
 
 async def lines(shop: Workshop, id: str = "r1") -> list[str]:

@@ -27,6 +27,7 @@ from tests.service.office import (
     SHIP,
     decision_of,
     docks,
+    held_up,
     lines,
     ready,
     refused,
@@ -377,19 +378,7 @@ async def test_a_grant_outlives_a_push_only_where_its_giver_says_so(shop: Worksh
 async def test_what_moves_on_between_the_answer_and_the_act_is_not_done(shop: Workshop) -> None:
     """The version and the digest are conditions of the request itself, not only looked at before."""
     id = await decision_of(promote(shop))
-    carry = shop.decisions.adapters[CARRY_OUT]
-    begun, held = asyncio.Event(), asyncio.Event()
-
-    class Slow:
-        async def call(self, call: Call) -> Any:
-            begun.set()
-            await held.wait()
-            return await carry.call(call)
-
-        async def close(self) -> None: ...
-
-    assert shop.office.space is not None
-    shop.office.space.live.bind({CARRY_OUT: Slow()})
+    begun, held = held_up(shop)
     answering = asyncio.create_task(shop.decisions.answer(MAX, id, "grant"))
     await begun.wait()
     await shop.act(ANN, "ship", "Release", "r1", "Touch", {})

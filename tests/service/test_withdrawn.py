@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from temper.kernel import StoreFault
-from temper.runtime import Attempt, Call, TokenStore
+from temper.runtime import TokenStore
 from temper.service import Declined, Person, SessionWanted, Workshop
-from temper.service.decisions import CARRY_OUT
-from tests.service.office import ADMIN, PUSH, SHIP, decision_of, docks, ready, refused, shop
+from tests.service.office import ADMIN, PUSH, SHIP, decision_of, docks, held_up, ready, refused, shop
 from tests.service.shop import Prepared, copied, opened
 
 __all__ = ["docks", "shop"]
@@ -212,19 +211,7 @@ async def test_nothing_is_carried_out_for_or_by_whoever_was_thrown_out(shop: Wor
     """Even where somebody had said yes before, and it was not done yet."""
     people = {"eve": bearer(shop, "eve", "builder"), "max": bearer(shop, "max", "manager")}
     id = await moves(shop, people["eve"])
-    carry = shop.decisions.adapters[CARRY_OUT]
-    begun, held = asyncio.Event(), asyncio.Event()
-
-    class Slow:
-        async def call(self, call: Call) -> Attempt:
-            begun.set()
-            await held.wait()
-            return await carry.call(call)
-
-        async def close(self) -> None: ...
-
-    assert shop.office.space is not None
-    shop.office.space.live.bind({CARRY_OUT: Slow()})
+    begun, held = held_up(shop)
     answering = asyncio.create_task(shop.decisions.answer(people["max"], id, "grant"))
     await begun.wait()
     await shop.revoke_token(ADMIN, people[whose].token or "")
