@@ -215,3 +215,27 @@ def test_how_many_stand_in_the_way_is_told_as_far_as_it_is_known(many: int, told
     problem = strands((one,) * many).problem
     assert problem.title == told
     assert len(problem.stranded) == min(many, 100)
+
+
+async def test_a_history_says_under_which_version_and_what_an_upgrade_made_of_it(desk: Workshop) -> None:
+    """State and fields, before and after; what it was before is read as the version of then had it."""
+    await desk.create(ANN, "desk", "Ticket", "File", {"id": "t9", "title": "leak"})
+    await desk.act(ANN, "desk", "Ticket", "t9", "Pause", {"remark": "no key"})
+    await desk.push(ADMIN, "desk", files(TWO, UPGRADE))
+    await desk.act(ANN, "desk", "Ticket", "t9", "Resume", {})
+    history = await desk.history(ANN, "desk", "Ticket", "t9")
+    assert [(each.cause, each.table_version, each.before, each.after) for each in history] == [
+        ("request", 1, "new", "Open"), ("request", 1, "Open", "Paused"), ("swap", 2, "Paused", "Waiting"),
+        ("request", 2, "Waiting", "Open"),
+    ]  # fmt: skip
+    moved = history[2]
+    assert moved.changed == {"why": (None, "no key"), "priority": (None, 3)}
+    assert moved.dropped == {"remark": "no key"}
+    assert moved.text == "carried over to version 2 of the blueprint, Paused -> Waiting"
+    was = await desk.past(ANN, "desk", "Ticket", "t9", str(history[1].seq))
+    assert (was.state, was.table_version, was.fields) == ("Paused", 1, {"title": "leak", "remark": "no key"})
+    for at, state in ((history[1].seq, "Paused"), (moved.seq, "Waiting")):
+        found = await desk.list_past(ANN, "desk", "Ticket", str(at), filter='title == "leak"')
+        assert [(each.id, each.state) for each in found.items] == [("t9", state)]
+    with pytest.raises(Declined, match="`filter` does not fit version 1 of the blueprint, by which Ticket `t.` lived"):
+        await desk.list_past(ANN, "desk", "Ticket", str(history[1].seq), filter="priority == 3")

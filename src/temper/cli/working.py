@@ -153,11 +153,12 @@ def entry_text(each: Mapping[str, Any], paint: Paint) -> str:
 def changed_lines(each: Mapping[str, Any]) -> list[str]:
     """Return what became of each field: `moved: 1 -> 2`, or where it was made, `moved: 0`."""
     made = each["before"] == "new"
-    return [
+    lines = [
         f"{name}: {value(new)}" if made else f"{name}: {value(was)} -> {value(new)}"
         for name, (was, new) in each.get("changed", {}).items()
         if was != new
     ]
+    return lines + [f"{name}: {value(was)} -> dropped" for name, was in each.get("dropped", {}).items()]
 
 
 def acted_text(answer: Mapping[str, Any], paint: Paint) -> str:

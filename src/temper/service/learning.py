@@ -124,7 +124,7 @@ def _entry(item: Mapping[str, Any]) -> Entry:
         by=Who(item.get("principal", ""), tuple(item.get("roles", ())), item.get("acts_for")),
         before=item["before"], after=item["after"],
         set={name: new for name, (_, new) in changed.items()},
-        was={name: old for name, (old, _) in changed.items() if old is not None},
+        was={name: old for name, (old, _) in changed.items() if old is not None} | item.get("dropped", {}),
         orders=tuple(
             Ordered(each["order"], each["kind"], each["to"], each.get("args", {})) for each in item.get("orders", ())
         ),

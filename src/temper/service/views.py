@@ -176,6 +176,7 @@ def history_entry(entry: Entry, version: int | None = None) -> wire.HistoryEntry
         before=entry.before,
         after=entry.after,
         changed=changed(entry),
+        dropped={name: value for name, value in entry.was.items() if name not in entry.set},
         orders=tuple(
             {"order": each.order, "kind": each.kind, "to": each.to, "args": each.args} for each in entry.orders
         ),
@@ -240,7 +241,7 @@ def line(entry: Entry) -> str:
     if entry.refused is not None:
         return f"{who}: {call} was refused: {entry.refused.text}"
     if entry.cause.value == "swap":
-        return f"carried over to another version of the blueprint{_where(entry)}"
+        return f"carried over to version {entry.event.removeprefix('v')} of the blueprint{_where(entry)}"
     if entry.how == "ignored":
         return f"{who}: nothing follows{_late(entry)}"
     if entry.how == "deferred":

@@ -205,6 +205,8 @@ class HistoryEntry(Wire, frozen=True):
     before: str = ""
     after: str = ""
     changed: dict[str, tuple[Any, Any]] = {}
+    dropped: dict[str, Any] = {}
+    """What was in fields that another version of the blueprint, to which it was carried over, has no more."""
     orders: tuple[dict[str, Any], ...] = ()
     emitted: tuple[dict[str, Any], ...] = ()
     ended: dict[str, Any] | None = None
