@@ -74,8 +74,9 @@ async def as_they_were(desk: Workshop, changed: dict[str, str]) -> None:
         assert history[-1].after == now.state or desk._spaces["desk"].live.moving
 
 
-@pytest.mark.parametrize("restarted", [False, True])
-@pytest.mark.parametrize("stage", [none_moved, moved_some, all_moved])
+@pytest.mark.parametrize(
+    ("stage", "restarted"), [(none_moved, False), (moved_some, False), (moved_some, True), (all_moved, False)]
+)
 async def test_back_once_it_is_in_force(
     tmp_path: Path, stage: Callable[[Workshop], object], *, restarted: bool
 ) -> None:
