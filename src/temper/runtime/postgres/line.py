@@ -21,6 +21,7 @@ _ANSWER_S = 60.0
 # Reads of one space that are under way at a time; the rest wait.
 _READERS_MAX = 4
 _AGAIN_S = 1.0
+_PLANS = "set plan_cache_mode = force_generic_plan; set jit = off; set max_parallel_workers_per_gather = 0"
 _CLOSE_S = 2.0
 
 Heard = Callable[[int, str], None]
@@ -169,8 +170,9 @@ class Line:
         made.add_termination_listener(self._connections.discard)
         try:
             # All that is asked is meant for an index, whatever the values: to plan a page anew for each costs more
-            # than to read it, and a plan for some values may sort a million.
-            await made.execute("set plan_cache_mode = force_generic_plan", timeout=_CONNECT_S)
+            # than to read it, and a plan for some values may sort a million. Nor is any worth compiling, or waiting
+            # for another process to help.
+            await made.execute(_PLANS, timeout=_CONNECT_S)
         except Exception as problem:
             made.terminate()
             raise fault(problem) from problem

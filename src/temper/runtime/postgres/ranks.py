@@ -257,8 +257,6 @@ class PostgresRanks:
         await db.execute(
             f"create index concurrently {name} on entities(({self._of(kind, field)}), row) where {_there(kind)}"
         )
-        # Else nothing is known of how these places are spread, and the database may rather look through all.
-        await db.execute("analyze entities")
 
     # --- reading ---
 
