@@ -40,7 +40,7 @@ Colour is for terminals; `NO_COLOR=1` turns it off and `FORCE_COLOR=1` on.
 |---|---|
 | `TEMPER_SERVER` | where the server is, for every command that asks one |
 | `TEMPER_CA_FILE` | the authorities that vouch for the server, as a file in PEM form (default: the well-known ones) |
-| `TEMPER_CERT_FILE` | the certificate to show the server, as a file in PEM form; where the server knows it, it needs no token |
+| `TEMPER_CERT_FILE` | the certificate to show the server, in PEM form; where the server knows it, no token is needed |
 | `TEMPER_KEY_FILE` | the certificate's private key (default: it is in the same file) |
 | `TEMPER_TOKEN` | the token to ask with |
 
