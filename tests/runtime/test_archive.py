@@ -9,13 +9,14 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from temper.kernel import Folded, No, Order, StoreFault, past
 from temper.runtime import SqliteStore, plant_file, plant_postgres

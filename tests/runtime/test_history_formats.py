@@ -9,13 +9,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import apsw
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from temper.kernel import Done, OrderState, StoreFault, past, replay
 from temper.runtime import SqliteStore
