@@ -112,3 +112,21 @@ def test_a_log_that_can_not_be_written_back_holds_up_nobody(tmp_path: Path, capl
     file.close()
     told = [record for record in caplog.records if "can't be written back" in record.message]
     assert 1 <= len(told) <= 20
+
+
+def test_a_thread_that_can_not_be_begun_holds_up_nobody(file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a system has no room for one: what was committed is there, and nobody may take it for undone."""
+    begin = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    file.append(300)
+    assert file.writer.execute("select count(*) from log").get == 300
+    assert file.log <= 250, "the log does not grow for ever, whoever writes it back"
+    monkeypatch.setattr(threading.Thread, "start", begin)
+    file.append(600)
+    assert file.log <= 250
+    file.checkpoints.close()
+    assert file.open().execute("select count(*) from log").get == 900

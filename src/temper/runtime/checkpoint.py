@@ -47,15 +47,27 @@ class Checkpoints:
         """See whether there is something to do, in the thread that appends, after a commit. Raises nothing."""
         if self._under_way is not None:
             if self._under_way.done() or self._pages >= PAGES_MAX:
-                self._under_way.result()
+                problem = self._under_way.exception()
+                if problem is not None:
+                    _log.error("the log was not written back", exc_info=problem)
                 self._under_way = None
                 if self._pages >= PAGES_ANEW:
                     _written(self._writer)
         elif self._pages - self._begun >= PAGES:
             self._begun = self._pages
-            if self._thread is None:
-                self._thread = ThreadPoolExecutor(1, thread_name_prefix="temper-checkpoint")
-            self._under_way = self._thread.submit(self._write_back)
+            self._under_way = self._beside()
+
+    def _beside(self) -> Future[None] | None:
+        """Have the thread write it back; where the system has no room for one, it is done here."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="temper-checkpoint")
+        try:
+            return self._thread.submit(self._write_back)
+        except RuntimeError as problem:
+            _log.warning("the log is written back between two appends: %s", problem)
+            self._thread = None
+            _written(self._writer)
+            return None
 
     def close(self) -> None:
         """End the thread; what is in the log stays there."""
