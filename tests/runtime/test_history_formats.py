@@ -123,15 +123,16 @@ def test_a_migration_that_is_killed_leaves_the_file_as_it_was_and_is_done_again(
     script = """
 import os, sys
 from pathlib import Path
-from temper.runtime import SqliteStore, sqlite
+from temper.runtime import SqliteStore
+from temper.runtime.sqlite import file
 
-sqlite._MIGRATED_AT_ONCE = 10
-taken = sqlite._unhashed
+file._MIGRATED_AT_ONCE = 10
+taken = file._unhashed
 def unhashed(db, after):
     if after >= 20:
         os._exit(9)
     return taken(db, after)
-sqlite._unhashed = unhashed
+file._unhashed = unhashed
 SqliteStore(Path(sys.argv[1]))
 """
     died = subprocess.run([sys.executable, "-c", script, str(old)], check=False)

@@ -264,7 +264,7 @@ def test_idempotency_keys_are_forgotten_after_a_day_and_ten_thousand(
 ) -> None:
     """Both: a burst washes nobody's key away, and an idle space keeps the last ones."""
     monkeypatch.setattr("temper.kernel.memory.KEYS_KEPT_MIN", 5)
-    monkeypatch.setattr("temper.runtime.sqlite.KEYS_KEPT_MIN", 5)
+    monkeypatch.setattr("temper.runtime.sqlite.appending.KEYS_KEPT_MIN", 5)
     monkeypatch.setattr("temper.runtime.postgres.store.KEYS_KEPT_MIN", 3)
     driver = shelves(kept, 2)
     day = 86_400_000

@@ -1,23 +1,17 @@
-"""A space in one SQLite file.
+"""The store over a file of SQLite's: see `temper.kernel.Store` for its verbs, and `schema` for its tables.
 
 Two tables carry the load, so that an action costs a row of the log and a row of its entity: both have integer keys,
 so that what belongs together lies together. The log has one index, for histories. Everything else is small or seldom.
-
-The file is in WAL mode with `synchronous=FULL`: an append that has returned is on the disk. One process has it at a
-time; it holds a lock on a file beside it for as long as it lives, which a kill lets go of.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any
 
 import apsw
 import msgspec
@@ -25,7 +19,6 @@ import msgspec
 from temper.kernel import (
     Answered,
     Batch,
-    Change,
     Codec,
     Codecs,
     Entry,
@@ -41,114 +34,23 @@ from temper.kernel import (
     TableVersion,
     Unmoved,
     Upto,
-    dump_caller,
     load_caller,
     path_of,
-    path_text,
 )
 from temper.runtime import records as r
 from temper.runtime.agenda import NEVER, Agenda
 from temper.runtime.archive import ENTRIES_MAX, ArchiveDamaged, Packed, Segment, Segments, Unpacked, pack
-from temper.runtime.chain import GENESIS, chained, digest_of, is_digest, is_mark
+from temper.runtime.chain import GENESIS, digest_of, is_digest
 from temper.runtime.checkpoint import Checkpoints
 from temper.runtime.disk import fault_of
-from temper.runtime.ranks import SCHEMA as RANKS
-from temper.runtime.ranks import Rank, Ranks, Span, Spot, changed_kinds
-from temper.table import Snapshot, Table, Value, load, moving, next_due
-
-# 1 had no hashes in its log, and no marks; 3 is a file of which something was put away.
-FORMAT = 2
-FORMAT_ARCHIVED = 3
-APPLICATION_ID = 0x54656D70  # "Temp", so that `file` and a curious operator can tell.
-
-# An idempotency key is kept for a day, and at least this many are: nobody's retry comes later, and a burst can't wash
-# them away. Each append forgets a few more than it adds.
-KEYS_KEPT_MS = 86_400_000
-KEYS_KEPT_MIN = 10_000
+from temper.runtime.ranks import Rank, Ranks, Span, Spot
+from temper.runtime.sqlite.appending import Appending
+from temper.runtime.sqlite.file import archive_of, asking, back, connect, locked, writing
+from temper.runtime.sqlite.schema import FORMAT_ARCHIVED
+from temper.table import Snapshot, Table, Value, load
 
 # Entities whose row number is known without asking.
 _ROWS_MAX = 200_000
-
-_SCHEMA = f"""
-create table meta(name text primary key, value) without rowid;
-create table log(seq integer primary key, entity integer, body blob not null, hash blob not null);
-create index log_of_entity on log(entity, seq) where entity is not null;
-create table entities(
-  row integer primary key, kind text not null, id text not null, state text not null, live integer not null,
-  due integer, version integer not null, body blob not null
-);
-create unique index entities_by_id on entities(kind, id);
-create index entities_by_state on entities(kind, state);
-create index entities_due on entities(due) where due is not null;
-create table holds(
-  kind text not null, number integer not null, value text not null, row integer not null,
-  primary key(kind, number, value)
-) without rowid;
-create index holds_of_row on holds(row);
-create table keys(
-  kind text not null, value text not null, row integer not null, primary key(kind, value)
-) without rowid;
-create table orders(
-  row integer primary key, name text not null unique, kind text not null, entity text not null, id text not null,
-  tool text, args blob not null, send blob, version integer not null, state text not null, attempts integer not null,
-  next_at integer not null, created_at integer not null, lane integer not null, pair text, unsure integer not null,
-  last_error text not null
-);
-create index orders_of_entity on orders(entity, id);
-create index orders_calls on orders(tool, next_at) where kind = 'call' and state = 'waiting';
-create index orders_sends on orders(pair, lane) where kind = 'send' and state = 'waiting';
-create index orders_started on orders(row) where state = 'started';
-create table requests(
-  row integer primary key, name text not null unique, fingerprint text not null, seq integer not null,
-  at integer not null, kind text, id text, version integer, body blob
-);
-create table letters(
-  row integer primary key, name text not null unique, entity text not null, id text not null, text text not null,
-  at integer not null
-);
-create table versions(
-  number integer primary key, digest text not null, body blob not null, report blob not null, at integer not null,
-  author text not null, note text not null
-);
-create table marks(
-  entity integer not null, seq integer not null, version integer not null, body blob not null, primary key(entity, seq)
-) without rowid;
-insert into meta values('format', {FORMAT});
-pragma application_id = {APPLICATION_ID};
-"""
-# Files that are older have neither: no table before asked for them.
-_WATCHING = """
-create table if not exists refs(
-  kind text not null, field text not null, target text not null, row integer not null,
-  primary key(kind, field, target, row)
-) without rowid;
-create index if not exists refs_of_row on refs(row);
-create table if not exists stirs(
-  row integer primary key, owner text not null, kind text not null, id text not null, path text not null,
-  caller blob not null, after integer not null, unique(owner, kind, id, path)
-);
-"""
-# Whom the archive has, and where. Their rows have no state and no body, and the log the digests of their entries.
-_ARCHIVE = """
-create table if not exists segments(number integer primary key, sum text not null, size integer not null);
-create table if not exists archived(
-  row integer primary key, segment integer not null, place integer not null, size integer not null
-);
-"""
-# How many there are of each kind in each state, kept with them: counting a million takes too long for a list.
-_POPULATIONS = """
-create table populations(
-  kind text not null, state text not null, number integer not null, primary key(kind, state)
-) without rowid;
-insert into populations select kind, state, count(*) from entities group by kind, state;
-create trigger entities_made after insert on entities begin
-  insert into populations values(new.kind, new.state, 1) on conflict do update set number = number + 1;
-end;
-create trigger entities_moved after update of state on entities when old.state <> new.state begin
-  update populations set number = number - 1 where kind = old.kind and state = old.state;
-  insert into populations values(new.kind, new.state, 1) on conflict do update set number = number + 1;
-end;
-"""
 
 _ORDERS = (
     "select name, kind, entity, id, tool, args, send, version, state, attempts, next_at, created_at, lane, unsure,"
@@ -170,23 +72,11 @@ _OF_STATE = {
         " order by row desc limit ?3)"
     ),
 }
-_MARK = "insert into marks select row, ?, version, body from entities where row = ? and state <> ''"
 _ROW_MAX = 2**63 - 1
 # Up to which row all are as the table in force has them; nothing where all are.
 _MOVED = "select value from meta where name = 'moved'"
 # Rows that a turn goes past, in search of those who are not.
 _PASSED_AT_ONCE = 2_000
-# Entities that a table with other indexes has indexed at once.
-_INDEXED_AT_ONCE = 1_000
-# Rows that a migration takes at once.
-_MIGRATED_AT_ONCE = 10_000
-
-# Rows that go by one statement. SQLite runs it to its end without the interpreter's lock, which it else gives up and
-# waits for at each row, while the loop has it: a third of what an append takes beside a busy loop.
-_ROWS_AT_ONCE = 64
-# Kept ready: one statement for each number of rows, beside all others.
-_STATEMENTS = 4 * _ROWS_AT_ONCE
-
 _to_json = msgspec.json.Encoder().encode
 _entry_from_json = msgspec.json.Decoder(Entry).decode
 
@@ -204,7 +94,6 @@ def version_of(body: bytes) -> int:
 
 
 _from_json = msgspec.json.Decoder().decode
-T = TypeVar("T")
 
 
 class SqliteStore:
@@ -220,9 +109,9 @@ class SqliteStore:
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
         self.path = path
         self._vfs = vfs
-        self._lock = _locked(path)
+        self._lock = locked(path)
         try:
-            self._writer = _writer(path, vfs)
+            self._writer = writing(path, vfs)
         except StoreFault:
             self._lock.close()
             raise
@@ -245,7 +134,7 @@ class SqliteStore:
         )
         self.ranks = Ranks(self._writer)
         self._segments = Segments(archive_of(path))
-        self._checkpoints = Checkpoints(self._writer, partial(_connect, path, apsw.SQLITE_OPEN_READWRITE, vfs))
+        self._checkpoints = Checkpoints(self._writer, partial(connect, path, apsw.SQLITE_OPEN_READWRITE, vfs))
 
     def close(self) -> None:
         """Let go of the file. The log is written back into it first, so that it can be copied alone."""
@@ -427,7 +316,7 @@ class SqliteStore:
             self.ranks.ask(kind, field)
             more = self.ranks.make(self._codecs.load)
         except apsw.Error as problem:
-            self._back()
+            back(self._writer)
             raise fault_of(self.path, problem) from problem
         self._checkpoints.appended()
         return more
@@ -579,20 +468,20 @@ class SqliteStore:
             writer.execute("begin immediate")
         except apsw.Error as problem:
             raise fault_of(self.path, problem) from problem
-        appending = _Appending(
+        appending = Appending(
             writer, batch, self._codecs, self._rows, self._last_seq, self._head, self._keys, self.ranks, self._kept_body
         )
         try:
             appending.write()
         except BaseException as problem:
-            self._back()
+            back(self._writer)
             if isinstance(problem, apsw.Error):
                 raise fault_of(self.path, problem) from problem
             raise
         try:
             writer.execute("commit")
         except apsw.Error as problem:
-            self._back()
+            back(self._writer)
             self._agenda.forget()
             # Some of it may have reached the log, and be found there if we die before we write again.
             raise fault_of(self.path, problem, unknown=True) from problem
@@ -678,7 +567,7 @@ class SqliteStore:
                     done += self._put_away(db, one, (one.row, segment.number, place, size))
                 db.execute("update meta set value = ? where name = 'format'", (FORMAT_ARCHIVED,))
         except apsw.Error as problem:
-            self._back()
+            back(self._writer)
             raise fault_of(self.path, problem) from problem
         self._checkpoints.appended()
         return done
@@ -722,11 +611,6 @@ class SqliteStore:
     def _kept_body(self, row: int, body: bytes) -> bytes:
         return body or bytes(self._packed(row).entity.body)
 
-    def _back(self) -> None:
-        # SQLite goes back by itself on some faults.
-        if self._writer.in_transaction:
-            self._writer.execute("rollback")
-
     # --- private ---
 
     @property
@@ -745,7 +629,7 @@ class SqliteStore:
         """A cursor of this thread's own connection."""
         reader: apsw.Connection | None = getattr(self._threads, "reader", None)
         if reader is None:
-            reader = self._threads.reader = _reader(self.path, self._vfs)
+            reader = self._threads.reader = asking(self.path, self._vfs)
             self._readers.append(reader)
         return reader.cursor()
 
@@ -799,445 +683,6 @@ class SqliteStore:
             last_error=error,
             unsure=bool(unsure),
         )
-
-
-class _Appending:
-    """One batch on its way into the file, within a transaction. What it learns counts once that is committed."""
-
-    def __init__(
-        self,
-        db: apsw.Connection,
-        batch: Batch,
-        codecs: Codecs,
-        known: Mapping[tuple[str, str], int],
-        last_seq: int,
-        head: bytes,
-        keys: int,
-        ranks: Ranks,
-        body_of: Callable[[int, bytes], bytes],
-    ) -> None:
-        self._db = db
-        self._batch = batch
-        self._known = known
-        self._codecs = codecs
-        self.codec: Codec | None = None
-        self.number = codecs.current
-        self.rows: dict[tuple[str, str], int] = {}
-        self.dues: list[int] = []
-        self.last_seq = last_seq
-        self.head = head
-        self.keys = keys
-        self.stale: Iterable[Rank] = ()
-        self._ranks = ranks
-        self._body_of = body_of
-
-    def write(self) -> None:
-        for change in self._batch.changes:
-            if change.version is not None:
-                self._version(change.version)
-        self._entities()
-        log: list[tuple[int, int | None, bytes, bytes]] = []
-        marked: dict[int, int] = {}
-        seq, head = self.last_seq, self.head
-        for change in self._batch.changes:
-            for entry in change.entries:
-                seq += 1
-                if entry.seq:  # It was to be appended before.
-                    msgspec.structs.force_setattr(entry, "seq", 0)
-                row, body = self._row(entry.entity, entry.id), _to_json(entry)
-                head = chained(head, body)
-                log.append((seq, row, body, head))
-                if row is not None and (is_mark(head) or row in marked):
-                    marked[row] = seq
-                msgspec.structs.force_setattr(entry, "seq", seq)
-        for some in _pieces(log):
-            self._db.execute(_log(len(some)), [*chain.from_iterable(some)])
-        for row, at in marked.items():
-            self._db.execute(_MARK, (at, row))
-        self.last_seq, self.head = seq, head
-        for change in self._batch.changes:
-            self._outbox(change)
-            if change.key is not None:
-                self._key(change)
-
-    @property
-    def _now(self) -> Codec:
-        return self.codec or self._codecs.of(self._codecs.current)
-
-    def _version(self, version: TableVersion) -> None:
-        old = None if self._codecs.current == 0 else self._now
-        self._db.execute(
-            "insert into versions values(?, ?, ?, ?, ?, ?, ?)",
-            (version.number, version.digest, version.table, version.report, version.at, version.by, version.note),
-        )
-        self.codec = Codec(load(version.table))
-        self.number = version.number
-        if old is not None:
-            self._index_again(old, self.codec)
-
-    def _index_again(self, old: Codec, new: Codec) -> None:
-        """Index all entities of the kinds whose `key` or `unique`s another table changes."""
-        step = moving(old.table, new.table, self.number - 1)
-        self.stale = self._ranks.stale(changed_kinds(old.table, new.table, step.touched | step.asked))
-        if step.touched or step.roused:
-            self._db.execute("insert or replace into meta values('moved', 0)")
-        for kind in sorted(step.indexed):
-            self._db.execute("delete from holds where kind = ?", (kind,))
-            self._db.execute("delete from keys where kind = ?", (kind,))
-            self._db.execute("delete from refs where kind = ?", (kind,))
-            after = 0
-            while rows := self._of_kind(kind, after):
-                for row, id, version, body in rows:
-                    now = self._codecs.load(version, kind, id, self._body_of(row, body))
-                    carried = new.carried(old, now, from_version=self.number - 1)
-                    if isinstance(carried, Snapshot):
-                        self._hold(carried, row)
-                after = rows[-1][0]
-
-    def _of_kind(self, kind: str, after: int) -> Sequence[tuple[int, str, int, bytes]]:
-        """Return the next entities of a kind, by row: a million at once would not fit into memory."""
-        found: Any = self._db.execute(
-            "select row, id, version, body from entities where row > ? and +kind = ? order by row limit ?",
-            (after, kind, _INDEXED_AT_ONCE),
-        ).fetchall()
-        return found  # type: ignore[no-any-return]  # apsw's rows are tuples of anything
-
-    def _entities(self) -> None:
-        """Write each entity once, as the whole batch leaves it."""
-        last: dict[tuple[str, str], tuple[Snapshot | None, int | None]] = {}
-        for change in self._batch.changes:
-            for now in change.snapshots:
-                last[now.entity, now.id] = (now, next_due(now))
-            for wake in change.wakes:
-                name = (wake.entity, wake.id)
-                last[name] = (last[name][0] if name in last else None, wake.at)
-        codec = self._now
-        updates: list[tuple[str, bool, int | None, int, bytes, int]] = []
-        for name, (after, due) in last.items():
-            row = self._row(*name)
-            if due is not None:
-                self.dues.append(due)
-            if after is None:
-                self._db.execute("update entities set due = ? where row = ?", (due, row))
-            elif row is None:
-                self._db.execute(
-                    "insert into entities(kind, id, state, live, due, version, body) values(?, ?, ?, ?, ?, ?, ?)",
-                    (*name, after.state, codec.is_live(after), due, self.number, codec.dump(after)),
-                )
-                row = self.rows[name] = self._db.last_insert_rowid()
-                self._hold(after, row)
-                self._ranks.put(after, row, new=True)
-            else:
-                updates.append((after.state, codec.is_live(after), due, self.number, codec.dump(after), row))
-                self._hold_again(after, row)
-                self._ranks.put(after, row, new=False)
-        for some in _pieces(updates):
-            self._db.execute(_update(len(some)), [*chain.from_iterable(some)])
-
-    def _hold(self, now: Snapshot, row: int) -> None:
-        codec = self._now
-        key = codec.key(now)
-        if key is not None:
-            self._db.execute("insert or ignore into keys values(?, ?, ?)", (now.entity, key, row))
-        for number, text in codec.uniques(now).items():
-            # Two final ones may hold a value that a later table made `unique ever`: the first has it.
-            self._db.execute("insert or ignore into holds values(?, ?, ?, ?)", (now.entity, number, text, row))
-        if codec.is_watched(now.entity):
-            self._refer(now, row, codec.references(now))
-
-    def _refer(self, now: Snapshot, row: int, references: Iterable[tuple[str, str]]) -> None:
-        self._db.executemany(
-            "insert into refs values(?, ?, ?, ?)", [(now.entity, field, id, row) for field, id in sorted(references)]
-        )
-
-    def _hold_again(self, now: Snapshot, row: int) -> None:
-        codec = self._now
-        if codec.is_watched(now.entity):
-            self._refer_again(now, row, codec.references(now))
-        if not codec.table.entities[now.entity].uniques:
-            return
-        holds = codec.uniques(now)
-        had: Any = self._db.execute("select number, value from holds where row = ?", (row,)).fetchall()
-        if holds == dict(had):
-            return
-        self._db.execute("delete from holds where row = ?", (row,))
-        for number, text in holds.items():
-            self._db.execute("insert or ignore into holds values(?, ?, ?, ?)", (now.entity, number, text, row))
-
-    def _refer_again(self, now: Snapshot, row: int, references: frozenset[tuple[str, str]]) -> None:
-        found: Any = self._db.execute("select field, target from refs where row = ?", (row,)).fetchall()
-        had = frozenset(found)
-        self._db.executemany(
-            "delete from refs where kind = ? and field = ? and target = ? and row = ?",
-            [(now.entity, field, id, row) for field, id in sorted(had - references)],
-        )
-        self._refer(now, row, references - had)
-
-    def _row(self, entity: str, id: str) -> int | None:
-        name = (entity, id)
-        row = self.rows.get(name) or self._known.get(name)
-        if row is None:
-            row = self._db.execute("select row from entities where kind = ? and id = ?", name).get
-            if row is not None:
-                self.rows[name] = row
-        return row
-
-    def _outbox(self, change: Change) -> None:
-        db = self._db
-        for row in change.orders:
-            send = row.send
-            pair = None if send is None else f"{row.entity}/{row.id}>{send.entity}/{send.entity_id}"
-            db.execute(
-                "insert into orders(name, kind, entity, id, tool, args, send, version, state, attempts, next_at,"
-                " created_at, lane, pair, unsure, last_error) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                " on conflict(name) do update set state = excluded.state, attempts = excluded.attempts,"
-                " next_at = excluded.next_at, unsure = excluded.unsure, last_error = excluded.last_error",
-                (
-                    row.order,
-                    row.kind,
-                    row.entity,
-                    row.id,
-                    row.tool,
-                    _to_json(row.args),
-                    None if send is None else self._now.dump_send(send),
-                    self.number,
-                    row.state.value,
-                    row.attempts,
-                    row.next_at,
-                    row.created_at,
-                    row.lane,
-                    pair,
-                    row.unsure,
-                    row.last_error,
-                ),
-            )
-        for order in change.ended_orders:
-            db.execute("delete from orders where name = ?", (order,))
-        for letter in change.letters:
-            db.execute(
-                "insert or replace into letters(name, entity, id, text, at) values(?, ?, ?, ?, ?)",
-                (letter.order, letter.entity, letter.id, letter.text, letter.at),
-            )
-        for order in change.unlettered:
-            db.execute("delete from letters where name = ?", (order,))
-        if change.moved is not None and change.moved.row is None:
-            db.execute("delete from meta where name = 'moved'")
-        elif change.moved is not None:
-            db.execute("insert or replace into meta values('moved', ?)", (change.moved.row,))
-        for stir in change.unstirred:
-            db.execute(
-                "delete from stirs where owner = ? and kind = ? and id = ? and path = ?",
-                (stir.owner, stir.entity, stir.id, path_text(stir.path)),
-            )
-        for stir in change.stirs:
-            db.execute(
-                "insert or replace into stirs(owner, kind, id, path, caller, after) values(?, ?, ?, ?, ?, ?)",
-                (stir.owner, stir.entity, stir.id, path_text(stir.path), dump_caller(stir.caller), stir.after),
-            )
-
-    def _key(self, change: Change) -> None:
-        assert change.key is not None, "only those with a key come here"
-        name, fingerprint = change.key
-        entry = change.entries[0]
-        kept: tuple[Any, ...] = (None, None, None, None)
-        if change.snapshots:
-            after = change.snapshots[0]
-            kept = (after.entity, after.id, self.number, self._now.dump(after))
-        else:
-            found: Any = self._db.execute(
-                "select kind, id, version, row, body from entities where kind = ? and id = ?", (entry.entity, entry.id)
-            ).fetchone()
-            if found is not None:
-                kept = (*found[:3], self._body_of(*found[3:]))
-        self._db.execute(
-            "insert or replace into requests(name, fingerprint, seq, at, kind, id, version, body)"
-            " values(?, ?, ?, ?, ?, ?, ?, ?)",
-            (name, fingerprint, entry.seq, entry.at, *kept),
-        )
-        self.keys += 1
-        if self.keys > KEYS_KEPT_MIN:
-            self._db.execute(
-                "delete from requests where row in (select row from requests order by row limit 2) and at < ?",
-                (entry.at - KEYS_KEPT_MS,),
-            )
-            self.keys -= self._db.changes()
-
-
-def _pieces(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield the rows in as few pieces as have a statement each."""
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        yield rows[start : start + _ROWS_AT_ONCE]
-
-
-@cache
-def _log(rows: int) -> str:
-    """Return the statement that writes so many entries."""
-    return "insert into log values " + ", ".join(["(?, ?, ?, ?)"] * rows)  # noqa: S608 - no value is in it
-
-
-@cache
-def _update(rows: int) -> str:
-    """Return the statement that rewrites so many entities."""
-    if rows == 1:
-        return "update entities set state = ?, live = ?, due = ?, version = ?, body = ? where row = ?"
-    given = ", ".join(["(?, ?, ?, ?, ?, ?)"] * rows)
-    return (
-        "update entities set state = column1, live = column2, due = column3, version = column4, body = column5"  # noqa: S608 - no value is in it
-        f" from (values {given}) where row = column6"
-    )
-
-
-# --- the file ---------------------------------------------------------------------------------------------------------
-
-
-def _locked(path: Path) -> IO[str]:
-    """Return the lock that says whose the file is, held. A process that dies lets go of it."""
-    try:
-        lock = Path(f"{path}.lock").open("a+", encoding="utf-8")  # noqa: SIM115 - held for as long as the store is open
-    except OSError as problem:
-        raise StoreFault(f"`{path}.lock` can't be written: {problem.strerror}") from problem
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as problem:
-        lock.seek(0)
-        other = lock.read().strip() or "another"
-        lock.close()
-        raise StoreFault(
-            f"`{path}` is in use by process {other}: stop it, or give this one a folder of its own"
-        ) from problem
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock
-
-
-def _writer(path: Path, vfs: str | None) -> apsw.Connection:
-    """Return the connection that writes; make the tables of a new file. One that is not ours is left as it is."""
-    db = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, vfs)
-    try:
-        new = db.execute("select count(*) from sqlite_schema").get == 0
-        old = not new and _see_whose(db, path) < FORMAT
-        db.execute("pragma journal_mode = wal")
-        db.execute("pragma synchronous = full")
-        # What a statement of many rows would take back if it failed is kept there, and not in a file.
-        db.execute("pragma temp_store = memory")
-        db.execute("pragma journal_size_limit = 67108864")
-        if new:
-            with db:
-                db.execute(_SCHEMA)
-        if old:
-            _migrate(db)
-        db.execute(_WATCHING)
-        db.execute(_ARCHIVE)
-        _make_lists(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def archive_of(path: Path) -> Path:
-    """Return the folder of what has been put away of the space in that file."""
-    return path.with_suffix(".archive")
-
-
-def founded(path: Path) -> apsw.Connection:
-    """Return a connection to a new file with a space's tables, not in WAL mode: one that is filled before it is served.
-
-    What a fault leaves there is of no use.
-    """
-    db = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, None)
-    db.execute("pragma synchronous = off")  # It is synced as a whole, once it is whole.
-    with db:
-        db.execute(_SCHEMA)
-        db.execute(_WATCHING)
-        db.execute(_ARCHIVE)
-        _make_lists(db)
-    return db
-
-
-def _make_lists(db: apsw.Connection) -> None:
-    """Make what lists need, and what files of earlier builds have not."""
-    db.execute(RANKS)
-    if db.execute("select 1 from sqlite_schema where name = 'populations'").get is None:
-        with db:
-            db.execute(_POPULATIONS)
-
-
-def reading(path: Path) -> apsw.Connection:
-    """Return a connection to a space's file that changes nothing, whoever serves it. Raises `StoreFault`."""
-    if not path.is_file():
-        raise StoreFault(f"there is no file `{path}`")
-    try:
-        db = _connect(path, apsw.SQLITE_OPEN_READONLY, None)
-    except apsw.Error as problem:
-        raise StoreFault(f"`{path}` can't be opened: {problem}") from problem
-    try:
-        found = _see_whose(db, path)
-        if found < FORMAT:
-            raise StoreFault(f"`{path}` has format {found}: serve it once with this Temper, which makes it {FORMAT}")
-    except apsw.Error as problem:
-        db.close()
-        raise fault_of(path, problem) from problem
-    except StoreFault:
-        db.close()
-        raise
-    return db
-
-
-def _reader(path: Path, vfs: str | None) -> apsw.Connection:
-    db = _connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
-    db.execute("pragma query_only = on")
-    return db
-
-
-def _connect(path: Path, flags: int, vfs: str | None) -> apsw.Connection:
-    db = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=_STATEMENTS)
-    db.set_busy_timeout(5_000)
-    return db
-
-
-def _see_whose(db: apsw.Connection, path: Path) -> int:
-    """Return the format of a file that is ours. Raises `StoreFault` where it is not, or is newer than we are."""
-    if db.execute("pragma application_id").get != APPLICATION_ID:
-        raise StoreFault(f"`{path}` is no space of Temper's")
-    found = db.execute("select value from meta where name = 'format'").get
-    if not isinstance(found, int) or not 1 <= found <= FORMAT_ARCHIVED:
-        raise StoreFault(
-            f"`{path}` has format {found}, and this Temper reads format {FORMAT_ARCHIVED}: use the newer one"
-        )
-    return found
-
-
-def _migrate(db: apsw.Connection) -> None:
-    """Bring a file of format 1 to format 2, in one commit: a kill on the way leaves it as it was.
-
-    Each entry gets its hash. What was written without marks gets none: it is read from the entity's first entry on.
-    """
-    with db:
-        # The default is there since rows are; each gets its own below.
-        db.execute("alter table log add column hash blob not null default x''")
-        db.execute(
-            "create table marks(entity integer not null, seq integer not null, version integer not null,"
-            " body blob not null, primary key(entity, seq)) without rowid"
-        )
-        head, seq = GENESIS, 0
-        while rows := _unhashed(db, seq):
-            hashes = []
-            for seq, body in rows:
-                head = chained(head, body)
-                hashes.append((head, seq))
-            db.executemany("update log set hash = ? where seq = ?", hashes)
-        db.execute("update meta set value = ? where name = 'format'", (FORMAT,))
-
-
-def _unhashed(db: apsw.Connection, after: int) -> Sequence[tuple[int, bytes]]:
-    """Return the next entries that a migration takes."""
-    found: Any = db.execute(
-        "select seq, body from log where seq > ? order by seq limit ?", (after, _MIGRATED_AT_ONCE)
-    ).fetchall()
-    return found  # type: ignore[no-any-return]  # apsw's rows are tuples of anything
 
 
 def _texts(texts: Sequence[str]) -> str:
