@@ -359,6 +359,54 @@ async def test_a_simulation_says_what_other_policies_would_change(desk: Workshop
     assert (await problem(desk.simulate_policy(CLERK, "desk"))).status == 403
 
 
+APPROVES = 'action == desk::Action::"Ticket.Finish.approve"'
+CHIEFS = f'permit (principal in temper::Role::"chief", {APPROVES}, resource)'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("", f"permit (principal, {APPROVES}, resource);", (
+            "newly lets everybody say yes to `Ticket.Finish` in Filed and Held",
+            "newly lets `clerk` say yes to `Ticket.Finish` in Filed and Held",
+            "newly lets `chief` say yes to `Ticket.Finish` in Filed and Held",
+        )),
+        (f"{CHIEFS} unless {{ principal.agent }};", f'{CHIEFS} when {{ resource.state == "Held" }};', (
+            "no longer lets `chief` as a person say yes to `Ticket.Finish` in Filed",
+            "newly lets `chief` as an agent say yes to `Ticket.Finish` in Held",
+        )),
+        (f"{CHIEFS};", f"{CHIEFS} unless {{ context.requester == principal }};", (
+            "lets only on conditions `chief` say yes to `Ticket.Finish` in Filed and Held",
+        )),
+        (f"{CHIEFS};", "", ("no longer lets `chief` say yes to `Ticket.Finish` in Filed and Held",)),
+        (f"{CHIEFS};", f"{CHIEFS}; forbid (principal, {APPROVES}, resource) when {{ principal.agent }};", (
+            "no longer lets `chief` as an agent say yes to `Ticket.Finish` in Filed and Held",
+        )),
+    ],
+)  # fmt: skip
+async def test_a_change_of_who_may_say_yes_is_told(
+    desk: Workshop, before: str, after: str, expected: tuple[str, ...]
+) -> None:
+    """By a simulation and by a plan: who may let others do something can do as much harm as who may do it."""
+    freeze = f"forbid (principal, {FINISH}, resource) when {{ principal.agent }};"
+    await pushed(desk, freeze + before)
+    found = await desk.simulate_policy(ADMIN, "desk", {"other.cedar": freeze + after}, entity="Ticket")
+    assert found.lines == expected
+    plan = await desk.plan(ADMIN, "desk", {"desk.blueprint": DESK, "desk.cedar": freeze + after})
+    assert tuple(line.text for line in plan.changes if line.kind == "who") == expected
+
+
+async def test_who_may_say_yes_is_told_beside_who_may_do_it(desk: Workshop) -> None:
+    await pushed(desk, f"{CHIEFS} unless {{ principal.agent }};")
+    for asked, there in (("Finish", {"Finish", "Finish.approve"}), ("Finish.approve", {"Finish.approve"})):
+        found = await desk.simulate_policy(ADMIN, "desk", entity="Ticket", action=asked)
+        assert {row.action for row in found.rows} == there
+        assert {(row.roles, row.agent, row.state) for row in found.rows if row.action == "Finish.approve"} == {
+            (roles, False, state) for roles in (("chief",), ("chief", "clerk")) for state in ("Filed", "Held")
+        }
+    assert (await problem(desk.simulate_policy(ADMIN, "desk", entity="Ticket", action="Finich.approve"))).status == 404
+
+
 async def test_a_shadow_says_which_of_the_last_requests_policies_would_refuse(desk: Workshop) -> None:
     await act(desk, AGENT, "Finish")
     await act(desk, CLERK, "Finish", "t2")

@@ -254,7 +254,9 @@ def build(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser, only: s
         "simulate-policy", "policies:simulate_policy", "say who could do what, and what other policies would change"
     )
     simulate.add_argument("target", metavar="BLUEPRINT[/ENTITY[/ID]]", help="what is asked about")
-    simulate.add_argument("action", nargs="?", metavar="ACTION", help="an action, or `read` (default: all)")
+    simulate.add_argument(
+        "action", nargs="?", metavar="ACTION", help="an action, or `read`, or `ACTION.approve` (default: all)"
+    )
     simulate.add_argument(
         "--with", dest="candidate", metavar="PATH",
         help="a `.cedar` file in place of all that are in force, or a bundle: what would change?",

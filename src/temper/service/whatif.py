@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from temper.kernel import NO_FACTS, Order
-from temper.runtime import Could, Gate, Somebody, could_act, could_read
+from temper.runtime import Could, Gate, Somebody, could_act, could_approve, could_read
 from temper.service import wire
 from temper.service.bundle import POLICIES_SUFFIX
 from temper.service.declined import action_of, bad_query, entity_of
 from temper.service.policies import possibly
 from temper.service.space import Space
-from temper.table import Caller, Snapshot, Table, possible
+from temper.table import Caller, Snapshot, Table, cedar, possible
 
 # Living entities of a kind that are asked about: the newest so many.
 SAMPLED_MAX = 200
@@ -21,6 +21,8 @@ SAMPLED_MAX = 200
 ROWS_MAX = 2_000
 NEW = "new"
 READ = "read"
+# Behind an action: saying yes to another's request for it, which has no name of its own in a blueprint.
+APPROVE = f".{cedar.APPROVE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def must_be_there(table: Table, asked: Asked) -> None:
     if asked.action not in (None, READ):
         if kind is None:
             raise bad_query("action", "is of an entity: name that, too")
-        action_of(kind, str(asked.action))
+        action_of(kind, str(asked.action).removesuffix(APPROVE))
 
 
 def candidate(table: Table, files: Mapping[str, str]) -> dict[str, str]:
@@ -81,7 +83,7 @@ def somebodies(table: Table, *, pairs: bool = True) -> Iterator[Somebody]:
 
 
 def rows(table: Table, asked: Asked, *, pairs: bool = True) -> Iterator[wire.CouldRow]:
-    """Yield who could do what in which state: by `by` and policies, whatever the guards say."""
+    """Yield who could do what in which state, or say yes to it: by `by` and policies, whatever the guards say."""
     people = tuple(somebodies(table, pairs=pairs))
     for entity in table.entities.values():
         if asked.entity not in (None, entity.name):
@@ -90,15 +92,18 @@ def rows(table: Table, asked: Asked, *, pairs: bool = True) -> Iterator[wire.Cou
             if asked.action in (None, READ):
                 yield from (_row(table, entity.name, READ, state, who) for who in people)
         for action in entity.actions.values():
-            if asked.action not in (None, action.name):
-                continue
-            for state in dict.fromkeys(state for case in action.cases for state in case.froms):
-                yield from (_row(table, entity.name, action.name, state, who) for who in people)
+            states = tuple(dict.fromkeys(state for case in action.cases for state in case.froms))
+            # Who asks about an action hears of those who may say yes to it, too.
+            for name in (action.name, action.name + APPROVE):
+                if asked.action in (None, action.name, name):
+                    yield from (_row(table, entity.name, name, state, who) for state in states for who in people)
 
 
 def _row(table: Table, entity: str, action: str, state: str, who: Somebody) -> wire.CouldRow:
     if action == READ:
         answer = could_read(table, entity, state, who)
+    elif action.endswith(APPROVE):
+        answer = could_approve(table, entity, action.removesuffix(APPROVE), state, who)
     else:
         answer = could_act(table, entity, action, state, who)
     return wire.CouldRow(
@@ -174,7 +179,8 @@ def _doing(table: Table, entity: str, action: str, states: list[str]) -> str:
     if action == READ:
         every = len(states) == len(table.entities[entity].states)
         return f"read {entity}" if every else f"read {entity} in {names}"
-    return f"take `{entity}.{action}`" + ("" if states == [NEW] else f" in {names}")
+    verb = "say yes to" if action.endswith(APPROVE) else "take"
+    return f"{verb} `{entity}.{action.removesuffix(APPROVE)}`" + ("" if states == [NEW] else f" in {names}")
 
 
 # --- the living -------------------------------------------------------------------------------------------------------

@@ -280,7 +280,8 @@ class PoliciesView(Wire, frozen=True):
 class CouldRow(Wire, frozen=True):
     """Whether somebody with these roles, and no others, could do that: "yes", "no", or it "depends" on what else is so.
 
-    `action` is "read" for reading. `because` is "by", or the policies that decide.
+    `action` is "read" for reading, and ends in ".approve" for saying yes to an action that another may not take.
+    `because` is "by", or the policies that decide.
     """
 
     entity: str

@@ -12,7 +12,7 @@ from temper.runtime.cedar.permits import Permit, generated, whole_text
 from temper.runtime.cedar.read import POLICIES_MAX, Policies, read_policies
 from temper.runtime.cedar.schema import schema, schema_text
 from temper.runtime.cedar.slices import Ruling
-from temper.runtime.cedar.whatif import Could, Somebody, could_act, could_read
+from temper.runtime.cedar.whatif import Could, Somebody, could_act, could_approve, could_read
 
 __all__ = [
     "POLICIES_MAX",
@@ -26,6 +26,7 @@ __all__ = [
     "Somebody",
     "administration_schema",
     "could_act",
+    "could_approve",
     "could_read",
     "generated",
     "read_administration",

@@ -57,9 +57,24 @@ def could_act(table: Table, entity: str, action: str, state: str, who: Somebody)
 def could_read(table: Table, entity: str, state: str, who: Somebody) -> Answer:
     """Return whether somebody could read an entity in that state."""
     name = cedar.reads(entity)
+    permitted = _permitted(table, name, state, who)
+    return _forbidden(table, name, state, who) if permitted is None else permitted
+
+
+def could_approve(table: Table, entity: str, action: str, state: str, who: Somebody) -> Answer:
+    """Return whether somebody could say yes to an action that another may not take on an entity in that state."""
+    name = cedar.approves(entity, action)
+    permitted = _permitted(table, name, state, who)
+    return Answer(Could.NO) if permitted is None else permitted
+
+
+def _permitted(table: Table, name: cedar.ActionName, state: str, who: Somebody) -> Answer | None:
+    """Return whether a `permit` and no `forbid` lets somebody do it; `None` where no `permit` speaks of it."""
     permits = [(each.id, form) for each, form in cedar.covering(table, name) if each.effect == cedar.PERMIT]
+    if not permits:
+        return None
     found = _forbidden(table, name, state, who)
-    if found.could is Could.NO or not permits:
+    if found.could is Could.NO:
         return found
     answers = {id: _applies(table, form, name, state, who) for id, form in permits}
     if any(answer is True for answer in answers.values()):
