@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from temper.runtime.wasm.engine import Unsound, compiled, known
 from temper.runtime.wasm.flaws import imports_of
 from temper.runtime.wasm.grants import Grants
 from temper.runtime.wasm.package import NotPacked, digest_of, unpack
-from temper.runtime.wasm.run import run
+from temper.runtime.wasm.run import late, run
 from temper.table import Table
 
 # An attempt says itself that its time is up, a little before whoever waits for it does: then it is known to have ended.
@@ -58,14 +59,18 @@ class Modules:
         """Return what comes of a call of the module `file` of `table`'s bundle."""
         seconds = _MARGIN * call.timeout_ms / 1000
         until = time.monotonic() + seconds
+        begun = threading.Event()
         carried_out = asyncio.get_running_loop().run_in_executor(
-            self._threads, self._carried_out, table, file, call, until
+            self._threads, self._carried_out, table, file, call, until, begun
         )
         # Past its time nothing is begun any more, and what has begun is stopped: a word of that is waited for.
         await asyncio.wait({carried_out}, timeout=seconds + _STOPPING_SECONDS)
         if carried_out.done():
             return carried_out.result()
         carried_out.cancel()
+        if begun.is_set():
+            # It is in a single instruction, such as one that fills all of its memory, or the machine is busy.
+            return late()
         return Failed(Kind.UNAVAILABLE, "its time was up before it was compiled, or a thread was free", retry=True)
 
     def prepare(self, table: Table) -> None:
@@ -77,7 +82,7 @@ class Modules:
         with suppress(NotPacked, Unsound, LookupError):  # Whoever calls it is told.
             compiled(table.modules[file], lambda: _content(table, file))
 
-    def _carried_out(self, table: Table, file: str, call: Call, until: float) -> Attempt:
+    def _carried_out(self, table: Table, file: str, call: Call, until: float, begun: threading.Event) -> Attempt:
         grant = self.grants.of(call.tool)
         try:
             code = compiled(table.modules.get(file, ""), lambda: _content(table, file))
@@ -89,6 +94,7 @@ class Modules:
         left_ms = int((until - time.monotonic()) * 1000)
         if left_ms <= 0:
             return Failed(Kind.UNAVAILABLE, "its time was up before a thread was free", retry=True)
+        begun.set()
         return run(code, call, grant, self._now, min(left_ms, grant.time_ms))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -138,13 +139,19 @@ class _Ticker:
                 self._counting -= 1
 
     def _tick(self) -> None:
+        # By the clock, not by how often this thread was woken: on a busy machine each wait is longer than it was asked
+        # for, and a call's time would be up later than whoever waits for it waits.
+        begun, ticks = time.monotonic(), 0
         while True:
             with self._change:
                 if self._counting == 0:
                     self._thread = None
                     return
                 self._change.wait(TICK_MS / 1000)
-            engine().increment_epoch()
+            due = int((time.monotonic() - begun) * 1000 / TICK_MS)
+            for _ in range(due - ticks):
+                engine().increment_epoch()
+            ticks = due
 
 
 ticking = _Ticker()

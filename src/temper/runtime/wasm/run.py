@@ -84,6 +84,11 @@ def run(compiled: Compiled, call: Call, grant: Grant, now: Callable[[], int], ti
             return Failed(Kind.BAD_ANSWER, "its answer is not UTF-8", retry=False)
 
 
+def late() -> Failed:
+    """Return that a call had begun and not ended in time. By the clock, which a busy machine makes short: try again."""
+    return Failed("out_of_time", "it had not ended when its time was up", retry=True)
+
+
 def sandbox(grant: Grant, ticks: int, *, component: bool) -> Any:
     """Return a store with its bounds: an instance lives in it, and goes with it."""
     import wasmtime
@@ -202,8 +207,7 @@ def _trapped(trap: Any, grant: Grant) -> Failed:
         case wasmtime.TrapCode.OUT_OF_FUEL:
             return Failed("out_of_fuel", f"it had not ended after {grant.fuel:,} units of fuel", retry=False)
         case wasmtime.TrapCode.INTERRUPT:
-            # By the clock, which a busy machine makes short: it may go better.
-            return Failed("out_of_time", "it had not ended when its time was up", retry=True)
+            return late()
         case None:
             return Failed("trapped", "it trapped", retry=False)
         case code:
@@ -217,7 +221,7 @@ def _broken(error: Any, grant: Grant) -> Failed:
     if "fuel" in text:
         return Failed("out_of_fuel", f"it had not ended after {grant.fuel:,} units of fuel", retry=False)
     if "interrupt" in text:
-        return Failed("out_of_time", "it had not ended when its time was up", retry=True)
+        return late()
     if "mmap" in text or "allocate" in text:
         return Failed(Kind.UNAVAILABLE, "the server has no memory left for an instance", retry=True)
     return Failed("trapped", "it could not be run to its end", retry=False)
