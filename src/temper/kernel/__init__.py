@@ -8,6 +8,7 @@ Never: asyncio, files, sockets, clocks, randomness. Whoever drives a host brings
 """
 
 from temper.kernel.host import Host
+from temper.kernel.indexing import KEY, Clash, Index, Indexed
 from temper.kernel.journal import Cause, Consented, Ended, Entry, Moved, Operated, Ordered, Published, Who
 from temper.kernel.journal import No as RefusedEntry
 from temper.kernel.memory import MemoryStore
@@ -69,6 +70,7 @@ from temper.kernel.stored import (
 from temper.kernel.upgrade import NEAR, STRANDED_MAX, Examination, Fate
 
 __all__ = [
+    "KEY",
     "NEAR",
     "NO_FACTS",
     "STRANDED_MAX",
@@ -81,6 +83,7 @@ __all__ = [
     "Busy",
     "Cause",
     "Change",
+    "Clash",
     "Codec",
     "Codecs",
     "Conflict",
@@ -99,6 +102,8 @@ __all__ = [
     "Gap",
     "Host",
     "Ids",
+    "Index",
+    "Indexed",
     "Kept",
     "Letter",
     "Limits",

@@ -232,9 +232,12 @@ class Host:
 
     # --- another table ---
 
-    def examine(self, table: Table, version: TableVersion) -> Examination:
-        """Return the examination of those who live, for `table` to come into force as `version`."""
-        return Examination(self.codec, self.store, table, version)
+    def examine(self, table: Table, version: TableVersion, *, lasting: bool = True) -> Examination:
+        """Return the examination of those who live, for `table` to come into force as `version`.
+
+        Where it is not `lasting`, it answers a question: `table` can't be put in force by it.
+        """
+        return Examination(self.codec, self.store, table, version, lasting=lasting)
 
     def exchange(self, examination: Examination) -> Batch | tuple[Stranded, ...]:
         """Return the batch that puts the table examined in force, or every live entity that has no place in it.
@@ -246,7 +249,7 @@ class Host:
         if stranded:
             return stranded
         self._next = examination.new
-        return Batch((Change(version=examination.version),))
+        return Batch((Change(version=examination.version, index=examination.index),))
 
     def swap(self, table: Table, version: TableVersion, at: int) -> Batch | tuple[Stranded, ...]:
         """Examine and exchange in one. Going back is the same: an earlier table under a new number."""

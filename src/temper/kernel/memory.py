@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec.structs import replace
 
+from temper.kernel.indexing import MemoryIndex
 from temper.kernel.journal import Entry
 from temper.kernel.ports import (
     Answered,
@@ -123,6 +124,23 @@ class MemoryStore:
             if row.live and (row.entity, self._codecs.state(row.version, row.entity, row.state)) in asked
         ]
         return found, page[-1].number if len(rows) > limit else None
+
+    def all_of(
+        self, kinds: Collection[str], *, after: int, limit: int
+    ) -> tuple[Sequence[tuple[int, Snapshot]], int | None]:
+        rows = [row for row in self._from(after) if row.entity in kinds]
+        page = rows[:limit]
+        return [(row.number, self._decoded(row)) for row in page], page[-1].number if len(rows) > limit else None
+
+    def row(self, entity: str, id: str) -> int | None:
+        row = self._rows.get((entity, id))
+        return None if row is None else row.number
+
+    def indexing(self, kinds: Collection[str], *, lasting: bool) -> MemoryIndex:
+        return MemoryIndex()
+
+    def tidy(self) -> bool:
+        return False
 
     def moving(self) -> bool:
         return self._moved is not None

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from temper.kernel.indexing import Index
 from temper.kernel.journal import Entry
 from temper.kernel.stored import Kept
 from temper.table import Act, Caller, Ending, Event, Look, Path, Refused, SendOrder, Snapshot, Table, Value
@@ -396,6 +397,8 @@ class Change(Struct, frozen=True):
     stirs: tuple[Stir, ...] = ()
     version: TableVersion | None = None
     """A new table: the whole change is a swap."""
+    index: str | None = None
+    """The index that was made for it (`Store.indexing`), where it has others found otherwise."""
     moved: Upto | None = None
     """So far have those been carried over who live by earlier tables."""
 
@@ -526,6 +529,33 @@ class Store(Protocol):
         """Return those of the `live` whose kind and state are asked for, out of the next `limit` rows.
 
         The second is where to go on from, `None` where there are no more.
+        """
+        ...
+
+    def all_of(
+        self, kinds: Collection[str], *, after: int, limit: int
+    ) -> tuple[Sequence[tuple[int, Snapshot]], int | None]:
+        """Return those of these kinds, final ones too, and their rows, out of the next `limit` rows.
+
+        The second is where to go on from, `None` where there are no more.
+        """
+        ...
+
+    def row(self, entity: str, id: str) -> int | None:
+        """Return the row of an entity, which it keeps for ever."""
+        ...
+
+    def indexing(self, kinds: Collection[str], *, lasting: bool) -> Index:
+        """Return an index of these kinds, with nothing in it; where it is not `lasting`, no swap can put it in force.
+
+        One that is left half made by a crash is dropped.
+        """
+        ...
+
+    def tidy(self) -> bool:
+        """Do a piece of dropping indexes that are no longer used; say whether there is more. Raises `StoreFault`.
+
+        It is for the thread that appends.
         """
         ...
 

@@ -4,12 +4,18 @@ Whoever swaps goes through pages of them, as slowly as it likes; then through wh
 again, while that becomes less (`catch_up`). Where as much changes as can be asked, it lets others decide between two
 steps of `close_in`, each of which asks more than has come since the last, until little is left; and at the swap itself
 it goes through that little, with nobody deciding between.
+
+Where the table has entities found by something else, an index of all of their kinds is made in the same pages, beside
+the one in force; who comes to hold there what another holds has no place. The swap puts it in force.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
+from temper.kernel.indexing import KEY, Clash, Index, Indexed
 from temper.kernel.ports import Place, Store, Stranded, TableVersion
 from temper.kernel.stored import Codec
 from temper.table import Snapshot, Table, moving
@@ -35,10 +41,23 @@ class Fate:
     stranded: int = 0
 
 
+class _Waiting(Struct, frozen=True):
+    """Who was asked, and waits to be put in the index. `first`: it was not asked before."""
+
+    entity: str
+    id: str
+    state: str
+    living: bool
+    first: bool
+    indexed: Indexed
+
+
 class Examination:
     """One candidate, and what is known of those who live. Made by `Host.examine`."""
 
-    def __init__(self, codec: Codec, store: Store, table: Table, version: TableVersion) -> None:
+    def __init__(
+        self, codec: Codec, store: Store, table: Table, version: TableVersion, *, lasting: bool = True
+    ) -> None:
         self.table = table
         self.version = version
         self.old = codec
@@ -50,15 +69,26 @@ class Examination:
         """How many of those examined will be rewritten."""
         self.fates: dict[tuple[str, str], Fate] = {}
         """Of those who were examined page by page, by kind and state."""
-        self._kinds = frozenset(kind for kind, _ in self.moving.asked)
+        self._kinds = frozenset(kind for kind, _ in self.moving.asked) | self.moving.indexed
         self._store = store
-        self._after: int | None = 0 if self.moving.asked else None
+        self._index: Index | None = None
+        if self.moving.indexed:
+            self._index = store.indexing(self.moving.indexed, lasting=lasting)
+        self._after: int | None = 0 if self._kinds else None
         self.overfull = False
         """Whether more have no place than are named: then nothing that changes makes it fit."""
         self._come: int | None = None
         self._stranded: dict[_Name, Stranded] = {}
-        self._holders: dict[tuple[str, int, str], str] = {}
-        self._holds: dict[_Name, list[tuple[str, int, str]]] = {}
+        self._waiting: dict[int, _Waiting] = {}
+        self._gone: list[tuple[str, int]] = []
+        self._clashes: list[tuple[_Waiting, Clash]] = []
+        self._late: set[_Name] = set()
+        """Who was not put in for another that has let go of it since."""
+
+    @property
+    def index(self) -> str | None:
+        """The index that was made for the table, where it has entities found by something else."""
+        return None if self._index is None else self._index.name
 
     @property
     def stranded(self) -> tuple[Stranded, ...]:
@@ -70,18 +100,26 @@ class Examination:
         return sum(self._store.place()) - sum(self.since)
 
     def page(self, limit: int = 256) -> bool:
-        """Ask some more; say whether there may be others still."""
+        """Ask some more; say whether there may be others still. `settle` is to follow."""
+        self.judge()
         if self._after is None:
             return False
-        found, self._after = self._store.living(self.moving.asked, after=self._after, limit=limit)
-        for now in found:
-            after = self._ask(now)
-            self.touched += self._touches(now, after)
-            self._count(now, stranded=after is None)
+        if self._index is None:
+            living, self._after = self._store.living(self.moving.asked, after=self._after, limit=limit)
+            for now in living:
+                self._take(now, first=True)
+        else:
+            found, self._after = self._store.all_of(self._kinds, after=self._after, limit=limit)
+            for row, now in found:
+                self._take(now, row, first=True)
         return self._after is not None
 
     def catch_up(self, limit: int = NEAR) -> bool:
-        """Ask those again of whom the next entries speak; say whether there may be more of them."""
+        """Ask those again of whom the next entries speak; say whether there may be more of them.
+
+        `settle` is to follow.
+        """
+        self.judge()
         names, since = self._store.changed(self.since, limit)
         for entity, id in dict.fromkeys(names):
             if entity in self._kinds:
@@ -89,33 +127,83 @@ class Examination:
         more, self.since = since != self.since, since
         return more
 
+    def settle(self) -> None:
+        """Put those in the index who were asked, in the thread that appends. Raises `StoreFault`."""
+        if self._index is None:
+            return
+        put, self._waiting = self._waiting, {}
+        gone, self._gone = self._gone, []
+        clashes = self._index.put([one.indexed for one in put.values()], gone)
+        self._clashes += [(put[clash.row], clash) for clash in clashes]
+
+    def drop(self) -> None:
+        """Give up what was made for the table, in the thread that appends. Raises `StoreFault`."""
+        if self._index is not None:
+            self._index.drop()
+
     def close_in(self) -> bool:
-        """Catch up with twice as much as has come since the last time, and some; say whether little is left."""
+        """Catch up with twice as much as has come since the last time, and some; say whether little is left.
+
+        It is for the thread that appends.
+        """
         come = sum(self._store.place())
+        self.settle()
         self.catch_up(NEAR + (0 if self._come is None else 2 * (come - self._come)))
+        self.settle()
         self._come = come
         return self.behind() <= NEAR
 
     def whole(self) -> tuple[Stranded, ...]:
-        """Ask all that is left, and return those who have no place."""
+        """Ask all that is left, in the thread that appends, and return those who have no place."""
+        self.settle()
         while not self.overfull and self.page():
-            pass
+            self.settle()
+        self.settle()
         if self.overfull:
             return self.stranded
         while self.catch_up():
-            pass
-        for entity, id in list(self._stranded):
+            self.settle()
+        for entity, id in dict.fromkeys([*self._stranded, *sorted(self._late)]):
             self._ask_again(entity, id)
+        self.settle()
+        self.judge()
         return self.stranded
 
     def _ask_again(self, entity: str, id: str) -> None:
         name = (entity, id)
-        for held in self._holds.pop(name, ()):
-            del self._holders[held]
         self._stranded.pop(name, None)
+        self._late.discard(name)
         now = self._store.snapshot(entity, id)
-        if now is not None and self.old.is_live(now) and (entity, now.state) in self.moving.asked:
-            self._ask(now)
+        if now is None:
+            return
+        row = self._store.row(entity, id) if entity in self.moving.indexed else None
+        if row is not None:
+            self._gone.append((entity, row))
+        self._take(now, row)
+
+    def _take(self, now: Snapshot, row: int | None = None, *, first: bool = False) -> None:
+        """Ask one, and have it put in the index where it is to be found by something else."""
+        living = self.old.is_live(now) and (now.entity, now.state) in self.moving.asked
+        after = self._ask(now) if living else None
+        if living and first:
+            self.touched += self._touches(now, after)
+            self._count(now, stranded=after is None)
+        if row is None or now.entity not in self.moving.indexed:
+            return
+        self._waiting.pop(row, None)
+        if not living:
+            after = self._carried(now)
+        if after is not None:
+            self._waiting[row] = _Waiting(now.entity, now.id, now.state, living, first, self._indexed(row, after))
+
+    def _indexed(self, row: int, after: Snapshot) -> Indexed:
+        return Indexed(
+            row,
+            after.entity,
+            self.new.key(after),
+            tuple(self.new.uniques(after).items()),
+            tuple(sorted(self.new.references(after))) if self.new.is_watched(after.entity) else (),
+        )
 
     def _count(self, now: Snapshot, *, stranded: bool) -> None:
         name = (now.entity, now.state)
@@ -137,24 +225,64 @@ class Examination:
     def _ask(self, now: Snapshot) -> Snapshot | None:
         """Return what becomes of one; `None` where it has no place."""
         after = self.new.carried(self.old, now, from_version=self.version.number - 1, at=self.version.at)
-        reasons = self._clashes(after) if isinstance(after, Snapshot) else after
-        if reasons and len(self._stranded) < STRANDED_MAX:
-            self._stranded[now.entity, now.id] = Stranded(now.entity, now.id, now.state, tuple(reasons))
-        elif reasons:
-            self.overfull = True
-        return None if reasons or not isinstance(after, Snapshot) else after
+        if isinstance(after, Snapshot):
+            return after
+        self._strand(Stranded(now.entity, now.id, now.state, after))
+        return None
 
-    def _clashes(self, now: Snapshot) -> tuple[str, ...]:
-        """Return why the entity can't live beside the others: a `unique` of theirs, which may be new."""
-        if now.entity not in self.moving.indexed:
-            return ()
-        reasons: list[str] = []
-        for number, text in self.new.uniques(now).items():
-            held = (now.entity, number, text)
-            other = self._holders.setdefault(held, now.id)
-            if other == now.id:
-                self._holds.setdefault((now.entity, now.id), []).append(held)
-            else:
-                names = ", ".join(f"`{name}`" for name in self.table.entities[now.entity].uniques[number].fields)
-                reasons.append(f"`{other}` has the same {names}, which is unique")
-        return tuple(reasons)
+    def _strand(self, one: Stranded) -> None:
+        if len(self._stranded) < STRANDED_MAX:
+            self._stranded[one.entity, one.id] = one
+        else:
+            self.overfull = True
+
+    def _carried(self, now: Snapshot) -> Snapshot | None:
+        after = self.new.carried(self.old, now, from_version=self.version.number - 1)
+        return after if isinstance(after, Snapshot) else None
+
+    def judge(self) -> None:
+        """Find out who can't live beside others, of those who were not given what they are to hold.
+
+        Only of two who live: of those who are final, the first has it.
+        """
+        clashes, self._clashes = self._clashes, []
+        held: dict[tuple[int, int], str | None] = {}
+        reasons: dict[int, tuple[_Waiting, list[str]]] = {}
+        for one, clash in clashes:
+            place = (clash.holder, clash.number)
+            if not one.living:
+                continue
+            if place not in held:
+                held[place] = self._holder(one, clash)
+            other = held[place]
+            if other is not None:
+                what = "which is its `key`" if clash.number == KEY else "which is unique"
+                text = f"`{other}` has the same {self._names(one.entity, clash.number)}, {what}"
+                reasons.setdefault(clash.row, (one, []))[1].append(text)
+        for one, texts in reasons.values():
+            self._strand(Stranded(one.entity, one.id, one.state, tuple(texts)))
+            if one.first:
+                self.fates[one.entity, one.state].stranded += 1
+
+    def _holder(self, one: _Waiting, clash: Clash) -> str | None:
+        """Return who lives and has what another was to be given."""
+        found, _ = self._store.all_of({one.entity}, after=clash.holder - 1, limit=1)
+        now = found[0][1]
+        if not self.old.is_live(now):
+            return None
+        after = self._carried(now)
+        mine, other = one.indexed, None if after is None else self._indexed(clash.holder, after)
+        if other is None:
+            same = False
+        elif clash.number == KEY:
+            same = other.key == mine.key
+        else:
+            same = dict(other.uniques).get(clash.number) == dict(mine.uniques)[clash.number]
+        if not same:
+            # It has changed since it was put in, and that is yet to be caught up with.
+            self._late.add((one.entity, one.id))
+        return now.id if same else None
+
+    def _names(self, kind: str, number: int) -> str:
+        entity = self.table.entities[kind]
+        return ", ".join(f"`{name}`" for name in (entity.key if number == KEY else entity.uniques[number].fields))

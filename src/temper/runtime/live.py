@@ -101,6 +101,8 @@ class _Asked:
 class _Swap:
     examination: Examination
     future: asyncio.Future[int | tuple[Stranded, ...]]
+    done: bool = False
+    """Whether it is in force."""
 
     @property
     def table(self) -> Table:
@@ -161,6 +163,7 @@ class Live:
         self._closed = False
         self._broken: str | None = None
         self._turns: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(
@@ -195,6 +198,7 @@ class Live:
         live._turns = live._loop.create_task(live._run(), name=f"temper {live.table.blueprint}")
         live._turns.add_done_callback(live._stopped)
         live._work.set()
+        live._tidy()
         return live
 
     @property
@@ -273,24 +277,61 @@ class Live:
         Without `count`, it ends once more of them have none than are named.
         """
         self._must_live()
-        examination = self._host.examine(table, version)
+        examination = self._host.examine(table, version, lasting=not count)
         examining = ThreadPoolExecutor(1, thread_name_prefix="temper-examiner")
         do = partial(self._loop.run_in_executor, examining)
+        # An index that is to last is written where appends are.
+        keeping = examining if count or examination.index is None else self._writer
+        settle = partial(self._loop.run_in_executor, keeping, examination.settle)
+        done = False
         try:
             while await do(examination.page):
                 self._must_live()
                 if examination.overfull and not count:
                     break
+                await settle()
             # To ask those who have changed meanwhile takes less time, in which fewer change: while that is so.
             before: int | None = None
             while (behind := await do(examination.behind)) > NEAR and (before is None or behind < before // 2):
                 before = behind
                 for _ in range(0, behind, NEAR):
-                    await do(examination.catch_up)
                     self._must_live()
+                    await settle()
+                    await do(examination.catch_up)
+            self._must_live()
+            await settle()
+            if count:
+                await do(examination.judge)
+            done = True
         finally:
             await self._loop.run_in_executor(None, examining.shutdown)
+            if count:
+                examination.drop()
+            elif not done:
+                await self._drop(examination)
         return examination
+
+    async def _drop(self, examination: Examination) -> None:
+        """Give up what was made for a table that is not put in force. What stays goes at the next start."""
+        if examination.index is None or self._closed:
+            return
+        try:
+            await self._loop.run_in_executor(self._writer, examination.drop)
+        except StoreFault as fault:
+            _log.warning("an index that was made in vain stays: %s", fault.text)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Drop indexes that are not used any more, piece by piece between two appends."""
+        if self._tidying is None or self._tidying.done():
+            self._tidying = self._loop.create_task(self._tidied(), name="temper tidies")
+
+    async def _tidied(self) -> None:
+        try:
+            while not self._closing and await self._loop.run_in_executor(self._writer, self.store.tidy):
+                pass
+        except StoreFault as fault:
+            _log.warning("an index that is not used any more stays: %s", fault.text)
 
     def now(self) -> int:
         """Return the time, by the clock that it lives by."""
@@ -388,6 +429,8 @@ class Live:
         self._work.set()
         if self._turns is not None:
             await asyncio.gather(self._turns, return_exceptions=True)
+        if self._tidying is not None:
+            await asyncio.gather(self._tidying, return_exceptions=True)
         if self._alarm is not None:
             self._alarm.cancel()
         self._news.set()
@@ -648,9 +691,14 @@ class Live:
         except Exception as problem:  # noqa: BLE001 - whoever swaps is told
             if not swap.future.done():
                 swap.future.set_exception(problem)
+            await self._drop(swap.examination)
             return
         if near or swap.examination.overfull:
             await self._exchange(swap)
+            if swap.done:
+                self._tidy()
+            else:
+                await self._drop(swap.examination)
             return
         asked = self._take()
         self._deciding = [swap, *asked]
@@ -687,6 +735,7 @@ class Live:
         if isinstance(batch, Batch):
             self._adopt(batch, last)
             self.version = swap.version
+            swap.done = True
             told = swap.examination.touched
         else:
             told = batch

@@ -26,11 +26,21 @@ if TYPE_CHECKING:
 # Rows that are fetched from PostgreSQL at once: some hundred kilobytes.
 _PAGE = 1_000
 
+# What entities are found by stands under labels (`sqlite.indexing`): by those in force, which sort as their kinds do.
+_LABELLED = {
+    "in_force": "x.kind not in (select label from labels where state <> 'in force')",
+    "kind": "coalesce((select l.kind from labels l where l.label = x.kind), x.kind)",
+    "label": "coalesce((select label from labels where kind = $1 and state = 'in force'), $1)",
+}
+_LABELS = "labels(label text, kind text, state text)"
+
 _AT_ONCE: Mapping[str, str] = {
     "versions": "select number, digest, body, report, at, author, note from versions order by number",
     "letters": "select name, entity, id, text, at from letters order by row",
     "stirs": "select owner, kind, id, path, caller, after from stirs order by row",
-    "refs": "select kind, field, target, row from refs order by kind{c}, field{c}, target{c}, row",
+    "refs": (
+        "select {kind}, field, target, row from refs x where {in_force} order by x.kind{c}, field{c}, target{c}, row"
+    ),
     "entities": "select row, kind, id, state, live, due, {number}, body from entities order by row",
     "orders": (
         "select name, kind, entity, id, tool, args, send, {number}, state, attempts, next_at, created_at, lane, pair,"
@@ -43,10 +53,10 @@ _AT_ONCE: Mapping[str, str] = {
     "listed": "select state from entities where row = $1",
     "entity": "select row from entities where kind = $1 and id = $2",
     "marks_of": "select seq, {number}, body from marks where entity = $1",
-    "refs_of": "select field, target from refs where row = $1",
-    "given": "select (select count(*) from keys), (select count(*) from holds)",
+    "refs_of": "select field, target from refs x where row = $1 and {in_force}",
+    "given": ("select (select count(*) from keys x where {in_force}), (select count(*) from holds x where {in_force})"),
     "marks_there": "select count(*) from marks",
-    "refs_there": "select count(*) from refs",
+    "refs_there": "select count(*) from refs x where {in_force}",
     "astray": "select row from archived where row not in (select row from entities) limit 1",
 }
 # What a file of an earlier build may not have, and who serves it makes.
@@ -62,26 +72,30 @@ _LATER = {
     "ranked_of": "ranked",
     "ranked_there": "ranked",
 }
-_SQLITE = {name: sql.format(number="version", c="") for name, sql in _AT_ONCE.items()} | {
+_OF_SQLITE: Mapping[str, str] = {
     "log": "select 0, seq, entity, body, hash from log where $1 = 0 order by seq",
     "history": "select 0, seq, entity, body, hash from log where entity = $1 order by seq",
     "marks": "select 0, entity, seq, version, body from marks order by entity, seq",
-    "keys": "select kind, value, (select id from entities e where e.row = k.row) from keys k order by kind, value",
+    "keys": (
+        "select {kind}, value, (select id from entities e where e.row = x.row) from keys x where {in_force}"
+        " order by x.kind, value"
+    ),
     "holds": (
-        "select kind, number, value, (select id from entities e where e.row = h.row) from holds h"
-        " order by kind, number, value"
+        "select {kind}, number, value, (select id from entities e where e.row = x.row) from holds x"
+        " where {in_force} order by x.kind, number, value"
     ),
     "answers": "select name, fingerprint, at, seq, kind, id, version, body from requests order by row",
     "following": "select 0, seq, entity, body, hash from log where seq > $1 order by seq limit 64",
     "segments": "select number, sum from segments order by number",
     "end": "select coalesce(max(seq), 0), null from log where $1 = 0",
-    "key": "select (select id from entities e where e.row = k.row) from keys k where kind = $1 and value = $2",
+    "key": "select (select id from entities e where e.row = k.row) from keys k where kind = {label} and value = $2",
     "hold": (
         "select (select id from entities e where e.row = h.row) from holds h"
-        " where kind = $1 and number = $2 and value = $3"
+        " where kind = {label} and number = $2 and value = $3"
     ),
     "entry": "select 0, seq, entity, body, hash from log where $1 = 0 and seq = $2",
     "populations": "select kind, state, number from populations where number <> 0",
+    "populations_in": "select name from sqlite_schema where type = 'table' and name = 'populations'",
     "ranks": "select number, kind, field, upto from ranks where dropped = 0",
     "ranked_of": (
         "select rank, place from ranked where row = $1 and rank in (select number from ranks where dropped = 0)"
@@ -89,29 +103,38 @@ _SQLITE = {name: sql.format(number="version", c="") for name, sql in _AT_ONCE.it
     "ranked_there": "select count(*) from ranked where rank in (select number from ranks where dropped = 0)",
     "moved": "select value from meta where name = 'moved'",
 }
-_POSTGRES = {name: sql.format(number="number", c=' collate "C"') for name, sql in _AT_ONCE.items()} | {
+_OF_POSTGRES: Mapping[str, str] = {
     "log": "select part, seq, entity, body, hash from log where part = $1 order by seq",
     "history": "select part, seq, entity, body, hash from log where entity = $1 order by seq",
     "marks": (
         "select e.part, m.entity, m.seq, m.number, m.body from marks m join entities e on e.row = m.entity"
         " where m.body <> '' order by m.entity, m.seq"
     ),
-    "keys": 'select kind, value, id from keys order by kind collate "C", value collate "C"',
-    "holds": 'select kind, number, value, id from holds order by kind collate "C", number, value collate "C"',
+    "keys": 'select {kind}, value, id from keys x where {in_force} order by x.kind collate "C", value collate "C"',
+    "holds": (
+        "select {kind}, number, value, id from holds x where {in_force}"
+        ' order by x.kind collate "C", number, value collate "C"'
+    ),
     "answers": "select name, fingerprint, at, parts, seqs, kind, id, number, body from requests order by row",
     "end": "select seq, head from partitions where part = $1",
-    "key": "select id from keys where kind = $1 and value = $2",
-    "hold": "select id from holds where kind = $1 and number = $2 and value = $3",
+    "key": "select id from keys where kind = {label} and value = $2",
+    "hold": "select id from holds where kind = {label} and number = $2 and value = $3",
     "marks_of": "select seq, number, body from marks where entity = $1 and body <> ''",
     "marks_there": "select count(*) from marks where body <> ''",
     "entry": "select part, seq, entity, body, hash from log where part = $1 and seq = $2",
-    # It counts them when it is asked, has indexes of its own in place of ranks, and each partition knows how far its
-    # entities are carried over.
-    "populations": "select kind, state, count(*) from entities group by kind, state",
+    # Each partition counts its own.
+    "populations": "select kind, state, sum(number)::bigint from counts group by kind, state having sum(number) <> 0",
+    "populations_in": "select 'counts' where to_regclass('counts') is not null",
+    # It has indexes of its own in place of ranks, and each partition knows how far its entities are carried over.
     "ranks": "select 0, '', '', 0 where false",
     "ranked_of": "select 0, ''::bytea where $1::bigint < 0",
     "ranked_there": "select 0",
     "moved": "select moved from partitions where false",
+}
+_SQLITE = {name: sql.format(number="version", c="", **_LABELLED) for name, sql in {**_AT_ONCE, **_OF_SQLITE}.items()}
+_POSTGRES = {
+    name: sql.format(number="number", c=' collate "C"', **_LABELLED)
+    for name, sql in {**_AT_ONCE, **_OF_POSTGRES}.items()
 }
 
 _entry_from_json = msgspec.json.Decoder(Entry).decode
@@ -168,6 +191,8 @@ class SqliteStill:
         # A transaction begins to see with its first read.
         tables: Any = self._db.execute("select name from sqlite_schema where type = 'table'").fetchall()
         self._tables = {name for (name,) in tables}
+        if "labels" not in self._tables:  # A file of an earlier build.
+            self._db.execute(f"create temp table {_LABELS}")
 
     def packed(self, row: int) -> Unpacked:
         found: Any = self._db.execute("select segment, place, size from archived where row = ?", (row,)).fetchone()
@@ -233,6 +258,8 @@ class PostgresStill:
 
     async def _begin(self) -> int:
         self._connection: asyncpg.Connection[Any] = await self._line.connect()
+        if await self._connection.fetchval("select to_regclass('labels') is null"):  # A space of an earlier build.
+            await self._connection.execute(f"create temp table {_LABELS}")
         await self._connection.execute("begin isolation level repeatable read, read only")
         found = await self._connection.fetchval("select exists(select from pg_namespace where nspname = $1)", self.name)
         if not found:

@@ -14,6 +14,7 @@ from temper.kernel import Batch, Change, Codec, Codecs, TableVersion, dump_calle
 from temper.runtime.chain import chained, is_mark
 from temper.runtime.ranks import Rank, Ranks, changed_kinds
 from temper.runtime.sqlite.file import ROWS_AT_ONCE
+from temper.runtime.sqlite.indexing import Labels
 from temper.table import Snapshot, load, moving, next_due
 
 # An idempotency key is kept for a day, and at least this many are: nobody's retry comes later, and a burst can't wash
@@ -21,8 +22,6 @@ from temper.table import Snapshot, load, moving, next_due
 KEYS_KEPT_MS = 86_400_000
 KEYS_KEPT_MIN = 10_000
 
-# Entities that a table with other indexes has indexed at once.
-_INDEXED_AT_ONCE = 1_000
 _MARK = "insert into marks select row, ?, version, body from entities where row = ? and state <> ''"
 _to_json = msgspec.json.Encoder().encode
 _T = TypeVar("_T")
@@ -41,6 +40,7 @@ class Appending:
         head: bytes,
         keys: int,
         ranks: Ranks,
+        labels: Labels,
         body_of: Callable[[int, bytes], bytes],
     ) -> None:
         self._db = db
@@ -56,12 +56,13 @@ class Appending:
         self.keys = keys
         self.stale: Iterable[Rank] = ()
         self._ranks = ranks
+        self._labels = labels
         self._body_of = body_of
 
     def write(self) -> None:
         for change in self._batch.changes:
             if change.version is not None:
-                self._version(change.version)
+                self._version(change.version, change.index)
         self._entities()
         log: list[tuple[int, int | None, bytes, bytes]] = []
         marked: dict[int, int] = {}
@@ -91,7 +92,7 @@ class Appending:
     def _now(self) -> Codec:
         return self.codec or self._codecs.of(self._codecs.current)
 
-    def _version(self, version: TableVersion) -> None:
+    def _version(self, version: TableVersion, index: str | None) -> None:
         old = None if self._codecs.current == 0 else self._now
         self._db.execute(
             "insert into versions values(?, ?, ?, ?, ?, ?, ?)",
@@ -100,34 +101,17 @@ class Appending:
         self.codec = Codec(load(version.table))
         self.number = version.number
         if old is not None:
-            self._index_again(old, self.codec)
+            self._step(old, self.codec, index)
 
-    def _index_again(self, old: Codec, new: Codec) -> None:
-        """Index all entities of the kinds whose `key` or `unique`s another table changes."""
+    def _step(self, old: Codec, new: Codec, index: str | None) -> None:
+        """Keep in mind whom another table makes others of, and have those found by its index whom it has one of."""
         step = moving(old.table, new.table, self.number - 1)
         self.stale = self._ranks.stale(changed_kinds(old.table, new.table, step.touched | step.asked))
         if step.touched or step.roused:
             self._db.execute("insert or replace into meta values('moved', 0)")
-        for kind in sorted(step.indexed):
-            self._db.execute("delete from holds where kind = ?", (kind,))
-            self._db.execute("delete from keys where kind = ?", (kind,))
-            self._db.execute("delete from refs where kind = ?", (kind,))
-            after = 0
-            while rows := self._of_kind(kind, after):
-                for row, id, version, body in rows:
-                    now = self._codecs.load(version, kind, id, self._body_of(row, body))
-                    carried = new.carried(old, now, from_version=self.number - 1)
-                    if isinstance(carried, Snapshot):
-                        self._hold(carried, row)
-                after = rows[-1][0]
-
-    def _of_kind(self, kind: str, after: int) -> Sequence[tuple[int, str, int, bytes]]:
-        """Return the next entities of a kind, by row: a million at once would not fit into memory."""
-        found: Any = self._db.execute(
-            "select row, id, version, body from entities where row > ? and +kind = ? order by row limit ?",
-            (after, kind, _INDEXED_AT_ONCE),
-        ).fetchall()
-        return found  # type: ignore[no-any-return]  # apsw's rows are tuples of anything
+        if step.indexed:
+            assert index is not None, "a table that has others found otherwise comes with its index"
+            self._labels.put(index, step.indexed)
 
     def _entities(self) -> None:
         """Write each entity once, as the whole batch leaves it."""
@@ -162,19 +146,20 @@ class Appending:
             self._db.execute(_update(len(some)), [*chain.from_iterable(some)])
 
     def _hold(self, now: Snapshot, row: int) -> None:
-        codec = self._now
+        codec, label = self._now, self._labels.of(now.entity)
         key = codec.key(now)
         if key is not None:
-            self._db.execute("insert or ignore into keys values(?, ?, ?)", (now.entity, key, row))
+            self._db.execute("insert or ignore into keys values(?, ?, ?)", (label, key, row))
         for number, text in codec.uniques(now).items():
             # Two final ones may hold a value that a later table made `unique ever`: the first has it.
-            self._db.execute("insert or ignore into holds values(?, ?, ?, ?)", (now.entity, number, text, row))
+            self._db.execute("insert or ignore into holds values(?, ?, ?, ?)", (label, number, text, row))
         if codec.is_watched(now.entity):
             self._refer(now, row, codec.references(now))
 
     def _refer(self, now: Snapshot, row: int, references: Iterable[tuple[str, str]]) -> None:
         self._db.executemany(
-            "insert into refs values(?, ?, ?, ?)", [(now.entity, field, id, row) for field, id in sorted(references)]
+            "insert into refs values(?, ?, ?, ?)",
+            [(self._labels.of(now.entity), field, id, row) for field, id in sorted(references)],
         )
 
     def _hold_again(self, now: Snapshot, row: int) -> None:
@@ -183,20 +168,25 @@ class Appending:
             self._refer_again(now, row, codec.references(now))
         if not codec.table.entities[now.entity].uniques:
             return
-        holds = codec.uniques(now)
-        had: Any = self._db.execute("select number, value from holds where row = ?", (row,)).fetchall()
+        holds, label = codec.uniques(now), self._labels.of(now.entity)
+        had: Any = self._db.execute(
+            "select number, value from holds where row = ? and kind = ?", (row, label)
+        ).fetchall()
         if holds == dict(had):
             return
-        self._db.execute("delete from holds where row = ?", (row,))
+        self._db.execute("delete from holds where row = ? and kind = ?", (row, label))
         for number, text in holds.items():
-            self._db.execute("insert or ignore into holds values(?, ?, ?, ?)", (now.entity, number, text, row))
+            self._db.execute("insert or ignore into holds values(?, ?, ?, ?)", (label, number, text, row))
 
     def _refer_again(self, now: Snapshot, row: int, references: frozenset[tuple[str, str]]) -> None:
-        found: Any = self._db.execute("select field, target from refs where row = ?", (row,)).fetchall()
+        label = self._labels.of(now.entity)
+        found: Any = self._db.execute(
+            "select field, target from refs where row = ? and kind = ?", (row, label)
+        ).fetchall()
         had = frozenset(found)
         self._db.executemany(
             "delete from refs where kind = ? and field = ? and target = ? and row = ?",
-            [(now.entity, field, id, row) for field, id in sorted(had - references)],
+            [(label, field, id, row) for field, id in sorted(had - references)],
         )
         self._refer(now, row, references - had)
 

@@ -18,6 +18,7 @@ from temper.kernel import StoreFault
 from temper.runtime.chain import GENESIS, chained
 from temper.runtime.disk import fault_of
 from temper.runtime.ranks import SCHEMA as RANKS
+from temper.runtime.sqlite.indexing import SCHEMA as LABELS
 from temper.runtime.sqlite.schema import (
     APPLICATION_ID,
     ARCHIVE,
@@ -106,8 +107,9 @@ def founded(path: Path) -> apsw.Connection:
 
 
 def _make_lists(db: apsw.Connection) -> None:
-    """Make what lists need, and what files of earlier builds have not."""
+    """Make what lists and pushes need, and what files of earlier builds have not."""
     db.execute(RANKS)
+    db.execute(LABELS)
     if db.execute("select 1 from sqlite_schema where name = 'populations'").get is None:
         with db:
             db.execute(POPULATIONS)

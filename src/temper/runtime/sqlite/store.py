@@ -46,6 +46,7 @@ from temper.runtime.disk import fault_of
 from temper.runtime.ranks import Rank, Ranks, Span, Spot
 from temper.runtime.sqlite.appending import Appending
 from temper.runtime.sqlite.file import archive_of, asking, back, connect, locked, writing
+from temper.runtime.sqlite.indexing import Labels, SqliteIndex
 from temper.runtime.sqlite.schema import FORMAT_ARCHIVED
 from temper.table import Snapshot, Table, Value, load
 
@@ -133,6 +134,7 @@ class SqliteStore:
             "select coalesce((select max(row) from requests) - (select min(row) from requests) + 1, 0)"
         )
         self.ranks = Ranks(self._writer)
+        self._labels = Labels(self._writer)
         self._segments = Segments(archive_of(path))
         self._checkpoints = Checkpoints(self._writer, partial(connect, path, apsw.SQLITE_OPEN_READWRITE, vfs))
 
@@ -173,14 +175,14 @@ class SqliteStore:
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         id: str | None = self._one(
             "select id from entities where row = (select row from keys where kind = ? and value = ?)",
-            (entity, self._codec.key_text(entity, values)),
+            (self._labels.of(entity), self._codec.key_text(entity, values)),
         )
         return id
 
     def holder(self, entity: str, unique: int, values: Sequence[Value]) -> str | None:
         id: str | None = self._one(
             "select id from entities where row = (select row from holds where kind = ? and number = ? and value = ?)",
-            (entity, unique, self._codec.unique_text(entity, unique, values)),
+            (self._labels.of(entity), unique, self._codec.unique_text(entity, unique, values)),
         )
         return id
 
@@ -190,7 +192,7 @@ class SqliteStore:
         found = self._all(
             "select refs.row, entities.id from refs join entities on entities.row = refs.row"
             " where refs.kind = ? and refs.field = ? and refs.target = ? and refs.row > ? order by refs.row limit ?",
-            (entity, field, id, after, limit + 1),
+            (self._labels.of(entity), field, id, after, limit + 1),
         )
         page = found[:limit]
         return [one for _, one in page], page[-1][0] if len(found) > len(page) and page else None
@@ -229,6 +231,37 @@ class SqliteStore:
             if (kind, self._codecs.state(version, kind, state)) in asked
         ]
         return found, page[-1][0] if len(page) == limit else None
+
+    def all_of(
+        self, kinds: Collection[str], *, after: int, limit: int
+    ) -> tuple[Sequence[tuple[int, Snapshot]], int | None]:
+        page = self._all(
+            "select row, kind, id, version, body from entities"
+            " where row > ? and +kind in (select value from json_each(?)) order by row limit ?",
+            (after, _texts(sorted(kinds)), limit),
+        )
+        found = [
+            (row, self._codecs.load(version, kind, id, self._kept_body(row, body)))
+            for row, kind, id, version, body in page
+        ]
+        return found, page[-1][0] if len(page) == limit else None
+
+    def row(self, entity: str, id: str) -> int | None:
+        row: int | None = self._one("select row from entities where kind = ? and id = ?", (entity, id))
+        return row
+
+    def indexing(self, kinds: Collection[str], *, lasting: bool) -> SqliteIndex:
+        fault = partial(fault_of, self.path)
+        return SqliteIndex(self._writer, kinds, fault) if lasting else SqliteIndex.scratch(kinds, fault)
+
+    def tidy(self) -> bool:
+        try:
+            more = self._labels.tidy()
+        except apsw.Error as problem:
+            back(self._writer)
+            raise fault_of(self.path, problem) from problem
+        self._checkpoints.appended()
+        return more
 
     def moving(self) -> bool:
         return self._one(_MOVED) is not None
@@ -469,8 +502,9 @@ class SqliteStore:
         except apsw.Error as problem:
             raise fault_of(self.path, problem) from problem
         appending = Appending(
-            writer, batch, self._codecs, self._rows, self._last_seq, self._head, self._keys, self.ranks, self._kept_body
-        )
+            writer, batch, self._codecs, self._rows, self._last_seq, self._head, self._keys, self.ranks, self._labels,
+            self._kept_body,
+        )  # fmt: skip
         try:
             appending.write()
         except BaseException as problem:
@@ -489,6 +523,7 @@ class SqliteStore:
         if appending.codec is not None:
             self._codecs.put(appending.number, appending.codec)
             self.ranks.forget(appending.stale)
+            self._labels.adopt()
         if len(self._rows) + len(appending.rows) > _ROWS_MAX:
             self._rows.clear()
         self._rows.update(appending.rows)
