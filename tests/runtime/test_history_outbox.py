@@ -183,6 +183,7 @@ def test_what_nobody_touched_passes(path: Path) -> None:
         ("insert into refs values('Clock', 'shelf', 's1', 99)", "refs", None),
         ("update populations set number = number + 1 where kind = 'Slip'", "populations", "Slip Printed"),
         ("insert into populations values('Slip', 'Filed', 1)", "populations", "Slip Filed"),
+        ("delete from populations", "populations", None),
         ("update ranked set place = x'01' where row = (select row from entities where id = 'c1')", "ranked", "1 3"),
         ("delete from ranked where row = (select row from entities where id = 'c1')", "ranked", "1 3"),
         ("insert into ranked values(1, x'01', 99)", "ranked", None),
@@ -240,6 +241,9 @@ def test_a_row_that_is_missing_too_many_or_changed_is_named(
         (("insert into stirs(part, owner, kind, id, path, caller, after) values(0, 'Clock', 'Shelf', 'nobody',"
          " '', '{}', 0) returning 1"), "stirs", "Shelf/nobody"),
         ("insert into archived values(99, '') returning 1", "archived", "99"),
+        ("update counts set number = number + 1 where kind = 'Slip' returning 1", "counts", "Slip Printed"),
+        ("insert into counts values(0, 'Slip', 'Filed', 1) returning 1", "counts", "Slip Filed"),
+        ("delete from counts where kind = 'Slip' returning 1", "counts", "Slip Printed"),
     ],
 )  # fmt: skip
 def test_so_it_is_in_postgresql(

@@ -102,15 +102,16 @@ class Indexes:
         astray = first(self._still, "astray")
         if astray is not None:
             raise differs("somebody who is not there has a place in the archive", "archived", astray[0])
-        counted = {(kind, state): number for kind, state, number in self._still.rows("populations")}
-        # Files of earlier builds count nobody before they are served again.
-        if counted and counted != self._populations:
+        table = first(self._still, "populations_in")
+        # Spaces of earlier builds count nobody before they are served again.
+        counted = {} if table is None else {tuple(name): number for *name, number in self._still.rows("populations")}
+        if table is not None and counted != self._populations:
             kind, state = min(
                 name for name in counted.keys() | self._populations.keys()
                 if counted.get(name, 0) != self._populations[name]
             )  # fmt: skip
             text = f"{counted.get((kind, state), 0)} of {kind} are counted in `{state}`, and there are"
-            raise differs(f"{text} {self._populations[kind, state]}", "populations", f"{kind} {state}")
+            raise differs(f"{text} {self._populations[kind, state]}", table[0], f"{kind} {state}")
 
     def _still_row(self, what: str) -> tuple[int, int]:
         keys, holds = first(self._still, what) or (0, 0)
