@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from typing import Any, TypeAlias
 
 from temper.runtime.cedar.engine import UNFINISHED, CannotParse, Checker, form_of, laid_out
-from temper.runtime.cedar.impossible import enumerations, may_apply, states_of, unknown_values
 from temper.runtime.cedar.looks import nodes
+from temper.runtime.cedar.needless import Needless, needless
 from temper.runtime.cedar.pieces import Bad, Piece, Token, cut, text_of, words_of
+from temper.runtime.cedar.reasons import ERRS, Budget, Path, Reading, possible, read, states
 from temper.runtime.cedar.schema import creates, schema
 from temper.table import Policy, Table, cedar
 from temper.text import Code, Diagnostic, Label, Source, Span, suggest
@@ -200,6 +200,7 @@ class _Checking:
         self.table = table
         self.read = read
         self._narrowed = 0
+        self._budget = Budget()
 
     def problems(self) -> list[Diagnostic]:
         if not self.read:
@@ -212,10 +213,9 @@ class _Checking:
         for number, each in enumerate(self.read):
             if number not in bad:
                 found += self._looked_at(each)
-        needless = _needless([each.form for each in self.read])
-        for number, other in sorted(needless.items()):
-            if number not in bad and other not in bad:
-                found.append(self._needless(self.read[number], self.read[other]))
+        fine = [number for number in range(len(self.read)) if number not in bad]
+        forms = [self.read[number].form for number in fine]
+        found += [self._needless(less, fine) for less in needless(self.table, forms, Budget())]
         return list({(each.code, each.message, each.primary.span): each for each in found}.values())
 
     # by Cedar's validator
@@ -373,41 +373,37 @@ class _Checking:
         if form["effect"] == cedar.PERMIT:
             yield from self._permit(piece, form)
         yield from self._others_roles(piece, form)
-        closed = enumerations(self.table, dict.fromkeys(name.entity for name in names))
-        told = False
-        for attribute, value in dict.fromkeys(unknown_values(form, closed)):
-            told = True
-            near = suggest(value, closed[attribute])
-            what = "state" if attribute == "state" else f"value of `{attribute}`"
-            help = (
-                f"did you mean `{near}`?"
-                if near
-                else f"there are {', '.join(f'`{one}`' for one in sorted(closed[attribute]))}"
-            )
+        readings = [(name, read(self.table, form, name)) for name in _unlike(self.table, form, names)]
+        unknown = list(_unknown(readings))
+        for path, value, known in unknown:
+            near = suggest(value, known)
+            what = "state" if path[-1] == "state" else f"value of `{path[-1]}`"
+            help = f"did you mean `{near}`?" if near else f"there are {_listed(known)}"
             span = piece.find(f'"{value}"') or piece.effect.span
             yield Diagnostic(Code.B813, f"unknown {what} `{value}`", Label(span, "not in the blueprint"), help=help)
-        if not told:
-            yield from self._never(piece, form, names, closed)
+        if not unknown:
+            yield from self._never(piece, form, readings)
 
     def _never(
-        self, piece: Piece, form: Json, names: Sequence[Any], closed: Mapping[str, frozenset[str]]
+        self, piece: Piece, form: Json, readings: Sequence[tuple[cedar.ActionName, Reading]]
     ) -> Iterator[Diagnostic]:
-        if not names:
+        if not readings:
             yield self._impossible(piece)
             return
-        for attribute, values in closed.items():
-            left = may_apply(form, attribute, values)
-            if not left:
-                text = f"the conditions of this policy can't hold together: none is left of the values of `{attribute}`"
-                yield Diagnostic(Code.B815, text, Label(piece.effect.span, "it never applies"))
-                return
-            froms = states_of(self.table, names)
-            if attribute == "state" and form["effect"] == cedar.FORBID and not left & froms:
-                shown = ", ".join(f"`{state}`" for state in sorted(left))
-                text = f"nothing that this policy forbids is possible from {shown}"
-                help = f"its actions are taken from {', '.join(f'`{state}`' for state in sorted(froms))}"
-                yield Diagnostic(Code.B815, text, Label(piece.effect.span, "it never applies"), help=help)
-                return
+        asked = {name: states(self.table, name) for name, _ in readings}
+        if any(possible(reading, asked[name], self._budget) for name, reading in readings):
+            return
+        left = {
+            state
+            for name, reading in readings
+            for state in states(self.table, name, hopeful=False)
+            if possible(reading, frozenset((state,)), self._budget)
+        }
+        text, help = "the conditions of this policy can't hold together", "no request meets all of them"
+        if left:
+            text = f"nothing that this policy {form['effect']}s is possible from {_listed(left)}"
+            help = f"its actions are taken from {_listed(frozenset[str]().union(*asked.values()))}"
+        yield Diagnostic(Code.B815, text, Label(piece.effect.span, "it never applies"), help=help)
 
     def _permit(self, piece: Piece, form: Json) -> Iterator[Diagnostic]:
         if not cedar.names_actions(form):
@@ -419,10 +415,13 @@ class _Checking:
                 f"or a group of {_groups()}",
             )
         elif any(name.group == cedar.WRITE for name in cedar.covered(self.table, form)):
+            only = all(name.group == cedar.WRITE for name in cedar.covered(self.table, form))
+            named = _listed(name.id for name in cedar.covered(self.table, form) if name.group == cedar.WRITE)
             yield Diagnostic(
                 Code.B817,
-                "this `permit` adds nothing: who may take an action is what its `by` says",
-                Label(piece.effect.span, "it can never matter"),
+                f"this `permit` adds nothing{'' if only else f' for {named}'}: "
+                "who may take an action is what its `by` says",
+                Label(piece.effect.span, "it can never matter" if only else "it matters for the others alone"),
                 help="write `forbid ... unless`, or widen the action's `by`",
             )
 
@@ -449,14 +448,53 @@ class _Checking:
         inside = [token.span for clause in clauses for token in clause if token.text == "in"]
         return inside[0] if inside else piece.effect.span
 
-    def _needless(self, each: _Read, other: _Read) -> Diagnostic:
-        return Diagnostic(
-            Code.B816,
-            f"the policy `{each.policy.id}` says nothing that `{other.policy.id}` does not say",
-            Label(each.piece.effect.span, "needless"),
-            (Label(other.piece.effect.span, "this covers it"),),
-            help="leave it out",
-        )
+    def _needless(self, found: Needless, numbers: Sequence[int]) -> Diagnostic:
+        each = self.read[numbers[found.number]]
+        id = each.policy.id
+        if found.other is None:
+            message = f"the policy `{id}` forbids what nothing permits"
+            help = "nobody may say yes to these without a `permit`, and there is none: leave it out"
+            return Diagnostic(Code.B816, message, Label(each.piece.effect.span, "needless"), help=help)
+        other = self.read[numbers[found.other]]
+        if other.policy.effect == each.policy.effect:
+            message = f"the policy `{id}` says nothing that `{other.policy.id}` does not say"
+            help = "leave it out"
+        else:
+            message = f"the policy `{id}` lets nobody do anything: `{other.policy.id}` forbids all that it permits"
+            help = f"say in `{other.policy.id}` whom it spares"
+        label = Label(other.piece.effect.span, "this covers it")
+        return Diagnostic(Code.B816, message, Label(each.piece.effect.span, "needless"), (label,), help=help)
+
+
+def _unlike(table: Table, form: Json, names: Iterable[cedar.ActionName]) -> Iterable[cedar.ActionName]:
+    """Return those of some actions that make a difference to a policy: a bundle may have many of either."""
+    asks = any("params" in _attributes(part) for op, part in nodes(form["conditions"]) if op in (".", "has"))
+    if asks:
+        return names
+    return {(name.entity, name.group, states(table, name)): name for name in names}.values()
+
+
+def _attributes(part: Json) -> list[str]:
+    return part["attr"] if isinstance(part["attr"], list) else [part["attr"]]
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in sorted(words))
+
+
+def _unknown(readings: Sequence[tuple[cedar.ActionName, Reading]]) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """Each value that something is compared with, and that it never has, with those that it can have."""
+    known: dict[Path, set[str]] = {}
+    said: dict[tuple[Path, str], None] = {}
+    opened: set[Path] = set()
+    for _, reading in readings:
+        said.update(dict.fromkeys((path, value) for path, value in reading.compared if isinstance(value, str)))
+        opened.update(path for path, _ in reading.compared if path not in reading.closed)
+        for path in reading.closed:
+            known.setdefault(path, set()).update(v for v in reading.domains[path] if v != ERRS)
+    for path, value in said:
+        if path in known and path not in opened and value not in known[path]:
+            yield path, value, tuple(sorted(known[path]))
 
 
 def _groups() -> str:
@@ -530,53 +568,3 @@ def _split(tokens: Sequence[Token], sign: str) -> list[Sequence[Token]]:
             parts.append(tokens[begin:at])
             begin = at + 1
     return [part for part in (*parts, tokens[begin:]) if part]
-
-
-# --- policies that others make needless -------------------------------------------------------------------------------
-
-
-def _needless(forms: Sequence[Json]) -> dict[int, int]:
-    """Return for each policy that another covers that other one's number: of two that say the same, the first stays."""
-    known: dict[tuple[str, ...], int] = {}
-    # Of each, what it says itself stands first, and what is wider behind it.
-    ways = [
-        [*map(_written, (_wider(form["principal"]), _wider_action(form["action"]), _wider(form["resource"])))]
-        for form in forms
-    ]
-    conditions = [_canonical(form["conditions"]) for form in forms]
-    for number, form in enumerate(forms):
-        principals, actions, resources = ways[number]
-        known.setdefault((form["effect"], principals[0], actions[0], resources[0], conditions[number]), number)
-    found: dict[int, int] = {}
-    for number, form in enumerate(forms):
-        for scope in product(*ways[number]):
-            for condition in dict.fromkeys((conditions[number], _UNCONDITIONAL)):
-                other = known.get((form["effect"], *scope, condition))
-                if other is not None and other != number and number not in found and found.get(other) != number:
-                    found[number] = other
-    return found
-
-
-def _written(scopes: Sequence[Json]) -> list[str]:
-    return [_canonical(scope) for scope in scopes]
-
-
-_UNCONDITIONAL = "[]"
-_ANY: Json = {"op": "All"}
-
-
-def _wider(scope: Json) -> list[Json]:
-    if scope["op"] == "All":
-        return [scope]
-    if scope["op"] == "is":
-        return [scope, {"op": "is", "entity_type": scope["entity_type"]}, _ANY]
-    return [scope, {"op": "in", "entity": scope["entity"]}, {"op": "is", "entity_type": scope["entity"]["type"]}, _ANY]
-
-
-def _wider_action(action: Json) -> list[Json]:
-    if action["op"] != "==":
-        return [action] if action["op"] == "All" else [action, _ANY]
-    entity = action["entity"]
-    id = entity["id"]
-    group = "read" if id.endswith(".read") else "approve" if id.endswith(".approve") else cedar.WRITE
-    return [action, {"op": "in", "entity": entity}, {"op": "in", "entity": {**entity, "id": group}}, _ANY]
