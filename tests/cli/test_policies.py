@@ -71,9 +71,9 @@ def test_a_server_says_who_could_and_what_would_change(server: RunningServer, tm
     assert "no agents" in listed.out
     said = server.run("simulate-policy", "desk/Ticket", "Finish").out
     assert said.splitlines() == [
-        "action         who    could  in          it depends on",
-        "Ticket.Finish  clerk  yes    Filed Held",
-        "Ticket.Finish  chief  yes    Filed Held",
+        "action         who                 could  in",
+        "Ticket.Finish  clerk, as a person  yes    Filed Held",
+        "Ticket.Finish  chief, as a person  yes    Filed Held",
     ]
     other = tmp_path / "other.cedar"
     other.write_text(f'forbid (principal in temper::Role::"clerk", {FINISH}, resource);', "utf-8")
@@ -82,6 +82,7 @@ def test_a_server_says_who_could_and_what_would_change(server: RunningServer, tm
         "  - no longer lets `clerk` as a person take `Ticket.Finish` in Filed and Held",
         "  + newly lets `chief` as an agent take `Ticket.Finish` in Filed and Held",
     ]
+    assert "Ticket.read    everybody           yes    Filed Held" in server.run("simulate-policy", "desk/Ticket").out
     assert server.run("simulate-policy", "desk/Ticket", as_=ANN).code == 1
     assert "did you mean `Ticket`?" in server.run("simulate-policy", "desk/Tickt").err
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from temper.cli.bundles import checked, read
 from temper.cli.client import Client
@@ -16,6 +16,7 @@ from temper.cli.paint import Paint, coloured, table
 from temper.service import policies_view, wire
 
 ROWS_SHOWN = 200
+_Name: TypeAlias = Callable[[Mapping[str, Any]], str]
 
 
 def policies(args: argparse.Namespace) -> int:
@@ -91,23 +92,41 @@ def _changes(answer: Mapping[str, Any], paint: Paint) -> Iterator[str]:
 def _rows(answer: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     """One line for each action and roles, with its states: who has two roles can what either can, as a rule."""
     found: dict[tuple[str, str, str, str, str], list[str]] = {}
-    each_role = {(*_about(row), *row["roles"]): row for row in answer.get("rows", []) if len(row.get("roles", ())) == 1}
-    for row in answer.get("rows", []):
+    given = answer.get("rows", [])
+    each_role = {(*_about(row), *row["roles"]): row for row in given if len(row.get("roles", ())) == 1}
+    names = _named(given, lambda row: (row["could"], *row.get("because", ())))
+    for row in given:
         alone = [each_role.get((*_about(row), role), {}) for role in row.get("roles", ())]
         if len(alone) > 1 and any(one.get("could") == row["could"] for one in alone):
             continue  # One of them by itself could.
-        who = " and ".join(row.get("roles", ())) or "everybody"
-        if row.get("agent"):
-            who += ", as an agent"
-        why = ", ".join(row.get("because", ()))
-        found.setdefault((row["entity"], row["action"], who, row["could"], why), []).append(row["state"])
+        who, why = names(row), ", ".join(row.get("because", ()))
+        states = found.setdefault((row["entity"], row["action"], who, row["could"], why), [])
+        if row["state"] not in states:
+            states.append(row["state"])
     rows = [
         (f"{entity}.{action}", who, could, " ".join(states), why)
         for (entity, action, who, could, why), states in found.items()
     ]
-    yield table(rows[:ROWS_SHOWN], paint=paint, heads=("action", "who", "could", "in", "it depends on"))
+    heads = ("action", "who", "could", "in", "it depends on")
+    if not any(why for *_, why in rows):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
+    yield table(rows[:ROWS_SHOWN], paint=paint, heads=heads)
     if len(rows) > ROWS_SHOWN:
         yield f"{len(rows) - ROWS_SHOWN} more: name an entity or an action, or ask with --json"
+
+
+def _named(rows: Sequence[Mapping[str, Any]], said: Callable[[Mapping[str, Any]], object]) -> _Name:
+    """Return how rows call those whom they speak of: people and agents apart where the same is not said of both."""
+    both = {(*_about(row), *row.get("roles", ())): said(row) for row in rows}
+
+    def name(row: Mapping[str, Any]) -> str:
+        who = " and ".join(row.get("roles", ())) or "everybody"
+        *about, agent = _about(row)
+        if both.get((*about, not agent, *row.get("roles", ()))) == said(row):
+            return who
+        return f"{who}, as an agent" if agent else f"{who}, as a person"
+
+    return name
 
 
 def _about(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -115,9 +134,10 @@ def _about(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _living(answer: Mapping[str, Any], paint: Paint, *, changes: bool) -> Iterator[str]:
-    rows = []
+    rows: dict[tuple[str, ...], None] = {}
     found = answer.get("living", [])
     each_role = {(*_about(each), *each["roles"]): each for each in found if len(each.get("roles", ())) == 1}
+    names = _named(found, lambda each: (each["could"], each.get("would")))
     for each in found:
         alone = [each_role.get((*_about(each), role), {}) for role in each.get("roles", ())]
         same = [one for one in alone if one.get("could") == each["could"] and one.get("would") == each.get("would")]
@@ -126,11 +146,9 @@ def _living(answer: Mapping[str, Any], paint: Paint, *, changes: bool) -> Iterat
         would = each.get("would")
         if changes and would == each["could"]:
             continue
-        who = " and ".join(each.get("roles", ())) or "everybody"
-        who += ", as an agent" if each.get("agent") else ""
         counts = f"{each['could']} of {each['of']}"
-        rows.append((f"{each['entity']}.{each['action']}", who, counts, "?" if would is None else str(would)))
+        rows[f"{each['entity']}.{each['action']}", names(each), counts, "?" if would is None else str(would)] = None
     if rows:
         heads = ("action", "who", "can now", "would") if changes else ("action", "who", "can now")
         yield f"\nof the living, the newest {answer['sampled_max']} of a kind:"
-        yield table([row[: len(heads)] for row in rows[:ROWS_SHOWN]], paint=paint, heads=heads)
+        yield table([row[: len(heads)] for row in [*rows][:ROWS_SHOWN]], paint=paint, heads=heads)

@@ -30,6 +30,8 @@ from temper.service import (
 
 # How much longer than its lease a server may take until it has heard that a token is revoked.
 _HEARD_S = 5.0
+# A folder's tokens are kept apart from what stands by them, which only a server may write.
+_UNHEARD = "what stood by it lets nothing through any more; asked with --server, the server ends and names it"
 
 
 def token(args: argparse.Namespace) -> int:
@@ -39,6 +41,8 @@ def token(args: argparse.Namespace) -> int:
         answer = _through_server(args)
     else:
         answer = _in_folder(args)
+        if args.verb == "revoke" and not args.json:
+            print(_UNHEARD, file=sys.stderr)
     _tell(args, answer)
     return Exit.FINE
 

@@ -201,8 +201,6 @@ def living(gate: Gate, space: Space, new: Table | None, asked: Asked, at: int) -
         if not sample:
             continue
         for who in somebodies(table):
-            if who.agent and not table.policies and not (new is not None and new.policies):
-                continue
             caller = Caller("somebody", who.roles, "somebody else" if who.agent else None)
             now = _counts(gate, space, table, sample, caller, at)
             same = new is not None and entity in new.entities and _keeps(table, new, entity)
