@@ -18,6 +18,7 @@ class Indexed(Struct, frozen=True):
 
     row: int
     entity: str
+    id: str
     key: str | None
     uniques: tuple[tuple[int, str], ...]
     references: tuple[tuple[str, str], ...]

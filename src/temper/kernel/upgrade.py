@@ -200,6 +200,7 @@ class Examination:
         return Indexed(
             row,
             after.entity,
+            after.id,
             self.new.key(after),
             tuple(self.new.uniques(after).items()),
             tuple(sorted(self.new.references(after))) if self.new.is_watched(after.entity) else (),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from temper.kernel import Codec, StoreFault, Superseded, TableVersion
+from temper.kernel import StoreFault, Superseded, TableVersion
+from temper.runtime.postgres.indexing import put_in_force
 from temper.runtime.postgres.line import Line, fault
-from temper.runtime.postgres.schema import APPEND, ARCHIVE, COUNTED, COUNTS, FORMAT, FUNCTION, TABLES
-from temper.table import Snapshot
+from temper.runtime.postgres.schema import APPEND, ARCHIVE, COUNTED, COUNTS, FORMAT, FUNCTION, LABELS, TABLES
 
 if TYPE_CHECKING:
     import asyncpg
@@ -30,6 +30,7 @@ async def opened(line: Line, schema: str, lock: int, parts: int) -> int:
             if not await writer.fetchval("select exists(select from pg_namespace where nspname = $1)", schema):
                 await found_tables(writer, schema, parts)
             await writer.execute(ARCHIVE)
+            await writer.execute(LABELS)
             if not await writer.fetchval(COUNTED):
                 await writer.execute(COUNTS)
             if not await writer.fetchval(_KNOWN, schema, FUNCTION):
@@ -51,28 +52,10 @@ async def found_tables(writer: asyncpg.Connection[Any], schema: str, parts: int)
     await writer.execute(f'create schema "{schema}"')
     await writer.execute(TABLES)
     await writer.execute(ARCHIVE)
+    await writer.execute(LABELS)
     await writer.execute(COUNTS)
     await writer.executemany("insert into partitions(part) values($1)", [(part,) for part in range(parts)])
     await writer.executemany("insert into meta values($1, $2)", [("format", FORMAT), ("parts", parts), ("version", 0)])
-
-
-@dataclass
-class Indexed:
-    """What is to be found of the entities of one kind, by another table."""
-
-    kind: str
-    keys: list[tuple[str, str, str]] = field(default_factory=list)
-    holds: list[tuple[str, int, str, str]] = field(default_factory=list)
-    refs: list[tuple[str, str, str, str]] = field(default_factory=list)
-
-    def add(self, codec: Codec, now: Snapshot) -> None:
-        """Take an entity in."""
-        key = codec.key(now)
-        if key is not None:
-            self.keys.append((now.entity, key, now.id))
-        self.holds.extend((now.entity, number, text, now.id) for number, text in codec.uniques(now).items())
-        if codec.is_watched(now.entity):
-            self.refs.extend((now.entity, name, target, now.id) for name, target in sorted(codec.references(now)))
 
 
 @dataclass(frozen=True)
@@ -80,7 +63,9 @@ class Swapping:
     """What comes before a batch that puts a version in force, in its transaction."""
 
     version: TableVersion
-    indexed: Sequence[Indexed]
+    kinds: Collection[str]
+    """Of which others are found otherwise, by the index of that name."""
+    index: str | None
     moves: bool
 
     async def write(self, writer: asyncpg.Connection[Any], lock: int) -> None:
@@ -96,12 +81,6 @@ class Swapping:
         await writer.execute("update meta set value = $1 where name = 'version'", one.number)
         if self.moves:
             await writer.execute("update partitions set moved = 0")
-        for kind in self.indexed:
-            await writer.execute("delete from keys where kind = $1", kind.kind)
-            await writer.execute("delete from holds where kind = $1", kind.kind)
-            await writer.execute("delete from refs where kind = $1", kind.kind)
-            await writer.executemany("insert into keys values($1, $2, $3) on conflict do nothing", kind.keys)
-            await writer.executemany("insert into holds values($1, $2, $3, $4) on conflict do nothing", kind.holds)
-            await writer.executemany(
-                "insert into refs select $1, $2, $3, row from entities where kind = $1 and id = $4", kind.refs
-            )
+        if self.kinds:
+            assert self.index is not None, "a table that has others found otherwise comes with its index"
+            await put_in_force(writer, self.index, self.kinds)

@@ -93,6 +93,16 @@ create table versions(
 # Whom it has has no state and no body in `entities`, and digests in the log. Spaces of earlier builds have it not.
 ARCHIVE = "create table if not exists archived(row bigint primary key, body bytea not null)"
 
+# Which labels stand for which kinds in `keys`, `holds` and `refs`: see `postgres.indexing`. Spaces of earlier builds
+# have neither; what they have stands under the kinds' own names.
+LABELS = """
+create table if not exists labels(label text primary key, kind text not null, state text not null, server text);
+create unique index if not exists labels_in_force on labels(kind) where state = 'in force';
+create table if not exists keyed(
+  label text not null, row bigint not null, value text not null, primary key(label, row)
+);
+"""
+
 # How many of a kind are in which state: else to count a million is to look at each. Whoever writes to `entities` keeps
 # it up, an earlier build's `append` too; in each partition by itself, since appends to two of them don't wait for one
 # another. Spaces of earlier builds have it not.
@@ -154,10 +164,19 @@ declare
   changed text[];
   ends jsonb;
   one integer;
+  labels jsonb;
 begin
   perform pg_advisory_xact_lock_shared(b_lock);
   if not exists (select from meta where name = 'version' and value = b_number) then
     raise exception 'another version is in force' using errcode = 'TM003';
+  end if;
+  if cardinality(s_kinds) + cardinality(k_kinds) + cardinality(u_kinds) + cardinality(f_changed_kinds) > 0 then
+    select coalesce(jsonb_object_agg(l.kind, l.label), '{}') into labels from labels l where l.state = 'in force';
+    if labels <> '{}' then
+      s_kinds := array(select coalesce(labels->>x, x) from unnest(s_kinds) with ordinality as w(x, nth) order by nth);
+      k_kinds := array(select coalesce(labels->>x, x) from unnest(k_kinds) with ordinality as w(x, nth) order by nth);
+      u_kinds := array(select coalesce(labels->>x, x) from unnest(u_kinds) with ordinality as w(x, nth) order by nth);
+    end if;
   end if;
   if false = any(p_writes) then
     for one in 1 .. cardinality(p_parts) loop
@@ -278,8 +297,8 @@ begin
   end if;
   if cardinality(f_changed_kinds) > 0 then
     delete from refs using unnest(f_changed_kinds, f_changed_ids) as c(kind, id), entities e
-      where e.kind = c.kind and e.id = c.id and refs.row = e.row;
-    insert into refs select f.kind, f.field, f.target, e.row
+      where e.kind = c.kind and e.id = c.id and refs.row = e.row and refs.kind = coalesce(labels->>c.kind, c.kind);
+    insert into refs select coalesce(labels->>f.kind, f.kind), f.field, f.target, e.row
       from unnest(f_kinds, f_ids, f_fields, f_targets) as f(kind, id, field, target)
       join entities e on e.kind = f.kind and e.id = f.id;
   end if;

@@ -19,6 +19,7 @@ from temper.kernel import (
     Codec,
     Codecs,
     Entry,
+    Index,
     Kept,
     Letter,
     Order,
@@ -49,12 +50,14 @@ from temper.runtime.postgres.archive import (
     unpacked,
 )
 from temper.runtime.postgres.columns import Columns, End, Lost, Name
-from temper.runtime.postgres.founding import Indexed, Swapping, opened
+from temper.runtime.postgres.founding import Swapping, opened
 from temper.runtime.postgres.herald import Herald, told_by
+from temper.runtime.postgres.indexing import PostgresIndex, abandon, tidy
 from temper.runtime.postgres.line import Line, fault, is_loss
 from temper.runtime.postgres.ranks import PostgresRanks
 from temper.runtime.postgres.schema import CALL, LOST, MOVED, STALE, SUPERSEDED
 from temper.runtime.ranks import Rank, Span, Spot
+from temper.runtime.sqlite import scratch_index
 from temper.table import Snapshot, Table, Value, load, moving
 
 if TYPE_CHECKING:
@@ -82,6 +85,7 @@ _FIRST = (
     " and not exists (select from orders earlier where earlier.kind = 'send' and earlier.state = 'waiting'"
     " and earlier.pair = o.pair and earlier.lane < o.lane)"
 )
+_LABEL = "coalesce((select label from labels where kind = $1 and state = 'in force'), $1)"
 _VERSIONS = "select number, digest, body, report, at, author, note from versions order by number "
 
 _MOVED = (
@@ -145,6 +149,7 @@ class PostgresStore:
         self._alone: asyncpg.transaction.Transaction | None = None
         self._codecs = Codecs(self._table, self._pushed)
         self._codecs.current = self._one("select value from meta where name = 'version'") or 0
+        abandon(self._line, server)
         self.ranks = PostgresRanks(self._line, self.schema, self._codecs, self.moving)
         self._ends: dict[int, End] = {}
         """Where the logs of partitions end, as far as is known: who appends is told if it has become another place."""
@@ -277,13 +282,15 @@ class PostgresStore:
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         id: str | None = self._one(
-            "select id from keys where kind = $1 and value = $2", entity, self._codec.key_text(entity, values)
+            f"select id from keys where kind = {_LABEL} and value = $2",  # noqa: S608 - all of it is ours
+            entity,
+            self._codec.key_text(entity, values),
         )
         return id
 
     def holder(self, entity: str, unique: int, values: Sequence[Value]) -> str | None:
         id: str | None = self._one(
-            "select id from holds where kind = $1 and number = $2 and value = $3",
+            f"select id from holds where kind = {_LABEL} and number = $2 and value = $3",  # noqa: S608 - all of it is ours
             entity,
             unique,
             self._codec.unique_text(entity, unique, values),
@@ -294,8 +301,8 @@ class PostgresStore:
         self, entity: str, field: str, id: str, *, after: int = 0, limit: int
     ) -> tuple[Sequence[str], int | None]:
         found = self._all(
-            "select e.row, e.id from refs r join entities e on e.row = r.row"
-            " where r.kind = $1 and r.field = $2 and r.target = $3 and r.row > $4 order by r.row limit $5",
+            "select e.row, e.id from refs r join entities e on e.row = r.row"  # noqa: S608 - all of it is ours
+            f" where r.kind = {_LABEL} and r.field = $2 and r.target = $3 and r.row > $4 order by r.row limit $5",
             entity,
             field,
             id,
@@ -353,6 +360,28 @@ class PostgresStore:
             if (row["kind"], self._codecs.state(row["number"], row["kind"], row["state"])) in asked
         ]
         return found, page[-1]["row"] if len(page) == limit else None
+
+    def all_of(
+        self, kinds: Collection[str], *, after: int, limit: int
+    ) -> tuple[Sequence[tuple[int, Snapshot]], int | None]:
+        page = self._all(
+            "select row, kind, id, number, body from entities where row > $1 and kind = any($2) order by row limit $3",
+            after,
+            sorted(kinds),
+            limit,
+        )
+        found = [(row["row"], self._load(row["number"], row["kind"], row["id"], row["body"])) for row in page]
+        return found, page[-1]["row"] if len(page) == limit else None
+
+    def row(self, entity: str, id: str) -> int | None:
+        row: int | None = self._one("select row from entities where kind = $1 and id = $2", entity, id)
+        return row
+
+    def indexing(self, kinds: Collection[str], *, lasting: bool) -> Index:
+        return PostgresIndex(self._line, self.server, kinds) if lasting else scratch_index(kinds)
+
+    def tidy(self) -> bool:
+        return tidy(self._line)
 
     def moving(self) -> bool:
         found: bool = self._one("select exists(select from partitions where moved is not null)")
@@ -654,14 +683,15 @@ class PostgresStore:
 
         Raises `Superseded` when another version is in force, and `Lost` when it decides for what is another's.
         """
-        version = next((change.version for change in batch.changes if change.version is not None), None)
+        swap = next((change for change in batch.changes if change.version is not None), None)
+        version = None if swap is None else swap.version
         codec = self._codec if version is None else Codec(load(version.table))
         number = self._codecs.current if version is None else version.number
         columns = Columns(codec, self.part).of(batch, self._versions)
         at = max((entry.at for change in batch.changes for entry in change.entries), default=0)
         id = secrets.token_hex(8)
         given = (self.server, id, at, number, self._lock, at - KEYS_KEPT_MS, 2 * KEYS_KEPT_MIN)
-        before = None if version is None else self._swapping(version, codec)
+        before = None if swap is None or version is None else self._swapping(version, swap.index, codec)
         moved = next((change.moved for change in batch.changes if change.moved is not None), None)
         ends = self._appended(columns, id, given, before, moved)
         for entry, part, nth, _ in columns.places:
@@ -860,23 +890,12 @@ class PostgresStore:
                     raise fault(again, unknown=True) from problem
                 await asyncio.sleep(_AGAIN_S)
 
-    def _swapping(self, version: TableVersion, new: Codec) -> Swapping:
-        """Return what a version brings: what is to be indexed anew, and whether some are to be carried over."""
+    def _swapping(self, version: TableVersion, index: str | None, new: Codec) -> Swapping:
+        """Return what a version brings: by which index who is found, and whether some are to be carried over."""
         if self._codecs.current == 0:
-            return Swapping(version, (), moves=False)
-        old = self._codec
-        step = moving(old.table, new.table, self._codecs.current)
-        found: list[Indexed] = []
-        for kind in sorted(step.indexed):
-            one = Indexed(kind)
-            for row in self._all("select id, number, body from entities where kind = $1 order by row", kind):
-                now = new.carried(
-                    old, self._load(row["number"], kind, row["id"], row["body"]), from_version=self._codecs.current
-                )
-                if isinstance(now, Snapshot):
-                    one.add(new, now)
-            found.append(one)
-        return Swapping(version, found, moves=bool(step.touched or step.roused))
+            return Swapping(version, (), None, moves=False)
+        step = moving(self._codec.table, new.table, self._codecs.current)
+        return Swapping(version, step.indexed, index, moves=bool(step.touched or step.roused))
 
     @property
     def number(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from temper.kernel import KEY, Clash, Indexed, StoreFault
+from temper.kernel import KEY, Clash, Index, Indexed, StoreFault
 
 # Rows that are dropped at once: a few milliseconds between two appends.
 PIECE = 1_000
@@ -110,7 +110,8 @@ class Labels:
                 " where label not in (select label from labels where state = 'made') limit ?)",
                 (PIECE,),
             )
-            return db.changes() == PIECE
+            gone = db.changes()
+        return gone == PIECE
 
 
 class SqliteIndex:
@@ -122,16 +123,6 @@ class SqliteIndex:
         self._kinds = sorted(kinds)
         self._fault = fault
         self._begun = False
-
-    @classmethod
-    def scratch(cls, kinds: Collection[str], fault: Fault) -> SqliteIndex:
-        """Return one that no swap can put in force, in a file of its own without a name."""
-        db = apsw.Connection("")
-        db.execute("pragma journal_mode = memory")
-        db.execute("pragma synchronous = off")
-        db.execute(_SCRATCH)
-        db.execute(SCHEMA)
-        return _Scratch(db, kinds, fault)
 
     def put(self, these: Sequence[Indexed], gone: Sequence[tuple[str, int]]) -> Sequence[Clash]:
         db = self._db
@@ -193,6 +184,15 @@ class SqliteIndex:
 class _Scratch(SqliteIndex):
     def drop(self) -> None:
         self._db.close()
+
+
+def scratch_index(kinds: Collection[str]) -> Index:
+    """Return one that no swap can put in force, in a file of its own without a name."""
+    db = apsw.Connection("")
+    db.execute("pragma journal_mode = memory")
+    db.execute(_SCRATCH)
+    db.execute(SCHEMA)
+    return _Scratch(db, kinds, lambda problem: StoreFault(f"what was made to answer can't be kept: {problem}"))
 
 
 def _clash(one: Indexed, number: int, holder: int) -> Iterable[Clash]:

@@ -22,6 +22,7 @@ from temper.kernel import (
     Codec,
     Codecs,
     Entry,
+    Index,
     Kept,
     Letter,
     Order,
@@ -46,7 +47,7 @@ from temper.runtime.disk import fault_of
 from temper.runtime.ranks import Rank, Ranks, Span, Spot
 from temper.runtime.sqlite.appending import Appending
 from temper.runtime.sqlite.file import archive_of, asking, back, connect, locked, writing
-from temper.runtime.sqlite.indexing import Labels, SqliteIndex
+from temper.runtime.sqlite.indexing import Labels, SqliteIndex, scratch_index
 from temper.runtime.sqlite.schema import FORMAT_ARCHIVED
 from temper.table import Snapshot, Table, Value, load
 
@@ -250,9 +251,8 @@ class SqliteStore:
         row: int | None = self._one("select row from entities where kind = ? and id = ?", (entity, id))
         return row
 
-    def indexing(self, kinds: Collection[str], *, lasting: bool) -> SqliteIndex:
-        fault = partial(fault_of, self.path)
-        return SqliteIndex(self._writer, kinds, fault) if lasting else SqliteIndex.scratch(kinds, fault)
+    def indexing(self, kinds: Collection[str], *, lasting: bool) -> Index:
+        return SqliteIndex(self._writer, kinds, partial(fault_of, self.path)) if lasting else scratch_index(kinds)
 
     def tidy(self) -> bool:
         try:
