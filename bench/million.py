@@ -131,7 +131,7 @@ def places(folder: Path | None, url: str | None, *, own: bool) -> Iterator[Calla
 
         def opened(size: int) -> PostgresStore:
             store = PostgresStore(at, f"depot{size}", parts=16)
-            assert len(store.lease(range(store.parts), seconds=86_400)) == store.parts, "it is nobody else's"
+            assert len(store.leases.take(range(store.parts), seconds=86_400)) == store.parts, "it is nobody else's"
             return store
 
         yield opened

@@ -130,7 +130,7 @@ async def server(url: str, asked: str, clients: int) -> None:
 
     joined.keep(told, told)
     await joined.listening("")
-    while len(store.leased) != store.parts // int(number):  # noqa: ASYNC110 - until the other has its share
+    while len(store.leases.held) != store.parts // int(number):  # noqa: ASYNC110 - until the other has its share
         await asyncio.sleep(0.05)
     # As `temper serve` has it: cycles are looked for seldom.
     gc.freeze()

@@ -53,7 +53,7 @@ def postgres_spaces(postgres: Server) -> Iterator[Callable[[], Callable[[], Post
         def open_it() -> PostgresStore:
             store = PostgresStore(postgres.url, name)
             opened.append(store)
-            assert list(store.lease(range(store.parts), seconds=3_600)) == list(range(store.parts))
+            assert list(store.leases.take(range(store.parts), seconds=3_600)) == list(range(store.parts))
             return store
 
         return open_it

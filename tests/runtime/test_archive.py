@@ -114,7 +114,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Where]:
             closed()
             store = PostgresStore(url, name, parts=2)
             opened.append(store)
-            store.lease(range(store.parts), seconds=3_600)
+            store.leases.take(range(store.parts), seconds=3_600)
             return store
 
         def elsewhere(lines: Sequence[bytes]) -> Where:

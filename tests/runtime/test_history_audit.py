@@ -207,12 +207,12 @@ def test_a_part_of_a_database_that_was_cut_off_is_found(postgres_space: Callable
     with PostgresStill(store.url, store.space) as still:
         found = audit(still)
     assert (found.difference, found.entries, found.entities) == (None, 2, 1)
-    store._all("delete from log where seq = 2 returning seq")
+    store._line.rows("delete from log where seq = 2 returning seq")
     with PostgresStill(store.url, store.space) as still:
         cut = audit(still).difference
     assert cut is not None
     assert cut.text == "entry 2 is missing: the end of the log was cut off"
-    store._all("update log set body = replace(convert_from(body, 'utf8'), 'nuts', 'nits')::bytea returning seq")
+    store._line.rows("update log set body = replace(convert_from(body, 'utf8'), 'nuts', 'nits')::bytea returning seq")
     with PostgresStill(store.url, store.space) as still:
         changed = audit(still).difference
     assert changed is not None

@@ -125,7 +125,7 @@ def test_what_was_taken_in_goes_on(
     space = free_name()
     plant_postgres(postgres.url, space, io.BytesIO(written))
     base = PostgresStore(postgres.url, space)
-    base.lease(range(base.parts), seconds=3_600)
+    base.leases.take(range(base.parts), seconds=3_600)
     for store in (SqliteStore(origin), SqliteStore(tmp_path / "file.db"), base):
         driver = Driver(SECOND, store, at=9_000)
         driver.ids = (f"new{n}" for n in range(1_000)).__next__

@@ -253,7 +253,7 @@ def test_so_it_is_in_postgresql(
     fill(Driver(CLOCKS, store))
     with PostgresStill(store.url, store.space) as still:
         assert audit(still).difference is None
-    assert store._all(statement), "what changes nothing is no tampering"
+    assert store._line.rows(statement), "what changes nothing is no tampering"
     with PostgresStill(store.url, store.space) as still:
         difference = audit(still).difference
     assert difference is not None

@@ -35,7 +35,7 @@ def opens(postgres: Server) -> Iterator[Opens]:
     def new(server: str, *parts: int, url: str | None = None, seconds: float = 3_600) -> PostgresStore:
         store = PostgresStore(url or postgres.url, name, server=server, parts=PARTS)
         opened.append(store)
-        assert list(store.lease(parts, seconds=seconds)) == list(parts)
+        assert list(store.leases.take(parts, seconds=seconds)) == list(parts)
         if store.current() is None:
             found(store, version(compiled(BANK)))
         return store
@@ -68,10 +68,10 @@ def of_part(store: PostgresStore, part: int, kind: str = "Account") -> str:
 
 def test_a_partition_is_leased_by_one_at_a_time(opens: Opens) -> None:
     one, two = opens("one", 0, 1), opens("two", 2)
-    assert list(two.lease([0, 1, 2, 3], seconds=3_600)) == [2, 3]
-    one.release([1])
-    assert list(two.lease([0, 1], seconds=3_600)) == [1]
-    assert (sorted(one.leased), sorted(two.leased)) == ([0], [1, 2, 3])
+    assert list(two.leases.take([0, 1, 2, 3], seconds=3_600)) == [2, 3]
+    one.leases.release([1])
+    assert list(two.leases.take([0, 1], seconds=3_600)) == [1]
+    assert (sorted(one.leases.held), sorted(two.leases.held)) == ([0], [1, 2, 3])
 
 
 def test_who_has_lost_its_lease_writes_nothing(opens: Opens) -> None:
@@ -84,7 +84,7 @@ def test_who_has_lost_its_lease_writes_nothing(opens: Opens) -> None:
     asleep = first.decide([act(first, "Account", id, "Close")], 1_000)
     with pytest.raises(Lost):
         one.append(asleep)
-    assert list(one.renew(seconds=3_600)) == [2]
+    assert list(one.leases.renew(seconds=3_600)) == [2]
     with pytest.raises(Lost):
         one.append(asleep)
     does(host(two), "Account", id, "Close")
@@ -310,7 +310,7 @@ def test_who_waits_for_an_answer_when_the_store_is_closed_is_told(
             waiting = [threading.Thread(target=waits, args=(lambda: store.append(batch),), daemon=True)]
             waiting[0].start()
             until = time.monotonic() + 20
-            while not second._one("select count(*) from pg_locks where locktype = 'advisory' and not granted"):
+            while not second._line.one("select count(*) from pg_locks where locktype = 'advisory' and not granted"):
                 assert time.monotonic() < until
             cable.dead = dead
             if dead:

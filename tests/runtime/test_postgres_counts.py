@@ -33,7 +33,7 @@ def opened(postgres: Server, request: pytest.FixtureRequest) -> Callable[[], Pos
         store = PostgresStore(postgres.url, name, parts=PARTS)
         request.addfinalizer(store.close)
         if store.current() is None:
-            assert len(store.lease(range(PARTS), seconds=3_600)) == PARTS
+            assert len(store.leases.take(range(PARTS), seconds=3_600)) == PARTS
             found(store, version(compiled(BANK)))
         return store
 

@@ -47,7 +47,7 @@ async def act(live: Member, id: str, action: str, **params: Any) -> Any:
 
 
 def take(live: Member, seconds: float) -> None:
-    live.leased(live.database.lease(range(PARTS), seconds=seconds))
+    live.leased(live.database.leases.take(range(PARTS), seconds=seconds))
 
 
 async def test_a_call_under_way_is_settled_by_whoever_has_its_partition_then(postgres: Server) -> None:
@@ -68,7 +68,7 @@ async def test_a_call_under_way_is_settled_by_whoever_has_its_partition_then(pos
         assert (prompt.calls[0].order, prompt.calls[0].attempt) == (first.order, 2)
         await until(lambda: paid(two, id) >= 1)
         slow.end(Answered({"receipt": "late"}))
-        one.database.lost(two.database.part("Purchase", id))
+        one.database.leases.lost(two.database.part("Purchase", id))
         await asyncio.sleep(0.1)
         with pytest.raises(Elsewhere):
             await act(one, id, "Remark", text="x")
@@ -84,11 +84,11 @@ async def test_a_server_whose_time_is_up_decides_nothing(postgres: Server) -> No
         take(one, 3_600)
         id = new_id()
         assert isinstance(await act(one, id, "Order", number="n1", amount=Decimal(5)), Done)
-        one.database.deadline = 0.0
+        one.database.leases.deadline = 0.0
         with pytest.raises(Elsewhere):
             await act(one, id, "Pay")
         assert one.read("Purchase", id) is not None
-        one.database.deadline = None
+        one.database.leases.deadline = None
         assert isinstance(await act(one, id, "Order", number="n1", amount=Decimal(5)), No | Busy)
 
 

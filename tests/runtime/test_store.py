@@ -265,7 +265,7 @@ def test_idempotency_keys_are_forgotten_after_a_day_and_ten_thousand(
     """Both: a burst washes nobody's key away, and an idle space keeps the last ones."""
     monkeypatch.setattr("temper.kernel.memory.KEYS_KEPT_MIN", 5)
     monkeypatch.setattr("temper.runtime.sqlite.appending.KEYS_KEPT_MIN", 5)
-    monkeypatch.setattr("temper.runtime.postgres.store.KEYS_KEPT_MIN", 3)
+    monkeypatch.setattr("temper.runtime.postgres.appending.KEYS_KEPT_MIN", 3)
     driver = shelves(kept, 2)
     day = 86_400_000
 

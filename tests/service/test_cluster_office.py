@@ -27,7 +27,7 @@ async def two(shops: Shops) -> tuple[Workshop, Workshop]:
 def _share(shop: Workshop) -> int:
     space = shop._spaces.get("ship")
     member = space.member if space is not None else None
-    return len(member.database.leased) if member is not None else 0
+    return len(member.database.leases.held) if member is not None else 0
 
 
 def home(shop: Workshop, start: int = 0) -> str:
@@ -117,7 +117,7 @@ async def test_a_grant_is_used_up_once_whichever_server_is_asked(shops: Shops) -
 
 def _has_some_of_the_office(shop: Workshop) -> bool:
     space = shop.office.space
-    return space is not None and space.member is not None and bool(space.member.database.leased)
+    return space is not None and space.member is not None and bool(space.member.database.leases.held)
 
 
 async def kept_by_both(one: Workshop, other: Workshop, eve: Person, max_: Person) -> tuple[list[str], list[str]]:

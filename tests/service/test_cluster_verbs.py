@@ -86,7 +86,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def shares(*all: Workshop) -> list[int]:
     members = [shop._spaces["bank"].member for shop in all]
-    return [len(member.database.leased) if member is not None else 0 for member in members]
+    return [len(member.database.leases.held) if member is not None else 0 for member in members]
 
 
 async def account(shop: Workshop, balance: int = 10, **more: Any) -> str:

@@ -119,7 +119,7 @@ async def test_another_server_is_told_whom_the_proxy_has_named(postgres: Server,
 def _shares(workshop: Workshop) -> int:
     space = workshop._spaces.get("bank")
     member = space.member if space is not None else None
-    return len(member.database.leased) if member is not None else 0
+    return len(member.database.leases.held) if member is not None else 0
 
 
 KEY = b"k" * 32

@@ -111,7 +111,7 @@ class Cluster:
 
     def add(self, name: str, store: PostgresStore, member: Member) -> None:
         """Take part in deciding for a space from now on."""
-        store.deadline = 0.0  # Until it is renewed for the first time.
+        store.leases.deadline = 0.0  # Until it is renewed for the first time.
         self._spaces[name] = _Space(name, store, member)
         self._soon.set()
 
@@ -235,7 +235,7 @@ class Cluster:
         found: dict[str, _Found] = {}
         for name, space in list(self._spaces.items()):
             taken, spare = self._share(space) if self._address else ((), 0)
-            space.owners = space.store.owners()
+            space.owners = space.store.leases.owners()
             found[name] = _Found(space.store.latest(), taken, spare)
         return found
 
@@ -267,22 +267,22 @@ class Cluster:
         store, lease_s = space.store, self.joined.lease_s
         began = now_s()
         if began >= space.renewed + lease_s / 3:
-            lost = store.renew(seconds=lease_s)
+            lost = store.leases.renew(seconds=lease_s)
             if lost:
                 _log.warning("%s: other servers have taken the partitions %s", space.name, lost)
             space.renewed = began
-            store.deadline = began + lease_s * _DECIDES
-        spare = len(store.leased) - share_of(self.name, list(self._beat.servers), store.parts)
+            store.leases.deadline = began + lease_s * _DECIDES
+        spare = len(store.leases.held) - share_of(self.name, list(self._beat.servers), store.parts)
         if spare >= 0:
             return (), spare
-        owned = store.owners()
-        free = [part for part in range(store.parts) if part not in owned and part not in store.leased]
-        return (store.lease(free[:-spare], seconds=lease_s) if free else ()), 0
+        owned = store.leases.owners()
+        free = [part for part in range(store.parts) if part not in owned and part not in store.leases.held]
+        return (store.leases.take(free[:-spare], seconds=lease_s) if free else ()), 0
 
     def _given_back(self) -> None:
         for space in self._spaces.values():
-            if space.store.leased:
-                space.store.release(list(space.store.leased))
+            if space.store.leases.held:
+                space.store.leases.release(list(space.store.leases.held))
         self._registry.leave(self.name)
 
 

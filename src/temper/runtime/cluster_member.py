@@ -94,22 +94,22 @@ class Member(Live):
     def _given(self, number: int) -> None:
         with self._fresh_lock:
             busy = self._fresh.union(list(self._under_way.values()))
-        idle = [part for part in sorted(self.database.leased, reverse=True) if part not in busy]
-        self.database.release(idle[:number])
+        idle = [part for part in sorted(self.database.leases.held, reverse=True) if part not in busy]
+        self.database.leases.release(idle[:number])
 
     def tick(self, number: int) -> None:
         """Look whether anything is due, and take over the version of that number if it is another's."""
         if number > self.version.number:
             self._behind = True
             self._work.set()
-        elif self.database.leased:
+        elif self.database.leases.held:
             self._look()
         self._feed.heard()
 
     def home(self, entity: str, id: str) -> int | None:
         """Return the entity's partition where another server decides for it, `None` where this one does."""
         part = self.database.part(entity, id)
-        return None if part in self.database.deciding() else part
+        return None if part in self.database.leases.deciding() else part
 
     def _look(self) -> None:
         self.database.look_again()
@@ -125,7 +125,7 @@ class Member(Live):
             for future in self._lookers.pop(part, ()):
                 if not future.done():
                     future.set_result(None)
-        if not own and not self.database.leased.keys().isdisjoint(parts):
+        if not own and not self.database.leases.held.keys().isdisjoint(parts):
             self._look()
 
     # --- reading ---
@@ -244,7 +244,7 @@ class Member(Live):
             batch, wake = await deciding
         except Lost as lost:
             if lost.part >= 0:
-                self.database.lost(lost.part)
+                self.database.leases.lost(lost.part)
             return False
         except Superseded:
             self._behind = True
@@ -327,7 +327,9 @@ class Member(Live):
         with self._fresh_lock:
             fresh, self._fresh = self._fresh, set()
         try:
-            batch = self._host.recover(at, self.database.started_in(sorted(fresh & self.database.deciding().keys())))
+            batch = self._host.recover(
+                at, self.database.started_in(sorted(fresh & self.database.leases.deciding().keys()))
+            )
             if batch.changes:
                 self._appended(batch)
                 self._host.adopt(batch)

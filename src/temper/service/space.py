@@ -86,7 +86,7 @@ class Space:
     def fresh_id(self, entity: str) -> str:
         """Return an id for a new entity: one that this server decides for, if there is any."""
         id, member = new_id(), self.member
-        if member is not None and member.database.deciding():
+        if member is not None and member.database.leases.deciding():
             for _ in range(IDS_TRIED_MAX):
                 if member.home(entity, id) is None:
                     break

@@ -65,6 +65,19 @@ class Line:
         except concurrent.futures.CancelledError as cut:
             raise StoreFault("the store was closed before the database answered", unknown=True) from cut
 
+    def rows(self, sql: str, *given: Any) -> Sequence[Any]:
+        """Return the rows that answer a question. Raises `StoreFault`."""
+        return self.ask(self.read(sql, given))
+
+    def first(self, sql: str, *given: Any) -> Any:
+        """Return the first row, or `None`."""
+        return next(iter(self.rows(sql, *given)), None)
+
+    def one(self, sql: str, *given: Any) -> Any:
+        """Return the first value of the first row, or `None`."""
+        found = self.first(sql, *given)
+        return None if found is None else found[0]
+
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Begin what is done on the line's own loop and nobody waits for; a line that is closed begins nothing."""
         self._put(work())

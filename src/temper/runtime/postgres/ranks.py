@@ -155,9 +155,9 @@ class PostgresRanks:
             self._note(kind, field, number, _MOVING_S, there=False)
             return False
         name = self._name(kind, field)
-        whole = self._one(_WHOLE, self._schema, name)
+        whole = self._line.one(_WHOLE, self._schema, name)
         if whole:
-            self._one("update ranks set asked = now() where name = $1 returning name", name)
+            self._line.one("update ranks set asked = now() where name = $1 returning name", name)
             self._note(kind, field, number, _KNOWN_S, there=True)
             return False
         if whole is None and self._is_small(kind):
@@ -184,16 +184,12 @@ class PostgresRanks:
         return any(kind == each for step in steps for each, _ in step.touched | step.asked)
 
     def _is_small(self, kind: str) -> bool:
-        there: int = self._one(
+        there: int = self._line.one(
             "select count(*) from (select from entities where kind = $1 and state <> '' limit $2) x",
             kind,
             RANKED_FROM + 1,
         )
         return there <= RANKED_FROM
-
-    def _one(self, sql: str, *given: Any) -> Any:
-        rows = self._line.ask(self._line.read(sql, given))
-        return rows[0][0] if rows else None
 
     # --- the index ---
 
@@ -269,12 +265,11 @@ class PostgresRanks:
             low = (*after, False)
         where, given = self._within(rank, low, high)
         place, way = self._of(rank.kind, rank.field), "desc" if downwards else "asc"
-        return self._line.ask(
-            self._line.read(
-                f"select {place} as place, row, id, number, body from entities"  # noqa: S608 - no value is in it
-                f" where {where} order by {place} {way}, row {way} limit ${len(given) + 1}",
-                [*given, limit],
-            )
+        return self._line.rows(
+            f"select {place} as place, row, id, number, body from entities"  # noqa: S608 - no value is in it
+            f" where {where} order by {place} {way}, row {way} limit ${len(given) + 1}",
+            *given,
+            limit,
         )
 
     def count(self, rank: Rank, span: Span, most: int) -> int | None:
@@ -283,7 +278,7 @@ class PostgresRanks:
         if not exactly:
             return None
         where, given = self._within(rank, *bounds(cut))
-        found: int = self._one(
+        found: int = self._line.one(
             f"select count(*) from (select from entities where {where} limit ${len(given) + 1}) x",  # noqa: S608 - no value is in it
             *given,
             most + 1,

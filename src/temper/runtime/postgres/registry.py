@@ -82,7 +82,7 @@ class Registry:
 
     def beat(self, server: str, url: str, *, seconds: float, seen: int) -> Beat:
         """Say that a server is there, for so much longer, and which tokens it knows; return who is there, and what."""
-        self._all(
+        self._line.rows(
             "insert into servers(name, url, until, seen) values($1, $2, now() + make_interval(secs => $3), $4)"
             " on conflict(name) do update set url = excluded.url, until = excluded.until, seen = excluded.seen",
             server,
@@ -94,16 +94,16 @@ class Registry:
 
     def look(self) -> Beat:
         """Return who is there, and what there is."""
-        servers = self._all("select name, url from servers where until > now() order by name")
-        spaces = self._all(
+        servers = self._line.rows("select name, url from servers where until > now() order by name")
+        spaces = self._line.rows(
             r"select substr(nspname, 8) as name from pg_namespace where nspname like 'temper\_%' order by 1"
         )
-        tokens = self._all("select value from meta where name = 'tokens'")
+        tokens = self._line.rows("select value from meta where name = 'tokens'")
         return Beat({row["name"]: row["url"] for row in servers}, [row["name"] for row in spaces], tokens[0]["value"])
 
     def leave(self, server: str) -> None:
         """Say that a server is there no longer; those that have been gone for long are forgotten with it."""
-        self._all("delete from servers where name = $1 or until < now() - interval '1 hour'", server)
+        self._line.rows("delete from servers where name = $1 or until < now() - interval '1 hour'", server)
 
     # --- tokens ---
 
@@ -149,16 +149,16 @@ class Registry:
 
     def tokens(self) -> Sequence[tuple[Secret, TokenRow]]:
         """Return every token, oldest first, with what is kept of its secret."""
-        return [_token(row) for row in self._all("select * from tokens order by created_at, id")]
+        return [_token(row) for row in self._line.rows("select * from tokens order by created_at, id")]
 
     def token(self, id: str) -> tuple[Secret, TokenRow] | None:
         """Return a token, with what is kept of its secret."""
-        found = self._all("select * from tokens where id = $1", id)
+        found = self._line.rows("select * from tokens where id = $1", id)
         return _token(found[0]) if found else None
 
     def revoke_token(self, id: str, at: int) -> TokenRow | None:
         """Revoke a token and all sessions that were started with it; `None` where there is none of that id."""
-        self._all(
+        self._line.rows(
             "with recursive one as (update meta set value = value + 1 where name = 'tokens'), gone(id) as"
             " (select $1::text union select tokens.id from tokens join gone on parent = gone.id)"
             " update tokens set revoked_at = coalesce(revoked_at, $2) where id in (select id from gone) returning id",
@@ -170,7 +170,7 @@ class Registry:
 
     def rotate_token(self, id: str, hashed: bytes, at: int, until: int) -> TokenRow | None:
         """Give a token another secret; the one that it had is good until then. `None` where it lets nobody in."""
-        found = self._all(
+        found = self._line.rows(
             "with one as (update meta set value = value + 1 where name = 'tokens')"
             " update tokens set old_hash = hash, old_until = $4, hash = $2, rotated_at = $3 where id = $1"
             " and revoked_at is null and coalesce(expires_at > $3, true) returning *",
@@ -180,7 +180,7 @@ class Registry:
 
     def tokens_used(self, used: Mapping[str, int]) -> None:
         """Write down when tokens were last used."""
-        self._all(
+        self._line.rows(
             "update tokens set used_at = greatest(used_at, at) from unnest($1::text[], $2::bigint[]) as used(id, at)"
             " where tokens.id = used.id",
             list(used),
@@ -189,35 +189,32 @@ class Registry:
 
     def saw(self, server: str, changes: int) -> None:
         """Say up to which change of tokens a server knows them."""
-        self._all("update servers set seen = $2 where name = $1", server, changes)
+        self._line.rows("update servers set seen = $2 where name = $1", server, changes)
 
     def changes(self) -> int:
         """Return how often tokens have changed."""
-        found: int = self._all("select value from meta where name = 'tokens'")[0]["value"]
+        found: int = self._line.rows("select value from meta where name = 'tokens'")[0]["value"]
         return found
 
     def news(self) -> None:
         """Count a change that is none of tokens, and that every server has to act on, too."""
-        self._all("update meta set value = value + 1 where name = 'tokens'")
+        self._line.rows("update meta set value = value + 1 where name = 'tokens'")
 
     def seen_by_all(self, changes: int) -> bool:
         """Say whether every server that is there knows the tokens up to that change."""
-        found: bool = self._all(
+        found: bool = self._line.rows(
             "select not exists(select from servers where until > now() and seen < $1) as all", changes
         )[0]["all"]
         return found
 
     def handing_key(self) -> bytes:
         """Return the key by which servers know what one hands on to another."""
-        key: bytes = self._all("select value from keys where name = 'handing'")[0]["value"]
+        key: bytes = self._line.rows("select value from keys where name = 'handing'")[0]["value"]
         return key
 
     def close(self) -> None:
         """Let go of the database."""
         self._line.close()
-
-    def _all(self, sql: str, *given: Any) -> Sequence[Any]:
-        return self._line.ask(self._line.read(sql, given))
 
 
 def _token(row: Any) -> tuple[Secret, TokenRow]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import secrets
 import threading
-import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,9 +25,7 @@ from temper.kernel import (
     OrderState,
     Page,
     Place,
-    Stale,
     Stir,
-    StoreFault,
     Superseded,
     TableVersion,
     Unmoved,
@@ -40,6 +36,7 @@ from temper.kernel import (
 from temper.runtime.agenda import NEVER, Agenda
 from temper.runtime.archive import ENTRIES_MAX, Segment, Unpacked
 from temper.runtime.chain import is_digest
+from temper.runtime.postgres.appending import Appending
 from temper.runtime.postgres.archive import (
     AWAITED,
     RESTING,
@@ -49,34 +46,18 @@ from temper.runtime.postgres.archive import (
     put_away,
     unpacked,
 )
-from temper.runtime.postgres.columns import Columns, End, Lost, Name
+from temper.runtime.postgres.columns import Columns, Name
 from temper.runtime.postgres.founding import Swapping, opened
 from temper.runtime.postgres.herald import Herald, told_by
 from temper.runtime.postgres.indexing import PostgresIndex, abandon, tidy
-from temper.runtime.postgres.line import Line, fault, is_loss
+from temper.runtime.postgres.leases import Leases
+from temper.runtime.postgres.line import Line
 from temper.runtime.postgres.ranks import PostgresRanks
-from temper.runtime.postgres.schema import CALL, LOST, MOVED, STALE, SUPERSEDED
 from temper.runtime.ranks import Rank, Span, Spot
 from temper.runtime.sqlite import scratch_index
 from temper.table import Snapshot, Table, Value, load, moving
 
-if TYPE_CHECKING:
-    import asyncpg
-
-# An idempotency key is kept for a day, and at least this many are. Rows are counted by their numbers, of which some go
-# unused: so twice as many are kept.
-KEYS_KEPT_MS = 86_400_000
-KEYS_KEPT_MIN = 10_000
-
-# A batch takes milliseconds; what takes so long waits for a lock, or for a server that is gone.
-_ANSWER_S = 30.0
-# An answer that was lost is looked for this long, while the database comes back or another takes its place.
-_RESOLVE_S = 60.0
-_AGAIN_S = 0.2
 _PAGE = 1_000
-# Times that a batch is put together for logs that others append to meanwhile.
-_GONE_ON_MAX = 10
-
 _ORDERS = (
     "select name, kind, entity, id, tool, args, send, number, state, attempts, next_at, created_at, lane, unsure,"
     " last_error from orders o where "
@@ -88,10 +69,6 @@ _FIRST = (
 _LABEL = "coalesce((select label from labels where kind = $1 and state = 'in force'), $1)"
 _VERSIONS = "select number, digest, body, report, at, author, note from versions order by number "
 
-_MOVED = (
-    "with mine as (select part from partitions where part = any($2) order by part for update)"
-    " update partitions p set moved = $1 from mine where p.part = mine.part"
-)
 # Of each state the next so many, by its index, and of these the first: so nobody is passed over, however few there are
 # of a kind or in a state. Which states there are is in `counts`.
 _PAGE_OF = (
@@ -122,7 +99,7 @@ def part_of(entity: str, id: str, parts: int) -> int:
 class PostgresStore:
     """Keeps a space in a PostgreSQL database, in a schema of its own.
 
-    `server` names who writes; of the partitions it may decide for those that it has leased (`lease`). Reading is safe
+    `server` names who writes; of the partitions it may decide for those that it has leased (`leases`). Reading is safe
     from any thread, appends come from one at a time. Raises `StoreFault` when the database can't be reached, or when a
     newer Temper made the space. One that is not there is made, with `parts` partitions.
     """
@@ -139,20 +116,14 @@ class PostgresStore:
         except BaseException:
             self._line.close()
             raise
-        self.leased: Mapping[int, int] = {}
-        """The epochs of the partitions that are this server's; replaced as a whole, from any thread."""
-        self.deadline: float | None = None
-        """When the server stops deciding unless its leases are renewed, by `now_s`; well before they run out."""
-        self._leases = threading.Lock()
         self._agenda = Agenda()
+        self.leases = Leases(self._line, server, self._agenda.forget)
+        self._appending = Appending(self._line, self.leases, self._lock)
         self._ahead: _Ahead | None = None
-        self._alone: asyncpg.transaction.Transaction | None = None
         self._codecs = Codecs(self._table, self._pushed)
-        self._codecs.current = self._one("select value from meta where name = 'version'") or 0
+        self._codecs.current = self._line.one("select value from meta where name = 'version'") or 0
         abandon(self._line, server)
         self.ranks = PostgresRanks(self._line, self.schema, self._codecs, self.moving)
-        self._ends: dict[int, End] = {}
-        """Where the logs of partitions end, as far as is known: who appends is told if it has become another place."""
         self._herald = Herald(self._line, self.schema, server) if self.parts > 1 else None
 
     @property
@@ -161,76 +132,8 @@ class PostgresStore:
         return True
 
     def close(self) -> None:
-        """Let go of the database. What is leased stays so until it runs out; `release` before."""
+        """Let go of the database. What is leased stays so until it runs out; `leases.release` before."""
         self._line.close()
-
-    # --- leases ---
-
-    def deciding(self) -> Mapping[int, int]:
-        """Return the epochs of the partitions that the server decides for now: none once its time is up."""
-        deadline = self.deadline
-        return self.leased if deadline is None or now_s() < deadline else {}
-
-    def lease(self, parts: Sequence[int], *, seconds: float) -> Sequence[int]:
-        """Take those of these partitions that are nobody's, or whose lease has run out; return which."""
-        found = self._all(
-            # In their order, as appends lock them; one that an append holds is somebody's.
-            "with free as (select part from partitions where part = any($2) and (owner is null or owner = $1 or"
-            " until < now()) order by part for update skip locked)"
-            " update partitions p set owner = $1, epoch = epoch + 1, until = now() + make_interval(secs => $3)"
-            " from free where p.part = free.part returning p.part, epoch",
-            self.server,
-            list(parts),
-            seconds,
-        )
-        with self._leases:
-            self.leased = {**self.leased, **{row["part"]: row["epoch"] for row in found}}
-        self._agenda.forget()
-        return sorted(row["part"] for row in found)
-
-    def renew(self, *, seconds: float) -> Sequence[int]:
-        """Keep what is leased for so much longer; return which of the partitions have been lost."""
-        asked = self.leased
-        if not asked:
-            return ()
-        found = self._all(
-            "with held as (select p.part from partitions p join unnest($1::integer[], $2::bigint[]) as h(part, epoch)"
-            " on p.part = h.part and p.epoch = h.epoch where p.owner = $4 order by p.part for update of p)"
-            " update partitions p set until = now() + make_interval(secs => $3) from held where p.part = held.part"
-            " returning p.part",
-            list(asked),
-            list(asked.values()),
-            seconds,
-            self.server,
-        )
-        kept = {row["part"] for row in found}
-        with self._leases:
-            # Of one whose epoch was raised meanwhile (`_resolved`) nothing has been said.
-            lost = sorted(part for part, epoch in asked.items() if part not in kept and self.leased.get(part) == epoch)
-            self.leased = {part: epoch for part, epoch in self.leased.items() if part not in lost}
-        return lost
-
-    def release(self, parts: Sequence[int]) -> None:
-        """Give partitions back, for others to take at once."""
-        with self._leases:
-            given = {part: self.leased[part] for part in parts if part in self.leased}
-            self.leased = {part: epoch for part, epoch in self.leased.items() if part not in given}
-        self._all(
-            "update partitions p set owner = null, until = null from unnest($1::integer[], $2::bigint[])"
-            " as h(part, epoch) where p.part = h.part and p.epoch = h.epoch returning p.part",
-            list(given),
-            list(given.values()),
-        )
-
-    def lost(self, part: int) -> None:
-        """Decide no more for a partition: another server has it."""
-        with self._leases:
-            self.leased = {one: epoch for one, epoch in self.leased.items() if one != part}
-
-    def owners(self) -> Mapping[int, str]:
-        """Return who has leased which partition; those that nobody has, or whose lease ran out, are missing."""
-        found = self._all("select part, owner from partitions where owner is not null and until > now()")
-        return {row["part"]: row["owner"] for row in found}
 
     def part(self, entity: str, id: str) -> int:
         """Return the partition of an entity."""
@@ -242,7 +145,7 @@ class PostgresStore:
         ahead = self._ahead
         if ahead is not None and ahead.thread == threading.get_ident() and (entity, id) in ahead.snapshots:
             return ahead.snapshots[entity, id]
-        found = self._first("select number, body from entities where kind = $1 and id = $2", entity, id)
+        found = self._line.first("select number, body from entities where kind = $1 and id = $2", entity, id)
         return None if found is None else self._load(found["number"], entity, id, found["body"])
 
     @contextlib.contextmanager
@@ -254,7 +157,7 @@ class PostgresStore:
         wanted = list(names)
         snapshots: dict[tuple[str, str], Snapshot | None] = dict.fromkeys(wanted)
         if wanted:
-            found = self._all(
+            found = self._line.rows(
                 "select e.kind, e.id, e.number, e.body from unnest($1::text[], $2::text[]) as w(kind, id)"
                 " join entities e on e.kind = w.kind and e.id = w.id",
                 [kind for kind, _ in wanted],
@@ -265,7 +168,7 @@ class PostgresStore:
                 snapshots[name] = self._load(row["number"], *name, row["body"])
         unknown = set(keys)
         if keys:
-            found = self._all("select name from requests where name = any($1)", list_of(keys))
+            found = self._line.rows("select name from requests where name = any($1)", list_of(keys))
             unknown -= {row["name"] for row in found}
         self._ahead = _Ahead(threading.get_ident(), snapshots, unknown)
         try:
@@ -274,14 +177,14 @@ class PostgresStore:
             self._ahead = None
 
     def kept(self, entity: str, id: str) -> Kept | None:
-        found = self._first("select number, body from entities where kind = $1 and id = $2", entity, id)
+        found = self._line.first("select number, body from entities where kind = $1 and id = $2", entity, id)
         if found is None:
             return None
         self._must_know(found["number"])
         return self._codecs.kept(found["number"], entity, id, found["body"] or self._put_away_body(entity, id))
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
-        id: str | None = self._one(
+        id: str | None = self._line.one(
             f"select id from keys where kind = {_LABEL} and value = $2",  # noqa: S608 - all of it is ours
             entity,
             self._codec.key_text(entity, values),
@@ -289,7 +192,7 @@ class PostgresStore:
         return id
 
     def holder(self, entity: str, unique: int, values: Sequence[Value]) -> str | None:
-        id: str | None = self._one(
+        id: str | None = self._line.one(
             f"select id from holds where kind = {_LABEL} and number = $2 and value = $3",  # noqa: S608 - all of it is ours
             entity,
             unique,
@@ -300,7 +203,7 @@ class PostgresStore:
     def referrers(
         self, entity: str, field: str, id: str, *, after: int = 0, limit: int
     ) -> tuple[Sequence[str], int | None]:
-        found = self._all(
+        found = self._line.rows(
             "select e.row, e.id from refs r join entities e on e.row = r.row"  # noqa: S608 - all of it is ours
             f" where r.kind = {_LABEL} and r.field = $2 and r.target = $3 and r.row > $4 order by r.row limit $5",
             entity,
@@ -316,9 +219,9 @@ class PostgresStore:
         agenda, looked = self._agenda, self._agenda.looked
         if not agenda.stirs:
             return ()
-        found = self._all(
+        found = self._line.rows(
             "select owner, kind, id, path, caller, after from stirs where part = any($1) order by row limit $2",
-            list(self.deciding()),
+            list(self.leases.deciding()),
             limit,
         )
         if not found:
@@ -331,7 +234,7 @@ class PostgresStore:
     def live(self) -> Iterator[Snapshot]:
         after = 0
         while True:
-            found = self._all(
+            found = self._line.rows(
                 "select row, kind, id, number, body from entities where live and row > $1 order by row limit $2",
                 after,
                 _PAGE,
@@ -345,7 +248,7 @@ class PostgresStore:
     def living(
         self, asked: Collection[tuple[str, str]], *, after: int, limit: int
     ) -> tuple[Sequence[Snapshot], int | None]:
-        page = self._all(
+        page = self._line.rows(
             "select row, kind, id, state, number, body from entities where row > $1 and live and kind = any($2)"
             " order by row limit $3",
             after,
@@ -364,7 +267,7 @@ class PostgresStore:
     def all_of(
         self, kinds: Collection[str], *, after: int, limit: int
     ) -> tuple[Sequence[tuple[int, Snapshot]], int | None]:
-        page = self._all(
+        page = self._line.rows(
             "select row, kind, id, number, body from entities where row > $1 and kind = any($2) order by row limit $3",
             after,
             sorted(kinds),
@@ -374,7 +277,7 @@ class PostgresStore:
         return found, page[-1]["row"] if len(page) == limit else None
 
     def row(self, entity: str, id: str) -> int | None:
-        row: int | None = self._one("select row from entities where kind = $1 and id = $2", entity, id)
+        row: int | None = self._line.one("select row from entities where kind = $1 and id = $2", entity, id)
         return row
 
     def indexing(self, kinds: Collection[str], *, lasting: bool) -> Index:
@@ -384,18 +287,18 @@ class PostgresStore:
         return tidy(self._line)
 
     def moving(self) -> bool:
-        found: bool = self._one("select exists(select from partitions where moved is not null)")
+        found: bool = self._line.one("select exists(select from partitions where moved is not null)")
         return found
 
     def unmoved(self, limit: int) -> Unmoved | None:
-        mine = list(self.leased)
-        start = self._one("select min(moved) from partitions where part = any($1)", mine)
+        mine = list(self.leases.held)
+        start = self._line.one("select min(moved) from partitions where part = any($1)", mine)
         if start is None:
             return None
         codecs = self._codecs
         kept: list[Kept] = []
         looking: list[tuple[str, str]] = []
-        rows = self._all(
+        rows = self._line.rows(
             "select row, kind, id, state, live, number, case when live and number <> $1 then body end as body"
             " from entities where row > $2 and part = any($3) order by row limit $4",
             codecs.current,
@@ -427,7 +330,7 @@ class PostgresStore:
         order: Order = Order.OLDEST,
     ) -> Page:
         once = self._codecs.once(entity, states) if states and self.moving() else states
-        found = self._all(
+        found = self._line.rows(
             _PAGES[order],
             entity,
             not states,
@@ -459,7 +362,7 @@ class PostgresStore:
         return self.ranks.make(kind, field)
 
     def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
-        found: int = self._one(
+        found: int = self._line.one(
             "select coalesce(sum(number), 0)::bigint from counts"
             " where kind = $1 and ($2 or state = any($3)) and state <> ''",
             entity,
@@ -469,7 +372,7 @@ class PostgresStore:
         return found
 
     def counts(self) -> Mapping[tuple[str, str], int]:
-        found = self._all(
+        found = self._line.rows(
             "select kind, state, sum(number)::bigint as n from counts where state <> '' group by kind, state"
             " having sum(number) > 0"
         )
@@ -485,10 +388,10 @@ class PostgresStore:
         agenda = self._agenda
         if at < agenda.due:
             return ()
-        found = self._all(
+        found = self._line.rows(
             "select kind, id from entities where due <= $1 and part = any($2) order by due, row limit $3",
             at,
-            list(self.deciding()),
+            list(self.leases.deciding()),
             limit,
         )
         if not found:
@@ -501,8 +404,8 @@ class PostgresStore:
 
     def _ask_due(self) -> int:
         looked = self._agenda.looked
-        found: int | None = self._one(
-            "select min(due) from entities where due is not null and part = any($1)", list(self.deciding())
+        found: int | None = self._line.one(
+            "select min(due) from entities where due is not null and part = any($1)", list(self.leases.deciding())
         )
         due = NEVER if found is None else found
         self._agenda.found(looked, due=due)
@@ -512,7 +415,9 @@ class PostgresStore:
         if at < self._agenda.sends:
             return ()
         waiting = "kind = 'send' and state = 'waiting' and next_at <= $1 and part = any($2)"
-        found = self._orders(_ORDERS + waiting + _FIRST + " order by row limit $3", at, list(self.deciding()), limit)
+        found = self._orders(
+            _ORDERS + waiting + _FIRST + " order by row limit $3", at, list(self.leases.deciding()), limit
+        )
         if not found:
             self._agenda.ask(self._waiting)
         return found
@@ -525,7 +430,7 @@ class PostgresStore:
             " order by next_at, row limit $4",
             tool,
             at,
-            list(self.deciding()),
+            list(self.leases.deciding()),
             limit,
         )
         if not found:
@@ -536,10 +441,10 @@ class PostgresStore:
         return self._agenda.next_order(but_not, self._waiting)
 
     def _waiting(self) -> Iterable[tuple[str | None, int]]:
-        return self._all(
+        return self._line.rows(
             "select tool, min(next_at) as at from orders where state = 'waiting' and part = any($1)"
             " group by kind, tool",
-            list(self.deciding()),
+            list(self.leases.deciding()),
         )
 
     def order(self, order: str) -> OrderRow | None:
@@ -549,7 +454,7 @@ class PostgresStore:
         return self._orders(_ORDERS + "entity = $1 and id = $2 order by row", entity, id)
 
     def started(self) -> Sequence[OrderRow]:
-        return self.started_in(list(self.deciding()))
+        return self.started_in(list(self.leases.deciding()))
 
     def started_in(self, parts: Sequence[int]) -> Sequence[OrderRow]:
         """Return the orders of these partitions whose attempt was started and has not ended."""
@@ -561,7 +466,7 @@ class PostgresStore:
         ahead = self._ahead
         if ahead is not None and ahead.thread == threading.get_ident() and key in ahead.unknown:
             return None
-        found = self._first(
+        found = self._line.first(
             "select fingerprint, parts, seqs, kind, id, number, body from requests where name = $1", key
         )
         if found is None:
@@ -590,7 +495,7 @@ class PostgresStore:
         )
 
     def landmark(self, entity: str, id: str, *, until: int) -> tuple[int, bytes] | None:
-        found = self._first(
+        found = self._line.first(
             "select seq, body from marks where entity = (select row from entities where kind = $1 and id = $2)"
             " and seq <= $3 and body <> '' order by seq desc limit 1",
             entity,
@@ -609,7 +514,7 @@ class PostgresStore:
 
         They stand in the order of their partitions, and of their numbers in each.
         """
-        found = self._all(
+        found = self._line.rows(
             "select l.part, l.seq, l.entity, l.body from unnest($1::integer[], $2::bigint[]) as a(part, seq)"
             " cross join lateral (select part, seq, entity, body from log"
             " where log.part = a.part and log.seq > a.seq order by log.seq limit $3) l"
@@ -625,7 +530,7 @@ class PostgresStore:
 
     def last_seqs(self) -> Sequence[int]:
         """Return the number of each partition's last entry."""
-        return [row["seq"] for row in self._all("select seq from partitions order by part")]
+        return [row["seq"] for row in self._line.rows("select seq from partitions order by part")]
 
     def listen(self, heard: Callable[[bool, Sequence[int]], None]) -> None:
         """Call `heard`, in a thread of the store's, with the partitions of each append, and whether it was our own.
@@ -640,7 +545,7 @@ class PostgresStore:
         self._line.listen(self.schema, told)
 
     def last_seq(self, *, part: int = 0) -> int:
-        seq: int = self._one("select seq from partitions where part = $1", part)
+        seq: int = self._line.one("select seq from partitions where part = $1", part)
         return seq
 
     def place(self) -> Place:
@@ -657,7 +562,7 @@ class PostgresStore:
         return names, tuple(upto)
 
     def letters(self, *, after: str | None = None, limit: int) -> Sequence[Letter]:
-        found = self._all(
+        found = self._line.rows(
             "select name, entity, id, text, at from letters"
             " where row > coalesce((select row from letters where name = $1), 0) order by row limit $2",
             after,
@@ -666,15 +571,15 @@ class PostgresStore:
         return [Letter(*row) for row in found]
 
     def letter(self, order: str) -> Letter | None:
-        found = self._first("select name, entity, id, text, at from letters where name = $1", order)
+        found = self._line.first("select name, entity, id, text, at from letters where name = $1", order)
         return None if found is None else Letter(*found)
 
     def current(self) -> TableVersion | None:
-        found = self._first(_VERSIONS + "desc limit 1")
+        found = self._line.first(_VERSIONS + "desc limit 1")
         return None if found is None else TableVersion(*found)
 
     def versions(self) -> Sequence[TableVersion]:
-        return [TableVersion(*row) for row in self._all(_VERSIONS)]
+        return [TableVersion(*row) for row in self._line.rows(_VERSIONS)]
 
     # --- appending ---
 
@@ -689,55 +594,24 @@ class PostgresStore:
         number = self._codecs.current if version is None else version.number
         columns = Columns(codec, self.part).of(batch, self._versions)
         at = max((entry.at for change in batch.changes for entry in change.entries), default=0)
-        id = secrets.token_hex(8)
-        given = (self.server, id, at, number, self._lock, at - KEYS_KEPT_MS, 2 * KEYS_KEPT_MIN)
         before = None if swap is None or version is None else self._swapping(version, swap.index, codec)
         moved = next((change.moved for change in batch.changes if change.moved is not None), None)
-        ends = self._appended(columns, id, given, before, moved)
-        for entry, part, nth, _ in columns.places:
-            msgspec.structs.force_setattr(entry, "seq", ends[part][0] + nth)
-        self._ends.update(columns.ends)
+        last = self._appending.append(columns, at, number, before, moved)
         if self._herald is not None:
             self._herald.tell(columns.counts)
         self._agenda.appended(columns.dues, batch)
         if version is not None:
             self._codecs.put(number, codec)
-        return self._ends.get(0, (0, b""))[0]
-
-    def _appended(
-        self, columns: Columns, id: str, given: Sequence[Any], before: Swapping | None, moved: Upto | None
-    ) -> Mapping[int, End]:
-        """Append, and return where the logs ended before it, of the partitions that it wrote to."""
-        unknown = columns.counts.keys() - self._ends.keys()
-        if unknown:
-            self._ends.update(self._ask_ends(unknown))
-        ends = {part: self._ends[part] for part in columns.counts}
-        for _ in range(_GONE_ON_MAX):
-            arrays = columns.arrays(self.deciding(), ends)
-            try:
-                self._line.ask(self._append(id, (*given, *arrays), before, moved))
-            except _GoneOn as gone_on:
-                # What another server decides has taken along somebody of ours, or this is somebody of another's.
-                ends = {**ends, **gone_on.ends}
-            except StoreFault:
-                self._ends.clear()
-                raise
-            else:
-                return ends
-        raise Stale("others keep appending there")
+        return last
 
     def _versions(self, names: Sequence[Name]) -> Mapping[Name, int]:
-        found = self._all(
+        found = self._line.rows(
             "select e.kind, e.id, e.version from unnest($1::text[], $2::text[]) as w(kind, id)"
             " join entities e on e.kind = w.kind and e.id = w.id",
             [kind for kind, _ in names],
             [id for _, id in names],
         )
         return {(row["kind"], row["id"]): row["version"] for row in found}
-
-    def _ask_ends(self, parts: Iterable[int]) -> Mapping[int, End]:
-        found = self._all("select part, seq, head from partitions where part = any($1)", list(parts))
-        return {row["part"]: (row["seq"], row["head"]) for row in found}
 
     # --- the archive ---
 
@@ -747,7 +621,7 @@ class PostgresStore:
         They are of the partitions that the server decides for. The second is where to go on from, `None` where there
         are no more.
         """
-        rows = self._all(RESTING, list(self.deciding()), after, limit)
+        rows = self._line.rows(RESTING, list(self.leases.deciding()), after, limit)
         codec = self._codec
         found = [
             now
@@ -760,13 +634,13 @@ class PostgresStore:
 
     def awaited(self) -> frozenset[tuple[str, str]]:
         """Return of whom an order, a letter or a look at `whenever`s speaks."""
-        return awaited(self._all(AWAITED))
+        return awaited(self._line.rows(AWAITED))
 
     def pack(self, names: Collection[tuple[str, str]]) -> Segment | None:
         """Pack these; nothing of them is put away yet."""
-        found = self._all(TO_PACK, [kind for kind, _ in names], [id for _, id in names], ENTRIES_MAX)
+        found = self._line.rows(TO_PACK, [kind for kind, _ in names], [id for _, id in names], ENTRIES_MAX)
         members = [
-            pack_row(row, self._all("select seq, body, hash from log where entity = $1 order by seq", row["row"]),
+            pack_row(row, self._line.rows("select seq, body, hash from log where entity = $1 order by seq", row["row"]),
                      self._packed)
             for row in found
         ]  # fmt: skip
@@ -775,120 +649,21 @@ class PostgresStore:
     def put_away(self, segment: Segment) -> int:
         """Put those away who are as they were, and return how many."""
         packed = [one for one, _, _ in segment.members]
-        epochs = {part: self.deciding().get(part) for part in {self.part(*one.name) for one in packed}}
+        epochs = {part: self.leases.deciding().get(part) for part in {self.part(*one.name) for one in packed}}
         return self._line.ask(put_away(self._line, self._lock, packed, epochs))
 
     def is_archived(self, entity: str, id: str) -> bool:
         """Say whether the entity has been put away."""
-        return bool(self._one("select state = '' from entities where kind = $1 and id = $2", entity, id))
+        return bool(self._line.one("select state = '' from entities where kind = $1 and id = $2", entity, id))
 
     def archived(self) -> int:
         """Return how many have been put away."""
-        found: int = self._one("select coalesce(sum(number), 0)::bigint from counts where state = ''")
+        found: int = self._line.one("select coalesce(sum(number), 0)::bigint from counts where state = ''")
         return found
 
-    @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> AbstractContextManager[None]:
         """Let nobody append in the block: what is read in it is still so when the version is appended that ends it."""
-        self._line.ask(self._hold())
-        try:
-            yield
-        finally:
-            self._line.ask(self._let_go())
-
-    async def _hold(self) -> None:
-        try:
-            writer = await self._line.writer()
-            self._alone = writer.transaction()
-            await self._alone.start()
-            await writer.execute("select pg_advisory_xact_lock($1)", self._lock, timeout=_RESOLVE_S)
-        except StoreFault:
-            raise
-        except Exception as problem:
-            self._alone = None
-            self._line.drop()
-            raise fault(problem) from problem
-
-    async def _let_go(self) -> None:
-        alone, self._alone = self._alone, None
-        if alone is not None:
-            try:
-                await alone.rollback()
-            except Exception:  # noqa: BLE001 - what is not committed is gone either way
-                self._line.drop()
-
-    async def _append(self, id: str, given: Sequence[Any], swapping: Swapping | None, moved: Upto | None) -> None:
-        sent = False
-        try:
-            writer = await self._line.writer()
-            sent = True
-            if moved is not None:
-                async with writer.transaction():
-                    await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
-                    await writer.execute(_MOVED, moved.row, list(self.leased), timeout=_ANSWER_S)
-                return
-            if swapping is None:
-                await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
-                return
-            if self._alone is None:
-                self._alone = writer.transaction()
-                await self._alone.start()
-            await swapping.write(writer, self._lock)
-            await writer.fetchval(CALL, *given, timeout=_ANSWER_S)
-            alone, self._alone = self._alone, None
-            await alone.commit()
-        except StoreFault:
-            await self._let_go()
-            raise
-        except Exception as problem:
-            if not is_loss(problem):
-                await self._let_go()
-                raise _refusal(problem) from problem
-            self._alone = None
-            self._line.drop()
-            if not sent:
-                raise fault(problem) from problem
-            if not await self._resolved(id, problem):
-                raise Stale("the connection was lost before it was done") from problem
-
-    async def _resolved(self, id: str, problem: Exception) -> bool:
-        """Say whether an append whose answer was lost has been done; if not, it never will be.
-
-        Raising the epochs waits for whatever still runs there, and refuses what has not begun. It writes even where
-        nothing is leased: a standby that has taken over, or will, then has all that was found.
-        """
-        until = self._line.now() + _RESOLVE_S
-        while True:
-            held = self.leased
-            try:
-                writer = await self._line.writer()
-                async with writer.transaction():
-                    rows = await writer.fetch(
-                        "with held as (select p.part from partitions p"
-                        " join unnest($1::integer[], $2::bigint[]) as h(part, epoch)"
-                        " on p.part = h.part and p.epoch = h.epoch order by p.part for update of p)"
-                        " update partitions p set epoch = epoch + 1 from held where p.part = held.part"
-                        " returning p.part, p.epoch",
-                        list(held),
-                        list(held.values()),
-                        timeout=_ANSWER_S,
-                    )
-                    # Where a lease is lost whoever took it has waited and refuses, as we would.
-                    last = await writer.fetchval(
-                        "update batches set id = id where server = $1 returning id",
-                        self.server,
-                        timeout=_ANSWER_S,
-                    )
-                raised = {row["part"]: row["epoch"] for row in rows}
-                with self._leases:
-                    # What was given back meanwhile is not taken again.
-                    self.leased = {part: raised.get(part, epoch) for part, epoch in self.leased.items()}
-                return bool(last == id)
-            except Exception as again:  # noqa: BLE001 - whatever it is, it is asked again
-                self._line.drop()
-                if self._line.now() > until:
-                    raise fault(again, unknown=True) from problem
-                await asyncio.sleep(_AGAIN_S)
+        return self._appending.exclusive()
 
     def _swapping(self, version: TableVersion, index: str | None, new: Codec) -> Swapping:
         """Return what a version brings: by which index who is found, and whether some are to be carried over."""
@@ -904,7 +679,7 @@ class PostgresStore:
 
     def latest(self) -> int:
         """Return the number of the version that is in force, which another server may have put there."""
-        found: int = self._one("select value from meta where name = 'version'")
+        found: int = self._line.one("select value from meta where name = 'version'")
         return found
 
     def take_over(self, version: TableVersion) -> None:
@@ -919,10 +694,10 @@ class PostgresStore:
         return self._codecs.of(self._codecs.current)
 
     def _table(self, number: int) -> Table:
-        return load(self._one("select body from versions where number = $1", number))
+        return load(self._line.one("select body from versions where number = $1", number))
 
     def _pushed(self, number: int) -> tuple[int, str]:
-        found = self._first("select at, author from versions where number = $1", number)
+        found = self._line.first("select at, author from versions where number = $1", number)
         return found["at"], found["author"]
 
     def _load(self, number: int, entity: str, id: str, body: bytes) -> Snapshot:
@@ -930,29 +705,19 @@ class PostgresStore:
         return self._codecs.load(number, entity, id, body or self._put_away_body(entity, id))
 
     def _put_away_body(self, entity: str, id: str) -> bytes:
-        row = self._one("select row from entities where kind = $1 and id = $2", entity, id)
+        row = self._line.one("select row from entities where kind = $1 and id = $2", entity, id)
         return bytes(self._packed(row).entity.body)
 
     def _packed(self, row: int) -> Unpacked:
-        return unpacked(self._one("select body from archived where row = $1", row), row)
+        return unpacked(self._line.one("select body from archived where row = $1", row), row)
 
     def _must_know(self, number: int) -> None:
         if number > self._codecs.current:
             # Whoever decides takes it over, between two turns; until then nothing is carried by the older one.
             raise Superseded("another version is in force")
 
-    def _all(self, sql: str, *given: Any) -> Sequence[Any]:
-        return self._line.ask(self._line.read(sql, given))
-
-    def _first(self, sql: str, *given: Any) -> Any:
-        return next(iter(self._all(sql, *given)), None)
-
-    def _one(self, sql: str, *given: Any) -> Any:
-        found = self._first(sql, *given)
-        return None if found is None else found[0]
-
     def _entries(self, sql: str, *given: Any) -> Sequence[Entry]:
-        return [self._entry(row) for row in self._all(sql, *given)]
+        return [self._entry(row) for row in self._line.rows(sql, *given)]
 
     def _entry(self, row: Any) -> Entry:
         body = row["body"]
@@ -961,7 +726,7 @@ class PostgresStore:
         return entry
 
     def _orders(self, sql: str, *given: Any) -> Sequence[OrderRow]:
-        return [self._order(row) for row in self._all(sql, *given)]
+        return [self._order(row) for row in self._line.rows(sql, *given)]
 
     def _order(self, row: Any) -> OrderRow:
         name, send = row["name"], row["send"]
@@ -983,14 +748,6 @@ class PostgresStore:
         )
 
 
-class _GoneOn(StoreFault):
-    """Logs do not end where an append goes on from: where they do, for it to be put together anew."""
-
-    def __init__(self, found: Sequence[tuple[int, int, str]]) -> None:
-        super().__init__("the log of a partition has gone on")
-        self.ends = {part: (seq, bytes.fromhex(head)) for part, seq, head in found}
-
-
 class _Ahead:
     """What was read ahead, for one thread."""
 
@@ -1001,31 +758,6 @@ class _Ahead:
         """Keys under which nothing is kept."""
 
 
-def now_s() -> float:
-    """Return the time by which a lease is measured: where the system can, it goes on while the machine sleeps."""
-    return time.clock_gettime(_CLOCK)
-
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
 def list_of(these: Sequence[_T]) -> list[_T]:
     """Return a list, which is what an array is made of."""
     return [*these]
-
-
-def _refusal(problem: Exception) -> StoreFault:
-    """Return what the function `append` refused, or PostgreSQL did."""
-    code = getattr(problem, "sqlstate", None) or ""
-    text = str(problem)
-    if code == SUPERSEDED:
-        return Superseded(text)
-    if code == MOVED:
-        return _GoneOn(_from_json(getattr(problem, "detail", None) or "[]"))
-    if code == LOST:
-        return Lost(int(getattr(problem, "detail", None) or -1))
-    # Of two that wait for each other one is told to try again.
-    if code in {STALE, "40P01", "40001"}:
-        names = _from_json(getattr(problem, "detail", None) or "[]") if code == STALE else []
-        return Stale(text, [tuple(name.split("/", 1)) for name in names])
-    return fault(problem)

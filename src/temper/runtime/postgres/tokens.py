@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Unpack
 
 from temper.kernel import StoreFault
+from temper.runtime.postgres.leases import now_s
 from temper.runtime.postgres.registry import Registry
-from temper.runtime.postgres.store import now_s
 from temper.runtime.tokens import UNKNOWN, USED_MS, More, Secret, TokenRow, hash_of, id_of, new_token, text_of
 
 # One that is not known is looked for in the database, where another server may have made it a moment ago. Made-up ones
