@@ -174,6 +174,8 @@ def _limits(loaded: Loaded) -> Limits:
         page_max=limits.page,
         wait_max=duration_ms(limits.wait) / 1000,
         requests_max=limits.requests,
+        requests_each=limits.requests_each,
+        streams_each=limits.streams_each,
         drain_timeout=duration_ms(loaded.settings.server.drain) / 1000,
     )
 

@@ -84,6 +84,12 @@ class LimitsSection(Section, frozen=True):
     """Requests at once, live streams and waits included; one more is answered 503 with Retry-After."""
     streams: int = 1000
     """Open live streams; one more is answered 503."""
+    requests_per_principal: int = 0
+    """How many of `requests` one principal may have at once, its agents counted with it; one more is answered 429 with
+    Retry-After. 0 is half of them. Administrators are not held to it."""
+    streams_per_principal: int = 0
+    """How many of `streams` one principal may have open, its agents counted with it; one more is answered 429 with
+    Retry-After. 0 is half of them. Administrators are not held to it."""
     calls_per_tool: int = 8
     """Calls of one tool that are under way at once."""
     decisions: int = 16
@@ -96,6 +102,16 @@ class LimitsSection(Section, frozen=True):
     is answered 429 with Retry-After. Behind a proxy all come from the proxy's address. `""` is no such bound."""
     grants: int = 16
     """Grants to one principal that are in force, 64 at the most; one more can't be given."""
+
+    @property
+    def requests_each(self) -> int:
+        """How many requests one principal may have at once."""
+        return self.requests_per_principal or -(-self.requests // 2)
+
+    @property
+    def streams_each(self) -> int:
+        """How many streams one principal may have open."""
+        return self.streams_per_principal or -(-self.streams // 2)
 
 
 class PushSection(Section, frozen=True):
@@ -446,6 +462,8 @@ def _sense(settings: Settings) -> tuple[SettingProblem, ...]:
         ("batch", 1),
         ("page", 1),
         ("streams", 0),
+        ("requests_per_principal", 0),
+        ("streams_per_principal", 0),
         ("calls_per_tool", 1),
     ):
         if getattr(settings.limits, name) < low:

@@ -26,9 +26,10 @@ from temper.web.limits import Limits
 from temper.web.openapi import Documents
 from temper.web.pages import pages
 from temper.web.paths import OF_BLUEPRINT, OF_ENTITY, TOP, Resource, Route, parse
+from temper.web.places import Places
 from temper.web.problems import KINDS, decline, nearest
 from temper.web.rates import Rates, network_of
-from temper.web.streams import Download, Stream, hand_over, pour
+from temper.web.streams import Download, Stream, hand_over, let_go, pour
 from temper.web.verbs import BEGUN, OPERATIONS, QUERIES, Desk, Verb
 
 PEER: Final = "temper.peer"
@@ -45,6 +46,8 @@ _ALLOW: Final = {
 } | {**dict.fromkeys(_PUBLIC, "GET, HEAD, OPTIONS"), Resource.HOOK: "OPTIONS, POST"}
 # Between two looks for the server that decides.
 _LOOK_S: Final = 0.1
+_FEWER_REQUESTS: Final = "wait for some to end, and ask for one stream in place of many waits"
+_FEWER_STREAMS: Final = "close one; a stream of the whole blueprint tells of each of its entities"
 # A path longer than that is parsed each time: the cache holds short ones.
 _PATH_KEPT: Final = 256
 
@@ -76,6 +79,8 @@ class Door:
         self._pages = pages()
         self._routes: dict[bytes, Route] = {}
         self._requests = 0
+        self._requests_of = Places(limits.requests_each, "requests", _FEWER_REQUESTS)
+        self._streams_of = Places(limits.streams_each, "streams", _FEWER_STREAMS)
         self._people: dict[str, Person] = {}
         self.read = READ | workshop.identity.headers
         """The headers that are read."""
@@ -131,28 +136,52 @@ class Door:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         method: str = scope["method"]
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        places: list[str] = []
+        try:
+            found = await self._found(raw, method, places, scope, receive, send)
+            if isinstance(found, Answer):
+                await answer.deliver(found, method, send)
+            elif isinstance(found, Download):
+                await hand_over(found, self._desk.closing, send)
+            elif found is not None:
+                await self._poured(found, method, send)
+        finally:
+            # Also what is read slowly is open until then.
+            for name in places:
+                self._requests_of.give_back(name)
+
+    async def _found(
+        self, raw: bytes, method: str, places: list[str], scope: Scope, receive: Receive, send: Send
+    ) -> Answer | Stream | Download | None:
+        """Return what is to be sent, if it is not sent already; `places` is to hold whose request is counted."""
         try:
             route = self._routes.get(raw) or self._parse(raw)
             if self._requests > self._limits.requests_max:
                 _too_many()
             if route.resource in _PUBLIC:
-                found: Answer | Stream | Download | None = await self._public(route, method, scope, receive, send)
-            elif route.resource is Resource.HOOK:
-                found = await self._hook(route, method, scope, receive)
-            else:
-                found = await self._answer(route, method, scope, receive)
+                return await self._public(route, method, scope, receive, send)
+            if route.resource is Resource.HOOK:
+                return await self._hook(route, method, scope, receive)
+            return await self._answer(route, method, places, scope, receive)
         except Declined as declined:
-            found = _problem(declined.problem)
+            return _problem(declined.problem)
         except Gone:
-            return
+            return None
         except Exception as problem:  # noqa: BLE001 - whatever it is, the caller gets an answer, and the log the rest
-            found = _bug(method, raw, problem)
-        if isinstance(found, Answer):
-            await answer.deliver(found, method, send)
-        elif isinstance(found, Download):
-            await hand_over(found, self._desk.closing, send)
-        elif found is not None:
-            await pour(found, self._desk.workshop, self._desk.closing, send)
+            return _bug(method, raw, problem)
+
+    async def _poured(self, stream: Stream, method: str, send: Send) -> None:
+        """Pour a stream, unless it is one too many of whoever asked."""
+        try:
+            name = self._streams_of.take(stream.ask.person)
+        except Declined as declined:
+            await let_go(stream)
+            await answer.deliver(_problem(declined.problem), method, send)
+            return
+        try:
+            await pour(stream, self._desk.workshop, self._desk.closing, send)
+        finally:
+            self._streams_of.give_back(name)
 
     def begin(
         self,
@@ -179,6 +208,7 @@ class Door:
             token = _bearer(head)
             person = self._person(token, head, peer)
             self._paced(person)
+            begun.place = self._requests_of.take(person)
             begun.ask = Ask(route, "POST", head, person, token or "", _nothing, self._limits)
             begin(self._desk, begun.ask, body, begun)
         except KeysWanted:
@@ -196,6 +226,8 @@ class Door:
             handing.add_done_callback(self._handing.discard)
             return
         self._requests -= 1
+        if begun.place is not None:
+            self._requests_of.give_back(begun.place)
         if isinstance(found, Answer):
             begun.reply(found)
         elif isinstance(found, Declined):
@@ -259,7 +291,9 @@ class Door:
             self._routes[raw] = route
         return route
 
-    async def _answer(self, route: Route, method: str, scope: Scope, receive: Receive) -> Answer | Stream | Download:
+    async def _answer(
+        self, route: Route, method: str, places: list[str], scope: Scope, receive: Receive
+    ) -> Answer | Stream | Download:
         head = headers(scope["headers"], self.read)
         token = _bearer(head)
         try:
@@ -271,6 +305,7 @@ class Door:
         # What another server has handed on was counted there.
         if not self._desk.workshop.was_handed_on(head.get(forward.HANDED_ON)):
             self._paced(person)
+            places.append(self._requests_of.take(person))
         if route.resource is None:
             self._lost(route, person)
         operations = OPERATIONS[route.resource]
@@ -399,7 +434,7 @@ class Door:
 class _Begun:
     """A POST on the short way, which hears what came of it: no function within the door's, which would hold itself."""
 
-    __slots__ = ("ask", "body", "door", "reply", "target")
+    __slots__ = ("ask", "body", "door", "place", "reply", "target")
 
     def __init__(self, door: Door, target: bytes, body: bytes, reply: Callable[[Answer], None]) -> None:
         self.door = door
@@ -407,6 +442,8 @@ class _Begun:
         self.body = body
         self.reply = reply
         self.ask: Ask | None = None
+        self.place: str | None = None
+        """For whom it is counted."""
 
     def __call__(self, found: Answer | BaseException) -> None:
         self.door.answered(self, found)

@@ -25,6 +25,8 @@ class Limits:
     shadow_max: int = 10_000  # requests that a candidate is asked again: 422
     wait_max: float = 60.0  # a longer `timeout` is cut to this one
     requests_max: int = 2048  # at once, streams and waits included: 503
+    requests_each: int = 0  # of one principal at once: 429; 0 is no such bound
+    streams_each: int = 0  # streams that one principal has open: 429; 0 is no such bound
     rate_max: int = 0  # of one principal in `rate_per`, and as many at once: 429; without it there is no such bound
     rate_per: float = 1.0  # in which they are counted
     rates_max: int = 4096  # principals that are counted at once; then who asked longest ago begins anew

@@ -142,7 +142,7 @@ _PROBLEMS: Final = {
     414: "The path and the query are too long.",
     415: "The body's media type is not read here.",
     422: "It could be read, but does not fit: `errors` or `findings` say where.",
-    429: "Who calls asks too often, or more waits for approval, or is granted, than one principal may have.",
+    429: "Who calls asks too often, or more is open, waits for approval, or is granted, than one principal may have.",
     500: "The server failed. Its log says more under the problem's `instance`.",
     503: "The server has no room for it now, or is being stopped.",
 }

@@ -19,7 +19,8 @@ KINDS: Final[dict[str, str]] = {
     "denied": "The token is valid, but who bears it may not do this.",
     "needs-approval": "It was refused, and somebody may approve it: `decision` is where it waits for that, and how it "
     "stands. Nothing was done.",
-    "too-many": "More waits for somebody, or is granted, than the server keeps for one principal. Nothing was done.",
+    "too-many": "More is open, waits for somebody, or is granted, than the server keeps for one principal. Nothing was "
+    "done.",
     "too-fast": "Who calls asks more often than the settings let a principal. Nothing was done; try again after "
     "`Retry-After`.",
     "paused": "Who calls, a role of theirs, or the blueprint is paused: `detail` says by whom and why.",

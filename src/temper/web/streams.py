@@ -87,8 +87,7 @@ async def pour(stream: Stream, workshop: Workshop, closing: asyncio.Event, send:
     ask = stream.ask
     await send({"type": "http.response.start", "status": 200, "headers": list(HEAD)})
     if ask.method == "HEAD":
-        await _end(stream.first)
-        await _close(stream.entries)
+        await let_go(stream)
         await send({"type": "http.response.body", "body": b""})
         return
     await _piece(send, b"retry: 1000\n: what is committed from here on\n\n")
@@ -130,6 +129,12 @@ async def pour(stream: Stream, workshop: Workshop, closing: asyncio.Event, send:
         await _end(entry, gone, closed)
         await _close(stream.entries)
     await send({"type": "http.response.body", "body": b""})
+
+
+async def let_go(stream: Stream) -> None:
+    """End a stream of which nothing is sent."""
+    await _end(stream.first)
+    await _close(stream.entries)
 
 
 async def undisturbed(waiting: Coroutine[Any, Any, T], ask: Ask, closing: asyncio.Event) -> T:
