@@ -85,6 +85,27 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -
     assert path.read_bytes() == content
 
 
+def test_a_file_that_can_not_be_read_is_let_go(tmp_path: Path) -> None:
+    """It can be put right, and opened again, while whoever tried is still being told."""
+    path = tmp_path / "space.db"
+    store = SqliteStore(path)
+    Driver(store=store).act("Shelf", "s1", "Stock", name="nuts", stock=5)
+    store.close()
+    whole = bytearray(path.read_bytes())
+    db = apsw.Connection(str(path))
+    size, root = db.pragma("page_size"), db.execute("select rootpage from sqlite_schema where name = 'log'").get
+    db.close()
+    damaged = bytearray(whole)
+    damaged[(root - 1) * size : root * size] = b"\xff" * size
+    path.write_bytes(damaged)
+    with pytest.raises(StoreFault, match="damaged") as told:
+        SqliteStore(path)
+    path.write_bytes(whole)
+    store = SqliteStore(path)
+    assert store.last_seq() == 1, told
+    store.close()
+
+
 def test_a_full_disk_refuses_the_batch_and_nothing_of_it_stays(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "space.db")
     driver = Driver(store=store)

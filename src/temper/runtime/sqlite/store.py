@@ -124,6 +124,17 @@ class SqliteStore:
         self._readers: list[apsw.Connection] = []
         self._rows: dict[tuple[str, str], int] = {}
         self._agenda = Agenda()
+        self._checkpoints = Checkpoints(self._writer, partial(connect, path, apsw.SQLITE_OPEN_READWRITE, vfs))
+        try:
+            self._begin()
+        except BaseException as problem:
+            self.close()
+            if isinstance(problem, apsw.Error):
+                raise fault_of(path, problem) from problem
+            raise
+
+    def _begin(self) -> None:
+        """Read how far it has come."""
         self._codecs = Codecs(self._table, self._pushed)
         self._codecs.current = self._one("select coalesce(max(number), 0) from versions")
         last = self._first("select seq, hash from log order by seq desc limit 1")
@@ -136,8 +147,7 @@ class SqliteStore:
         )
         self.ranks = Ranks(self._writer)
         self._labels = Labels(self._writer)
-        self._segments = Segments(archive_of(path))
-        self._checkpoints = Checkpoints(self._writer, partial(connect, path, apsw.SQLITE_OPEN_READWRITE, vfs))
+        self._segments = Segments(archive_of(self.path))
 
     def close(self) -> None:
         """Let go of the file. The log is written back into it first, so that it can be copied alone."""
