@@ -148,8 +148,8 @@ class Live:
         self._work = asyncio.Event()
         self._alarm: Alarm | None = None
         self._due_from = 0
-        self._held_tools: frozenset[str] = frozenset()
-        self._held = False
+        self._held_tools: Mapping[str, str] = {}
+        self._held = ""
         self._running: Counter[str] = Counter()
         self._gates: dict[str, Gate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -342,13 +342,14 @@ class Live:
         self._must_live()
         return await self._writer.do(work)
 
-    def hold(self, tools: frozenset[str], *, whole: bool) -> None:
-        """Start no call of these tools, and where it is the `whole` space no call and no timer or send, from now on.
+    def hold(self, tools: Mapping[str, str], *, whole: str = "") -> None:
+        """Start no call of these tools, and where there is a reason to hold the `whole` space no call and no timer or
+        send, from now on. For each tool it is said why.
 
         What is asked for is decided, and how calls under way end is recorded. What waits goes on once it is let go.
         """
         if (self._held_tools, self._held) != (tools, whole):
-            self._held_tools, self._held = tools, whole
+            self._held_tools, self._held = dict(tools), whole
             self._work.set()
 
     @property
@@ -370,7 +371,7 @@ class Live:
         if self._closing:
             why = "the server is being stopped"
         elif self._held or tool in self._held_tools:
-            why, until = "it is paused", None
+            why, until = self._held or self._held_tools[tool], None
         elif free == 0 and circuit == "open":
             why = f"the circuit is open, after failures in a row: {gate.failed}"
         elif free == 0 and circuit == "half-open":
@@ -574,7 +575,7 @@ class Live:
             return list(self.table.tools), {}
         most, now = self._limits.attempts_max, self._clock.now()
         room = {tool: self._gate(tool).free(now, self._running[tool], most) for tool in self.table.tools}
-        room.update(dict.fromkeys(self._held_tools & room.keys(), 0))
+        room.update(dict.fromkeys(self._held_tools.keys() & room.keys(), 0))
         return [tool for tool, free in room.items() if free <= 0], room
 
     def _gate(self, tool: str) -> Gate:
@@ -629,7 +630,7 @@ class Live:
 
     def _set_alarm(self, busy: Sequence[str], *, idle: bool) -> None:
         # With more to do there is no need to look into the store for what is due.
-        quiet = bool(self._queue) or self._held
+        quiet = bool(self._queue or self._held)
         at = None if quiet else earlier(self._host.next_wake(busy), self._held_until(busy))
         self._wake_at(at, idle=idle)
 

@@ -91,9 +91,9 @@ class Pauses:
         """Have one space hold back what the pauses say."""
         name = live.table.blueprint
         active = [each for each in self.active() if each.kind in ("tool", "bundle")]
-        tools = {each.name for each in active if each.kind == "tool" and each.within in ("", name)}
-        whole = any(each.kind == "bundle" and each.name == name for each in active)
-        live.hold(frozenset(tools), whole=whole)
+        tools = {each.name: told(each) for each in active if each.kind == "tool" and each.within in ("", name)}
+        whole = [told(each) for each in active if each.kind == "bundle" and each.name == name]
+        live.hold(tools, whole=", ".join(whole))
 
     async def settled(self) -> None:
         """Return once everything that was being decided is committed, in every space and by every server."""
