@@ -134,8 +134,12 @@ def test_what_may_be_approved_forbids_nothing_here() -> None:
     """Whoever says yes lifts it, so that a proof may not rest on it."""
     approve = 'permit (principal, action == ship::Action::"Release.Promote.approve", resource);'
     report = judged(BY_TIMER, NO_BUILDERS + approve)
-    assert result_of(report, "never builder enters Live").verdict is Verdict.BROKEN
+    never = result_of(report, "never builder enters Live")
+    assert never.verdict is Verdict.BROKEN
     assert any("approve" in words for level in report.levels for words in level.not_covered)
+    assert never.help is not None
+    told = "what `test.cedar/1` forbids of `Promote` can be let through by whoever may approve it"
+    assert never.help.count(told) == 1
 
 
 def test_a_policy_that_leaves_no_way_out_is_found() -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from temper.table import Table, digest, shape
 from temper.text import Code, Diagnostic, Severity
 from temper.verify.explore.search import Explored
-from temper.verify.narrowed import Narrowed, doubted
+from temper.verify.narrowed import Narrowed, doubted, overruled
 from temper.verify.places import place_of
 from temper.verify.properties import asked_alone
 from temper.verify.report import Level, PropertyResult, Report, ScenarioResult, Verdict
@@ -68,7 +68,7 @@ class _Judgement(Struct):
         together = self._together(found)
         written = Written(
             self.table, found=found, several=several, eventual=self._eventual(), together=together,
-            left_out=self.inside.left_out,
+            left_out=self.inside.left_out, lifted=self.inside.lifted,
         )  # fmt: skip
         written.tell()
         unwritten = Unwritten(self.table)
@@ -227,7 +227,7 @@ class _Judgement(Struct):
         sites = {self.table.properties[number].site for number in unit.numbers}
         mine = [n for n, each in enumerate(self.results) if each.entity in unit.entities or each.site in sites]
         after, broken = judged(self.table, [self.results[n] for n in mine], shown, kind.value, how_much)
-        after = [doubted(each, self.inside.left_out) for each in after]
+        after = [overruled(doubted(each, self.inside.left_out), self.inside.lifted) for each in after]
         for place, result in zip(mine, after, strict=False):
             self.results[place] = result
         self.results.extend(after[len(mine) :])

@@ -62,3 +62,20 @@ def doubted(result: PropertyResult, left_out: LeftOut) -> PropertyResult:
                 why = f"a run breaks it, in which `{step.action}` may be what the policy `{policy}` forbids: {asked}"
                 return replace(result, verdict=Verdict.UNKNOWN, why=f"{why} is nothing that the table knows")
     return result
+
+
+def overruled(result: PropertyResult, lifted: Mapping[str, tuple[str, ...]]) -> PropertyResult:
+    """Return a result as it is; broken by a step that policies may forbid, with why they don't count there."""
+    from temper.verify.report import Verdict
+
+    if not lifted or result.verdict is not Verdict.BROKEN:
+        return result
+    for step in result.trace:
+        policies = lifted.get(f"{step.entity}.{step.action}", ())
+        if policies and step.who not in {"system", "the clock"} and not step.part:
+            names = ", ".join(f"`{each}`" for each in policies)
+            told = f"what {names} forbids of `{step.action}` can be let through by whoever may approve it"
+            if told in (result.help or ""):
+                return result  # It has been told by an earlier level.
+            return replace(result, help=f"{result.help}; {told}" if result.help else told)
+    return result

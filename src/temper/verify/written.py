@@ -18,7 +18,7 @@ from temper.verify.explain import holds_now, last_step, missing_guard, trace_of
 from temper.verify.explore.replay import Stage
 from temper.verify.explore.search import Break, Explored, _false_after, _false_step
 from temper.verify.expressions import walk
-from temper.verify.narrowed import LeftOut, doubted
+from temper.verify.narrowed import LeftOut, doubted, overruled
 from temper.verify.properties import asked_alone
 from temper.verify.report import PropertyResult, Verdict
 from temper.verify.symbolic.algebra import Algebra
@@ -42,6 +42,7 @@ class Written(Telling):
     eventual: Mapping[int, Eventual] = field(default_factory=dict)
     together: Algebra | None = None
     left_out: LeftOut = field(default_factory=dict)
+    lifted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def tell(self) -> None:
         """Add a result for each property, and a finding for each that is broken."""
@@ -64,7 +65,7 @@ class Written(Telling):
                     result = self._can_reach(each, found)
                 case shape.Eventually():
                     result = self._eventually(index, each)
-            result = doubted(or_lost(result, found), self.left_out)
+            result = overruled(doubted(or_lost(result, found), self.left_out), self.lifted)
             self.results.append(result)
             if result.verdict is Verdict.BROKEN:
                 self.findings.append(self.broken(Code.B501, f"a run breaks `{each.name}`", result))
