@@ -134,6 +134,40 @@ async def test_an_ending_that_could_not_be_appended_is_not_lost() -> None:
         assert len(bank.calls) == 1
 
 
+async def test_endings_that_could_not_be_appended_outlive_whatever_comes_next() -> None:
+    """Others ask, in vain and with success, before the pause is over: each ending is taken, and no call made again."""
+    store, bank = Slow(), Tool()
+    async with space(("bank.charge", bank), store=store) as live:
+        for number, id in enumerate(("p1", "p2"), 1):
+            await paying(live, id)
+            await bank.called(number)
+        store.fault = StoreFault("the disk is full")
+        for number in (1, 2):
+            bank.end(Answered({"receipt": "r"}), number)
+            await quiet()
+        assert await live.act("Shelf", "s1", "Stock", name="nuts", stock=5) == Expired("the disk is full")
+        store.fault = None
+        await live.done("Shelf", "s1", "Stock", name="nuts", stock=5)
+        live.clock.move(2 * S)
+        for id in ("p1", "p2"):
+            await live.becomes("Purchase", id, "Paid")
+        assert len(bank.calls) == 2
+
+
+async def test_an_ending_that_could_not_be_appended_is_tried_once_more_at_the_end() -> None:
+    store, bank = Slow(), Tool()
+    async with space(("bank.charge", bank), store=store) as live:
+        await paying(live)
+        await bank.called()
+        store.fault = StoreFault("the disk is full")
+        bank.end(Answered({"receipt": "r"}))
+        await quiet()
+        store.fault = None
+    paid = store.snapshot("Purchase", "p1")
+    assert paid is not None
+    assert paid.state == "Paid"
+
+
 async def test_a_bug_strikes_those_alone_who_meet_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three ask together; deciding the second raises."""
     store = Slow()

@@ -147,6 +147,8 @@ class Live:
         self._owed: list[tuple[_Asked, Answer | None]] = []
         self._work = asyncio.Event()
         self._alarm: Alarm | None = None
+        self._again: list[_Asked] = []
+        self._again_alarm: Alarm | None = None
         self._due_from = 0
         self._held_tools: Mapping[str, str] = {}
         self._held = ""
@@ -427,7 +429,7 @@ class Live:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._closed = True
-        self._work.set()
+        self._resume()  # Endings that could not be appended are tried once more.
         if self._turns is not None:
             await asyncio.gather(self._turns, return_exceptions=True)
         if self._tidying is not None:
@@ -669,13 +671,22 @@ class Live:
         self._pause(again)
 
     def _pause(self, again: Sequence[_Asked]) -> None:
-        def resume() -> None:
-            self._queue.extendleft(reversed(again))
-            self._work.set()
-
+        """Go on in a while; what is to be asked `again` is asked then, whatever others ask before."""
+        at = self._clock.now() + _PAUSE_MS
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = self._clock.ring(self._clock.now() + _PAUSE_MS, resume)
+        self._alarm = self._clock.ring(at, self._work.set)
+        self._again.extend(again)
+        if self._again and self._again_alarm is None:
+            self._again_alarm = self._clock.ring(at, self._resume)
+
+    def _resume(self) -> None:
+        if self._again_alarm is not None:
+            self._again_alarm.cancel()
+            self._again_alarm = None
+        self._queue.extendleft(reversed(self._again))
+        self._again.clear()
+        self._work.set()
 
     async def _apart(self, asked: Sequence[_Asked], at: int) -> None:
         """After a bug of ours: decide each ask by itself, so that it strikes those alone who meet it."""
