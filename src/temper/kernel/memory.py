@@ -352,7 +352,7 @@ class MemoryStore:
             self._held.setdefault((now.entity, unique, text), now.id)
         key = self._codec.key(now)
         if key is not None:
-            self._by_key[now.entity, key] = now.id
+            self._by_key.setdefault((now.entity, key), now.id)
         if self._codec.is_watched(now.entity):
             self._unrefer(name)
             self._refers[name] = self._codec.references(now)

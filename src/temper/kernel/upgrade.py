@@ -52,6 +52,14 @@ class _Waiting(Struct, frozen=True):
     indexed: Indexed
 
 
+class _Holder(Struct, frozen=True):
+    """Who has what another was to be given."""
+
+    id: str
+    state: str
+    living: bool
+
+
 class Examination:
     """One candidate, and what is known of those who live. Made by `Host.examine`."""
 
@@ -69,7 +77,12 @@ class Examination:
         """How many of those examined will be rewritten."""
         self.fates: dict[tuple[str, str], Fate] = {}
         """Of those who were examined page by page, by kind and state."""
-        self._kinds = frozenset(kind for kind, _ in self.moving.asked) | self.moving.indexed
+        self._indexed_kinds = frozenset(
+            kind
+            for kind in self.moving.indexed
+            if table.entities[kind].key or table.entities[kind].uniques or self.new.is_watched(kind)
+        )
+        self._kinds = frozenset(kind for kind, _ in self.moving.asked) | self._indexed_kinds
         self._store = store
         self._index: Index | None = None
         if self.moving.indexed:
@@ -83,7 +96,7 @@ class Examination:
         self._gone: list[tuple[str, int]] = []
         self._clashes: list[tuple[_Waiting, Clash]] = []
         self._late: set[_Name] = set()
-        """Who was not put in for another that has let go of it since."""
+        """Who was not put in for another that has let go of it since, or may yet."""
 
     @property
     def index(self) -> str | None:
@@ -104,7 +117,7 @@ class Examination:
         self.judge()
         if self._after is None:
             return False
-        if self._index is None:
+        if not self._indexed_kinds:
             living, self._after = self._store.living(self.moving.asked, after=self._after, limit=limit)
             for now in living:
                 self._take(now, first=True)
@@ -176,19 +189,19 @@ class Examination:
         now = self._store.snapshot(entity, id)
         if now is None:
             return
-        row = self._store.row(entity, id) if entity in self.moving.indexed else None
+        row = self._store.row(entity, id) if entity in self._indexed_kinds else None
         if row is not None:
             self._gone.append((entity, row))
         self._take(now, row)
 
     def _take(self, now: Snapshot, row: int | None = None, *, first: bool = False) -> None:
         """Ask one, and have it put in the index where it is to be found by something else."""
-        living = self.old.is_live(now) and (now.entity, now.state) in self.moving.asked
+        living = self._lives(now)
         after = self._ask(now) if living else None
         if living and first:
             self.touched += self._touches(now, after)
             self._count(now, stranded=after is None)
-        if row is None or now.entity not in self.moving.indexed:
+        if row is None or now.entity not in self._indexed_kinds:
             return
         self._waiting.pop(row, None)
         if not living:
@@ -244,45 +257,57 @@ class Examination:
     def judge(self) -> None:
         """Find out who can't live beside others, of those who were not given what they are to hold.
 
-        Only of two who live: of those who are final, the first has it.
+        Of two who are both final, the first has it: there is nothing that anybody could do about them.
         """
         clashes, self._clashes = self._clashes, []
-        held: dict[tuple[int, int], str | None] = {}
-        reasons: dict[int, tuple[_Waiting, list[str]]] = {}
+        held: dict[tuple[int, int], _Holder | None] = {}
+        reasons: dict[_Name, tuple[str, bool, list[str]]] = {}
         for one, clash in clashes:
             place = (clash.holder, clash.number)
-            if not one.living:
-                continue
             if place not in held:
                 held[place] = self._holder(one, clash)
-            other = held[place]
-            if other is not None:
-                what = "which is its `key`" if clash.number == KEY else "which is unique"
-                text = f"`{other}` has the same {self._names(one.entity, clash.number)}, {what}"
-                reasons.setdefault(clash.row, (one, []))[1].append(text)
-        for one, texts in reasons.values():
-            self._strand(Stranded(one.entity, one.id, one.state, tuple(texts)))
-            if one.first:
-                self.fates[one.entity, one.state].stranded += 1
+            holder = held[place]
+            if holder is None:
+                self._late.add((one.entity, one.id))
+                continue
+            if one.living:
+                id, state, first, other = one.id, one.state, one.first, holder.id
+            elif holder.living:
+                id, state, first, other = holder.id, holder.state, False, one.id
+                # Whoever is asked again because of it is asked before who clashes with them.
+                self._late.add((one.entity, one.id))
+            else:
+                continue
+            what = "which is its `key`" if clash.number == KEY else "which is unique"
+            text = f"`{other}` has the same {self._names(one.entity, clash.number)}, {what}"
+            texts = reasons.setdefault((one.entity, id), (state, first, []))[2]
+            if text not in texts:
+                texts.append(text)
+        for (entity, id), (state, first, texts) in reasons.items():
+            self._strand(Stranded(entity, id, state, tuple(texts)))
+            if first:
+                self.fates[entity, state].stranded += 1
+        self.overfull = self.overfull or len(self._late) > STRANDED_MAX
 
-    def _holder(self, one: _Waiting, clash: Clash) -> str | None:
-        """Return who lives and has what another was to be given."""
+    def _holder(self, one: _Waiting, clash: Clash) -> _Holder | None:
+        """Return who has what another was to be given; `None` where they have it no more.
+
+        Then they have changed since they were put in, and that is yet to be caught up with.
+        """
         found, _ = self._store.all_of({one.entity}, after=clash.holder - 1, limit=1)
         now = found[0][1]
-        if not self.old.is_live(now):
-            return None
         after = self._carried(now)
-        mine, other = one.indexed, None if after is None else self._indexed(clash.holder, after)
-        if other is None:
-            same = False
-        elif clash.number == KEY:
+        if after is None:
+            return None
+        mine, other = one.indexed, self._indexed(clash.holder, after)
+        if clash.number == KEY:
             same = other.key == mine.key
         else:
             same = dict(other.uniques).get(clash.number) == dict(mine.uniques)[clash.number]
-        if not same:
-            # It has changed since it was put in, and that is yet to be caught up with.
-            self._late.add((one.entity, one.id))
-        return now.id if same else None
+        return _Holder(now.id, now.state, self._lives(now)) if same else None
+
+    def _lives(self, now: Snapshot) -> bool:
+        return self.old.is_live(now) and (now.entity, now.state) in self.moving.asked
 
     def _names(self, kind: str, number: int) -> str:
         entity = self.table.entities[kind]
