@@ -13,17 +13,18 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from temper.kernel import StoreFault
 from temper.runtime import records as r
-from temper.runtime.chain import digest_of
+from temper.runtime.chain import digest_of, is_digest
 
 # Entities of a segment: what a commit puts away at once, a few milliseconds.
 MEMBERS_MAX = 256
@@ -70,6 +71,23 @@ _HELP = "restore the space from an export or a copy that passes an audit"
 def pack(entity: r.Entity, entries: Sequence[r.LogEntry]) -> bytes:
     """Return an entity and its entries, packed. Equal ones are packed alike."""
     return _zipped([entity, *entries])
+
+
+def packed(entity: r.Entity, version: int, log: Iterable[Any], unpacked: Callable[[int], Unpacked]) -> Packed:
+    """Return one to be put away at this version, with its entries: of each its number, what stands there, and its hash.
+
+    One that was put away before, and came back, takes all of its past along.
+    """
+    entries = [
+        r.LogEntry(
+            seq=seq,
+            row=entity.row,
+            hash=hash.hex(),
+            body=r.raw(unpacked(entity.row).body(seq, body) if is_digest(body) else body),
+        )
+        for seq, body, hash in log
+    ]
+    return Packed(entity.row, (entity.kind, entity.id), version, entries[-1].seq, pack(entity, entries))
 
 
 def unpack(data: bytes, where: str) -> Unpacked:

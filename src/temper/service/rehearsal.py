@@ -104,8 +104,8 @@ class SqliteDisk(SqliteStore):
     def said(self) -> str:
         """Return the digest of all that the file says."""
         hashed = hashlib.sha256()
-        for (name,) in self._all("select name from sqlite_schema where type = 'table' order by name"):
-            hashed.update(repr((name, self._all(f'select * from "{name}"'))).encode())  # noqa: S608 - from the schema
+        for (name,) in self._reader.rows("select name from sqlite_schema where type = 'table' order by name"):
+            hashed.update(repr((name, self._reader.rows(f'select * from "{name}"'))).encode())  # noqa: S608 - from the schema
         return hashed.hexdigest()
 
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from temper.kernel import StoreFault
 from temper.runtime import records as r
-from temper.runtime.archive import ArchiveDamaged, Packed, Unpacked, pack, unpack
-from temper.runtime.chain import is_digest
+from temper.runtime.archive import ArchiveDamaged, Packed, Unpacked, packed, unpack
 from temper.runtime.postgres.columns import Lost
 from temper.runtime.postgres.line import Line, fault
 
 if TYPE_CHECKING:
     import asyncpg
 
-RESTING = (
-    "select row, kind, id, number, case when not live and state <> '' then body end as body from entities"
-    " where part = any($1) and row > $2 order by row limit $3"
-)
-AWAITED = (
-    "select entity as kind, id, pair from orders union select entity, id, null from letters"
-    " union select kind, id, null from stirs"
-)
 TO_PACK = (
     "select e.row, e.kind, e.id, e.state, e.due, e.number, e.version, e.body from entities e"
     " join unnest($1::text[], $2::text[]) as w(kind, id) on w.kind = e.kind and w.id = e.id"
@@ -38,34 +29,13 @@ _PUT = (
 _ANSWER_S = 60.0
 
 
-def awaited(rows: Iterable[Any]) -> frozenset[tuple[str, str]]:
-    """Return whom the rows of `AWAITED` name: who sends and who is sent to."""
-    names: set[tuple[str, str]] = set()
-    for row in rows:
-        names.add((row["kind"], row["id"]))
-        if row["pair"] is not None:
-            kind, _, id = row["pair"].partition(">")[2].partition("/")
-            names.add((kind, id))
-    return frozenset(names)
-
-
-def pack_row(row: Any, log: Sequence[Any], packed: Callable[[int], Unpacked]) -> Packed:
-    """Return an entity packed, with its entries. One that came back takes all of its past along."""
-    number: int = row["row"]
+def pack_row(row: Any, log: Sequence[Any], unpacked: Callable[[int], Unpacked]) -> Packed:
+    """Return an entity to be put away, with its entries."""
     entity = r.Entity(
-        row=number, kind=row["kind"], id=row["id"], state=row["state"], live=False, due=row["due"],
+        row=row["row"], kind=row["kind"], id=row["id"], state=row["state"], live=False, due=row["due"],
         table=row["number"], body=r.raw(row["body"]),
     )  # fmt: skip
-    entries = [
-        r.LogEntry(
-            seq=one["seq"],
-            row=number,
-            hash=one["hash"].hex(),
-            body=r.raw(packed(number).body(one["seq"], one["body"]) if is_digest(one["body"]) else one["body"]),
-        )
-        for one in log
-    ]
-    return Packed(number, (row["kind"], row["id"]), row["version"], log[-1]["seq"], pack(entity, entries))
+    return packed(entity, row["version"], log, unpacked)
 
 
 def unpacked(data: bytes | None, row: int) -> Unpacked:
@@ -75,7 +45,7 @@ def unpacked(data: bytes | None, row: int) -> Unpacked:
     return unpack(data, f"row {row} of the table `archived`")
 
 
-async def put_away(line: Line, lock: int, packed: Sequence[Packed], epochs: Mapping[int, int | None]) -> int:
+async def put_away(line: Line, lock: int, these: Sequence[Packed], epochs: Mapping[int, int | None]) -> int:
     """Put those away who are as they were, and return how many. Raises `Lost` where a partition is another's."""
     try:
         writer: asyncpg.Connection[Any] = await line.writer()
@@ -92,10 +62,10 @@ async def put_away(line: Line, lock: int, packed: Sequence[Packed], epochs: Mapp
                     raise Lost(row["part"])
             rows = await writer.fetch(
                 _PUT,
-                [one.row for one in packed],
-                [one.version for one in packed],
-                [one.last for one in packed],
-                [one.data for one in packed],
+                [one.row for one in these],
+                [one.version for one in these],
+                [one.last for one in these],
+                [one.data for one in these],
                 timeout=_ANSWER_S,
             )
             done = [row["row"] for row in rows]

@@ -7,45 +7,25 @@ import threading
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from temper.kernel import (
     Answered,
     Batch,
     Codec,
-    Codecs,
     Entry,
     Index,
-    Kept,
-    Letter,
     Order,
     OrderRow,
-    OrderState,
     Page,
     Place,
-    Stir,
     Superseded,
     TableVersion,
     Unmoved,
-    Upto,
-    load_caller,
-    path_of,
 )
-from temper.runtime.agenda import NEVER, Agenda
 from temper.runtime.archive import ENTRIES_MAX, Segment, Unpacked
-from temper.runtime.chain import is_digest
 from temper.runtime.postgres.appending import Appending
-from temper.runtime.postgres.archive import (
-    AWAITED,
-    RESTING,
-    TO_PACK,
-    awaited,
-    pack_row,
-    put_away,
-    unpacked,
-)
+from temper.runtime.postgres.archive import TO_PACK, pack_row, put_away, unpacked
 from temper.runtime.postgres.columns import Columns, Name
 from temper.runtime.postgres.founding import Swapping, opened
 from temper.runtime.postgres.herald import Herald, told_by
@@ -54,21 +34,13 @@ from temper.runtime.postgres.leases import Leases
 from temper.runtime.postgres.line import Line
 from temper.runtime.postgres.ranks import PostgresRanks
 from temper.runtime.ranks import Rank, Span, Spot
+from temper.runtime.sql import Dialect, SqlStore, onwards, paged
 from temper.runtime.sqlite import scratch_index
-from temper.table import Snapshot, Table, Value, load, moving
+from temper.table import Snapshot, Value, load, moving
 
+_POSTGRES = Dialect("$", "number", "counts", parted=True)
 _PAGE = 1_000
-_ORDERS = (
-    "select name, kind, entity, id, tool, args, send, number, state, attempts, next_at, created_at, lane, unsure,"
-    " last_error from orders o where "
-)
-_FIRST = (
-    " and not exists (select from orders earlier where earlier.kind = 'send' and earlier.state = 'waiting'"
-    " and earlier.pair = o.pair and earlier.lane < o.lane)"
-)
 _LABEL = "coalesce((select label from labels where kind = $1 and state = 'in force'), $1)"
-_VERSIONS = "select number, digest, body, report, at, author, note from versions order by number "
-
 # Of each state the next so many, by its index, and of these the first: so nobody is passed over, however few there are
 # of a kind or in a state. Which states there are is in `counts`.
 _PAGE_OF = (
@@ -84,10 +56,6 @@ _PAGES = {
     Order.NEWEST: _PAGE_OF.format(beyond="< coalesce($4::bigint, 9223372036854775807)", way="desc"),
 }
 
-_to_json = msgspec.json.Encoder().encode
-_from_json = msgspec.json.Decoder().decode
-_entry_from_json = msgspec.json.Decoder(Entry).decode
-
 _T = TypeVar("_T")
 
 
@@ -96,7 +64,7 @@ def part_of(entity: str, id: str, parts: int) -> int:
     return zlib.crc32(f"{entity}/{id}".encode()) % parts
 
 
-class PostgresStore:
+class PostgresStore(SqlStore):
     """Keeps a space in a PostgreSQL database, in a schema of its own.
 
     `server` names who writes; of the partitions it may decide for those that it has leased (`leases`). Reading is safe
@@ -116,11 +84,10 @@ class PostgresStore:
         except BaseException:
             self._line.close()
             raise
-        self._agenda = Agenda()
+        super().__init__(self._line, _POSTGRES)
         self.leases = Leases(self._line, server, self._agenda.forget)
         self._appending = Appending(self._line, self.leases, self._lock)
         self._ahead: _Ahead | None = None
-        self._codecs = Codecs(self._table, self._pushed)
         self._codecs.current = self._line.one("select value from meta where name = 'version'") or 0
         abandon(self._line, server)
         self.ranks = PostgresRanks(self._line, self.schema, self._codecs, self.moving)
@@ -145,8 +112,7 @@ class PostgresStore:
         ahead = self._ahead
         if ahead is not None and ahead.thread == threading.get_ident() and (entity, id) in ahead.snapshots:
             return ahead.snapshots[entity, id]
-        found = self._line.first("select number, body from entities where kind = $1 and id = $2", entity, id)
-        return None if found is None else self._load(found["number"], entity, id, found["body"])
+        return super().snapshot(entity, id)
 
     @contextlib.contextmanager
     def reading_ahead(self, names: Iterable[tuple[str, str]], keys: Sequence[str]) -> Iterator[None]:
@@ -158,14 +124,13 @@ class PostgresStore:
         snapshots: dict[tuple[str, str], Snapshot | None] = dict.fromkeys(wanted)
         if wanted:
             found = self._line.rows(
-                "select e.kind, e.id, e.number, e.body from unnest($1::text[], $2::text[]) as w(kind, id)"
+                "select e.row, e.kind, e.id, e.number, e.body from unnest($1::text[], $2::text[]) as w(kind, id)"
                 " join entities e on e.kind = w.kind and e.id = w.id",
                 [kind for kind, _ in wanted],
                 [id for _, id in wanted],
             )
-            for row in found:
-                name = (row["kind"], row["id"])
-                snapshots[name] = self._load(row["number"], *name, row["body"])
+            for row, kind, id, number, body in found:
+                snapshots[kind, id] = self._load(row, number, kind, id, body)
         unknown = set(keys)
         if keys:
             found = self._line.rows("select name from requests where name = any($1)", list_of(keys))
@@ -175,13 +140,6 @@ class PostgresStore:
             yield
         finally:
             self._ahead = None
-
-    def kept(self, entity: str, id: str) -> Kept | None:
-        found = self._line.first("select number, body from entities where kind = $1 and id = $2", entity, id)
-        if found is None:
-            return None
-        self._must_know(found["number"])
-        return self._codecs.kept(found["number"], entity, id, found["body"] or self._put_away_body(entity, id))
 
     def by_key(self, entity: str, values: Sequence[Value]) -> str | None:
         id: str | None = self._line.one(
@@ -212,24 +170,8 @@ class PostgresStore:
             after,
             limit + 1,
         )
-        page = found[:limit]
-        return [row["id"] for row in page], page[-1]["row"] if len(found) > len(page) and page else None
-
-    def stirs(self, limit: int) -> Sequence[Stir]:
-        agenda, looked = self._agenda, self._agenda.looked
-        if not agenda.stirs:
-            return ()
-        found = self._line.rows(
-            "select owner, kind, id, path, caller, after from stirs where part = any($1) order by row limit $2",
-            list(self.leases.deciding()),
-            limit,
-        )
-        if not found:
-            agenda.found(looked, stirs=False)
-        return [
-            Stir(row["owner"], row["kind"], row["id"], path_of(row["path"]), load_caller(row["caller"]), row["after"])
-            for row in found
-        ]
+        page, cursor = paged(found, limit)
+        return [one for _, one in page], cursor
 
     def live(self) -> Iterator[Snapshot]:
         after = 0
@@ -239,8 +181,8 @@ class PostgresStore:
                 after,
                 _PAGE,
             )
-            for row in found:
-                yield self._load(row["number"], row["kind"], row["id"], row["body"])
+            for row, kind, id, number, body in found:
+                yield self._load(row, number, kind, id, body)
             if len(found) < _PAGE:
                 return
             after = found[-1]["row"]
@@ -255,14 +197,7 @@ class PostgresStore:
             sorted({kind for kind, _ in asked}),
             limit,
         )
-        for row in page:
-            self._must_know(row["number"])
-        found = [
-            self._load(row["number"], row["kind"], row["id"], row["body"])
-            for row in page
-            if (row["kind"], self._codecs.state(row["number"], row["kind"], row["state"])) in asked
-        ]
-        return found, page[-1]["row"] if len(page) == limit else None
+        return self._of(page, asked, limit)
 
     def all_of(
         self, kinds: Collection[str], *, after: int, limit: int
@@ -273,12 +208,9 @@ class PostgresStore:
             sorted(kinds),
             limit,
         )
-        found = [(row["row"], self._load(row["number"], row["kind"], row["id"], row["body"])) for row in page]
-        return found, page[-1]["row"] if len(page) == limit else None
-
-    def row(self, entity: str, id: str) -> int | None:
-        row: int | None = self._line.one("select row from entities where kind = $1 and id = $2", entity, id)
-        return row
+        return [(row, self._load(row, number, kind, id, body)) for row, kind, id, number, body in page], onwards(
+            page, limit
+        )
 
     def indexing(self, kinds: Collection[str], *, lasting: bool) -> Index:
         return PostgresIndex(self._line, self.server, kinds) if lasting else scratch_index(kinds)
@@ -295,30 +227,15 @@ class PostgresStore:
         start = self._line.one("select min(moved) from partitions where part = any($1)", mine)
         if start is None:
             return None
-        codecs = self._codecs
-        kept: list[Kept] = []
-        looking: list[tuple[str, str]] = []
         rows = self._line.rows(
             "select row, kind, id, state, live, number, case when live and number <> $1 then body end as body"
             " from entities where row > $2 and part = any($3) order by row limit $4",
-            codecs.current,
+            self._codecs.current,
             start,
             mine,
             _PAGE,
         )
-        for row in rows:
-            number, kind, id = row["number"], row["kind"], row["id"]
-            self._must_know(number)
-            if not row["live"] or number == codecs.current:
-                continue
-            if codecs.is_behind(number, kind, row["state"]):
-                kept.append(codecs.kept(number, kind, id, row["body"]))
-            elif codecs.is_to_look(number, kind, row["state"]):
-                looking.append((kind, id))
-            if len(kept) + len(looking) == limit:
-                return Unmoved(tuple(kept), tuple(looking), Upto(row["row"]))
-        whole = len(rows) < _PAGE
-        return Unmoved(tuple(kept), tuple(looking), Upto(None if whole else rows[-1]["row"]))
+        return self._unmoved(rows, _PAGE, limit)
 
     def list(
         self,
@@ -329,7 +246,7 @@ class PostgresStore:
         limit: int,
         order: Order = Order.OLDEST,
     ) -> Page:
-        once = self._codecs.once(entity, states) if states and self.moving() else states
+        once = self._once(entity, states)
         found = self._line.rows(
             _PAGES[order],
             entity,
@@ -338,19 +255,15 @@ class PostgresStore:
             None if after is None else int(after),
             limit + 1,
         )
-        page = found[:limit]
-        items = tuple(self._load(row["number"], entity, row["id"], row["body"]) for row in page)
-        if once is not states:
-            items = tuple(now for now in items if now.state in states)
-        return Page(items, str(page[-1]["row"]) if len(found) > limit and page else None)
+        return self._page(entity, found, limit, () if once is states else states)
 
     def ranked(
         self, rank: Rank, span: Span, after: Spot | None, limit: int, *, downwards: bool
     ) -> Sequence[tuple[Spot, Snapshot]]:
         """Return the next so many entities of a whole rank, within the span."""
         return [
-            ((row["place"], row["row"]), self._load(row["number"], rank.kind, row["id"], row["body"]))
-            for row in self.ranks.page(rank, span, after, limit, downwards=downwards)
+            ((place, row), self._load(row, number, rank.kind, id, body))
+            for place, row, id, number, body in self.ranks.page(rank, span, after, limit, downwards=downwards)
         ]
 
     def ranked_count(self, rank: Rank, span: Span, most: int) -> int | None:
@@ -361,104 +274,15 @@ class PostgresStore:
         """Have a rank made, beside the appends; say whether it is still being made. Raises `StoreFault`."""
         return self.ranks.make(kind, field)
 
-    def count(self, entity: str, *, states: Sequence[str] = ()) -> int:
-        found: int = self._line.one(
-            "select coalesce(sum(number), 0)::bigint from counts"
-            " where kind = $1 and ($2 or state = any($3)) and state <> ''",
-            entity,
-            not states,
-            list_of(states),
-        )
-        return found
-
-    def counts(self) -> Mapping[tuple[str, str], int]:
-        found = self._line.rows(
-            "select kind, state, sum(number)::bigint as n from counts where state <> '' group by kind, state"
-            " having sum(number) > 0"
-        )
-        return dict(sorted(((row["kind"], row["state"]), row["n"]) for row in found))
-
     # --- what waits ---
 
     def look_again(self) -> None:
         """Ask the database what waits: others may have added to it."""
         self._agenda.forget()
 
-    def due(self, at: int, limit: int) -> Sequence[tuple[str, str]]:
-        agenda = self._agenda
-        if at < agenda.due:
-            return ()
-        found = self._line.rows(
-            "select kind, id from entities where due <= $1 and part = any($2) order by due, row limit $3",
-            at,
-            list(self.leases.deciding()),
-            limit,
-        )
-        if not found:
-            self._ask_due()
-        return [(row["kind"], row["id"]) for row in found]
-
-    def next_due(self) -> int | None:
-        due = self._agenda.due or self._ask_due()
-        return None if due == NEVER else due
-
-    def _ask_due(self) -> int:
-        looked = self._agenda.looked
-        found: int | None = self._line.one(
-            "select min(due) from entities where due is not null and part = any($1)", list(self.leases.deciding())
-        )
-        due = NEVER if found is None else found
-        self._agenda.found(looked, due=due)
-        return due
-
-    def sends(self, at: int, limit: int) -> Sequence[OrderRow]:
-        if at < self._agenda.sends:
-            return ()
-        waiting = "kind = 'send' and state = 'waiting' and next_at <= $1 and part = any($2)"
-        found = self._orders(
-            _ORDERS + waiting + _FIRST + " order by row limit $3", at, list(self.leases.deciding()), limit
-        )
-        if not found:
-            self._agenda.ask(self._waiting)
-        return found
-
-    def calls(self, at: int, tool: str, limit: int) -> Sequence[OrderRow]:
-        if at < self._agenda.call(tool):
-            return ()
-        found = self._orders(
-            _ORDERS + "kind = 'call' and state = 'waiting' and tool = $1 and next_at <= $2 and part = any($3)"
-            " order by next_at, row limit $4",
-            tool,
-            at,
-            list(self.leases.deciding()),
-            limit,
-        )
-        if not found:
-            self._agenda.ask(self._waiting)
-        return found
-
-    def next_order(self, but_not: Sequence[str]) -> int | None:
-        return self._agenda.next_order(but_not, self._waiting)
-
-    def _waiting(self) -> Iterable[tuple[str | None, int]]:
-        return self._line.rows(
-            "select tool, min(next_at) as at from orders where state = 'waiting' and part = any($1)"
-            " group by kind, tool",
-            list(self.leases.deciding()),
-        )
-
-    def order(self, order: str) -> OrderRow | None:
-        return next(iter(self._orders(_ORDERS + "name = $1", order)), None)
-
-    def orders_of(self, entity: str, id: str) -> Sequence[OrderRow]:
-        return self._orders(_ORDERS + "entity = $1 and id = $2 order by row", entity, id)
-
-    def started(self) -> Sequence[OrderRow]:
-        return self.started_in(list(self.leases.deciding()))
-
     def started_in(self, parts: Sequence[int]) -> Sequence[OrderRow]:
         """Return the orders of these partitions whose attempt was started and has not ended."""
-        return self._orders(_ORDERS + "state = 'started' and part = any($1) order by row", list_of(parts))
+        return self._orders("state = 'started' and part = any($1) order by row", list_of(parts))
 
     # --- the journal ---
 
@@ -484,26 +308,6 @@ class PostgresStore:
         )
         return Answered(found["fingerprint"], entry, now, tuple(rest))
 
-    def history(self, entity: str, id: str, *, after: int = 0, limit: int) -> Sequence[Entry]:
-        return self._entries(
-            "select seq, entity, body from log where entity = (select row from entities where kind = $1 and id = $2)"
-            " and seq > $3 order by seq limit $4",
-            entity,
-            id,
-            after,
-            limit,
-        )
-
-    def landmark(self, entity: str, id: str, *, until: int) -> tuple[int, bytes] | None:
-        found = self._line.first(
-            "select seq, body from marks where entity = (select row from entities where kind = $1 and id = $2)"
-            " and seq <= $3 and body <> '' order by seq desc limit 1",
-            entity,
-            id,
-            until,
-        )
-        return None if found is None else (found["seq"], found["body"])
-
     def entries(self, after: int, limit: int, *, part: int = 0) -> Sequence[Entry]:
         return self._entries(
             "select seq, entity, body from log where part = $1 and seq > $2 order by seq limit $3", part, after, limit
@@ -523,10 +327,7 @@ class PostgresStore:
             list(places),
             limit,
         )
-        entries = []
-        for row in found:
-            entries.append((row["part"], self._entry(row)))
-        return entries
+        return [(part, self._entry(*columns)) for part, *columns in found]
 
     def last_seqs(self) -> Sequence[int]:
         """Return the number of each partition's last entry."""
@@ -560,26 +361,6 @@ class PostgresStore:
                 names.extend((entry.entity, entry.id) for entry in page)
                 upto[part] = page[-1].seq
         return names, tuple(upto)
-
-    def letters(self, *, after: str | None = None, limit: int) -> Sequence[Letter]:
-        found = self._line.rows(
-            "select name, entity, id, text, at from letters"
-            " where row > coalesce((select row from letters where name = $1), 0) order by row limit $2",
-            after,
-            limit,
-        )
-        return [Letter(*row) for row in found]
-
-    def letter(self, order: str) -> Letter | None:
-        found = self._line.first("select name, entity, id, text, at from letters where name = $1", order)
-        return None if found is None else Letter(*found)
-
-    def current(self) -> TableVersion | None:
-        found = self._line.first(_VERSIONS + "desc limit 1")
-        return None if found is None else TableVersion(*found)
-
-    def versions(self) -> Sequence[TableVersion]:
-        return [TableVersion(*row) for row in self._line.rows(_VERSIONS)]
 
     # --- appending ---
 
@@ -615,27 +396,6 @@ class PostgresStore:
 
     # --- the archive ---
 
-    def resting(self, since: int, *, after: int, limit: int) -> tuple[Sequence[Snapshot], int | None]:
-        """Return those, out of the next `limit` rows, to whom nothing can happen and nothing has since that time.
-
-        They are of the partitions that the server decides for. The second is where to go on from, `None` where there
-        are no more.
-        """
-        rows = self._line.rows(RESTING, list(self.leases.deciding()), after, limit)
-        codec = self._codec
-        found = [
-            now
-            for row in rows
-            if row["body"] is not None and row["kind"] in codec.table.entities
-            if (now := self._load(row["number"], row["kind"], row["id"], row["body"])).updated_at < since
-            and not codec.is_live(now)
-        ]
-        return found, rows[-1]["row"] if len(rows) == limit else None
-
-    def awaited(self) -> frozenset[tuple[str, str]]:
-        """Return of whom an order, a letter or a look at `whenever`s speaks."""
-        return awaited(self._line.rows(AWAITED))
-
     def pack(self, names: Collection[tuple[str, str]]) -> Segment | None:
         """Pack these; nothing of them is put away yet."""
         found = self._line.rows(TO_PACK, [kind for kind, _ in names], [id for _, id in names], ENTRIES_MAX)
@@ -651,15 +411,6 @@ class PostgresStore:
         packed = [one for one, _, _ in segment.members]
         epochs = {part: self.leases.deciding().get(part) for part in {self.part(*one.name) for one in packed}}
         return self._line.ask(put_away(self._line, self._lock, packed, epochs))
-
-    def is_archived(self, entity: str, id: str) -> bool:
-        """Say whether the entity has been put away."""
-        return bool(self._line.one("select state = '' from entities where kind = $1 and id = $2", entity, id))
-
-    def archived(self) -> int:
-        """Return how many have been put away."""
-        found: int = self._line.one("select coalesce(sum(number), 0)::bigint from counts where state = ''")
-        return found
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Let nobody append in the block: what is read in it is still so when the version is appended that ends it."""
@@ -689,20 +440,8 @@ class PostgresStore:
 
     # --- private ---
 
-    @property
-    def _codec(self) -> Codec:
-        return self._codecs.of(self._codecs.current)
-
-    def _table(self, number: int) -> Table:
-        return load(self._line.one("select body from versions where number = $1", number))
-
-    def _pushed(self, number: int) -> tuple[int, str]:
-        found = self._line.first("select at, author from versions where number = $1", number)
-        return found["at"], found["author"]
-
-    def _load(self, number: int, entity: str, id: str, body: bytes) -> Snapshot:
-        self._must_know(number)
-        return self._codecs.load(number, entity, id, body or self._put_away_body(entity, id))
+    def _mine(self) -> Sequence[int]:
+        return [*self.leases.deciding()]
 
     def _put_away_body(self, entity: str, id: str) -> bytes:
         row = self._line.one("select row from entities where kind = $1 and id = $2", entity, id)
@@ -715,37 +454,6 @@ class PostgresStore:
         if number > self._codecs.current:
             # Whoever decides takes it over, between two turns; until then nothing is carried by the older one.
             raise Superseded("another version is in force")
-
-    def _entries(self, sql: str, *given: Any) -> Sequence[Entry]:
-        return [self._entry(row) for row in self._line.rows(sql, *given)]
-
-    def _entry(self, row: Any) -> Entry:
-        body = row["body"]
-        entry = _entry_from_json(self._packed(row["entity"]).body(row["seq"], body) if is_digest(body) else body)
-        msgspec.structs.force_setattr(entry, "seq", row["seq"])
-        return entry
-
-    def _orders(self, sql: str, *given: Any) -> Sequence[OrderRow]:
-        return [self._order(row) for row in self._line.rows(sql, *given)]
-
-    def _order(self, row: Any) -> OrderRow:
-        name, send = row["name"], row["send"]
-        return OrderRow(
-            order=name,
-            kind=row["kind"],
-            entity=row["entity"],
-            id=row["id"],
-            tool=row["tool"],
-            args=_from_json(row["args"]),
-            send=None if send is None else self._codecs.of(row["number"]).load_send(name, send),
-            state=OrderState(row["state"]),
-            attempts=row["attempts"],
-            next_at=row["next_at"],
-            created_at=row["created_at"],
-            lane=row["lane"],
-            last_error=row["last_error"],
-            unsure=row["unsure"],
-        )
 
 
 class _Ahead:
