@@ -407,6 +407,18 @@ async def test_who_may_say_yes_is_told_beside_who_may_do_it(desk: Workshop) -> N
     assert (await problem(desk.simulate_policy(ADMIN, "desk", entity="Ticket", action="Finich.approve"))).status == 404
 
 
+async def test_why_tells_whether_somebody_may_approve_it(desk: Workshop) -> None:
+    """Of what `by` and policies refuse alone: nobody says yes to another state or a guard."""
+    freeze = f"forbid (principal, {FINISH}, resource) when {{ principal.agent }};"
+    for cedar, may_be in ((freeze, False), (freeze + f"{CHIEFS};", True)):
+        await pushed(desk, cedar)
+        assert (await desk.why(AGENT, "desk", "Ticket", "t1", "Finish", {})).may_be_approved is may_be
+    assert (await desk.why(Person("eve"), "desk", "Ticket", "t1", "Finish", {})).may_be_approved
+    await act(desk, CLERK, "Finish")
+    done = await desk.why(CLERK, "desk", "Ticket", "t1", "Finish", {})
+    assert (done.would, done.may_be_approved) == ("refuse", False)
+
+
 async def test_a_shadow_says_which_of_the_last_requests_policies_would_refuse(desk: Workshop) -> None:
     await act(desk, AGENT, "Finish")
     await act(desk, CLERK, "Finish", "t2")

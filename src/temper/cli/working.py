@@ -189,6 +189,8 @@ def why_text(answer: Mapping[str, Any], paint: Paint) -> str:
         values = ", ".join(f"{name} is {value(what)}" for name, what in each.get("values", {}).items())
         place = f"  {each['place']['file']}:{each['place']['line']}" if each.get("place") else ""
         lines.append(f"  {sign}  {each['text']}" + (f"  ({values})" if values else "") + paint(place, "dim"))
+    if answer.get("may_be_approved"):
+        lines.append(f"  {paint('help', 'cyan')}: somebody may approve it, and `temper act` asks them")
     if answer.get("result"):
         lines.append("  " + acted_text(answer["result"], paint).replace("\n", "\n  "))
     return "\n".join(lines)

@@ -345,6 +345,8 @@ class WhyNot(Wire, frozen=True):
     why: str = ""
     clauses: tuple[Clause, ...] = ()
     result: Acted | None = None
+    may_be_approved: bool = False
+    """Whether there is somebody who may say yes to it: to take the action asks them."""
 
 
 class Waited(Wire, frozen=True, omit_defaults=False):

@@ -1204,7 +1204,10 @@ class Workshop:
             if declined.problem.type not in ("refused", "denied", "conflict", "paused"):
                 raise
             problem = declined.problem
-            return wire.WhyNot(action=action, would="refuse", text=problem.detail, why=problem.why, clauses=clauses)
+            return wire.WhyNot(
+                action=action, would="refuse", text=problem.detail, why=problem.why, clauses=clauses,
+                may_be_approved=problem.type == "denied" and self._gate.may_be_approved(table, entity, action),
+            )  # fmt: skip
         return wire.WhyNot(action=action, would="take", clauses=clauses, result=result)
 
     async def watch(
