@@ -14,8 +14,8 @@ import pytest
 from temper.runtime import Vault
 from temper.service import Workshop, load_settings
 from temper.service.announcing import announcing
+from temper.service.opening import CannotOpen
 from temper.service.settings import ApprovalsSection
-from temper.service.workshop import CannotOpen
 from tests.service.office import ADMIN, BOT, SHIP, decision_of, ready
 
 SECRET = "signs what is posted"

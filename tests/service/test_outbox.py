@@ -42,8 +42,8 @@ class Says:
 
 def bound(shop: Workshop, adapter: Adapter) -> None:
     """Have the bank's calls carried out by this adapter."""
-    shop._adapters["bank.charge"] = adapter
-    shop._spaces["shop"].live.bind(shop._adapters)
+    shop._bindings.adapters["bank.charge"] = adapter
+    shop._spaces["shop"].live.bind(shop._bindings.adapters)
 
 
 PUSH = PushSection(levels=("scenarios",), allow_unknown=True)
@@ -154,7 +154,7 @@ async def test_a_waiting_call_is_shown_tried_at_once_and_given_up_by_name(shop: 
         "call", "bank.charge", {"amount": "3", "order": "2"}, "waiting", False, 1,
     )  # fmt: skip
     assert was.last_error == "unavailable: 503"
-    adapter = shop._adapters["bank.charge"]
+    adapter = shop._bindings.adapters["bank.charge"]
     assert isinstance(adapter, Says)
     await shop.retry(EVE, "shop", order)
     await until(lambda: adapter.calls == 2)

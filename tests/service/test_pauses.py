@@ -12,6 +12,7 @@ import pytest
 
 from temper.runtime import Answered, Attempt, Call, SystemClock
 from temper.service import CanaryWanted, Declined, Person, SessionWanted, Workshop
+from temper.service.candidates import Candidates
 from tests.service.office import (
     ADMIN,
     ANN,
@@ -122,7 +123,7 @@ async def test_a_request_that_met_a_pause_may_be_made_again_under_its_key(shop: 
 
 async def test_the_calls_of_a_paused_tool_wait(shop: Workshop) -> None:
     port = Port()
-    shop._adapters["port.sail"] = port
+    shop._bindings.adapters["port.sail"] = port
     shop._spaces["ship"].live.bind({"port.sail": port})
     await shop.act(ANN, "ship", "Release", "r1", "Promote", NOTES)
     paused = await shop.pauses.pause(ADMIN, "tool", "port.sail", reason="storm")
@@ -248,9 +249,11 @@ async def test_who_is_paused_in_one_blueprint_pushes_only_others(docks: Prepared
         assert (await shop.push(ADMIN, "ship", SHIP)).unchanged
 
 
-async def test_who_is_paused_while_a_push_is_judged_swaps_nothing(shop: Workshop) -> None:
+async def test_who_is_paused_while_a_push_is_judged_swaps_nothing(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     judged = asyncio.Event()
-    judge = shop._judge
+    judge = Candidates.judged
 
     async def judge_slowly(*given: Any, **more: Any) -> Any:
         found = await judge(*given, **more)
@@ -258,7 +261,7 @@ async def test_who_is_paused_while_a_push_is_judged_swaps_nothing(shop: Workshop
         await shop.pauses.pause(ADMIN, "principal", "root", reason="it was stolen")
         return found
 
-    shop._judge = judge_slowly  # type: ignore[method-assign]  # the pause comes between
+    monkeypatch.setattr(Candidates, "judged", judge_slowly)  # The pause comes between.
     assert (await refused(shop.push(ADMIN, "ship", MOVED))).type == "paused"
     assert judged.is_set()
     assert [each.number for each in shop.versions(ADMIN, "ship")] == [1]

@@ -122,7 +122,7 @@ def test_the_pace_of_a_module_is_read_like_every_other() -> None:
 async def test_a_server_answers_while_modules_loop(tmp_path: Path) -> None:
     """They loop in their threads, and let go of the interpreter while they do."""
     async with opened(tmp_path / "data", push=PUSH) as workshop:
-        workshop._modules.grants = Grants(Grant(fuel=100_000_000))
+        workshop._bindings.modules.grants = Grants(Grant(fuel=100_000_000))
         await workshop.push(ADMIN, "shop", files(wat("(loop (br 0)) (unreachable)")))
         looping = [asyncio.create_task(asked(workshop, f"o{number}")) for number in range(8)]
         await asyncio.sleep(0)

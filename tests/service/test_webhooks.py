@@ -22,9 +22,9 @@ import msgspec
 import pytest
 
 from temper.service import Declined, Person, Workshop, load_settings
+from temper.service.opening import CannotOpen
 from temper.service.settings import PushSection
 from temper.service.webhooks import problems, read
-from temper.service.workshop import CannotOpen
 from temper.web import Limits, app
 from tests.house.tree import ROOT
 from tests.kernel.shop import SHOP

@@ -203,7 +203,7 @@ async def test_a_token_is_revoked_though_the_office_can_t_be_read(
     with monkeypatch.context() as gone:
         gone.setattr(type(space.store), "list", broken)
         assert (await refused(shop.revoke_token(ADMIN, eve.token or ""))).type == "unavailable"
-    assert shop._tokens.revoked(eve.token or ""), "it lets nobody in, whatever else is not known"
+    assert shop._tokens.store.revoked(eve.token or ""), "it lets nobody in, whatever else is not known"
 
 
 @pytest.mark.parametrize("whose", ["eve", "max"])

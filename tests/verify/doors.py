@@ -83,7 +83,7 @@ class HttpDoor:
 
     async def _open(self, data: Path) -> None:
         self._workshop = await Open.open(Loaded(SETTINGS, data), clock=self._clock)
-        self._live = self._workshop._space(Person("root", admin=True), self._prepared.blueprint).live
+        self._live = self._workshop._spaces[self._prepared.blueprint].live
         adapters: dict[str, Adapter] = dict(self._tools)
         self._live.bind(adapters)
         self._app: Application = app(self._workshop)

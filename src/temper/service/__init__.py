@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from temper.service.levels import LEVELS
     from temper.service.measured import Measurements
+    from temper.service.opening import CannotOpen
     from temper.service.people import Peer, Person
     from temper.service.policies import policies_view
     from temper.service.remembered import Remembered, Verified, judgement_key
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
         text_from_json,
         text_to_json,
     )
-    from temper.service.workshop import CannotOpen, Workshop
+    from temper.service.workshop import Workshop
 
 # A command must start at once: each thing is imported when it is asked for.
 _LATE = {
@@ -60,7 +61,7 @@ _LATE = {
     "BadJournal": "learning",
     "BundleUnreadable": "bundle",
     "CanaryWanted": "canary",
-    "CannotOpen": "workshop",
+    "CannotOpen": "opening",
     "Checked": "bundle",
     "Declined": "declined",
     "Elsewhere": "space",

@@ -14,10 +14,10 @@ from temper.kernel import StoreFault, TableVersion
 from temper.model import Machine, check, check_expression
 from temper.runtime import Elsewhere, Live, Member, PostgresStore, Rank, SqliteStore, new_id
 from temper.service.bundle import is_blueprint
-from temper.service.declined import unavailable
+from temper.service.declined import Declined, bad_query, unavailable
 from temper.service.findings import finding
 from temper.service.views import blueprint_shape
-from temper.service.wire import BlueprintShape, Finding
+from temper.service.wire import BlueprintShape, Finding, Problem
 from temper.syntax import parse_bundle, parse_expression
 from temper.table import Expr, Look, NoValue, Snapshot, Table, compile_expression, evaluate, live_by, load, together
 from temper.text import Diagnostic, Severity, Source
@@ -137,6 +137,27 @@ class Space:
             # The last few are kept while requests that began under them end.
             self._tables = {**dict(list(self._tables.items())[-3:]), digest: known}
         return known
+
+    def condition(self, entity: str, text: str, parameter: str) -> Expr:
+        """Return a filter as an expression of the table in force, or decline: it is the query's `parameter`."""
+        try:
+            return self.compiled.condition(entity, text)
+        except BadExpression as bad:
+            raise bad_query(parameter, "cannot be asked", bad.findings) from bad
+
+    def numbered(self, number: int) -> TableVersion:
+        """Return one of the versions, by its number, or decline."""
+        for version in self.store.versions():
+            if version.number == number:
+                return version
+        raise Declined(
+            Problem(
+                type="not-found",
+                title=f"there is no version {number} of `{self.name}`",
+                status=404,
+                help=f"versions go from 1 to {self.version.number}",
+            )
+        )
 
     def number_known(self, digest: str) -> int | None:
         """Return what `number_of` would, without a look into the store; `None` where that needs one."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from temper.kernel import Cause, Done, Entry, Folded, Operated, OrderRow, Who
+from temper.kernel import Cause, Done, Entry, Folded, Operated, OrderRow, TableVersion, Who
 from temper.service import wire
 from temper.service.findings import site_place, site_text
 from temper.table import Pending, Possible, Refused, Snapshot, Table, digest, encode, is_plain, json_schema, shape
@@ -22,6 +22,19 @@ def moment(ms: int) -> str:
     text = encode(TIME, ms)
     assert isinstance(text, str), "a time is encoded as a string"
     return text
+
+
+def version_view(version: TableVersion, *, current: bool, name: str = "") -> wire.Version:
+    """Return a version without what it holds."""
+    return wire.Version(
+        blueprint=name,
+        number=version.number,
+        digest=version.digest,
+        at=moment(version.at),
+        by=version.by,
+        note=version.note,
+        current=current,
+    )
 
 
 def entity_view(table: Table, now: Snapshot, orders: Callable[[str], OrderRow | None] | None = None) -> wire.EntityView:
