@@ -13,10 +13,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from temper.kernel import Batch, Change, Done, Host, Request, Stale, StoreFault, Superseded
+from temper.kernel import Batch, Change, Discard, Done, Host, Request, Stale, StoreFault, Superseded
 from temper.runtime import found
 from temper.runtime.postgres import Lost, PostgresStore
 from temper.table import Act, Table
+from tests.kernel.driving import Driver
 from tests.kernel.shop import CLERK, compiled, counted, version
 from tests.runtime.postgres import Server
 from tests.runtime.test_shared import BANK
@@ -90,6 +91,28 @@ def test_who_has_lost_its_lease_writes_nothing(opens: Opens) -> None:
     does(host(two), "Account", id, "Close")
     entries = [entry for part in range(PARTS) for entry in two.entries(0, 100, part=part)]
     assert [entry.action for entry in entries] == ["Make", "Close"]
+
+
+def test_who_has_lost_its_lease_gives_up_no_send(postgres: Server) -> None:
+    """Another carries it out by then: nobody's history may say that it was discarded."""
+    name = f"bank{next(_names)}"
+    one, two = (PostgresStore(postgres.url, name, server=server, parts=PARTS) for server in ("one", "two"))
+    try:
+        one.leases.take(range(PARTS), seconds=0)
+        driver = Driver(store=one)
+        driver.purchase("p1", shelf="s1")
+        driver.act("Purchase", "p1", "Reserve", units=1)
+        (send,) = one.orders_of("Purchase", "p1")
+        asleep = driver.host.decide([Discard(send.order)], 1_000)
+        there = one.part("Shelf", "s1")
+        assert list(two.leases.take([there], seconds=3_600)) == [there]
+        with pytest.raises(Lost):
+            one.append(asleep)
+        assert [row.order for row in two.orders_of("Purchase", "p1")] == [send.order]
+        assert all(entry.how != "discarded" for entry in two.history("Purchase", "p1", limit=100))
+    finally:
+        one.close()
+        two.close()
 
 
 def test_an_action_takes_along_what_another_server_decides_for(opens: Opens) -> None:

@@ -95,6 +95,14 @@ class Operated(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str = ""
     note: str = ""
 
+    @property
+    def receiver(self) -> tuple[str, str] | None:
+        """Whom a send goes to, `None` where it is none."""
+        if self.kind != "send":
+            return None
+        entity, _, rest = self.to.partition("/")
+        return entity, rest.rpartition(".")[0]
+
 
 class No(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why it was refused."""

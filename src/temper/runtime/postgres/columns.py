@@ -161,11 +161,14 @@ class Columns:
             # What another table has made of an entity is nobody's decision.
             self._written(change.entries[0].entity, change.entries[0].id)
             return
-        # What an operator does about a send is told in its sender's history, and decided where it is carried out.
-        if change.entries and change.entries[0].cause is not Cause.OPERATOR:
+        if change.entries:
             main = change.entries[0]
-            self.deciding.add(self._written(main.entity, main.id))
-            return
+            # What an operator does about a send is told in its sender's history, and decided where it is carried out.
+            if main.operated is None:
+                self.deciding.add(self._written(main.entity, main.id))
+                return
+            if main.operated.receiver is not None:
+                self.deciding.add(self._written(*main.operated.receiver))
         for row in change.orders:
             part = self._order_part(row.entity, row.id, row.send)
             self.counts.setdefault(part, 0)
