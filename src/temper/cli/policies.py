@@ -108,9 +108,8 @@ def _rows(answer: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         for (entity, action, who, could, why), states in found.items()
     ]
     heads = ("action", "who", "could", "in", "it depends on")
-    if not any(why for *_, why in rows):
-        heads, rows = heads[:-1], [row[:-1] for row in rows]
-    yield table(rows[:ROWS_SHOWN], paint=paint, heads=heads)
+    columns = len(heads) if any(why for *_, why in rows) else len(heads) - 1
+    yield table([row[:columns] for row in rows[:ROWS_SHOWN]], paint=paint, heads=heads[:columns])
     if len(rows) > ROWS_SHOWN:
         yield f"{len(rows) - ROWS_SHOWN} more: name an entity or an action, or ask with --json"
 
