@@ -13,6 +13,8 @@ from temper.kernel.journal import Cause, Consented, Ended, Entry, Moved, Operate
 from temper.kernel.journal import No as RefusedEntry
 from temper.kernel.memory import MemoryStore
 from temper.kernel.ports import (
+    KEYS_KEPT_MIN,
+    KEYS_KEPT_MS,
     NO_FACTS,
     Answer,
     Answered,
@@ -71,6 +73,8 @@ from temper.kernel.upgrade import NEAR, STRANDED_MAX, Examination, Fate
 
 __all__ = [
     "KEY",
+    "KEYS_KEPT_MIN",
+    "KEYS_KEPT_MS",
     "NEAR",
     "NO_FACTS",
     "STRANDED_MAX",

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 from temper.kernel.indexing import MemoryIndex
 from temper.kernel.journal import Entry
 from temper.kernel.ports import (
+    KEYS_KEPT_MIN,
+    KEYS_KEPT_MS,
     Answered,
     Batch,
     Change,
@@ -32,9 +34,6 @@ from temper.table import Path, Snapshot, Table, Value, load, moving, next_due
 
 _entry_to_json = msgspec.json.Encoder().encode
 _entry_from_json = msgspec.json.Decoder(Entry).decode
-
-KEYS_KEPT_MS = 86_400_000
-KEYS_KEPT_MIN = 10_000
 
 
 @dataclass(slots=True)

@@ -278,6 +278,11 @@ Ask: TypeAlias = Request | AttemptEnd | Retry | Discard
 
 # --- the store --------------------------------------------------------------------------------------------------------
 
+# An idempotency key is kept for a day, and at least this many are: nobody's retry comes later, and a burst can't wash
+# them away.
+KEYS_KEPT_MS = 86_400_000
+KEYS_KEPT_MIN = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class TableVersion:

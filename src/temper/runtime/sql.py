@@ -21,6 +21,7 @@ from temper.kernel import (
     Entry,
     Kept,
     Letter,
+    Order,
     OrderRow,
     OrderState,
     Page,
@@ -34,6 +35,7 @@ from temper.kernel import (
 from temper.runtime.agenda import NEVER, Agenda
 from temper.runtime.archive import Unpacked
 from temper.runtime.chain import is_digest
+from temper.runtime.left import target_of
 from temper.table import Snapshot, Table, load
 
 _ORDERS = (
@@ -121,6 +123,13 @@ class SqlStore(ABC):
 
     @abstractmethod
     def moving(self) -> bool: ...
+
+    @abstractmethod
+    def _listed(self, entity: str, states: Sequence[str], after: int | None, limit: int, order: Order) -> Sequence[Any]:
+        """Return the next rows of a kind, beyond the row `after`: each its number, id, version of the table and body.
+
+        Where states are named, of those whose rows say one of them.
+        """
 
     def _mine(self) -> Sequence[int]:
         """Return the partitions that the server decides for, where there are several."""
@@ -215,15 +224,20 @@ class SqlStore(ABC):
                 return Unmoved(tuple(kept), tuple(looking), Upto(row))
         return Unmoved(tuple(kept), tuple(looking), Upto(onwards(rows, at_once)))
 
-    def _once(self, entity: str, states: Sequence[str]) -> Sequence[str]:
-        """Return the states under which rows may still have those who are in these."""
-        return self._codecs.once(entity, states) if states and self.moving() else states
-
-    def _page(self, entity: str, rows: Sequence[Any], limit: int, states: Sequence[str]) -> Page:
-        """Return a page of rows of which one more was asked for; where states are named, of those who are in them."""
-        page, cursor = paged(rows, limit)
+    def list(
+        self,
+        entity: str,
+        *,
+        states: Sequence[str] = (),
+        after: str | None = None,
+        limit: int,
+        order: Order = Order.OLDEST,
+    ) -> Page:
+        # Rows of an earlier version may say another state than who is in these has now.
+        once = self._codecs.once(entity, states) if states and self.moving() else states
+        page, cursor = paged(self._listed(entity, once, None if after is None else int(after), limit + 1, order), limit)
         items = tuple(self._load(row, number, entity, id, body) for row, id, number, body in page)
-        if states:
+        if once is not states:
             items = tuple(now for now in items if now.state in states)
         return Page(items, None if cursor is None else str(cursor))
 
@@ -418,8 +432,7 @@ class SqlStore(ABC):
         for entity, id, pair in self._rows(_AWAITED):
             names.add((entity, id))
             if pair is not None:
-                kind, _, target = pair.partition(">")[2].partition("/")
-                names.add((kind, target))
+                names.add(target_of(pair))
         return frozenset(names)
 
     def is_archived(self, entity: str, id: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from temper.kernel import Stale, StoreFault, Superseded, Upto
+from temper.kernel import KEYS_KEPT_MIN, KEYS_KEPT_MS, Stale, StoreFault, Superseded, Upto
 from temper.runtime.postgres.columns import Columns, End, Lost
 from temper.runtime.postgres.founding import Swapping
 from temper.runtime.postgres.leases import Leases
@@ -19,11 +19,6 @@ from temper.runtime.postgres.schema import CALL, LOST, MOVED, STALE, SUPERSEDED
 
 if TYPE_CHECKING:
     import asyncpg
-
-# An idempotency key is kept for a day, and at least this many are. Rows are counted by their numbers, of which some go
-# unused: so twice as many are kept.
-KEYS_KEPT_MS = 86_400_000
-KEYS_KEPT_MIN = 10_000
 
 # A batch takes milliseconds; what takes so long waits for a lock, or for a server that is gone.
 _ANSWER_S = 30.0
@@ -55,6 +50,7 @@ class Appending:
     def append(self, columns: Columns, at: int, number: int, before: Swapping | None, moved: Upto | None) -> int:
         """Append, as it was decided at `at` by version `number`; return where the first partition ends then."""
         id = secrets.token_hex(8)
+        # Keys are counted by the numbers of their rows, of which some go unused: so twice as many are kept.
         given = (self._leases.server, id, at, number, self._lock, at - KEYS_KEPT_MS, 2 * KEYS_KEPT_MIN)
         ends = self._appended(columns, id, given, before, moved)
         for entry, part, nth, _ in columns.places:

@@ -10,7 +10,8 @@ import msgspec
 
 from temper.kernel import Batch, Cause, Change, Codec, Entry, Read, ReadSet, Stir, StoreFault, dump_caller, path_text
 from temper.runtime.chain import chained, is_mark
-from temper.table import Snapshot, next_due
+from temper.runtime.left import left_by, pair_of
+from temper.table import Snapshot
 
 _to_json = msgspec.json.Encoder().encode
 
@@ -78,14 +79,9 @@ class Columns:
 
     def of(self, batch: Batch, versions: Callable[[Sequence[Name]], Mapping[Name, int]]) -> Columns:
         """Take all of a batch in. `versions` says which version those are at that it writes and has not read."""
-        last: dict[tuple[str, str], tuple[Snapshot | None, int | None]] = {}
         for change in batch.changes:
             self._deciding(change)
-            for now in change.snapshots:
-                last[now.entity, now.id] = (now, next_due(now))
-            for wake in change.wakes:
-                name = (wake.entity, wake.id)
-                last[name] = (last[name][0] if name in last else None, wake.at)
+        last = left_by(batch)
         befores = {(one.entity, one.id): one.version or 0 for one in batch.reads if isinstance(one, Read)}
         unread = [name for name, (after, _) in last.items() if after is not None and name not in befores]
         if unread:
@@ -214,11 +210,10 @@ class Columns:
         orders, letters, stirs = self.kept["orders"], self.kept["letters"], self.kept["stirs"]
         for row in change.orders:
             send = row.send
-            pair = None if send is None else f"{row.entity}/{row.id}>{send.entity}/{send.entity_id}"
             orders[row.order,] = (
                 row.order, self._order_part(row.entity, row.id, send), row.kind, row.entity, row.id, row.tool,
                 _to_json(row.args), None if send is None else self.codec.dump_send(send), row.state.value,
-                row.attempts, row.next_at, row.created_at, row.lane, pair, row.unsure, row.last_error,
+                row.attempts, row.next_at, row.created_at, row.lane, pair_of(row), row.unsure, row.last_error,
             )  # fmt: skip
         for order in change.ended_orders:
             orders[order,] = None

@@ -7,7 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temper.kernel import (
     Answered,
@@ -17,7 +17,6 @@ from temper.kernel import (
     Index,
     Order,
     OrderRow,
-    Page,
     Place,
     Superseded,
     TableVersion,
@@ -237,25 +236,8 @@ class PostgresStore(SqlStore):
         )
         return self._unmoved(rows, _PAGE, limit)
 
-    def list(
-        self,
-        entity: str,
-        *,
-        states: Sequence[str] = (),
-        after: str | None = None,
-        limit: int,
-        order: Order = Order.OLDEST,
-    ) -> Page:
-        once = self._once(entity, states)
-        found = self._line.rows(
-            _PAGES[order],
-            entity,
-            not states,
-            list_of(once),
-            None if after is None else int(after),
-            limit + 1,
-        )
-        return self._page(entity, found, limit, () if once is states else states)
+    def _listed(self, entity: str, states: Sequence[str], after: int | None, limit: int, order: Order) -> Sequence[Any]:
+        return self._line.rows(_PAGES[order], entity, not states, list_of(states), after, limit)
 
     def ranked(
         self, rank: Rank, span: Span, after: Spot | None, limit: int, *, downwards: bool

@@ -10,17 +10,23 @@ from typing import Any, TypeVar
 import apsw
 import msgspec
 
-from temper.kernel import Batch, Change, Codec, Codecs, TableVersion, dump_caller, path_text
+from temper.kernel import (
+    KEYS_KEPT_MIN,
+    KEYS_KEPT_MS,
+    Batch,
+    Change,
+    Codec,
+    Codecs,
+    TableVersion,
+    dump_caller,
+    path_text,
+)
 from temper.runtime.chain import chained, is_mark
+from temper.runtime.left import left_by, pair_of
 from temper.runtime.ranks import Rank, Ranks, changed_kinds
 from temper.runtime.sqlite.file import ROWS_AT_ONCE
 from temper.runtime.sqlite.indexing import Labels
-from temper.table import Snapshot, load, moving, next_due
-
-# An idempotency key is kept for a day, and at least this many are: nobody's retry comes later, and a burst can't wash
-# them away. Each append forgets a few more than it adds.
-KEYS_KEPT_MS = 86_400_000
-KEYS_KEPT_MIN = 10_000
+from temper.table import Snapshot, load, moving
 
 _MARK = "insert into marks select row, ?, version, body from entities where row = ? and state <> ''"
 _to_json = msgspec.json.Encoder().encode
@@ -115,16 +121,9 @@ class Appending:
 
     def _entities(self) -> None:
         """Write each entity once, as the whole batch leaves it."""
-        last: dict[tuple[str, str], tuple[Snapshot | None, int | None]] = {}
-        for change in self._batch.changes:
-            for now in change.snapshots:
-                last[now.entity, now.id] = (now, next_due(now))
-            for wake in change.wakes:
-                name = (wake.entity, wake.id)
-                last[name] = (last[name][0] if name in last else None, wake.at)
         codec = self._now
         updates: list[tuple[str, bool, int | None, int, bytes, int]] = []
-        for name, (after, due) in last.items():
+        for name, (after, due) in left_by(self._batch).items():
             row = self._row(*name)
             if due is not None:
                 self.dues.append(due)
@@ -203,7 +202,6 @@ class Appending:
         db = self._db
         for row in change.orders:
             send = row.send
-            pair = None if send is None else f"{row.entity}/{row.id}>{send.entity}/{send.entity_id}"
             db.execute(
                 "insert into orders(name, kind, entity, id, tool, args, send, version, state, attempts, next_at,"
                 " created_at, lane, pair, unsure, last_error) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -223,7 +221,7 @@ class Appending:
                     row.next_at,
                     row.created_at,
                     row.lane,
-                    pair,
+                    pair_of(row),
                     row.unsure,
                     row.last_error,
                 ),
@@ -272,6 +270,7 @@ class Appending:
             (name, fingerprint, entry.seq, entry.at, *kept),
         )
         self.keys += 1
+        # Each append forgets one more than it adds.
         if self.keys > KEYS_KEPT_MIN:
             self._db.execute(
                 "delete from requests where row in (select row from requests order by row limit 2) and at < ?",

@@ -14,6 +14,7 @@ from typing import Any
 import apsw
 
 from temper.kernel import KEY, Clash, Index, Indexed, StoreFault
+from temper.runtime.sqlite.schema import HELD, REFERRED
 
 # Rows that are dropped at once: a few milliseconds between two appends.
 PIECE = 1_000
@@ -24,21 +25,6 @@ create table if not exists labels(label text primary key, kind text not null, st
 create table if not exists keyed(
   label text not null, row integer not null, value text not null, primary key(label, row)
 ) without rowid;
-"""
-_SCRATCH = """
-create table holds(
-  kind text not null, number integer not null, value text not null, row integer not null,
-  primary key(kind, number, value)
-) without rowid;
-create index holds_of_row on holds(row);
-create table keys(
-  kind text not null, value text not null, row integer not null, primary key(kind, value)
-) without rowid;
-create table refs(
-  kind text not null, field text not null, target text not null, row integer not null,
-  primary key(kind, field, target, row)
-) without rowid;
-create index refs_of_row on refs(row);
 """
 _DROPPED = tuple(
     f"delete from {table} where ({key}) in (select {key} from {table} where {label} = ?1 limit ?2)"  # noqa: S608 - all of it is ours
@@ -190,7 +176,8 @@ def scratch_index(kinds: Collection[str]) -> Index:
     """Return one that no swap can put in force, in a file of its own without a name."""
     db = apsw.Connection("")
     db.execute("pragma journal_mode = memory")
-    db.execute(_SCRATCH)
+    db.execute(HELD)
+    db.execute(REFERRED)
     db.execute(SCHEMA)
     return _Scratch(db, kinds, lambda problem: StoreFault(f"what was made to answer can't be kept: {problem}"))
 

@@ -7,6 +7,24 @@ FORMAT = 2
 FORMAT_ARCHIVED = 3
 APPLICATION_ID = 0x54656D70  # "Temp", so that `file` and a curious operator can tell.
 
+# What entities are found by: their `key`, what is `unique` of them, and what they refer to.
+HELD = """
+create table holds(
+  kind text not null, number integer not null, value text not null, row integer not null,
+  primary key(kind, number, value)
+) without rowid;
+create index holds_of_row on holds(row);
+create table keys(
+  kind text not null, value text not null, row integer not null, primary key(kind, value)
+) without rowid;
+"""
+REFERRED = """
+create table if not exists refs(
+  kind text not null, field text not null, target text not null, row integer not null,
+  primary key(kind, field, target, row)
+) without rowid;
+create index if not exists refs_of_row on refs(row);
+"""
 SCHEMA = f"""
 create table meta(name text primary key, value) without rowid;
 create table log(seq integer primary key, entity integer, body blob not null, hash blob not null);
@@ -18,15 +36,7 @@ create table entities(
 create unique index entities_by_id on entities(kind, id);
 create index entities_by_state on entities(kind, state);
 create index entities_due on entities(due) where due is not null;
-create table holds(
-  kind text not null, number integer not null, value text not null, row integer not null,
-  primary key(kind, number, value)
-) without rowid;
-create index holds_of_row on holds(row);
-create table keys(
-  kind text not null, value text not null, row integer not null, primary key(kind, value)
-) without rowid;
-create table orders(
+{HELD}create table orders(
   row integer primary key, name text not null unique, kind text not null, entity text not null, id text not null,
   tool text, args blob not null, send blob, version integer not null, state text not null, attempts integer not null,
   next_at integer not null, created_at integer not null, lane integer not null, pair text, unsure integer not null,
@@ -55,13 +65,8 @@ insert into meta values('format', {FORMAT});
 pragma application_id = {APPLICATION_ID};
 """
 # Files that are older have neither: no table before asked for them.
-WATCHING = """
-create table if not exists refs(
-  kind text not null, field text not null, target text not null, row integer not null,
-  primary key(kind, field, target, row)
-) without rowid;
-create index if not exists refs_of_row on refs(row);
-create table if not exists stirs(
+WATCHING = f"""
+{REFERRED}create table if not exists stirs(
   row integer primary key, owner text not null, kind text not null, id text not null, path text not null,
   caller blob not null, after integer not null, unique(owner, kind, id, path)
 );

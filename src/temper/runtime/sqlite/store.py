@@ -21,7 +21,6 @@ from temper.kernel import (
     Entry,
     Index,
     Order,
-    Page,
     Place,
     StoreFault,
     Unmoved,
@@ -218,31 +217,21 @@ class SqliteStore(SqlStore):
         )
         return self._unmoved(rows, _PASSED_AT_ONCE, limit)
 
-    def list(
-        self,
-        entity: str,
-        *,
-        states: Sequence[str] = (),
-        after: str | None = None,
-        limit: int,
-        order: Order = Order.OLDEST,
-    ) -> Page:
-        start = int(after) if after is not None else 0 if order is Order.OLDEST else _ROW_MAX
-        once = self._once(entity, states)
-        there = [state for state, _ in self._populations(entity, once)]
+    def _listed(self, entity: str, states: Sequence[str], after: int | None, limit: int, order: Order) -> Sequence[Any]:
+        start = after if after is not None else 0 if order is Order.OLDEST else _ROW_MAX
+        there = [state for state, _ in self._populations(entity, states)]
         if not there:
-            return Page((), None)
+            return ()
         of_each = " union all ".join(_OF_STATE[order].format(f"?{number}") for number, _ in enumerate(there, 4))
         way = "asc" if order is Order.OLDEST else "desc"
-        found = self._reader.rows(
+        return self._reader.rows(
             f"select row, id, version, body from entities"  # noqa: S608 - no value is in it
             f" where row in (select row from ({of_each}) order by row {way} limit ?3) order by row {way}",
             entity,
             start,
-            limit + 1,
+            limit,
             *there,
         )
-        return self._page(entity, found, limit, () if once is states else states)
 
     def list_by_id(self, entity: str, after: str | None, limit: int, *, downwards: bool) -> Sequence[Snapshot]:
         """Return the next so many entities after an id, in the order of their ids."""
