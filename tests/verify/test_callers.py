@@ -183,3 +183,50 @@ def test_what_changes_nothing_that_a_whenever_looks_at_makes_nothing_due() -> No
     assert isinstance(found, Together)
     assert ("state", "Read") in found.explored["Note"].reached
     assert not found.explored["Deploy"].breaks
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "action Drop by clerk, owner from Open to Gone",
+        "action Drop by clerk\n        from Open to Gone\n        from Open to Shut by anyone",
+        "action Drop by clerk\n        from Open to Gone\n        from Open to Shut by owner",
+    ],
+)
+def test_a_holder_of_a_role_comes_in_where_somebody_else_is_named_too(action: str) -> None:
+    """`owner` names nobody here, so that whoever drops it does so by the role, which no guard and no property reads."""
+    text = f"""
+    blueprint named
+    role clerk
+    entity Thing
+      states Open, Shut, Gone
+      final Gone
+      owner: principal?
+      action Make by anyone from new to Open
+      action Close by anyone from Open to Shut
+      action Reopen by anyone from Shut to Open
+      {action}
+    Thing.Gone needs 2 by Drop
+    """
+    (needs,) = (each for each in verify(table_of(text), levels=("search",)).properties if "needs 2" in each.name)
+    assert needs.verdict is Verdict.BROKEN
+    assert run_of(needs) == ["anyone: Make -> Open", "clerk: Drop -> Gone"]
+
+
+@pytest.mark.parametrize("by", ["admin, clerk", "clerk, admin"])
+def test_a_role_that_a_property_asks_for_is_not_taken_to_be_held_by_who_comes_in_by_another(by: str) -> None:
+    """A clerk who is no administrator may drop it, too: whichever of the two roles comes first, in order or text."""
+    for asked in ("admin", "clerk"):
+        text = f"""
+        blueprint asked
+        role admin, clerk
+        entity Thing
+          states Open, Gone
+          final Gone
+          action Make by anyone from new to Open
+          action Drop by {by} from Open to Gone
+        Thing.Gone needs 1 of {asked} by Drop
+        """
+        (needs,) = (each for each in verify(table_of(text), levels=("search",)).properties if "needs 1" in each.name)
+        assert needs.verdict is Verdict.BROKEN
+        assert run_of(needs) == ["anyone: Make -> Open", f"{'clerk' if asked == 'admin' else 'admin'}: Drop -> Gone"]

@@ -99,14 +99,19 @@ class Moves:
         by = [each for case in cases for each in admitted(action, case)]
         roles = {each.role for each in by if each.role is not None}
         own = {each.role for case in cases for each in case.by if each.role is not None}
-        open_to_all = any(each.kind in {"anyone", "who"} for each in by)
+        named = any(each.kind == "who" for each in by)
+        open_to_all = any(each.kind == "anyone" for each in by)
+        needed = not all(any(each.kind == "anyone" for each in admitted(action, case)) for case in cases)
         seen: set[frozenset[str]] = set()
         told = self._cone.told([action.name])
-        for special in self._role_sets(sorted(told.roles | own)):
-            if open_to_all or special & roles:
+        # Of these it is told who holds which; of the others one lets in as well as the next.
+        apart = told.roles | own
+        others = sorted(roles - apart)
+        for special in self._role_sets(sorted(apart)):
+            if open_to_all or named or special & roles:
                 seen.add(special)
-            else:
-                extra = next((role for role in sorted(roles) if self._together(special | {role})), None)
+            if needed and not special & roles:
+                extra = next((role for role in others if self._together(special | {role})), None)
                 if extra is not None:
                     seen.add(special | {extra})
         for held in sorted(seen, key=lambda s: (len(s), sorted(s))):
