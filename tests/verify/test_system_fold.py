@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from temper.verify.system.codes import both, const, either, eq, ite, op
+from temper.verify.system.codes import both, const, either, eq, ite, op, total
 from temper.verify.system.ir import Code, Rule, State, System, Var
 from temper.verify.system.lower_fold import Fold
 from temper.verify.system.step import evaluate, fault_of, taken
@@ -125,3 +125,17 @@ ENTRY, OTHER = ("var", 0), ("var", 1)
 def test_a_code_is_as_small_as_it_can_be(code: Code, small: Code) -> None:
     system = System((Var("entry", 4), Var("other", 4)), ((0, 0),), ())
     assert fold_of(system).fold(code) == small
+
+
+@pytest.mark.parametrize("parts", [0, 1, 2, 3, 7, 1_000])
+def test_a_sum_is_that_of_all_its_parts_and_no_deeper_than_it_must_be(parts: int) -> None:
+    """Whoever has many calls pending adds up as many counters: a text of them, each in the next, no reader takes."""
+    state = tuple(n % 2 for n in range(parts))
+    system = System(tuple(Var(str(n), 2) for n in range(parts)), (state,), ())
+    code = total(("var", n) for n in range(parts))
+    assert evaluate(system, code, state) == parts // 2
+    assert _depth(code) <= 1 + max(parts - 1, 0).bit_length()
+
+
+def _depth(code: Code) -> int:
+    return 1 + max((_depth(part) for part in code[1:] if isinstance(part, tuple)), default=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from temper.verify.system.ir import TRUE, Code
 
@@ -103,6 +103,15 @@ _FOLDED: dict[str, Callable[[int, int], int]] = {
     "bits_without": lambda a, b: a & ~b,
     "has": lambda a, b: a >> b & 1,
 }
+
+
+def total(parts: Iterable[Code]) -> Code:
+    """Return a sum; one of a thousand is no deeper than ten, so that whoever reads it needs no thousand calls."""
+    left = list(parts)
+    while len(left) > 1:
+        pairs = [op("+", a, b) for a, b in zip(left[::2], left[1::2], strict=False)]
+        left = pairs + left[len(left) - len(left) % 2 :]
+    return left[0] if left else const(0)
 
 
 def op(name: str, a: Code, b: Code) -> Code:

@@ -26,7 +26,7 @@ from temper.verify.explore.spins import may_stay_due
 from temper.verify.expressions import Names, names_in, rebuilt, walk, without_lets
 from temper.verify.people import Voice, excluded, voice
 from temper.verify.properties import asked_alone, states_of
-from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced
+from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced, total
 from temper.verify.system.ir import BOUND, TRUE, Code, Fault, Leads, Question, Rule, System
 from temper.verify.system.lower_expr import Reading, Scope, points
 from temper.verify.system.lower_fold import Fold
@@ -869,7 +869,7 @@ class _Lowering:
                         joins = both(joins, no(points(layout.value(*part.who, inverse.field), number)))
                     if joins == FALSE:
                         continue
-                    total = const(0)
+                    there = []
                     for each in range(layout.count(inverse.entity)):
                         other = path.parts.get((inverse.entity, each))
                         if other is not None:
@@ -877,8 +877,8 @@ class _Lowering:
                         else:
                             refers = points(layout.value(inverse.entity, each, inverse.field), number)
                             refers = both(layout.exists(inverse.entity, each), refers)
-                        total = op("+", total, ite(refers, const(1), const(0)))
-                    many = op(">", total, const(inverse.max))
+                        there.append(ite(refers, const(1), const(0)))
+                    many = op(">", total(there), const(inverse.max))
                     path.fault(both(joins, many), Why.OUT_OF_TYPE.name, f"{owner}.{inverse.name}")
 
     def _inverted(self, entity: str) -> Iterator[tuple[str, shape.Inverse]]:
@@ -1069,7 +1069,7 @@ class _Lowering:
 
     def _different(self, each: shape.Needs, part: Part, members: tuple[Voice, ...], held: Code) -> Code:
         """Return how many people have agreed, as `people` counts them."""
-        total = const(0)
+        agreed = []
         for person in dict.fromkeys(behind for _, behind in members):
             any_one = []
             for number, member in enumerate(members):
@@ -1079,8 +1079,8 @@ class _Lowering:
                         besides = part.fields[each.besides]
                         counts = both(counts, *(no(self._is(besides, name)) for name in excluded(member)))
                     any_one.append(counts)
-            total = op("+", total, ite(either(*any_one), const(1), const(0)))
-        return total
+            agreed.append(ite(either(*any_one), const(1), const(0)))
+        return total(agreed)
 
     def _is(self, value: Value, principal: str) -> Code:
         me = const(self.layout.words.number(("principal",), principal))

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from temper.table import Caller, Expr, Table, Type, Why, decode, describe_expr
 from temper.verify.expressions import Names, element_type, names_in, type_of, without_lets
 from temper.verify.system import codes
-from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op
+from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, total
 from temper.verify.system.ir import TRUE, Code
 from temper.verify.system.spaces import (
     WORD,
@@ -303,7 +303,7 @@ class Reading:
             case ("size", c):
                 held = self._value(c, at)
                 if isinstance(held, Keyed):
-                    return _sum(ite(each.present, const(1), const(0)) for each in held.entries)
+                    return total(ite(each.present, const(1), const(0)) for each in held.entries)
                 if isinstance(held, Row):
                     return held.size
                 return count(_many(held).mask)
@@ -452,9 +452,9 @@ class Reading:
         if kind == "any":
             return either(*(both(there, value) for _, there, value in items))
         if kind == "count":
-            return _sum(ite(both(there, value), const(1), const(0)) for _, there, value in items)
+            return total(ite(both(there, value), const(1), const(0)) for _, there, value in items)
         if kind == "sum":
-            return self._fits_word(_sum(ite(there, value, const(0)) for _, there, value in items))
+            return self._fits_word(total(ite(there, value, const(0)) for _, there, value in items))
         if kind == "first":
             found: Value = Maybe(FALSE, at.world.words.empty(of))
             for each, there, value in reversed(items):
@@ -495,13 +495,6 @@ def members(value: Value, words: Words) -> Iterator[tuple[Value, Code, Type]]:
                 yield item, there, of
         case _:
             raise AssertionError(f"a collection is expected, not {value!r}")
-
-
-def _sum(parts: Iterator[Code]) -> Code:
-    total = const(0)
-    for part in parts:
-        total = op("+", total, part)
-    return total
 
 
 def _many(value: Value) -> Many:

@@ -17,7 +17,7 @@ from temper.table import Caller, Expr, Table, Why, shape
 from temper.verify.clauses import entered, left
 from temper.verify.explore.cone import _decides as decides
 from temper.verify.expressions import DURATION, Names, names_in, without_lets
-from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced, variables
+from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced, total, variables
 from temper.verify.system.ir import BOUND, TRUE, Code
 from temper.verify.system.lower_expr import Reading, Scope, members
 from temper.verify.system.lower_world import CURRENT, ENDED, PAST, Kind, Layout
@@ -737,11 +737,9 @@ class Taker:
                 calls[key] = const(0)
         for condition, key in part.made:
             calls[key] = op("+", calls[key], ite(condition, const(1), const(0)))
-        total = const(0)
-        for code in calls.values():
-            total = op("+", total, code)
-        if part.made and layout.span(total)[1] > layout.pending_max:
-            path.fault(op(">", total, const(layout.pending_max)), BOUND, "calls")
+        pending = total(calls.values())
+        if part.made and layout.span(pending)[1] > layout.pending_max:
+            path.fault(op(">", pending, const(layout.pending_max)), BOUND, "calls")
         updates.update((slots.calls[key], code) for key, code in calls.items())
 
     def _timers(self, path: Path, part: Part) -> dict[str, Code]:
