@@ -227,6 +227,21 @@ async def test_a_flood_of_keys_that_are_not_known_asks_the_provider_once(idp: Pr
     await reader.read(idp.token(sub="bob"))
 
 
+async def test_a_new_key_during_an_outage_is_not_said_to_be_none(idp: Provider) -> None:
+    """Who is told that their token is bad throws it away; that its key can't be looked up passes."""
+    reader = Reader(idp)
+    await reader.read(idp.token())
+    idp.status = 503
+    reader.clock.now += AGAIN_S
+    for _ in range(2):  # With a look, and too soon for another.
+        with pytest.raises(KeysAway):
+            await reader.read(idp.token(kid="new"))
+    await reader.read(idp.token(sub="bob"))
+    idp.status = 200
+    reader.clock.now += AGAIN_S
+    assert await reader.refused(idp.token(kid="new")) == "its issuer has no such key"
+
+
 async def test_keys_outlive_an_outage_until_they_are_too_old(idp: Provider) -> None:
     reader = Reader(idp)
     await reader.read(idp.token())

@@ -57,13 +57,14 @@ class Keys:
         self._made: dict[tuple[int, str], jwt.PyJWK] = {}
         self._had: float | None = None  # when they were fetched
         self._tried: float | None = None
+        self._away = False  # whether the last look has failed
         self._fetching: asyncio.Task[None] | None = None
 
     def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the key of that id for an algorithm, `None` where the issuer has none.
 
         Without an id it is the only one that fits. Raises `KeysWanted` where it is time to look, and `KeysAway` where
-        there are none that may be trusted.
+        there are none that may be trusted, or the last look has failed and it is not known whether there is a new one.
         """
         now = self._clock()
         if self._had is None or now - self._had > self._kept_s:
@@ -81,6 +82,8 @@ class Keys:
             return self._key(fitting[0], algorithm)
         if not fitting and self._may_look(now):
             raise KeysWanted(self)
+        if not fitting and self._away:
+            raise KeysAway(f"the keys of {self.issuer} can't be fetched, and this one may be new")
         return None
 
     def _may_look(self, now: float) -> bool:
@@ -129,7 +132,9 @@ class Keys:
                 keys = _sound(await self._json(await self._where()))
         except (Forbidden, OSError, _Unfit) as problem:
             _log.warning("the keys of %s can't be fetched: %s", self.issuer, str(problem) or type(problem).__name__)
+            self._away = True
             return
+        self._away = False
         if keys != self._keys:
             self._keys, self._made = keys, {}
         self._had = self._clock()
