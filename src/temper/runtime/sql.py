@@ -1,7 +1,8 @@
 """What the stores over SQL have in common: what they ask alike, whichever database answers.
 
 Questions are written with `$1`; `{number}` is the column that says which version of the table wrote a row, `{counts}`
-the table that counts entities, and `{mine}` stands where only what this server decides for is meant.
+the table that counts entities, `{label}` the label in force of the kind in `$1`, and `{mine}` stands where only what
+this server decides for is meant.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class Dialect:
     mark: str
     number: str
     counts: str
+    label: str
     parted: bool
 
     def worded(self, sql: str) -> str:
@@ -92,7 +94,9 @@ class Dialect:
 def _worded(dialect: Dialect, sql: str) -> str:
     last = max(map(int, re.findall(r"\$(\d+)", sql)), default=0)
     mine = f" and part = any(${last + 1})" if dialect.parted else ""
-    return sql.format(number=dialect.number, counts=dialect.counts, mine=mine).replace("$", dialect.mark)
+    return sql.format(number=dialect.number, counts=dialect.counts, label=dialect.label, mine=mine).replace(
+        "$", dialect.mark
+    )
 
 
 def onwards(rows: Sequence[Any], limit: int) -> int | None:
@@ -130,6 +134,10 @@ class SqlStore(ABC):
 
         Where states are named, of those whose rows say one of them.
         """
+
+    @abstractmethod
+    def _label(self, entity: str) -> str:
+        """Return what is given as `$1` where `{label}` is asked for: the label in force, or the kind."""
 
     def _mine(self) -> Sequence[int]:
         """Return the partitions that the server decides for, where there are several."""
@@ -195,7 +203,22 @@ class SqlStore(ABC):
         row: int | None = self._value("select row from entities where kind = $1 and id = $2", entity, id)
         return row
 
-    def _of(
+    def referrers(
+        self, entity: str, field: str, id: str, *, after: int = 0, limit: int
+    ) -> tuple[Sequence[str], int | None]:
+        found = self._rows(
+            "select e.row, e.id from refs r join entities e on e.row = r.row"
+            " where r.kind = {label} and r.field = $2 and r.target = $3 and r.row > $4 order by r.row limit $5",
+            self._label(entity),
+            field,
+            id,
+            after,
+            limit + 1,
+        )
+        page, cursor = paged(found, limit)
+        return [one for _, one in page], cursor
+
+    def _those(
         self, rows: Sequence[Any], asked: Collection[tuple[str, str]], limit: int
     ) -> tuple[Sequence[Snapshot], int | None]:
         """Return those whose kind and state are asked for, of rows that say what they were by their own version."""

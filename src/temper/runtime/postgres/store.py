@@ -33,13 +33,13 @@ from temper.runtime.postgres.leases import Leases
 from temper.runtime.postgres.line import Line
 from temper.runtime.postgres.ranks import PostgresRanks
 from temper.runtime.ranks import Rank, Span, Spot
-from temper.runtime.sql import Dialect, SqlStore, onwards, paged
+from temper.runtime.sql import Dialect, SqlStore, onwards
 from temper.runtime.sqlite import scratch_index
 from temper.table import Snapshot, Value, load, moving
 
-_POSTGRES = Dialect("$", "number", "counts", parted=True)
-_PAGE = 1_000
 _LABEL = "coalesce((select label from labels where kind = $1 and state = 'in force'), $1)"
+_POSTGRES = Dialect("$", "number", "counts", _LABEL, parted=True)
+_PAGE = 1_000
 # Of each state the next so many, by its index, and of these the first: so nobody is passed over, however few there are
 # of a kind or in a state. Which states there are is in `counts`.
 _PAGE_OF = (
@@ -157,20 +157,8 @@ class PostgresStore(SqlStore):
         )
         return id
 
-    def referrers(
-        self, entity: str, field: str, id: str, *, after: int = 0, limit: int
-    ) -> tuple[Sequence[str], int | None]:
-        found = self._line.rows(
-            "select e.row, e.id from refs r join entities e on e.row = r.row"  # noqa: S608 - all of it is ours
-            f" where r.kind = {_LABEL} and r.field = $2 and r.target = $3 and r.row > $4 order by r.row limit $5",
-            entity,
-            field,
-            id,
-            after,
-            limit + 1,
-        )
-        page, cursor = paged(found, limit)
-        return [one for _, one in page], cursor
+    def _label(self, entity: str) -> str:
+        return entity
 
     def live(self) -> Iterator[Snapshot]:
         after = 0
@@ -196,7 +184,7 @@ class PostgresStore(SqlStore):
             sorted({kind for kind, _ in asked}),
             limit,
         )
-        return self._of(page, asked, limit)
+        return self._those(page, asked, limit)
 
     def all_of(
         self, kinds: Collection[str], *, after: int, limit: int

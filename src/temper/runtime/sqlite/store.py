@@ -30,7 +30,7 @@ from temper.runtime.chain import GENESIS
 from temper.runtime.checkpoint import Checkpoints
 from temper.runtime.disk import fault_of
 from temper.runtime.ranks import Rank, Ranks, Span, Spot
-from temper.runtime.sql import Dialect, SqlStore, onwards, paged
+from temper.runtime.sql import Dialect, SqlStore, onwards
 from temper.runtime.sqlite.appending import Appending
 from temper.runtime.sqlite.archive import Archive
 from temper.runtime.sqlite.file import back, connect, locked, writing
@@ -52,7 +52,7 @@ _OF_STATE = {
     ),
 }
 _ROW_MAX = 2**63 - 1
-_SQLITE = Dialect("?", "version", "populations", parted=False)
+_SQLITE = Dialect("?", "version", "populations", "$1", parted=False)
 # Up to which row all are as the table in force has them; nothing where all are.
 _MOVED = "select value from meta where name = 'moved'"
 # Rows that a turn goes past, in search of those who are not.
@@ -142,20 +142,8 @@ class SqliteStore(SqlStore):
         )
         return id
 
-    def referrers(
-        self, entity: str, field: str, id: str, *, after: int = 0, limit: int
-    ) -> tuple[Sequence[str], int | None]:
-        found = self._reader.rows(
-            "select refs.row, entities.id from refs join entities on entities.row = refs.row"
-            " where refs.kind = ? and refs.field = ? and refs.target = ? and refs.row > ? order by refs.row limit ?",
-            self._labels.of(entity),
-            field,
-            id,
-            after,
-            limit + 1,
-        )
-        page, cursor = paged(found, limit)
-        return [one for _, one in page], cursor
+    def _label(self, entity: str) -> str:
+        return self._labels.of(entity)
 
     def live(self) -> Iterator[Snapshot]:
         columns: Any
@@ -175,7 +163,7 @@ class SqliteStore(SqlStore):
             _texts(kinds),
             limit,
         )
-        return self._of(page, asked, limit)
+        return self._those(page, asked, limit)
 
     def all_of(
         self, kinds: Collection[str], *, after: int, limit: int
