@@ -36,6 +36,7 @@ entity Crane
   stage: one of (alpha, beta)
   load: int 0..9
   weight: int = 0
+  least: int 0.. = 0
   owner: principal
   spare: principal?
   up: bool
@@ -96,6 +97,8 @@ MAY = [
     "resource.load > 5 && resource.load < 7",
     "resource.load >= 9",
     "resource.weight > 9",
+    # An integer that Cedar can't hold is forbidden by it.
+    "resource.least < 0",
     'resource.stage == "alpha" || resource.stage == "beta"',
     'resource.state == "Busy"',
     "resource.owner != principal && resource has spare && resource.spare == principal",
@@ -232,7 +235,7 @@ PEOPLE = [
 
 def _fields(stage: str, up: bool, load: int, weight: int) -> dict[str, Any]:
     return {
-        "stage": stage, "up": up, "load": load, "weight": weight, "owner": "ann", "spare": None, "dock": "d"
+        "stage": stage, "up": up, "load": load, "weight": weight, "least": 0, "owner": "ann", "spare": None, "dock": "d"
     }  # fmt: skip
 
 

@@ -100,21 +100,26 @@ def rows(table: Table, asked: Asked, *, pairs: bool = True) -> Iterator[wire.Cou
 
 
 def _row(table: Table, entity: str, action: str, state: str, who: Somebody) -> wire.CouldRow:
-    if action == READ:
-        answer = could_read(table, entity, state, who)
-    elif action.endswith(APPROVE):
-        answer = could_approve(table, entity, action.removesuffix(APPROVE), state, who)
-    else:
-        answer = could_act(table, entity, action, state, who)
+    could, because = _answer(table, entity, action, state, who)
     return wire.CouldRow(
         entity=entity,
         action=action,
         state=state,
         roles=tuple(sorted(who.roles)),
         agent=who.agent,
-        could=answer.could.value,
-        because=answer.because,
+        could=could.value,
+        because=because,
     )
+
+
+def _answer(table: Table, entity: str, action: str, state: str, who: Somebody) -> tuple[Could, tuple[str, ...]]:
+    if action == READ:
+        answer = could_read(table, entity, state, who)
+    elif action.endswith(APPROVE):
+        answer = could_approve(table, entity, action.removesuffix(APPROVE), state, who)
+    else:
+        answer = could_act(table, entity, action, state, who)
+    return answer.could, answer.because
 
 
 def newly(old: Table, new: Table) -> tuple[str, ...]:
@@ -123,16 +128,27 @@ def newly(old: Table, new: Table) -> tuple[str, ...]:
 
 
 def changed(old: Table, new: Table, asked: Asked = EVERYTHING, *, pairs: bool = True) -> tuple[wire.CouldChange, ...]:
-    """Return where the answers differ between two tables, for what there is in both."""
+    """Return where the answers differ between two tables, for the kinds and states that there are in both.
+
+    Nobody could take an action that was not there, or take it from that state; and a role that was not there let
+    nobody in.
+    """
     if _same_people(old, new):
         return ()
-    before = {_key(row): row for row in rows(old, asked, pairs=pairs)}
     found = []
     for row in rows(new, asked, pairs=pairs):
-        was = before.get(_key(row))
-        if was is not None and was.could != row.could:
-            found.append(wire.CouldChange(row=row, was=was.could, was_because=was.because))
+        if row.entity not in old.entities or (row.action == READ and row.state not in old.entities[row.entity].states):
+            continue
+        was, because = _was(old, row)
+        if was.value != row.could:
+            found.append(wire.CouldChange(row=row, was=was.value, was_because=because))
     return tuple(found)
+
+
+def _was(old: Table, row: wire.CouldRow) -> tuple[Could, tuple[str, ...]]:
+    if row.action != READ and row.action.removesuffix(APPROVE) not in old.entities[row.entity].actions:
+        return Could.NO, ()
+    return _answer(old, row.entity, row.action, row.state, Somebody(frozenset(row.roles), row.agent))
 
 
 def _same_people(old: Table, new: Table) -> bool:
@@ -143,10 +159,22 @@ def _key(row: wire.CouldRow) -> tuple[str, str, str, tuple[str, ...], bool]:
     return row.entity, row.action, row.state, row.roles, row.agent
 
 
+def _nobodys(row: wire.CouldRow) -> tuple[str, str, str, tuple[str, ...], bool]:
+    return row.entity, row.action, row.state, (), row.agent
+
+
 def lines(table: Table, changes: Iterable[wire.CouldChange]) -> tuple[str, ...]:
     """Return changes to a table in words, those of one role by itself: what several may together follows from them."""
     told: dict[tuple[str, str, str, str], list[str]] = {}
-    people = [each for each in changes if len(each.row.roles) <= 1]
+    changes = tuple(changes)
+    alike = {(*_key(each.row), each.was, each.row.could) for each in changes if not each.row.roles}
+    people = [
+        each
+        for each in changes
+        # What becomes so for everybody is told once.
+        if not each.row.roles
+        or (len(each.row.roles) == 1 and (*_nobodys(each.row), each.was, each.row.could) not in alike)
+    ]
     both = {_key(each.row)[:4]: 0 for each in people}
     for each in people:
         both[_key(each.row)[:4]] += 1

@@ -441,7 +441,8 @@ class _Reader:
         if type_ == ("bool",):
             return (True, False, *errs)
         if type_ is not None and type_[0] == "int":
-            low, high = type_[1], type_[2]
+            # What Cedar may not be able to hold is no more than it says: where it can't, a `forbid` applies.
+            low, high = (None, None) if self._too_long(type_) else (type_[1], type_[2])
             near = {each + step for each in literals for step in (-1, 0, 1)}
             near |= {end for end in (low, high) if end is not None}
             fits = sorted(n for n in near if (low is None or n >= low) and (high is None or n <= high))
@@ -451,12 +452,14 @@ class _Reader:
     def _may_err(self, path: Path) -> bool:
         """Whether reading what stands there can fail: it is somebody else's, or Cedar can't hold it."""
         type_ = self._type(path)
-        if type_ is not None and type_[0] == "int":
-            low, high = type_[1], type_[2]
-            if low is None or high is None or low < -_LONG_END or high >= _LONG_END:
-                return True
+        if type_ is not None and type_[0] == "int" and self._too_long(type_):
+            return True
         owners = [path[:length] for length in range(2, len(path))]
         return any(self._kind(owner) is not None for owner in owners)
+
+    def _too_long(self, type_: Type) -> bool:
+        low, high = type_[1], type_[2]
+        return low is None or high is None or low < -_LONG_END or high >= _LONG_END
 
 
 def _values(expr: Json) -> list[Any] | None:
