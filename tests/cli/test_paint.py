@@ -91,3 +91,10 @@ def test_progress_keeps_silent_about_what_is_quick(monkeypatch: pytest.MonkeyPat
     with Progress("judging"):
         pass
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("heads", [(), ("by", "note")])
+def test_what_others_wrote_into_a_cell_makes_no_row_and_steers_nothing(heads: tuple[str, ...]) -> None:
+    """A push's note, a tool's error: whatever they hold, it stays in its row."""
+    drawn = table([("bob", "fine\n*  2  \x1b[2Jann \u202eimda")], paint=Paint(colour=False), heads=heads)
+    assert drawn.splitlines()[-1] == r"bob  fine\u000a*  2  \u001b[2Jann \u202eimda"

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from temper.cli.client import Client, target_path
 from temper.cli.exits import Exit
-from temper.cli.paint import Paint, coloured, table
+from temper.cli.paint import Paint, coloured, plain, table
 
 PAGE = 200
 
@@ -97,9 +97,9 @@ def _shown(each: Mapping[str, Any], paint: Paint) -> str:
         f"  at:       {each['at']}",
     ]
     if each.get("text"):
-        lines.append(f"  why:      {each['text']}")
+        lines.append(f"  why:      {plain(each['text'])}")
     if each.get("args"):
-        lines.append(f"  with:     {json.dumps(each['args'], ensure_ascii=False)}")
+        lines.append(f"  with:     {plain(json.dumps(each['args'], ensure_ascii=False))}")
     if each.get("attempts"):
         lines.append(f"  attempts: {each['attempts']}")
     if each.get("next_attempt_at"):

@@ -82,8 +82,12 @@ class Paint:
 
 
 def table(rows: Iterable[Sequence[str]], *, paint: Paint, heads: Sequence[str] = (), indent: str = "") -> str:
-    """Return rows as aligned columns, two spaces apart; one below the other where a terminal is too narrow for them."""
-    lines = [list(row) for row in rows]
+    """Return rows as aligned columns, two spaces apart; one below the other where a terminal is too narrow for them.
+
+    What a cell holds others may have written: a line of its own in it would be read as a row, and is shown as an escape
+    as all is that would steer the terminal.
+    """
+    lines = [[plain(cell).replace("\n", "\\u000a") for cell in row] for row in rows]
     everything = [list(heads), *lines] if heads else lines
     if not everything:
         return ""
