@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from temper.table import Table
 from temper.verify import LEVELS, Done, Limits, Lost, Report, Verdict, units_of, verify
 from temper.verify.cut import Links
-from temper.verify.units import Outcome, Progress, Unit, in_turn
+from temper.verify.symbolic.algebra import Algebra
+from temper.verify.units import Outcome, Progress, Unit, in_turn, judged
 from tests.house.tree import ROOT
 from tests.verify.drawn import joint_tables, tables
 from tests.verify.texts import HELIX, table_of
@@ -215,6 +216,17 @@ def test_what_the_clock_stopped_is_not_kept() -> None:
     assert not report.passed
     # What the shape of a table shows takes no time.
     assert {each.verdict for each in report.properties if each.by != "table"} == {Verdict.UNKNOWN}
+
+
+def test_the_solver_asks_nothing_once_the_time_is_over() -> None:
+    """In one process there is nobody who could end it: it looks at the clock before each question."""
+    unit = units_of(table_of(HELIX), ("algebra",), Limits())[0]
+    long, none = (judged(unit, seconds, None, lambda _: None) for seconds in (60, 0))
+    assert isinstance(long.answer, Algebra)
+    assert isinstance(none.answer, Algebra)
+    assert long.answer.proofs
+    assert not none.answer.proofs
+    assert (long.final, none.final) == (True, False)
 
 
 def test_what_is_lost_is_unknown_with_its_reason() -> None:

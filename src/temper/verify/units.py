@@ -274,15 +274,19 @@ def _answer(unit: Unit, limits: Limits, guide: Outcome | None, progress: Progres
     table, entities = unit.table, unit.entities
     match unit.kind:
         case Kind.ALGEBRA:
+            from temper.verify.symbolic.budget import within
             from temper.verify.symbolic.judge import judge
 
             progress(unit.name)
-            return judge(table, entities[0], limits.rlimit)
+            with within(limits.seconds):
+                return judge(table, entities[0], limits.rlimit)
         case Kind.TOGETHER:
+            from temper.verify.symbolic.budget import within
             from temper.verify.symbolic.joint import judge_together
 
             progress(unit.name)
-            return judge_together(table, limits.rlimit)
+            with within(limits.seconds):
+                return judge_together(table, limits.rlimit)
         case Kind.SEARCH:
             from temper.verify.system.found import search_table
 

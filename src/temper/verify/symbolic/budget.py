@@ -1,8 +1,19 @@
-"""How much the solver may do in all, in its own units of work: the same on every machine."""
+"""How much the solver may do in all, in its own units of work: the same on every machine. And by the clock, until when.
+
+The clock is for whoever waits: where no other process can be ended, nothing is asked once the time is over.
+"""
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from msgspec import Struct
+
+_until: ContextVar[float] = ContextVar("until", default=math.inf)
 
 # For whoever bounds each question alone; the solver counts in 32 bits.
 UNLIMITED = 2**31
@@ -20,8 +31,8 @@ class Budget(Struct):
 
     @property
     def spent(self) -> bool:
-        """Return whether nothing is left."""
-        return self.left is not None and self.left <= 0
+        """Return whether nothing is left, of work or of time."""
+        return (self.left is not None and self.left <= 0) or time.monotonic() >= _until.get()
 
     @property
     def one(self) -> int:
@@ -37,3 +48,13 @@ class Budget(Struct):
         """Take off what a question has cost."""
         if self.left is not None:
             self.left -= units
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Have all budgets spent after so many seconds, whoever's they are."""
+    before = _until.set(min(_until.get(), time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _until.reset(before)
