@@ -14,7 +14,7 @@ from temper.web.openapi import _ANSWERS, sample
 from temper.web.paths import Resource, parse
 from temper.web.problems import KINDS
 from temper.web.verbs import OPERATIONS, QUERIES
-from tests.web.caller import call
+from tests.web.caller import JSON, call
 from tests.web.fake import SHAPE, Fake
 
 # What stands for each piece of a path that is given by the caller.
@@ -137,6 +137,29 @@ async def test_every_answer_says_how_it_can_fail() -> None:
             assert ("Retry-After" in response.get("headers", {})) == (status in {"429", "503"})
             assert ("WWW-Authenticate" in response.get("headers", {})) == (status == "401")
         assert "401" in operation["responses"] or path == "/healthz"
+
+
+BAD_BODIES = [(b"{", 400, JSON), (b"[]", 422, JSON), (b"x", 415, (b"content-type", b"image/png"))]
+
+
+@pytest.mark.parametrize(("body", "status", "kind"), BAD_BODIES)
+async def test_what_becomes_of_a_bad_body_is_said_where_one_is_taken(
+    body: bytes, status: int, kind: tuple[bytes, bytes]
+) -> None:
+    """By the door itself: an operation that reads a body says of it how that can fail, and what else can, none."""
+    taken = 0
+    for path, method, operation in operations(await document()):
+        if method == "GET":
+            continue  # What a GET brings is not read, and streams and waits would not end.
+        target = given(path, blueprint="lamp", order="o1", decision="d1", grant="g1", pause="p1").decode()
+        target = re.sub(r"\{\w+\}", "x1", target)
+        response = await call(Fake().door(), method, target, headers=[kind], body=body)
+        if "requestBody" in operation:
+            taken += 1
+            assert {"408", "413", "415", "422"} <= operation["responses"].keys(), (method, path)
+            assert response.status in {status, 404}, (method, path)
+        assert str(response.status) in operation["responses"], (method, path, response.status)
+    assert taken > 10
 
 
 async def test_every_kind_of_problem_is_listed() -> None:

@@ -72,21 +72,22 @@ class Documents:
 # --- what each operation answers --------------------------------------------------------------------------------------
 
 _BODY: Final = (408, 413, 415, 422)
-_DECIDED: Final = (403, 404, 409, *_BODY)
+_DECIDED: Final = (403, 404, 409)
 
-# Beyond what every operation may answer: 400, 401, 429, 500, 503, and 414 where it takes a query.
+# Beyond what every operation may answer: 400, 401, 429, 500, 503, 414 where it takes a query, and, where it takes a
+# body, what becomes of that.
 _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.OPENAPI, "GET"): (304,),
     (Resource.BLUEPRINT_OPENAPI, "GET"): (304, 404),
     (Resource.BLUEPRINTS, "GET"): (),
     (Resource.BLUEPRINT, "GET"): (304, 404),
     (Resource.BLUEPRINT, "PUT"): (412, *_DECIDED),
-    (Resource.PLAN, "POST"): (403, 404, *_BODY),
-    (Resource.SHADOW, "POST"): (403, 404, *_BODY),
+    (Resource.PLAN, "POST"): (403, 404),
+    (Resource.SHADOW, "POST"): (403, 404),
     (Resource.VERSIONS, "GET"): (404,),
     (Resource.SOURCES, "GET"): (404, 422),
     (Resource.POLICIES, "GET"): (404, 422),
-    (Resource.SIMULATE_POLICY, "POST"): (403, 404, *_BODY),
+    (Resource.SIMULATE_POLICY, "POST"): (403, 404),
     (Resource.ROLLBACK, "POST"): _DECIDED,
     (Resource.CANARY, "GET"): (404,),
     (Resource.AUDIT, "GET"): (403, 404, 422),
@@ -96,7 +97,7 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.WITHDRAW, "POST"): _DECIDED,
     (Resource.BLUEPRINT_EVENTS, "GET"): (404, 422),
     (Resource.ENTITIES, "GET"): (404, 422),
-    (Resource.ENTITIES, "POST"): (429, *_DECIDED),
+    (Resource.ENTITIES, "POST"): _DECIDED,
     (Resource.ENTITIES_ACTIONS, "GET"): (404,),
     (Resource.ENTITIES_EVENTS, "GET"): (404, 422),
     (Resource.ENTITY, "GET"): (304, 404, 422),
@@ -104,29 +105,29 @@ _ANSWERS: Final[dict[tuple[Resource, str], tuple[int, ...]]] = {
     (Resource.ACTIONS, "GET"): (404,),
     (Resource.EVENTS, "GET"): (404, 422),
     (Resource.WAIT, "GET"): (404, 422),
-    (Resource.ACT, "POST"): (412, 429, *_DECIDED),
+    (Resource.ACT, "POST"): (412, *_DECIDED),
     (Resource.LETTERS, "GET"): (403, 404, 422),
     (Resource.LETTER, "GET"): (403, 404),
     (Resource.RETRY, "POST"): (403, 404, 409),
     (Resource.DISCARD, "POST"): (403, 404, 409),
     (Resource.TOOLS, "GET"): (403, 404),
     (Resource.TOKENS, "GET"): (403,),
-    (Resource.TOKENS, "POST"): (403, *_BODY),
+    (Resource.TOKENS, "POST"): (403,),
     (Resource.TOKEN, "DELETE"): (403, 404),
-    (Resource.ROTATE, "POST"): (403, 404, 409, *_BODY),
+    (Resource.ROTATE, "POST"): (403, 404, 409),
     (Resource.SESSIONS, "GET"): (),
-    (Resource.SESSIONS, "POST"): (403, 409, *_BODY),
+    (Resource.SESSIONS, "POST"): (403, 409),
     (Resource.SESSION, "DELETE"): (404,),
     (Resource.ME, "GET"): (),
     (Resource.DECISIONS, "GET"): (422,),
     (Resource.DECISIONS_EVENTS, "GET"): (422,),
     (Resource.DECISION, "GET"): (404, 422),
-    (Resource.DECISION, "POST"): (412, 429, *_DECIDED),
+    (Resource.DECISION, "POST"): (412, *_DECIDED),
     (Resource.DECISION, "DELETE"): (403, 404, 409),
     (Resource.GRANTS, "GET"): (422,),
-    (Resource.GRANT, "DELETE"): (403, 404, 409, *_BODY),
+    (Resource.GRANT, "DELETE"): (403, 404, 409),
     (Resource.PAUSES, "GET"): (403,),
-    (Resource.PAUSES, "POST"): (403, 409, *_BODY),
+    (Resource.PAUSES, "POST"): (403, 409),
     (Resource.PAUSE, "DELETE"): (403, 404, 409),
 }
 
@@ -703,7 +704,7 @@ class Writer:
                     response["links"] = links
             responses[str(number)] = response
         known = self._queries[resource][method]
-        usual = {400, 401, 429, 500, 503, *({414} if known else ())}
+        usual = {400, 401, 429, 500, 503, *({414} if known else ()), *(_BODY if body is not None else ())}
         for number in sorted({*usual, *_ANSWERS[resource, method]}):
             responses[str(number)] = (
                 {"description": "The caller has it already."} if number == 304 else self._problem(number)
