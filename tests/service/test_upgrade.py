@@ -237,5 +237,5 @@ async def test_a_history_says_under_which_version_and_what_an_upgrade_made_of_it
     for at, state in ((history[1].seq, "Paused"), (moved.seq, "Waiting")):
         found = await desk.list_past(ANN, "desk", "Ticket", str(at), filter='title == "leak"')
         assert [(each.id, each.state) for each in found.items] == [("t9", state)]
-    with pytest.raises(Declined, match="`filter` does not fit version 1 of the blueprint, by which Ticket `t.` lived"):
+    with pytest.raises(Declined, match=r"`filter` does not fit version 1 of the blueprint, by which Ticket `t.` lived"):
         await desk.list_past(ANN, "desk", "Ticket", str(history[1].seq), filter="priority == 3")
