@@ -34,8 +34,6 @@ class Tokens:
     cluster: Cluster | None
     decisions: Decisions
     now: Callable[[], int]
-    reserved: tuple[str, ...]
-    """What the principals of other issuers begin with."""
     session_max_ms: int
 
     def first(self) -> str | None:
@@ -45,11 +43,11 @@ class Tokens:
             return self.store.first(at=now)
         return None if self.store.all() else self.store.make("administrator", (), at=now, admin=True)[0]
 
-    def make(self, person: Person, wanted: TokenWanted) -> wire.NewToken:
-        """Make a token; its secret is in the answer and nowhere else."""
+    def make(self, person: Person, wanted: TokenWanted, reserved: tuple[str, ...]) -> wire.NewToken:
+        """Make a token, of nobody whose name begins as `reserved`; its secret is in the answer and nowhere else."""
         self.decisions.pauses.must_not_be_paused(person.caller)
         try:
-            return credentials.make(self.store, person, wanted, self.now(), self.reserved)
+            return credentials.make(self.store, person, wanted, self.now(), reserved)
         except StoreFault as fault:
             raise unavailable(fault.text) from fault
 

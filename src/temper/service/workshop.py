@@ -93,7 +93,6 @@ class Workshop:
             cluster,
             self.decisions,
             self._now,
-            self.identity.reserved,
             duration_ms(settings.identity.session_max),
         )
         self._looks = whole.Looks()
@@ -596,7 +595,7 @@ class Workshop:
         wanted = credentials.TokenWanted(
             principal, roles, admin, acts_for, ttl_ms, teams, attributes or {}, scope, read_only=read_only
         )
-        return self._tokens.make(person, wanted)
+        return self._tokens.make(person, wanted, self.identity.reserved)
 
     def tokens(self, person: Person) -> tuple[wire.Token, ...]:
         """Return all tokens without their secrets. Needs an administrator."""
