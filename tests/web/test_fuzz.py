@@ -25,8 +25,8 @@ TOKEN = "held-by-the-fuzzer"  # no secret: it opens nothing but this test's serv
 FUZZER = Person("fuzzer", frozenset({"operator", "release_manager"}), admin=True)
 
 # No text that is made up is a blueprint named `helix` (what a schema has as its example is one named `lamp`), and none
-# names what has to be there first: a canary, a decision, a grant, a session, an order that waits (which whoever discards
-# it first takes away). Those are done in test_office.py, and in tests/service/test_canary.py, test_sessions.py and
+# names what has to be there first: a canary, a decision, a grant, a session, an order that has not ended (which is gone
+# once it is discarded). Those are done in test_office.py, and in tests/service/test_canary.py, test_sessions.py and
 # test_outbox.py.
 MADE_UP = {
     *("PUT /v1/helix", "POST /v1/helix/plan", "POST /v1/helix/shadow"),
@@ -34,7 +34,8 @@ MADE_UP = {
     *("POST /v1/helix/canary/promote", "POST /v1/helix/canary/withdraw"),
     *(f"{method} /v1/decisions/{{decision}}" for method in ("GET", "POST", "DELETE")),
     *("DELETE /v1/grants/{grant}", "DELETE /v1/sessions/{session}"),
-    *("POST /v1/helix/letters/{order}/retry", "POST /v1/helix/letters/{order}/discard"),
+    *("GET /v1/helix/letters/{order}", "POST /v1/helix/letters/{order}/retry"),
+    "POST /v1/helix/letters/{order}/discard",
 }
 
 
