@@ -141,6 +141,25 @@ entity OfKIND
   late Answered, Failed, Lost ignore
 """
 
+# What comes of its call has no place: the failure, with all that the tool said, is a dead letter. No level but the
+# scenarios' lets such a blueprint pass.
+STUCK = """
+entity Stuck
+  states Calling, Bad
+  final Bad
+
+  asked: string
+
+  action Begin(asked) by maker from new to Calling
+    set asked
+    call t.fails(asked) then Answered else Failed(error.text)
+
+  action Answered by system from Calling to Bad
+
+  action Failed(what: string) by system
+    from Calling to Bad when asked == what
+"""
+
 
 def timeout(name: str) -> str:
     """How long a call may take: what is meant to end has time for it, also on a busy machine."""
@@ -234,7 +253,7 @@ def settings(folder: Path, port: int) -> str:
     (folder / "secret.file").write_text(CANARIES["from_file"] + "\n")
     command = program(folder / "command", COMMAND)
     lines = [
-        "[limits]\npage = 200\n[push]\nlevels = ['algebra', 'search']\n[secrets]",
+        "[limits]\npage = 200\n[push]\nlevels = ['scenarios']\nallow_unknown = true\n[secrets]",
         'from_file = { file = "secret.file" }',
         f"from_command = {{ command = {json.dumps([sys.executable, '-c', 'import os; print(os.environ[chr(67)])'])} }}",
         *(f"{name} = {{ env = 'PLANTED_{name}' }}" for name in CANARIES if not name.startswith("from_")),
@@ -292,6 +311,7 @@ def test_no_secret_is_kept_shown_or_said(tmp_path: Path) -> None:
             ENTITY.replace("NAME", name).replace("OfKIND", kind(name)).replace("TIMEOUT", timeout(name))
             for name in names
         )
+        + STUCK
     )
     said: dict[str, bytes] = {}
     seen_at_all: list[dict[str, bytes]] = []
@@ -335,6 +355,9 @@ def test_no_secret_is_kept_shown_or_said(tmp_path: Path) -> None:
     assert ends == {name: END.get(name, "Bad") for name in names}
     for name in ("says", "fails", "rejects", "cmd_print", "cmd_fail", "mcp_says", "mcp_fails"):
         assert "{secret:" in states[name]["fields"]["said"], name
+    # A letter shows why there was no place for a failure; what the failure said is kept beside it.
+    assert b'"dead":true' in said["letter"]
+    assert b"Stuck" in said["letters list planted"]
     assert b"{secret:in_host}.example" in said["history of OfLeads"]
     assert [leak for where, content in said.items() for leak in leaks(content, where)] == []
     assert {"planted.db", "openapi.json", "history of OfSays", "export planted", "stream"} <= set(said)
@@ -419,6 +442,8 @@ def _asked(url: str, token: str, names: list[str]) -> dict[str, bytes]:
             answer = client.post(f"/v1/planted/{kind(name)}", json={"id": "i", "asked": "x"}, headers=mary)
             assert answer.status_code == 201, answer.text
             said[f"create {name}"] = answer.content
+        stuck = client.post("/v1/planted/Stuck", json={"id": "i", "asked": "x"}, headers=mary)
+        assert stuck.status_code == 201, stuck.text
         # A delivery that is signed, one that is not, and one that is signed and does not fit.
         for number, (key, body) in enumerate((("hook", '{"asked": "x"}'), ("in_url", "{}"), ("old_key", "{}"))):
             at = str(int(time.time()))
@@ -435,6 +460,11 @@ def _asked(url: str, token: str, names: list[str]) -> dict[str, bytes]:
                 f"list of {kind(name)}": of,
             }
             said |= {where: _read(client, path) for where, path in paths.items()}
+        deadline = time.monotonic() + 30
+        while not (letters := client.get("/v1/planted/letters").json()["items"]):
+            assert time.monotonic() < deadline, "its failure has no place"
+            time.sleep(0.02)
+        said["letter"] = _read(client, f"/v1/planted/letters/{letters[0]['order']}")
         for path in ("openapi.json", "v1/planted", "v1/planted/tools", "v1/planted/letters", "v1/planted/versions"):
             said[path] = _read(client, f"/{path}")
     return said
