@@ -351,6 +351,19 @@ def test_an_export_has_what_is_in_force_under_the_kinds_own_names(tmp_path: Path
     assert all(b'"Guest"' in line for line in held)
 
 
+def test_a_file_is_of_the_newer_format_once_labels_are_in_force(tmp_path: Path) -> None:
+    """So that no older Temper looks under the kinds' own names."""
+    store = SqliteStore(tmp_path / "space.db")
+    driver = guests(store, 3)
+    db = reading(store.path)
+    format = "select value from meta where name = 'format'"
+    assert db.execute(format).get == 2
+    driver.swap(compiled(SEATED), 2)
+    assert db.execute(format).get == 4
+    db.close()
+    store.close()
+
+
 # --- beside those who go on -------------------------------------------------------------------------------------------
 
 

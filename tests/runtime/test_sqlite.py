@@ -45,7 +45,7 @@ def test_a_lock_that_nobody_holds_is_in_nobodys_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "says"),
     [
-        ("update meta set value = 99", "has format 99, and this Temper reads format 3: use the newer one"),
+        ("update meta set value = 99", "has format 99, and this Temper reads format 4: use the newer one"),
         ("pragma application_id = 7", "is no space of Temper's"),
     ],
 )  # fmt: skip

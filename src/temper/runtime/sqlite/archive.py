@@ -15,7 +15,7 @@ from temper.runtime.chain import digest_of, is_digest
 from temper.runtime.disk import fault_of
 from temper.runtime.sqlite.file import archive_of, back
 from temper.runtime.sqlite.reader import Reader
-from temper.runtime.sqlite.schema import FORMAT_ARCHIVED
+from temper.runtime.sqlite.schema import FORMAT_ARCHIVED, RAISE_FORMAT
 
 
 class _Versioned(msgspec.Struct):
@@ -70,7 +70,7 @@ class Archive:
                 db.execute("insert into segments values(?, ?, ?)", (segment.number, segment.sha256, segment.size))
                 for one, place, size in segment.members:
                     done += self._put_away(db, one, (one.row, segment.number, place, size))
-                db.execute("update meta set value = ? where name = 'format'", (FORMAT_ARCHIVED,))
+                db.execute(RAISE_FORMAT, (FORMAT_ARCHIVED,))
         except apsw.Error as problem:
             back(self._db)
             raise fault_of(self._path, problem) from problem

@@ -23,7 +23,7 @@ from temper.runtime.sqlite.schema import (
     APPLICATION_ID,
     ARCHIVE,
     FORMAT,
-    FORMAT_ARCHIVED,
+    FORMAT_LAST,
     POPULATIONS,
     SCHEMA,
     WATCHING,
@@ -153,10 +153,8 @@ def _see_whose(db: apsw.Connection, path: Path) -> int:
     if db.execute("pragma application_id").get != APPLICATION_ID:
         raise StoreFault(f"`{path}` is no space of Temper's")
     found = db.execute("select value from meta where name = 'format'").get
-    if not isinstance(found, int) or not 1 <= found <= FORMAT_ARCHIVED:
-        raise StoreFault(
-            f"`{path}` has format {found}, and this Temper reads format {FORMAT_ARCHIVED}: use the newer one"
-        )
+    if not isinstance(found, int) or not 1 <= found <= FORMAT_LAST:
+        raise StoreFault(f"`{path}` has format {found}, and this Temper reads format {FORMAT_LAST}: use the newer one")
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 
 from temper.kernel import KEY, Clash, Index, Indexed, StoreFault
-from temper.runtime.sqlite.schema import HELD, REFERRED
+from temper.runtime.sqlite.schema import FORMAT_LABELLED, HELD, RAISE_FORMAT, REFERRED
 
 # Rows that are dropped at once: a few milliseconds between two appends.
 PIECE = 1_000
@@ -57,6 +57,7 @@ class Labels:
     def put(self, index: str, kinds: Collection[str]) -> None:
         """Put an index of these kinds in force, within a transaction; all others that are being made are in vain."""
         db = self._db
+        db.execute(RAISE_FORMAT, (FORMAT_LABELLED,))
         for kind in sorted(kinds):
             db.execute("update labels set state = 'dropped' where kind = ? and state = 'in force'", (kind,))
             db.execute("insert or ignore into labels values(?, ?, 'dropped')", (self.of(kind), kind))

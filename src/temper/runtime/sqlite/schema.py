@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-# 1 had no hashes in its log, and no marks; 3 is a file of which something was put away.
+# 1 had no hashes in its log, and no marks; 3 is a file of which something was put away; in one of 4, what entities are
+# found by stands under labels. A file has the least number that it can, so that an older Temper opens what it can read.
 FORMAT = 2
 FORMAT_ARCHIVED = 3
+FORMAT_LABELLED = 4
+FORMAT_LAST = FORMAT_LABELLED
+# Said with the format that a file needs from now on.
+RAISE_FORMAT = "update meta set value = ?1 where name = 'format' and value < ?1"
 APPLICATION_ID = 0x54656D70  # "Temp", so that `file` and a curious operator can tell.
 
 # What entities are found by: their `key`, what is `unique` of them, and what they refer to.
