@@ -201,8 +201,8 @@ def test_an_export_of_format_1_is_taken_in(tmp_path: Path, postgres: Server) -> 
 @pytest.mark.parametrize(
     ("name", "statement", "says"),
     [
-        ("store_2.db", "update meta set value = 4 where name = 'format'",
-         "has format 4, and this Temper reads format 3: use the newer one"),
+        ("store_2.db", "update meta set value = 5 where name = 'format'",
+         "has format 5, and this Temper reads format 4: use the newer one"),
         ("store_1.db", "update meta set value = 0 where name = 'format'", "has format 0"),
     ],
 )  # fmt: skip

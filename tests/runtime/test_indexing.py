@@ -364,6 +364,21 @@ def test_a_file_is_of_the_newer_format_once_labels_are_in_force(tmp_path: Path) 
     store.close()
 
 
+def test_a_file_of_format_4_is_read_for_ever(tmp_path: Path) -> None:
+    """Made by the first build that put labels in force: four guests, of whom a seat is one's alone since version 2."""
+    path = Path(shutil.copy(Path(__file__).parent / "golden" / "store_4.db", tmp_path / "space.db"))
+    store = SqliteStore(path)
+    driver = Driver(compiled(SEATED), store)
+    taken, free = driver.asks(
+        driver.request("Guest", "g9", "Come", name="n", seat=3, room="r"),
+        driver.request("Guest", "g9", "Come", name="n", seat=9, room="r"),
+    )
+    assert isinstance(taken, No)
+    assert isinstance(free, Done)
+    store.close()
+    must_be_right(store)
+
+
 # --- beside those who go on -------------------------------------------------------------------------------------------
 
 

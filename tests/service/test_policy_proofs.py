@@ -39,7 +39,7 @@ async def test_a_change_of_policies_that_breaks_a_property_is_refused_and_the_ol
             with pytest.raises(Declined) as declined:
                 await workshop.push(ADMIN, "ship", files)
             assert declined.value.problem.type == "unverified"
-            assert "broken: never builder enters Live" in declined.value.problem.detail
+            assert "broken: Release: never builder enters Live" in declined.value.problem.detail
         (version,) = workshop.versions(ADMIN, "ship")
         assert version.digest == first.digest
 
