@@ -331,3 +331,17 @@ async def test_why_tells_of_a_pause(shop: Workshop) -> None:
     await shop.pauses.pause(ADMIN, "principal", "bot", reason="it loops")
     why = await shop.why(BOT, "ship", "Release", "r1", "Touch", {})
     assert (why.would, why.why, why.text) == ("refuse", "paused", "the principal `bot` is paused by `root`: it loops")
+
+
+async def test_nothing_is_possible_for_who_is_paused_and_it_says_why(shop: Workshop) -> None:
+    before = {each.action: each.status for each in await shop.possible(ANN, "ship", "Release", "r1")}
+    assert "yes" in before.values()
+    pause = await shop.pauses.pause(ADMIN, "principal", "ann", reason="looks wrong")
+    now = {each.action: each for each in await shop.possible(ANN, "ship", "Release", "r1")}
+    assert {each.status for each in now.values()} == {"no"}
+    stopped = [each for action, each in now.items() if before[action] != "no"]
+    assert {each.why for each in stopped} == {"paused"}
+    assert all("`ann` is paused" in each.text and "looks wrong" in each.text for each in stopped)
+    assert {each.status for each in await shop.possible(EVE, "ship", "Release", "r1")} != {"no"}
+    await shop.pauses.resume(ADMIN, pause.id)
+    assert {each.action: each.status for each in await shop.possible(ANN, "ship", "Release", "r1")} == before

@@ -8,8 +8,10 @@ a tool, whose calls wait, and a blueprint, whose timers and calls do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from temper.kernel import Conflict, Done, Facts, No, PolicyGate, StoreFault
 from temper.runtime import Administers, Live
@@ -20,7 +22,7 @@ from temper.service.office import Office, Paused
 from temper.service.people import PRINCIPAL_MAX, ROLE, TTL_MAX_MS, Person, must_be_administrator
 from temper.service.space import Space
 from temper.service.views import moment
-from temper.table import Act, Caller, Look, Refused, Snapshot, Table, Why
+from temper.table import Act, Caller, Look, Possible, Refused, Snapshot, Table, Why
 
 KINDS = ("principal", "role", "tool", "bundle")
 REASON_MAX = 500
@@ -52,12 +54,22 @@ class Pauses:
             for caller in callers:
                 paused = self.of(caller, table.blueprint)
                 if paused is not None:
-                    return Refused(Why.PAUSED, told(paused), None, event.action, (paused.id,))
+                    return _refused(paused, event.action)
         return None if self.inner is None else self.inner.rule(table, now, event, facts, world)
 
     def of(self, caller: Caller, blueprint: str | None) -> Paused | None:
         """Return what keeps the caller from acting in a blueprint, or at all, if anything does."""
         return next((each for each in self.active() if _stops(each, caller, blueprint)), None)
+
+    def possibly(self, caller: Caller, blueprint: str, each: Iterable[Possible]) -> tuple[Possible, ...]:
+        """Return actions as they are possible while what is paused is: for who is stopped, none is."""
+        paused = self.of(caller, blueprint)
+        if paused is None:
+            return tuple(each)
+        return tuple(
+            one if one.status == "no" else replace(one, status="no", refused=_refused(paused, one.action), on=())
+            for one in each
+        )
 
     def active(self) -> Iterator[Paused]:
         """Return what is paused now. One that has come to its end is over, whether or not its timer has fired."""
@@ -244,6 +256,10 @@ def _stops(paused: Paused, caller: Caller, blueprint: str | None) -> bool:
             return paused.within in ("", blueprint) and paused.name in caller.roles
         case _:
             return False
+
+
+def _refused(paused: Paused, action: str) -> Refused:
+    return Refused(Why.PAUSED, told(paused), None, action, (paused.id,))
 
 
 def _is_of(name: str, caller: Caller) -> bool:

@@ -10,6 +10,7 @@ from temper.service import retention, wire
 from temper.service.declined import Declined, bad_query, entity_of, no_such_entity
 from temper.service.listing import Listing, list_page
 from temper.service.listing_past import PastListing, past_page
+from temper.service.pauses import Pauses
 from temper.service.people import Person
 from temper.service.requests import asked_for, moment_of
 from temper.service.served import Served
@@ -24,6 +25,7 @@ class Reading:
     """Shows people what they may see. Lists have at most `page_max` on a page."""
 
     served: Served
+    pauses: Pauses
     page_max: int
 
     async def read(self, person: Person, blueprint: str, entity: str, id: str) -> wire.EntityView:
@@ -133,6 +135,7 @@ class Reading:
             at = self.served.now()
             could = possible(table, entity, now, person.caller, at, space.live.world())
             could = self.served.possibly(person, space, now, at, could)
+            could = self.pauses.possibly(person.caller, blueprint, could)
             return tuple(
                 possible_action(table, each) for each in could if asked_for(table, entity, each.action, new=now is None)
             )

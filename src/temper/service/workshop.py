@@ -84,7 +84,7 @@ class Workshop:
         )
         self._served = Served(self._spaces, gate, self._now)
         self._acting = Acting(self._served, self.pauses, self.decisions.appeals)
-        self._reading = Reading(self._served, settings.limits.page)
+        self._reading = Reading(self._served, self.pauses, settings.limits.page)
         self._watching = Watching(self._served, self.decisions, settings.limits)
         self._planning = Planning(self._served, candidates, bindings)
         self._pushing = Pushing(self._served, candidates, bindings, self._waking, self.decisions)
