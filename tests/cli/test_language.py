@@ -67,7 +67,8 @@ def folder(tmp_path: Path) -> Path:
         ("verify gate --levels algebra,magic", 2, "there is no level `magic`"),
         ("verify gate --states 0", 2, "0 is below 1"),
         ("check", 2, "required: PATH"),
-        ("frobnicate", 2, "invalid choice"),
+        ("frobnicate", 2, "there is no command `frobnicate`"),
+        ("pus", 2, "did you mean `push`? `temper --help` lists them"),
         ("check --frobnicate gate", 2, "unrecognized arguments: --frobnicate"),
     ],
 )  # fmt: skip

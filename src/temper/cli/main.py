@@ -106,6 +106,21 @@ class _Parser(argparse.ArgumentParser):
         finally:
             self._reading = False
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        from temper.text import suggest
+
+        known = [str(each) for each in action.choices]
+        near = suggest(str(value), known)
+        if action.dest == "command":
+            text, listed = f"there is no command `{value}`", f"`{self.prog} --help` lists them"
+        else:
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            text = f"`{value}` is none of what `{name}` takes"
+            listed = f"it takes {', '.join(f'`{each}`' for each in known)}"
+        raise _Misused(text, f"did you mean `{near}`? {listed}" if near else listed)
+
     def error(self, message: str) -> NoReturn:
         """Stop with exit code 2."""
         raise _Misused(message, f"`{self.prog} --help` shows what it takes")
