@@ -26,7 +26,7 @@ allow_unknown = true
 
 [approvals]
 webhook = "http://127.0.0.1:{port}/decisions"
-secret = "{{secret:CHAT}}"
+secret = "CHAT"
 """
 
 
@@ -87,11 +87,11 @@ async def test_each_new_decision_is_posted_once_and_signed(tmp_path: Path) -> No
     [
         ("https://chat.example.com/x", "", "approvals.secret"),
         ("https://chat.example.com/x", "in plain text", "approvals.secret"),
-        ("", "{secret:CHAT}", "approvals.secret"),
-        ("http://chat.example.com/x", "{secret:CHAT}", "approvals.webhook"),
-        ("ftp://chat.example.com/x", "{secret:CHAT}", "approvals.webhook"),
-        ("chat.example.com", "{secret:CHAT}", "approvals.webhook"),
-        ("https://chat.example.com/x", "{secret:NOWHERE}", "approvals"),
+        ("", "CHAT", "approvals.secret"),
+        ("http://chat.example.com/x", "CHAT", "approvals.webhook"),
+        ("ftp://chat.example.com/x", "CHAT", "approvals.webhook"),
+        ("chat.example.com", "CHAT", "approvals.webhook"),
+        ("https://chat.example.com/x", "NOWHERE", "approvals"),
     ],
 )
 async def test_what_can_t_be_posted_is_said_at_the_start(tmp_path: Path, webhook: str, secret: str, key: str) -> None:

@@ -61,7 +61,7 @@ async def kubernetes(port: int, folder: Path) -> None:
 
 
 async def announced(port: int, folder: Path) -> None:
-    section = ApprovalsSection(webhook=f"http://127.0.0.1:{port}/x", secret="{secret:SIGN}")
+    section = ApprovalsSection(webhook=f"http://127.0.0.1:{port}/x", secret="SIGN")
     adapters, problems = announcing(section, Vault(SECRETS))
     assert problems == ()
     args = {"decision": "d", "asked_by": "a", "asked_for": "b", "text": "t"}

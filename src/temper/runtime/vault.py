@@ -13,9 +13,9 @@ url = "https://hooks.example.com/{service}"
 headers = { Authorization = "Bearer {secret:pager}" }
 ```
 
-A template reads one as `{secret:NAME}`, and so does `store` of `[server]`; `secret` of a webhook and `sign` of a tool
-are names. A name that is not here is the variable of that name in the server's environment. A secret is a text of at
-most 64 KiB, without the line end that closes it.
+A template reads one as `{secret:NAME}`, and so does `store` of `[server]`; `secret` of a webhook or of
+`[approvals]` and `sign` of a tool are names. A name that is not here is the variable of that name in the server's
+environment. A secret is a text of at most 64 KiB, without the line end that closes it.
 
 Each is read when the server starts, if something names it, and what can't be read keeps the server from starting. A
 file that has changed is read again when its secret is wanted next. A command is run again beside what is going on;

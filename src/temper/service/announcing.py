@@ -11,7 +11,7 @@ from temper.runtime import Adapter, Vault, load_tools
 from temper.service.settings import ApprovalsSection, SettingProblem
 
 TOOL = "office.tell"
-_SECRET = re.compile(r"\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def announcing(section: ApprovalsSection, vault: Vault) -> tuple[Mapping[str, Adapter], tuple[SettingProblem, ...]]:
@@ -22,9 +22,8 @@ def announcing(section: ApprovalsSection, vault: Vault) -> tuple[Mapping[str, Ad
     if not section.webhook:
         lost = (SettingProblem("approvals.secret", "signs nothing", "name a `webhook`, too"),) if section.secret else ()
         return {}, lost
-    secret = _SECRET.fullmatch(section.secret)
-    if secret is None:
-        text = "is missing" if not section.secret else "is not a `{secret:NAME}`"
+    if _SECRET.fullmatch(section.secret) is None:
+        text = "is missing" if not section.secret else "is no name of a secret"
         return {}, (SettingProblem("approvals.secret", text, "what is posted is signed: name a secret"),)
     parts = urlsplit(section.webhook)
     near = parts.hostname in ("localhost", "127.0.0.1", "::1")
@@ -42,7 +41,7 @@ def announcing(section: ApprovalsSection, vault: Vault) -> tuple[Mapping[str, Ad
             "asked_for": "{asked_for}",
             "text": "{text}",
         },
-        "sign": secret[1],
+        "sign": section.secret,
     }
     if near:
         bound["egress"] = [f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"]

@@ -233,7 +233,7 @@ class ApprovalsSection(Section, frozen=True):
     webhook: str = ""
     """Where each new one is posted, so that a chat tool can carry it; `https`, or `http` on this machine alone."""
     secret: str = ""
-    """The secret that signs what is posted, as `{secret:NAME}`."""
+    """The name of the secret that signs what is posted."""
 
 
 class RetentionSection(Section, frozen=True, kw_only=True):
