@@ -27,8 +27,8 @@ from temper.table import (
 NEW = "new"
 # Of entries that tell of orders.
 _FORMAT = 2
-NOBODY = Who("system")
 _OPERATOR = Who("operator")
+NOBODY = Who("system")
 """Whoever a refused timer or outcome would have acted for is not known: nothing says so before it is taken."""
 
 
@@ -183,7 +183,7 @@ def _what(order: OrderRow | Letter) -> tuple[str, str, str]:
     if isinstance(order, Letter):
         return "", "", order.text
     send = order.send
-    to = order.tool or "" if send is None else f"{send.entity}/{send.entity_id}.{send.action}"
+    to = order.tool or "" if send is None else send.to
     return order.kind, to, order.last_error
 
 
@@ -270,7 +270,7 @@ def _ordered(codec: Codec, order: CallOrder | SendOrder) -> Ordered:
             return Ordered(
                 order=order.order,
                 kind="send",
-                to=f"{order.entity}/{order.entity_id}.{order.action}",
+                to=order.to,
                 args=codec.params(order.entity, order.action, order.params),
                 site=order.site,
             )

@@ -187,7 +187,7 @@ def _order(row: OrderRow | None) -> wire.Letter:
         kind=row.kind,
         tool=row.tool or "",
         args=dict(row.args),
-        to=f"{send.entity}/{send.entity_id}.{send.action}" if send is not None else "",
+        to=send.to if send is not None else "",
         state=row.state.value,
         dead=row.state is OrderState.DEAD,
         attempts=row.attempts,

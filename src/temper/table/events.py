@@ -206,6 +206,11 @@ class SendOrder(Struct, frozen=True):
     params: Mapping[str, Value]
     caller: Caller
 
+    @property
+    def to(self) -> str:
+        """Return the action that it asks for, and of whom: `Entity/id.Action`."""
+        return f"{self.entity}/{self.entity_id}.{self.action}"
+
 
 class Creation(Struct, frozen=True):
     """An entity that is created in the same commit: take `event` (an `Act` by `system`) on nothing."""

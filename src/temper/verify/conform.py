@@ -615,7 +615,7 @@ class _Conforming:
             return call.order, "call", call.tool, args
         params = self.table.entities[order.entity].actions[order.action].params
         args = encode_args(params, order.params, self.table.records)
-        return order.order, "send", f"{order.entity}/{order.entity_id}.{order.action}", args
+        return order.order, "send", order.to, args
 
     def _moves(self, accepted: Accepted, entry: Entry) -> str | None:
         if not entry.moves:
