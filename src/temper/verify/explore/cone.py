@@ -230,7 +230,7 @@ def _body(
     for clause in flat(body):
         match clause:
             case shape.Set(field=name, value=value):
-                decides = _decides(value, types[name], table, names)
+                decides = value_decides(value, types[name], table, names)
                 yield Use(value, names, action, None if decides else (("field", name),))
             case shape.If() | shape.For():
                 for e in expressions(clause):
@@ -268,11 +268,11 @@ def _args(
 ) -> Iterator[Use]:
     types = {param.name: param.type for param in params}
     for name, e in args:
-        decides = name not in types or _decides(e, types[name], table, names)
+        decides = name not in types or value_decides(e, types[name], table, names)
         yield Use(e, names, action, None if decides else into)
 
 
-def _decides(e: Expr, target: Type, table: Table, names: Names) -> bool:
+def value_decides(e: Expr, target: Type, table: Table, names: Names) -> bool:
     """Say whether it depends on the value of an expression that an action can be taken."""
     return _divides(e) or (bounded(target, table) and not _fits(e, target, names))
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from temper.table import Caller, Expr, Table, Why, shape
 from temper.verify.clauses import entered, left
-from temper.verify.explore.cone import _decides as decides
+from temper.verify.explore.cone import value_decides
 from temper.verify.expressions import DURATION, Names, names_in, without_lets
 from temper.verify.system.codes import FALSE, both, const, either, eq, ite, no, op, replaced, total, variables
 from temper.verify.system.ir import BOUND, TRUE, Code
@@ -476,7 +476,7 @@ class Taker:
         types = {param.name: param.type for param in entity.actions[handler.action].params}
         for name, e in handler.args:
             whole = without_lets(e, scope.names)
-            if (handler.action, name) in kind.cone.params or decides(whole, types[name], self.table, scope.names):
+            if (handler.action, name) in kind.cone.params or value_decides(whole, types[name], self.table, scope.names):
                 given[name] = reading.value(whole)
         path.problems(reading, site)
         return given
@@ -531,7 +531,7 @@ class Taker:
         type_ = next(each.type for each in kind.entity.fields if each.name == name)
         # One that makes no difference is still refused if it does not fit.
         whole = without_lets(e, reading.scope.names)
-        if name in kind.spaces or decides(whole, type_, self.table, reading.scope.names):
+        if name in kind.spaces or value_decides(whole, type_, self.table, reading.scope.names):
             with reading.given(given):
                 value = reading.value(whole)
             path.problems(reading, clause.site)
@@ -579,7 +579,7 @@ class Taker:
         for name, e in args:
             names = reading.scope.names
             whole = without_lets(e, names)
-            if name not in types or not decides(whole, types[name], self.table, names):
+            if name not in types or not value_decides(whole, types[name], self.table, names):
                 continue
             with reading.given(given):
                 value = reading.value(whole)
