@@ -6,8 +6,8 @@ import pytest
 
 from temper.table import Expr, Table
 from temper.verify import Limits, Verdict, compare_guards, verify
+from temper.verify.symbolic.budget import OVER
 from temper.verify.symbolic.judge import judge
-from temper.verify.symbolic.prove import OVER
 from tests.verify.texts import HELIX, codes_of, lines_of, result_of, table_of
 
 ALGEBRA = ("algebra",)

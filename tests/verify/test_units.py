@@ -13,6 +13,7 @@ from temper.table import Table
 from temper.verify import LEVELS, Done, Limits, Lost, Report, Verdict, units_of, verify
 from temper.verify.cut import Links
 from temper.verify.symbolic.algebra import Algebra
+from temper.verify.symbolic.budget import LATE
 from temper.verify.units import Outcome, Progress, Unit, in_turn, judged
 from tests.house.tree import ROOT
 from tests.verify.drawn import joint_tables, tables
@@ -226,6 +227,7 @@ def test_the_solver_asks_nothing_once_the_time_is_over() -> None:
     assert isinstance(none.answer, Algebra)
     assert long.answer.proofs
     assert not none.answer.proofs
+    assert set(none.answer.open_why.values()) == {LATE}
     assert (long.final, none.final) == (True, False)
 
 

@@ -13,6 +13,9 @@ from contextvars import ContextVar
 
 from msgspec import Struct
 
+OVER = "over the limit of level 1: what all its questions together may cost was used up"
+LATE = "over the time of the judgement: level 1 asked nothing more"
+
 _until: ContextVar[float] = ContextVar("until", default=math.inf)
 
 # For whoever bounds each question alone; the solver counts in 32 bits.
@@ -32,7 +35,14 @@ class Budget(Struct):
     @property
     def spent(self) -> bool:
         """Return whether nothing is left, of work or of time."""
-        return (self.left is not None and self.left <= 0) or time.monotonic() >= _until.get()
+        return self.why is not None
+
+    @property
+    def why(self) -> str | None:
+        """Return what there is no more of, if there is no more."""
+        if self.left is not None and self.left <= 0:
+            return OVER
+        return LATE if time.monotonic() >= _until.get() else None
 
     @property
     def one(self) -> int:

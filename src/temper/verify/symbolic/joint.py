@@ -24,7 +24,6 @@ from temper.verify.symbolic.commits import TooMuch, commits
 from temper.verify.symbolic.facts import Asked, Fact, asked_together, asks_several, candidates, plain, references, there
 from temper.verify.symbolic.judge import invariants
 from temper.verify.symbolic.opened import left_open
-from temper.verify.symbolic.prove import OVER
 from temper.verify.symbolic.question import Lemma, Lemmas, Question, holds
 from temper.verify.symbolic.solve import Asking, Found
 from temper.verify.symbolic.terms import Terms
@@ -112,9 +111,7 @@ class Together:
         return found
 
     def _open(self) -> str:
-        if self.budget.spent:
-            return OVER
-        return "no fact that each commit keeps was found from which it follows"
+        return self.budget.why or "no fact that each commit keeps was found from which it follows"
 
     def _by(
         self, left: Sequence[Asked], facts: Sequence[Fact], few: Sequence[Fact], lemmas: Lemmas

@@ -30,7 +30,6 @@ Fact: TypeAlias = tuple[str, Expr]
 INDUCTION, K_INDUCTION, MINED, SPACER = "induction", "k-induction", "mined invariants", "Spacer"
 K_MAX = 4
 NO_PROVER = "neither induction, k-induction, mined facts nor Spacer shows it within their limits"
-OVER = "over the limit of level 1: what all its questions together may cost was used up"
 
 
 class Prover:
@@ -75,7 +74,7 @@ class Prover:
             if certificate is not None:
                 found[each.index] = certificate
             else:
-                self.why[each.index] = OVER if self.terms.budget.spent else NO_PROVER
+                self.why[each.index] = self.terms.budget.why or NO_PROVER
         return found, known
 
     def _condition(self, asked: Asked) -> Expr:
